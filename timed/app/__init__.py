@@ -1,0 +1,1 @@
+"""The Twisted application around the node: configuration, logging, services, driver."""

@@ -1,0 +1,159 @@
+"""The zope interfaces a plugin or a host provides, and the records they exchange.
+
+Everything from `timed.node` down sees storage only through `IStore`; the reactor,
+threads and files behind it belong to `timed.app` and `timed.store`.
+"""
+
+# zope interfaces declare methods without `self`; mypy-zope understands them.
+# ruff: noqa: N805
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from timed.primitives.transaction import OutPoint, Output
+
+
+@attrs.frozen
+class Coin:
+    """An unspent output: what it holds, and where and how it was made."""
+
+    output: Output
+    height: int
+    coinbase: bool
+
+
+@attrs.frozen
+class BlockCommit:
+    """Everything that becomes durable with one certified block, in one transaction.
+
+    `block` and `certificate` are the canonical encodings. `digests` is the set
+    digest state after the block (one 2,048-byte lane array per shard).
+    """
+
+    height: int
+    block_hash: bytes
+    block: bytes
+    certificate: bytes
+    txids: tuple[bytes, ...]
+    created: tuple[tuple[OutPoint, Coin], ...]
+    spent: tuple[tuple[OutPoint, Coin], ...]
+    digests: tuple[bytes, ...]
+
+
+@attrs.frozen
+class StoredTip:
+    """The newest committed block and the set digest state after it."""
+
+    height: int
+    block_hash: bytes
+    digests: tuple[bytes, ...]
+    coins: int
+    """Number of unspent outputs."""
+    supply: int
+    """Sum of the unspent outputs, in units."""
+
+
+class IStore(Interface):
+    """Blocks, coins and the log of one data directory.
+
+    Reading sees the last committed block and may be done from any thread.
+    `append` and `commit` are called from one thread (or none) and return when
+    durable. Errors of the disk are `StoreError`.
+    """
+
+    def tip() -> StoredTip | None:
+        """The newest committed block, None before genesis is committed."""
+
+    def block(height: int) -> bytes | None:
+        """The encoded block at `height`."""
+
+    def certificate(height: int) -> bytes | None:
+        """The encoded block certificate for the block at `height` (empty for genesis)."""
+
+    def height_of(block_hash: bytes) -> int | None:
+        """The height of a committed block."""
+
+    def locate(txid: bytes) -> tuple[int, int] | None:
+        """(height, position) of a confirmed transaction."""
+
+    def coin(outpoint: OutPoint) -> Coin | None:
+        """The unspent output, None when spent or unknown."""
+
+    def coins() -> Iterator[tuple[OutPoint, Coin]]:
+        """Every unspent output of one consistent snapshot, in key order."""
+
+    def append(records: Sequence[bytes]) -> None:
+        """Append to the log; one fsync whatever the number of records."""
+
+    def commit(commit: BlockCommit) -> None:
+        """Apply one block in one transaction, then start a new, empty log."""
+
+    def replay() -> Iterable[bytes]:
+        """The log's records since the last commit, oldest first.
+
+        A torn tail that was never acknowledged is cut; anything else that is
+        damaged raises StoreError with file and offset. `doubtful` says whether
+        something was cut whose durability cannot be judged.
+        """
+
+    doubtful = Attribute(
+        "True when replay cut a record that may have been acknowledged: do not sign this epoch."
+    )
+
+    def close() -> None:
+        """Release every file."""
+
+
+class IStoreBackend(Interface):
+    """A plugin that opens stores (`getPlugins(IStoreBackend, timed.plugins)`)."""
+
+    name = Attribute("The name used in the configuration, such as 'lmdb'.")
+
+    def open(directory: str, network: str, genesis_hash: bytes) -> IStore:
+        """Open or create; StoreError when the directory is foreign, locked or unwritable."""
+
+
+class ISignatureBackend(Interface):
+    """A plugin that checks signatures (`getPlugins(ISignatureBackend, timed.plugins)`)."""
+
+    name = Attribute("The name used in the configuration, such as 'pynacl'.")
+    constant_time = Attribute("True when it may sign with a real key.")
+
+    def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
+        """The verdict of the one signature rule (protocol §1)."""
+
+    def sign(seed: bytes, message: bytes) -> bytes:
+        """64 bytes; LocalError when the backend only verifies."""
+
+    def public_key(seed: bytes) -> bytes:
+        """The 32-byte public key of a 32-byte seed."""
+
+
+class IServiceMaker(Interface):
+    """A plugin that makes one service of the application (chain, p2p, rpc, monitor)."""
+
+    name = Attribute("The name used in `services.enabled`.")
+    order = Attribute("Services start in this order and stop in reverse.")
+
+    def make(context: object) -> object:
+        """A twisted IService; `context` is `timed.app.composition.Context`."""
+
+
+class IEventSink(Interface):
+    """A plugin that is told every published node event."""
+
+    name = Attribute("The name used in the configuration.")
+
+    def published(event: object, now_us: int) -> None:
+        """Called on the reactor thread; must not block."""
+
+
+def names(items: Iterable[object]) -> list[str]:
+    """The `name` of each plugin, sorted: for messages that list what there is."""
+    return sorted(str(getattr(item, "name", item)) for item in items)

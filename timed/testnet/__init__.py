@@ -1,0 +1,1 @@
+"""A network of real nodes on one machine."""

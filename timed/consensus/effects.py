@@ -1,0 +1,118 @@
+"""What a consensus machine asks of the node.
+
+A machine collects effects while it handles one input; the node takes and
+executes them in order. `Sign` and `Record` are the only two ways in which
+anything becomes visible that must first be durable (protocol §3, [13], [16]).
+"""
+
+from __future__ import annotations
+
+from typing import Union
+
+import attrs
+
+from timed.events import NodeEvent
+from timed.primitives.certificate import BlockCertificate
+from timed.wire.messages import BlockProposal, BlockVote, EpochReport, TransactionVote
+
+OwnMessage = Union[TransactionVote, EpochReport, BlockVote, BlockProposal]
+"""What a member signs in this protocol, heartbeats apart."""
+
+
+@attrs.frozen
+class Sign:
+    """Make `records` and then `message` durable; then send it to the voters and hand it back.
+
+    The machine counts its own message only when it comes back (`own`), so no
+    certificate can rest on a signature that a crash would forget.
+    """
+
+    message: OwnMessage
+    records: tuple[object, ...] = ()
+
+
+@attrs.frozen
+class Record:
+    """Make `records` (wire messages) durable, then execute `then`."""
+
+    records: tuple[object, ...]
+    then: tuple[Effect, ...]
+
+
+@attrs.frozen
+class Tell:
+    """Publish `event`."""
+
+    event: NodeEvent
+
+
+@attrs.frozen
+class ToVoters:
+    """Send `message` to every connected member of the current roster."""
+
+    message: object
+
+
+@attrs.frozen
+class ToFollowers:
+    """Send `message` to every peer that does not vote in the current roster."""
+
+    message: object
+
+
+@attrs.frozen
+class AskTransactions:
+    """Fetch bodies; `members` (roster indices) are known to have them."""
+
+    txids: tuple[bytes, ...]
+    members: tuple[int, ...]
+
+
+@attrs.frozen
+class AskCertificates:
+    """Fetch certificates with their transactions; `members` claim to hold them."""
+
+    txids: tuple[bytes, ...]
+    members: tuple[int, ...]
+
+
+@attrs.frozen
+class AskProposal:
+    """Fetch the proposal of `round`; `members` have voted for it."""
+
+    round: int
+    members: tuple[int, ...]
+
+
+@attrs.frozen
+class Judge:
+    """Validate the contents of a proposal, then call `Rounds.judged`."""
+
+    proposal: BlockProposal
+
+
+@attrs.frozen
+class Decide:
+    """The block is certified: apply it."""
+
+    block_hash: bytes
+    certificate: BlockCertificate
+
+
+Effect = Union[
+    Sign, Record, Tell, ToVoters, ToFollowers, AskTransactions, AskCertificates, AskProposal, Judge, Decide
+]
+
+
+class Effects:
+    """The ordered list of effects a machine has not handed over yet."""
+
+    def __init__(self) -> None:
+        self._effects: list[Effect] = []
+
+    def add(self, effect: Effect) -> None:
+        self._effects.append(effect)
+
+    def take(self) -> list[Effect]:
+        effects, self._effects = self._effects, []
+        return effects

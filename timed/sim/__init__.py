@@ -1,0 +1,1 @@
+"""The whole network in one process, on virtual time, from one seed."""

@@ -1,0 +1,115 @@
+"""A store whose disk forgets what was not synced.
+
+`LossyStore` provides IStore for one process. Writes are staged in order and
+become part of the disk only when `sync` returns; a crash keeps a prefix of what
+was staged, possibly empty, with the last batch of records torn anywhere. What
+survives is opened again by a new `LossyStore` over the same disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from zope.interface import implementer
+
+from timed.errors import StoreError
+from timed.interfaces import IStore
+from timed.store.memory import MemoryStore
+
+if TYPE_CHECKING:
+    import random
+
+    from timed.interfaces import BlockCommit, Coin, StoredTip
+    from timed.primitives.transaction import OutPoint
+
+
+@implementer(IStore)
+class LossyStore:
+    """IStore with a volatile part. Reading sees what is on the disk, as MVCC readers do."""
+
+    def __init__(self, disk: MemoryStore | None = None, *, doubtful: bool = False) -> None:
+        self.disk = MemoryStore() if disk is None else disk
+        self.doubtful = doubtful
+        self.failing = ""
+        """When set, every write raises StoreError with this text (EIO, disk full)."""
+        self.syncs = 0
+        self._staged: list[tuple[bytes, ...] | BlockCommit] = []
+
+    @property
+    def unsynced(self) -> int:
+        """Writes that a crash at this moment may lose."""
+        return len(self._staged)
+
+    def stage(self, write: Sequence[bytes] | BlockCommit) -> None:
+        """Hand one write to the operating system: visible to nobody, durable never by itself."""
+        if self.failing:
+            raise StoreError(self.failing)
+        self._staged.append(tuple(write) if isinstance(write, Sequence) else write)
+
+    def sync(self) -> None:
+        """Everything staged becomes durable and visible, in order."""
+        if self.failing:
+            raise StoreError(self.failing)
+        staged, self._staged = self._staged, []
+        self.syncs += 1
+        for write in staged:
+            self._apply(write)
+
+    def crash(self, entropy: random.Random, *, lose_all: bool) -> LossyStore:
+        """The store a new process finds; this one must not be used any more.
+
+        `lose_all` keeps nothing of what was not synced. Otherwise the disk got a
+        random prefix of it, cut at any record.
+        """
+        staged, self._staged = self._staged, []
+        if lose_all or not staged:
+            return LossyStore(self.disk)
+        for write in staged[: entropy.randrange(len(staged) + 1)]:
+            if isinstance(write, tuple) and entropy.random() < 0.5:
+                torn = entropy.randrange(len(write) + 1)
+                self._apply(write[:torn])
+                break
+            self._apply(write)
+        return LossyStore(self.disk)
+
+    def _apply(self, write: tuple[bytes, ...] | BlockCommit) -> None:
+        if isinstance(write, tuple):
+            self.disk.append(write)
+        else:
+            self.disk.commit(write)
+
+    def tip(self) -> StoredTip | None:
+        return self.disk.tip()
+
+    def block(self, height: int) -> bytes | None:
+        return self.disk.block(height)
+
+    def certificate(self, height: int) -> bytes | None:
+        return self.disk.certificate(height)
+
+    def height_of(self, block_hash: bytes) -> int | None:
+        return self.disk.height_of(block_hash)
+
+    def locate(self, txid: bytes) -> tuple[int, int] | None:
+        return self.disk.locate(txid)
+
+    def coin(self, outpoint: OutPoint) -> Coin | None:
+        return self.disk.coin(outpoint)
+
+    def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
+        return self.disk.coins()
+
+    def append(self, records: Sequence[bytes]) -> None:
+        self.stage(records)
+        self.sync()
+
+    def commit(self, commit: BlockCommit) -> None:
+        self.stage(commit)
+        self.sync()
+
+    def replay(self) -> Iterable[bytes]:
+        return self.disk.replay()
+
+    def close(self) -> None:
+        """Nothing to release: the disk stays for the next process."""

@@ -1,0 +1,179 @@
+"""From defaults, a file and the command line to one checked configuration."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from timed import params as networks
+from timed.app.inifile import Entry, read_ini
+from timed.app.kinds import PeerAddress
+from timed.app.schema import Settings, keys, sections
+from timed.errors import ConfigError
+
+BUILTIN_MEMBERS = 3
+"""Regtest's own genesis has members 1 to 3 (design: --node-id)."""
+FIRST_P2P_PORT = 7000
+MAX_NODE_ID = 1000
+
+
+@attrs.frozen
+class Config:
+    """Checked settings, and what follows from them.
+
+    `builtin_member` is the number of the built-in regtest member this node is,
+    None for everybody else. Relative paths count from `base`, the directory of
+    the configuration file or, without one, the current directory.
+    """
+
+    settings: Settings
+    base: Path
+    builtin_member: int | None = None
+
+    @property
+    def params(self) -> networks.NetworkParams:
+        return networks.network(self.settings.node.network)
+
+    @property
+    def datadir(self) -> Path:
+        text = self.settings.node.datadir.replace("{network}", self.settings.node.network)
+        return self._path(text, self.base)
+
+    @property
+    def genesis_file(self) -> Path | None:
+        text = self.settings.node.genesis
+        return self._path(text, self.base) if text else None
+
+    @property
+    def cookie_file(self) -> Path:
+        return self._path(self.settings.rpc.cookie, self.datadir)
+
+    @property
+    def wallet_file(self) -> Path:
+        return self._path(self.settings.wallet.file, self.datadir)
+
+    @property
+    def p2p_port(self) -> int:
+        chosen = self.settings.p2p.port
+        return self.params.p2p_port if chosen is None else chosen
+
+    @property
+    def rpc_port(self) -> int:
+        chosen = self.settings.rpc.port
+        return self.p2p_port + 1000 if chosen is None else chosen
+
+    @property
+    def monitor_port(self) -> int:
+        chosen = self.settings.monitor.port
+        return self.p2p_port + 2000 if chosen is None else chosen
+
+    @staticmethod
+    def _path(text: str, base: Path) -> Path:
+        return Path(os.path.abspath(base / Path(text).expanduser()))
+
+
+def settings_from(entries: Sequence[Entry]) -> Settings:
+    """Apply `entries` over the defaults; a later entry wins over an earlier one.
+
+    ConfigError names origin and key, and for a key that does not exist the
+    nearest one that does.
+    """
+    table = {row.full_name: row for row in keys()}
+    values: dict[str, dict[str, Any]] = {name: {} for name, _ in sections()}
+    for entry in entries:
+        full_name = f"{entry.section}.{entry.key}"
+        row = table.get(full_name)
+        if row is None:
+            raise ConfigError(f"{entry.origin}: there is no key {full_name}.", _nearest(full_name, table))
+        try:
+            values[entry.section][entry.key] = row.kind.parse(entry.text)
+        except ValueError as error:
+            raise ConfigError(f"{entry.origin}: {full_name} {error}.") from error
+    return Settings(**{name: cls(**values[name]) for name, cls in sections()})
+
+
+def load(
+    path: str | None = None, overrides: Sequence[Entry] = (), *, node_id: int | None = None, cwd: str = "."
+) -> Config:
+    """The configuration a node starts with.
+
+    `overrides` (the command line) win over the file, the file wins over what
+    `node_id` implies. ConfigError for whatever cannot be used.
+    """
+    base = Path(cwd)
+    entries: list[Entry] = []
+    if path is not None:
+        file = base / Path(path).expanduser()
+        entries.extend(read_ini(file))
+        base = file.parent
+    elif node_id is not None:
+        entries.extend(_builtin_entries(node_id, overrides))
+    entries.extend(overrides)
+    settings = settings_from(entries)
+    member = None
+    if path is None and node_id is not None and node_id <= BUILTIN_MEMBERS and settings.node.member:
+        member = node_id
+    config = Config(settings, base.absolute(), member)
+    _check(config)
+    return config
+
+
+def override(full_name: str, text: str, origin: str) -> Entry:
+    """An entry for `section.key`, as the command line gives it."""
+    section, dot, name = full_name.partition(".")
+    if not dot or not section or not name:
+        raise ConfigError(f"{origin}: {full_name!r} is not section.key.")
+    return Entry(section, name, text, origin)
+
+
+def _builtin_entries(node_id: int, overrides: Sequence[Entry]) -> list[Entry]:
+    """What `--node-id N` means: regtest, its own directory and ports, the members as peers."""
+    if not 1 <= node_id <= MAX_NODE_ID:
+        raise ConfigError(f"--node-id must lie between 1 and {MAX_NODE_ID}, not {node_id}.")
+    ports = [FIRST_P2P_PORT + index for index in range(BUILTIN_MEMBERS)]
+    own = str(FIRST_P2P_PORT + node_id - 1)
+    for entry in overrides:
+        if (entry.section, entry.key) == ("p2p", "port"):
+            own = entry.text
+    peers = ", ".join(str(PeerAddress("127.0.0.1", port)) for port in ports if str(port) != own)
+    implied: Mapping[str, str] = {
+        "node.network": "regtest",
+        "node.datadir": f"timed-{node_id}",
+        "node.member": "yes" if node_id <= BUILTIN_MEMBERS else "no",
+        "p2p.host": "127.0.0.1",
+        "p2p.port": own,
+        "p2p.peers": peers,
+    }
+    return [override(name, text, f"--node-id {node_id}") for name, text in implied.items()]
+
+
+def _check(config: Config) -> None:
+    """What no single key can check."""
+    settings = config.settings
+    if settings.p2p.plain and not config.params.plain_allowed:
+        raise ConfigError(
+            f"p2p.plain is not allowed on {config.params.name}.", "Only regtest may go without TLS."
+        )
+    if settings.crypto.backend == "reference" and config.params is not networks.REGTEST:
+        raise ConfigError(f"crypto.backend reference is not allowed on {config.params.name}.", "Use pynacl.")
+    ports = {"p2p": config.p2p_port, "rpc": config.rpc_port, "monitor": config.monitor_port}
+    wanted = [(name, port) for name, port in ports.items() if name in settings.services.enabled]
+    for index, (name, port) in enumerate(wanted):
+        if port > 65_535:
+            raise ConfigError(f"{name}.port would be {port}, which is no port.", f"Set {name}.port.")
+        for other, taken in wanted[:index]:
+            if port == taken:
+                raise ConfigError(f"{other}.port and {name}.port are both {port}.")
+
+
+def _nearest(full_name: str, table: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(full_name, table, n=1, cutoff=0.6)
+    if not close:
+        section, _, name = full_name.partition(".")
+        close = [row for row in table if row.endswith(f".{name}") or row.startswith(f"{section}.")][:1]
+    return f"The nearest is {close[0]}." if close else f"The keys are: {', '.join(table)}."

@@ -1,0 +1,76 @@
+"""A strict reader of ini files that remembers where each value stood.
+
+The standard `configparser` forgets line numbers, and an operator who is told
+"bad value" wants to know the line.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import attrs
+
+from timed.errors import ConfigError
+
+MAX_FILE_BYTES = 1024 * 1024
+"""A configuration longer than this is some other file."""
+
+
+@attrs.frozen
+class Entry:
+    """One `key = value` of one section; `origin` says where it was written."""
+
+    section: str
+    key: str
+    text: str
+    origin: str
+
+
+def parse_ini(text: str, name: str) -> tuple[Entry, ...]:
+    """The entries of an ini text, in their order.
+
+    A line that starts with `#` or `;` is a comment; an indented line continues
+    the value above it. A key given twice, a key outside a section and a line
+    without `=` raise ConfigError.
+    """
+    entries: list[Entry] = []
+    seen: dict[tuple[str, str], str] = {}
+    section = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        origin = f"{name}:{number}"
+        stripped = line.strip()
+        if not stripped or stripped[0] in "#;":
+            continue
+        if line[0].isspace() and entries:
+            entries[-1] = attrs.evolve(entries[-1], text=f"{entries[-1].text} {stripped}".strip())
+            continue
+        if stripped[0] == "[":
+            if stripped[-1] != "]":
+                raise ConfigError(f"{origin}: the section {stripped!r} lacks its closing bracket.")
+            section = stripped[1:-1].strip()
+            continue
+        key, equals, value = (part.strip() for part in stripped.partition("="))
+        if not equals or not key:
+            raise ConfigError(f"{origin}: {stripped!r} is not 'key = value'.")
+        if not section:
+            raise ConfigError(f"{origin}: {key} stands before the first [section].")
+        if (section, key) in seen:
+            raise ConfigError(f"{origin}: {section}.{key} was already given at {seen[section, key]}.")
+        seen[section, key] = origin
+        entries.append(Entry(section, key, value, origin))
+    return tuple(entries)
+
+
+def read_ini(path: Path) -> tuple[Entry, ...]:
+    """The entries of a file; ConfigError when it cannot be read as text."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}.") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise ConfigError(f"{path} is {len(data)} bytes long; that is no configuration.")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}).") from error
+    return parse_ini(text, str(path))

@@ -1,0 +1,182 @@
+"""Every configuration key: its kind, its default, what it means.
+
+This table is the only place that knows the keys. The sample files under `etc/`,
+the command line's `--set` and the error messages all come from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import attrs
+
+from timed.app.kinds import FLAG, HOST, PATH, PEERS, PORT, WORDS, Kind, PeerAddress, choice, integer
+from timed.params import NETWORKS
+
+T = TypeVar("T")
+
+LEVELS = ("debug", "info", "warn", "error", "critical")
+
+
+def key(kind: Kind[T], default: T, doc: str) -> T:
+    """Declare one key; its name is the attribute's."""
+    field: T = attrs.field(default=default, metadata={"kind": kind, "doc": doc})
+    return field
+
+
+@attrs.frozen
+class NodeSection:
+    """What this node is."""
+
+    network: str = key(choice(*NETWORKS), "testnet", "The network to join.")
+    datadir: str = key(
+        PATH, "~/.timed/{network}", "Where keys, blocks and coins live. {network} is the network's name."
+    )
+    genesis: str = key(
+        PATH,
+        "",
+        "A genesis file. Empty: the network's own; mainnet and testnet have none that makes blocks yet.",
+    )
+    member: bool = key(
+        FLAG,
+        False,
+        "Vote as a masternode with the operator key in the data directory (made if it is not there).",
+    )
+
+
+@attrs.frozen
+class ServicesSection:
+    """Which parts of the application run."""
+
+    enabled: tuple[str, ...] = key(
+        WORDS, ("chain", "p2p", "rpc", "monitor"), "Services, found as plugins by these names."
+    )
+    sinks: tuple[str, ...] = key(
+        WORDS, ("log",), "Event sinks, found as plugins: each is told every event of the node."
+    )
+
+
+@attrs.frozen
+class P2PSection:
+    """Talking to other nodes."""
+
+    host: str = key(HOST, "0.0.0.0", "The address to listen on.")
+    port: int | None = key(PORT, None, "The port to listen on. auto: the network's.")
+    peers: tuple[PeerAddress, ...] = key(
+        PEERS, (), "Nodes to stay connected with: host:port, or node-id@host:port to insist on an identity."
+    )
+    trusted: tuple[str, ...] = key(WORDS, (), "Hosts that are never limited or banned, as loopback never is.")
+    max_inbound: int = key(integer(0, 10_000), 125, "Inbound sessions at most.")
+    plain: bool = key(FLAG, False, "Plain TCP instead of TLS, for debugging; regtest only.")
+
+
+@attrs.frozen
+class RPCSection:
+    """JSON-RPC over HTTP."""
+
+    host: str = key(HOST, "127.0.0.1", "The address to listen on.")
+    port: int | None = key(PORT, None, "The port to listen on. auto: the P2P port + 1000.")
+    cookie: str = key(
+        PATH, ".cookie", "The file that holds user:password for this run, relative to the data directory."
+    )
+
+
+@attrs.frozen
+class MonitorSection:
+    """/health, /ready and /metrics."""
+
+    host: str = key(HOST, "127.0.0.1", "The address to listen on.")
+    port: int | None = key(PORT, None, "The port to listen on. auto: the P2P port + 2000.")
+
+
+@attrs.frozen
+class StoreSection:
+    """Blocks, coins and the log."""
+
+    backend: str = key(
+        choice("lmdb", "memory"), "lmdb", "The storage backend, found as a plugin by this name."
+    )
+    queue_bytes: int = key(
+        integer(1 << 20, 1 << 30),
+        64 << 20,
+        "Bytes that may wait for the disk. More stops voting, as a failing disk does.",
+    )
+
+
+@attrs.frozen
+class CryptoSection:
+    """Signatures."""
+
+    backend: str = key(
+        choice("pynacl", "reference"), "pynacl", "The signature backend, found as a plugin by this name."
+    )
+    threads: int = key(integer(1, 64), 2, "Threads that check signatures.")
+    queue_items: int = key(
+        integer(64, 1 << 20),
+        16_384,
+        "Signatures that may wait for a thread. More are checked at once, which slows reading from peers.",
+    )
+
+
+@attrs.frozen
+class WalletSection:
+    """The wallet that RPC spends from."""
+
+    enabled: bool = key(FLAG, True, "Keep a wallet.")
+    file: str = key(PATH, "wallet.json", "The wallet file, relative to the data directory.")
+
+
+@attrs.frozen
+class LogSection:
+    """Lines for people."""
+
+    level: str = key(choice(*LEVELS), "info", "The least important level that is written.")
+    burst: int = key(
+        integer(1, 100_000), 30, "Lines one place in the code may write in a window; the rest is summed up."
+    )
+    window: int = key(integer(1, 86_400), 60, "Length of that window, in seconds.")
+
+
+@attrs.frozen
+class Settings:
+    """All sections. The attribute names are the section names."""
+
+    node: NodeSection = attrs.field(factory=NodeSection)
+    services: ServicesSection = attrs.field(factory=ServicesSection)
+    p2p: P2PSection = attrs.field(factory=P2PSection)
+    rpc: RPCSection = attrs.field(factory=RPCSection)
+    monitor: MonitorSection = attrs.field(factory=MonitorSection)
+    store: StoreSection = attrs.field(factory=StoreSection)
+    crypto: CryptoSection = attrs.field(factory=CryptoSection)
+    wallet: WalletSection = attrs.field(factory=WalletSection)
+    log: LogSection = attrs.field(factory=LogSection)
+
+
+@attrs.frozen
+class Key:
+    """One row of the table, for whoever reads it as a table."""
+
+    section: str
+    name: str
+    kind: Kind[Any]
+    default: Any
+    doc: str
+
+    @property
+    def full_name(self) -> str:
+        return f"{self.section}.{self.name}"
+
+
+def sections() -> Iterator[tuple[str, type]]:
+    """(name, class) of each section, in the table's order."""
+    defaults = Settings()
+    for field in attrs.fields(Settings):
+        yield field.name, type(getattr(defaults, field.name))
+
+
+def keys() -> Iterator[Key]:
+    """Every row, in the table's order."""
+    for section, cls in sections():
+        for field in attrs.fields(cls):
+            yield Key(section, field.name, field.metadata["kind"], field.default, field.metadata["doc"])

@@ -129,12 +129,19 @@ def _peers(text: str) -> tuple[PeerAddress, ...]:
     return tuple(parse_peer(word) for word in _words(text))
 
 
+def _name(text: str) -> str:
+    if not text or len(text.split()) != 1 or "," in text:
+        raise ValueError(f"must be one name, not {text!r}")
+    return text
+
+
 def _show_list(values: tuple[object, ...]) -> str:
     return ", ".join(str(value) for value in values)
 
 
 FLAG: Kind[bool] = Kind("yes | no", _flag, lambda value: "yes" if value else "no")
 HOST: Kind[str] = Kind("host or address", _host)
+NAME: Kind[str] = Kind("name", _name)
 PATH: Kind[str] = Kind("path", _text)
 PEERS: Kind[tuple[PeerAddress, ...]] = Kind("list of [node-id@]host:port", _peers, _show_list)
 PORT: Kind[int | None] = Kind("port | auto", _port, lambda value: "auto" if value is None else str(value))

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from timed.app.kinds import FLAG, HOST, PATH, PEERS, PORT, WORDS, Kind, PeerAddress, choice, integer
+from timed.app.kinds import FLAG, HOST, NAME, PATH, PEERS, PORT, WORDS, Kind, PeerAddress, choice, integer
 from timed.params import NETWORKS
 
 T = TypeVar("T")
@@ -108,9 +108,7 @@ class StoreSection:
 class CryptoSection:
     """Signatures."""
 
-    backend: str = key(
-        choice("pynacl", "reference"), "pynacl", "The signature backend, found as a plugin by this name."
-    )
+    backend: str = key(NAME, "pynacl", "The signature backend, found as a plugin by this name.")
     threads: int = key(integer(1, 64), 2, "Threads that check signatures.")
     queue_items: int = key(
         integer(64, 1 << 20),

@@ -1,0 +1,278 @@
+"""The host of a `Node` in a Twisted process.
+
+Everything the node decides comes out of `flush` as actions once per reactor
+turn and is executed here, in order. The node runs on the reactor thread alone;
+only writes and signature checks leave it, and come back as calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from timed.app.storequeue import StoreQueue, Threads
+from timed.app.verifier import Verifier, VerifyBatch
+from timed.events import Action, Close, CommitBlock, Dial, Persist, Publish, Verify, Write
+from timed.interfaces import IEventSink, IStore
+from timed.params import SECOND
+
+LONGEST_WAIT = 1 * SECOND
+"""The timer looks at the wall clock at least this often, so that a step of the clock is noticed."""
+
+NO_NETWORK = "no-network"
+
+
+class NodeCalls(Protocol):
+    """What a host calls on `timed.node.Node`; all times are microseconds of unix time."""
+
+    def start(self, now: int) -> None: ...
+    def stop(self, now: int) -> None: ...
+    def connected(
+        self, link: int, outbound: bool, peer_id: bytes | None, host: str, port: int, now: int
+    ) -> None: ...
+    def received(self, link: int, data: bytes, now: int) -> None: ...
+    def disconnected(self, link: int, reason: str, now: int) -> None: ...
+    def dial_failed(self, host: str, port: int, reason: str, now: int) -> None: ...
+    def drained(self, link: int, now: int) -> None: ...
+    def verified(self, token: int, verdicts: tuple[bool, ...], now: int) -> None: ...
+    def persisted(self, token: int, now: int) -> None: ...
+    def store_failed(self, token: int, reason: str, now: int) -> None: ...
+    def wake(self, now: int) -> None: ...
+    def submit(self, raw: bytes, now: int) -> bytes: ...
+    def flush(self, now: int) -> Sequence[Action]: ...
+    def next_wake(self) -> int | None: ...
+
+
+class Transport(Protocol):
+    """What executes the node's network actions: `timed.net.Network`."""
+
+    def write(self, link: int, data: bytes) -> None: ...
+    def close(self, link: int, reason: str, abort: bool) -> None: ...
+    def dial(self, host: str, port: int, expected_id: bytes | None) -> None: ...
+
+
+@attrs.define
+class DriverCounters:
+    """What the host itself saw."""
+
+    turns: int = 0
+    actions: int = 0
+    faults: int = 0
+    """Exceptions out of the core or of a sink: bugs."""
+    after_stop: int = 0
+
+
+@attrs.frozen
+class Hands:
+    """The threads that work for the driver, and the way back to the reactor."""
+
+    store: Threads
+    verifier: Threads
+    verifier_workers: int
+    from_thread: Callable[..., object]
+    verify_batch: VerifyBatch
+
+
+class NodeDriver:
+    """Calls the node, executes its actions, wakes it when it asks to be woken."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        node: NodeCalls,
+        store: IStore,
+        reactor: IReactorTime,
+        clock: Callable[[], int],
+        hands: Hands,
+        *,
+        sinks: Sequence[IEventSink] = (),
+        max_store_bytes: int,
+        max_verify_items: int,
+    ) -> None:
+        self.node = node
+        self.clock = clock
+        self.counters = DriverCounters()
+        self.store_queue = StoreQueue(
+            store, hands.store, hands.from_thread, self._persisted, self._store_failed, max_store_bytes
+        )
+        self.verifier = Verifier(
+            hands.verify_batch,
+            hands.verifier,
+            hands.from_thread,
+            self._verified,
+            workers=hands.verifier_workers,
+            max_items=max_verify_items,
+        )
+        self._reactor = reactor
+        self._from_thread = hands.from_thread
+        self._sinks = list(sinks)
+        self._transport: Transport | None = None
+        self._flush_call: IDelayedCall | None = None
+        self._wake_call: IDelayedCall | None = None
+        self._wake_at = 0
+        self._running = False
+        self._execute: dict[type, Callable[[Any], None]] = {
+            Persist: self.store_queue.put,
+            CommitBlock: self.store_queue.put,
+            Verify: self.verifier.put,
+            Publish: self._publish,
+            Write: self._write,
+            Close: self._close,
+            Dial: self._dial,
+        }
+
+    # The application's side.
+
+    def attach(self, transport: Transport) -> None:
+        """The transport that carries Write, Close and Dial from now on."""
+        self._transport = transport
+
+    def add_sink(self, sink: IEventSink) -> None:
+        """Tell `sink` every event published from now on."""
+        self._sinks.append(sink)
+
+    def start(self) -> None:
+        """Start the node; its first actions are executed at the end of this turn."""
+        self._running = True
+        self._call(self.node.start)
+
+    def submit(self, raw: bytes) -> bytes:
+        """Hand a transaction to the node and return its txid; InvalidTransaction as the node raises it."""
+        try:
+            return self.node.submit(raw, self.clock())
+        finally:
+            self._end_of_turn()
+
+    def say_goodbye(self) -> None:
+        """Tell every peer that this node stops. What it says is with the transport on return."""
+        if self._running:
+            self._call(self.node.stop)
+            self._flush()
+            self._running = False
+            for call in (self._flush_call, self._wake_call):
+                if call is not None and call.active():
+                    call.cancel()
+            self._flush_call = self._wake_call = None
+
+    def stop(self) -> Deferred[None]:
+        """Say goodbye, unless that was said, and wait for the store to have written everything."""
+        self.say_goodbye()
+        self._transport = None
+        return self.store_queue.drained()
+
+    # The network's side (timed.net's host).
+
+    def connected(self, link: int, outbound: bool, peer_id: bytes | None, host: str, port: int) -> None:
+        self._call(self.node.connected, link, outbound, peer_id, host, port)
+
+    def received(self, link: int, data: bytes) -> None:
+        if not self._call(self.node.received, link, data):
+            self._close(Close(link, "internal-error", abort=True))
+
+    def disconnected(self, link: int, reason: str) -> None:
+        self._call(self.node.disconnected, link, reason)
+
+    def dial_failed(self, host: str, port: int, reason: str) -> None:
+        self._call(self.node.dial_failed, host, port, reason)
+
+    def drained(self, link: int) -> None:
+        self._call(self.node.drained, link)
+
+    # Outcomes of actions.
+
+    def _persisted(self, token: int) -> None:
+        self._call(self.node.persisted, token)
+
+    def _store_failed(self, token: int, reason: str) -> None:
+        self._call(self.node.store_failed, token, reason)
+
+    def _verified(self, token: int, verdicts: tuple[bool, ...]) -> None:
+        self._call(self.node.verified, token, verdicts)
+
+    def _call(self, method: Callable[..., None], *args: object) -> bool:
+        """Call the node and see to the flush. False when it raised, which is a bug of ours."""
+        if not self._running:
+            self.counters.after_stop += 1
+            return True
+        try:
+            method(*args, self.clock())
+        except Exception:  # noqa: BLE001 - a bug must not take the process and its other sessions along
+            self.counters.faults += 1
+            self._log.failure("the node raised in {method}", method=getattr(method, "__name__", "a call"))
+            return False
+        finally:
+            self._end_of_turn()
+        return True
+
+    # Turns.
+
+    def _end_of_turn(self) -> None:
+        if self._running and self._flush_call is None:
+            self._flush_call = self._reactor.callLater(0, self._flush)
+
+    def _flush(self) -> None:
+        if self._flush_call is not None and self._flush_call.active():
+            self._flush_call.cancel()
+        self._flush_call = None
+        self.counters.turns += 1
+        try:
+            actions = self.node.flush(self.clock())
+        except Exception:  # noqa: BLE001 - as in _call
+            self.counters.faults += 1
+            self._log.failure("the node raised in flush")
+            actions = ()
+        self.counters.actions += len(actions)
+        for action in actions:
+            self._execute[type(action)](action)
+        self.verifier.dispatch()
+        self._arm()
+
+    def _arm(self) -> None:
+        """One timer, never later than the node asks for; one that is early looks again."""
+        wanted = self.node.next_wake()
+        now = self.clock()
+        at = now + LONGEST_WAIT if wanted is None else min(max(wanted, now), now + LONGEST_WAIT)
+        if self._wake_call is not None and self._wake_call.active():
+            if self._wake_at <= at:
+                return
+            self._wake_call.cancel()
+        self._wake_at = at
+        self._wake_call = self._reactor.callLater((at - now) / SECOND, self._wake)
+
+    def _wake(self) -> None:
+        wanted = self.node.next_wake()
+        if wanted is not None and wanted <= self.clock():
+            self._call(self.node.wake)
+        else:
+            self._arm()
+
+    # Actions.
+
+    def _write(self, action: Write) -> None:
+        if self._transport is not None:
+            self._transport.write(action.link, action.data)
+
+    def _close(self, action: Close) -> None:
+        if self._transport is not None:
+            self._transport.close(action.link, action.reason, action.abort)
+
+    def _dial(self, action: Dial) -> None:
+        if self._transport is not None:
+            self._transport.dial(action.host, action.port, action.expected)
+        else:
+            self._from_thread(self.dial_failed, action.host, action.port, NO_NETWORK)
+
+    def _publish(self, action: Publish) -> None:
+        now = self.clock()
+        for sink in self._sinks:
+            try:
+                sink.published(action.event, now)
+            except Exception:  # noqa: BLE001 - one observer must not cost the others the event
+                self.counters.faults += 1
+                self._log.failure("the event sink {sink} raised", sink=getattr(sink, "name", sink))

@@ -1,0 +1,167 @@
+"""Log lines for people: one observer, one line per event, no floods.
+
+A line is `time level namespace: text`. Under journald (`JOURNAL_STREAM`) the
+time is left out and the level is given as the syslog prefix that journald reads.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import TextIO
+
+import attrs
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
+from zope.interface import implementer
+
+from timed.app.schema import LEVELS
+
+LEVEL_ORDER: Mapping[str, int] = {name: order for order, name in enumerate(LEVELS)}
+JOURNAL_PRIORITY: Mapping[str, int] = {"debug": 7, "info": 6, "warn": 4, "error": 3, "critical": 2}
+
+MAX_SITES = 1024
+"""Places in the code whose lines are counted apart; what is beyond shares one count."""
+MAX_LINE = 2000
+"""Characters of one event's text; a failure with its traceback is never cut."""
+
+CHATTER = ("twisted.", "treq.", "log_legacy", "-", "stdout", "stderr")
+"""Namespaces whose information is for whoever debugs Twisted, not for operators."""
+
+
+@attrs.define
+class Site:
+    """What one place in the code wrote in the current window."""
+
+    namespace: str
+    level: str
+    format: str
+    written: int = 0
+    suppressed: int = 0
+
+
+@attrs.define
+class LogCounters:
+    """Lines written per level, and lines that the rate limit held back."""
+
+    lines: dict[str, int] = attrs.field(factory=lambda: dict.fromkeys(LEVELS, 0))
+    suppressed: int = 0
+
+
+@implementer(ILogObserver)
+class LineObserver:
+    """Writes events of at least `level` to `out`, at most `burst` per site and window.
+
+    `clock` gives seconds of unix time. Errors and critical events are never held
+    back. The window's end is noticed by the next event or by `sweep`.
+    """
+
+    def __init__(
+        self,
+        out: TextIO,
+        clock: Callable[[], float],
+        *,
+        level: str = "info",
+        burst: int = 30,
+        window: int = 60,
+        journal: bool = False,
+    ) -> None:
+        self.counters = LogCounters()
+        self.window = window
+        self._out = out
+        self._clock = clock
+        self._least = LEVEL_ORDER[level]
+        self._burst = burst
+        self._journal = journal
+        self._sites: dict[tuple[str, str, str], Site] = {}
+        self._window_ends = clock() + window
+
+    def __call__(self, event: LogEvent) -> None:
+        level = level_of(event)
+        if LEVEL_ORDER[level] < self._least:
+            return
+        self.sweep()
+        namespace = str(event.get("log_namespace") or "-")
+        if LEVEL_ORDER[level] < LEVEL_ORDER["error"] and not self._admit(namespace, level, event):
+            self.counters.suppressed += 1
+            return
+        self._line(level, namespace, text_of(event))
+
+    def sweep(self) -> None:
+        """When the window is over, write one summary line per site that was held back."""
+        now = self._clock()
+        if now < self._window_ends and now > self._window_ends - 2 * self.window:
+            return
+        sites, self._sites = self._sites, {}
+        self._window_ends = now + self.window
+        for site in sites.values():
+            if site.suppressed:
+                text = f"{site.suppressed} more lines in {self.window} s like: {site.format}"
+                self._line(site.level, site.namespace, text)
+
+    def _admit(self, namespace: str, level: str, event: LogEvent) -> bool:
+        pattern = str(event.get("log_format") or event.get("format") or "")[:200]
+        key = (namespace, level, pattern)
+        site = self._sites.get(key)
+        if site is None:
+            if len(self._sites) >= MAX_SITES:
+                key, pattern = ("-", level, ""), "lines from many other places"
+            site = self._sites.setdefault(key, Site(namespace, level, pattern))
+        if site.written >= self._burst:
+            site.suppressed += 1
+            return False
+        site.written += 1
+        return True
+
+    def _line(self, level: str, namespace: str, text: str) -> None:
+        self.counters.lines[level] += 1
+        name = namespace.removeprefix("timed.")
+        if self._journal:
+            head = f"<{JOURNAL_PRIORITY[level]}>{name}:"
+        else:
+            moment = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
+            head = f"{moment.replace('+00:00', 'Z')} {level:<8} {name}:"
+        try:
+            self._out.write(f"{head} {text}\n")
+            self._out.flush()
+        except (OSError, ValueError):
+            # Nobody reads any more: the node goes on, and the count shows what was lost.
+            self.counters.suppressed += 1
+
+
+def level_of(event: LogEvent) -> str:
+    """The level an event is written with: Twisted's own information counts as debug."""
+    level = event.get("log_level") or LogLevel.info
+    name = str(level.name)
+    namespace = str(event.get("log_namespace") or "-")
+    if name == "info" and not event.get("isError") and namespace.startswith(CHATTER):
+        return "debug"
+    return name
+
+
+def text_of(event: LogEvent) -> str:
+    """One line for the event; a failure adds its traceback, indented."""
+    text = printable(formatEvent(event))
+    if len(text) > MAX_LINE:
+        text = f"{text[:MAX_LINE]}… ({len(text)} characters)"
+    failure = event.get("log_failure")
+    if failure is None:
+        return text
+    trace = "\n".join(f"    {printable(line)}" for line in failure.getTraceback().splitlines())
+    return f"{text}\n{trace}"
+
+
+def printable(text: str) -> str:
+    """`text` with control characters escaped: no event can forge or colour a line."""
+    if text.isprintable():
+        return text
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def terminal() -> TextIO:
+    """The process's own standard output: writing to `sys.stdout` would come back as an event."""
+    out = sys.__stdout__
+    return out if out is not None else open("/dev/null", "w", encoding="utf-8")  # noqa: SIM115

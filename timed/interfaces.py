@@ -73,6 +73,9 @@ class IStore(Interface):
     def block(height: int) -> bytes | None:
         """The encoded block at `height`."""
 
+    def header(height: int) -> bytes | None:
+        """The encoded header of the block at `height`, without reading its body."""
+
     def certificate(height: int) -> bytes | None:
         """The encoded block certificate for the block at `height` (empty for genesis)."""
 

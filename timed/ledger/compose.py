@@ -13,7 +13,6 @@ import attrs
 
 from timed.errors import InvalidBlock, InvalidCertificate
 from timed.ledger.content import (
-    BLOCK_VERSION,
     BlockEffects,
     CoinSource,
     apply_transfers,
@@ -25,10 +24,10 @@ from timed.ledger.filters import block_filter, filter_root
 from timed.ledger.genesis import Genesis
 from timed.ledger.order import order_transactions
 from timed.ledger.rewards import base_reward, split
-from timed.ledger.rules import SignatureItem
 from timed.ledger.slots import is_grid_point
 from timed.params import NetworkParams
 from timed.primitives.block import (
+    BLOCK_VERSION,
     Block,
     BlockHeader,
     Evidence,
@@ -37,7 +36,7 @@ from timed.primitives.block import (
     evidence_root,
     tx_root,
 )
-from timed.primitives.certificate import BlockCertificate, bitmap_of, indices_of
+from timed.primitives.certificate import BlockCertificate, SignatureItem, bitmap_of, indices_of
 from timed.primitives.roster import Member, Roster, is_quorum
 from timed.primitives.transaction import Transaction
 

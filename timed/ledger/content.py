@@ -8,13 +8,14 @@ import attrs
 
 from timed.errors import InvalidBlock, InvalidTransaction
 from timed.interfaces import BlockCommit, Coin
-from timed.ledger.rules import SignatureItem, check_form, check_spend, signature_items
+from timed.ledger.rules import check_form, check_spend, signature_items
 from timed.params import NetworkParams
 from timed.primitives.block import Block
-from timed.primitives.certificate import BlockCertificate
+from timed.primitives.certificate import BlockCertificate, SignatureItem
 from timed.primitives.transaction import OutPoint, Output, Transaction, TransactionKind
 
-BLOCK_VERSION = 1
+HEADER_SIZE = 322
+"""Bytes of every encoded header; an encoded block begins with its header."""
 HEIGHT_BYTES = 8
 
 Entry = tuple[OutPoint, Coin]

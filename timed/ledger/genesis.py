@@ -12,19 +12,24 @@ import attrs
 
 from timed.errors import ConfigError, InvalidTransaction
 from timed.interfaces import BlockCommit, Coin
-from timed.ledger.content import BLOCK_VERSION, coins_of
+from timed.ledger.content import coins_of
 from timed.ledger.digest import MAX_SHARD_BITS, apply_digests, empty_digests, utxo_root
 from timed.ledger.filters import block_filter, filter_root
 from timed.params import MAX_MONEY, NULL_HASH, NetworkParams
-from timed.primitives.block import Block, BlockHeader, attendance_root, evidence_root, tx_root
+from timed.primitives.block import (
+    BLOCK_VERSION,
+    Block,
+    BlockHeader,
+    attendance_root,
+    evidence_root,
+    tx_root,
+)
 from timed.primitives.hashing import tagged_hash
-from timed.primitives.roster import Roster
+from timed.primitives.roster import PROFILES, Roster
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction, TransactionKind
 
 ROSTER_DELAY = 2
 """A roster change takes effect this many blocks after the block that carries it `[7]`."""
-
-PROFILES = ("equal", "collateral")
 
 _COMMITTED_PARAMETERS = (
     "name", "chain_id", "max_transaction_bytes", "max_inputs", "max_outputs", "dust", "minimum_fee",

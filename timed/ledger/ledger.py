@@ -15,11 +15,11 @@ import attrs
 from timed.errors import InvalidBlock, LocalError, StoreError
 from timed.interfaces import BlockCommit, Coin, IStore
 from timed.ledger.compose import Draft, Tip, compose
-from timed.ledger.content import BLOCK_VERSION, BlockEffects
+from timed.ledger.content import HEADER_SIZE, BlockEffects
 from timed.ledger.genesis import ROSTER_DELAY, Genesis
 from timed.ledger.order import order_transactions
 from timed.params import NetworkParams
-from timed.primitives.block import Block, BlockHeader, Evidence, ReportReference
+from timed.primitives.block import BLOCK_VERSION, Block, BlockHeader, Evidence, ReportReference
 from timed.primitives.certificate import BlockCertificate
 from timed.primitives.roster import Roster
 from timed.primitives.transaction import OutPoint, Transaction, TransactionKind
@@ -40,7 +40,6 @@ class Ledger:
         self.genesis = genesis
         self._store = store
         self._headers: OrderedDict[int, BlockHeader] = OrderedDict()
-        self._header_size = len(genesis.block().header.encode())
         self._unsettled: deque[_Unsettled] = deque()
         self._tip = self._stored_tip()
 
@@ -76,10 +75,10 @@ class Ledger:
         """The header at `height`, without decoding its block."""
         header = self._headers.get(height)
         if header is None:
-            data = self._store.block(height)
+            data = self._store.header(height)
             if data is None:
                 return None
-            header = BlockHeader.decode(data[: self._header_size])
+            header = BlockHeader.decode(data)
             self._remember(header)
         else:
             self._headers.move_to_end(height)
@@ -157,7 +156,7 @@ class Ledger:
         self._settle()
         if len(self._unsettled) >= MAX_UNSETTLED:
             raise LocalError(f"the store is {MAX_UNSETTLED} blocks behind.")
-        header = BlockHeader.decode(commit.block[: self._header_size])
+        header = BlockHeader.decode(commit.block[:HEADER_SIZE])
         self._tip = Tip(
             height=commit.height,
             hash=commit.block_hash,

@@ -12,26 +12,24 @@ from typing import TYPE_CHECKING
 
 from timed.errors import InvalidTransaction
 from timed.params import NetworkParams
-from timed.primitives.address import key_hash
 from timed.primitives.amounts import checked_sum
+from timed.primitives.certificate import SignatureItem
 from timed.primitives.transaction import (
+    TRANSACTION_VERSION,
     Lock,
     Output,
     Transaction,
     TransactionKind,
     Witness,
+    key_hash,
     signing_hash,
 )
 
 if TYPE_CHECKING:
     from timed.interfaces import Coin
 
-TRANSACTION_VERSION = 1
 COINBASE_MATURITY = 1
 """A coinbase output may be spent this many blocks after the one that made it."""
-
-SignatureItem = tuple[bytes, bytes, bytes]
-"""(public key, message, signature), as the batch verifier takes them."""
 
 _REGISTRY_KINDS = (TransactionKind.REGISTER, TransactionKind.UPDATE, TransactionKind.REVOKE)
 
@@ -146,14 +144,14 @@ def _check_witnesses(transaction: Transaction, locks: Sequence[Lock]) -> None:
     signers = {key_hash(witness.public_key) for witness in transaction.witnesses}
     needed: dict[bytes, None] = {}
     for lock in dict.fromkeys(locks):
-        named = [name for name in lock.key_hashes if name in signers]
-        if len(named) < lock.threshold:
+        named = [name for name in lock.hashes if name in signers]
+        if len(named) < lock.required:
             raise InvalidTransaction(
-                "witness-missing", f"{len(named)} of {lock.threshold} signatures of a lock"
+                "witness-missing", f"{len(named)} of {lock.required} signatures of a lock"
             )
-        if len(named) > lock.threshold:
+        if len(named) > lock.required:
             raise InvalidTransaction(
-                "witness-excess", f"{len(named)} signatures where a lock asks for {lock.threshold}"
+                "witness-excess", f"{len(named)} signatures where a lock asks for {lock.required}"
             )
         needed.update(dict.fromkeys(named))
     if len(needed) != len(transaction.witnesses):

@@ -85,6 +85,9 @@ class LossyStore:
     def block(self, height: int) -> bytes | None:
         return self.disk.block(height)
 
+    def header(self, height: int) -> bytes | None:
+        return self.disk.header(height)
+
     def certificate(self, height: int) -> bytes | None:
         return self.disk.certificate(height)
 

@@ -1,0 +1,1 @@
+"""Where blocks, coins and the log of the current epoch are kept."""

@@ -164,4 +164,4 @@ def printable(text: str) -> str:
 def terminal() -> TextIO:
     """The process's own standard output: writing to `sys.stdout` would come back as an event."""
     out = sys.__stdout__
-    return out if out is not None else open("/dev/null", "w", encoding="utf-8")  # noqa: SIM115
+    return out if out is not None else open("/dev/null", "w", encoding="utf-8")

@@ -1,0 +1,126 @@
+"""The chain service: the store, the node, and the driver that runs it."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.threadpool import ThreadPool
+
+from timed import __version__
+from timed.app.context import Context, Running
+from timed.app.driver import Hands, NodeDriver
+from timed.app.registry import choose
+from timed.crypto.batch import verify_batch
+from timed.interfaces import IEventSink, IStore, IStoreBackend
+from timed.node.node import Node, NodeConfig
+
+SOFTWARE = f"timed/{__version__}"
+
+
+class ChainService(Service):
+    """Opens the store, replays it into a node, and runs the node until it is stopped.
+
+    After `stopService` has fired, everything handed to the store is durable, the
+    store is closed and no thread is left.
+    """
+
+    _log = Logger()
+
+    def __init__(self, context: Context) -> None:
+        self.setName("chain")
+        self._context = context
+        self._pools: list[ThreadPool] = []
+
+    def startService(self) -> None:
+        """LocalError when the store cannot be used."""
+        super().startService()
+        context = self._context
+        store = open_store(context)
+        try:
+            node = Node(node_config(context), store, random.Random(os.urandom(32)))
+            driver = self._driver(node, store)
+        except BaseException:
+            store.close()
+            raise
+        context.running = Running(node, driver, store)
+        driver.start()
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        running = self._context.running
+        if running is None:
+            return
+        await running.driver.stop()
+        self._context.running = None
+        for pool in self._pools:
+            pool.stop()
+        self._pools.clear()
+        running.store.close()
+
+    def _driver(self, node: Node, store: IStore) -> NodeDriver:
+        context = self._context
+        crypto = context.config.settings.crypto
+        hands = Hands(
+            store=self._pool("store", 1),
+            verifier=self._pool("verifier", crypto.threads),
+            verifier_workers=crypto.threads,
+            from_thread=context.reactor.callFromThread,
+            verify_batch=verify_batch,
+        )
+        return NodeDriver(
+            node,
+            store,
+            context.reactor,
+            context.clock,
+            hands,
+            sinks=event_sinks(context.config.settings.services.sinks),
+            max_store_bytes=context.config.settings.store.queue_bytes,
+            max_verify_items=crypto.queue_items,
+        )
+
+    def _pool(self, name: str, threads: int) -> ThreadPool:
+        pool = ThreadPool(minthreads=0, maxthreads=threads, name=f"timed-{name}")
+        pool.start()
+        self._pools.append(pool)
+        return pool
+
+
+def open_store(context: Context) -> IStore:
+    """The store of the configured backend; LocalError when it refuses the directory."""
+    backend: IStoreBackend = choose(IStoreBackend, context.config.settings.store.backend, "store.backend")
+    store: IStore = backend.open(str(context.datadir.chain), context.params.name, context.genesis.hash)
+    return store
+
+
+def node_config(context: Context) -> NodeConfig:
+    """What the node is told of the configuration."""
+    p2p = context.config.settings.p2p
+    return NodeConfig(
+        genesis=context.genesis,
+        node_key=context.node_key,
+        operator_key=context.operator_key,
+        wanted=tuple((peer.host, peer.port, peer.node_id) for peer in p2p.peers),
+        software=SOFTWARE,
+        listen_port=context.config.p2p_port,
+        trusted=p2p.trusted,
+        max_inbound=p2p.max_inbound,
+        boot=context.started_at,
+    )
+
+
+def event_sinks(names: Sequence[str]) -> list[IEventSink]:
+    """The configured sinks; ConfigError for one that is not there."""
+    return [choose(IEventSink, name, "services.sinks") for name in names]
+
+
+def make_service(context: Context) -> ChainService:
+    """`IServiceMaker.make` of the chain service."""
+    return ChainService(context)

@@ -1,0 +1,239 @@
+"""One application out of a configuration: the only place that knows all its parts."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TextIO
+
+from twisted.application.service import IService, MultiService, Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import ILogObserver, Logger
+from twisted.python.components import Componentized
+
+from timed import __version__
+from timed.app.config import Config
+from timed.app.context import Context
+from timed.app.datadir import prepare
+from timed.app.logging import LineObserver
+from timed.app.ports import check_port
+from timed.app.registry import choose, find
+from timed.app.systemd import SystemdService
+from timed.crypto.rule import use_backend
+from timed.errors import ConfigError, LocalError
+from timed.interfaces import IServiceMaker, ISignatureBackend, names
+from timed.ledger.genesis import Genesis
+from timed.ledger.genesis_builtin import builtin, member_seed
+from timed.ledger.genesis_file import read_genesis
+
+log = Logger()
+
+
+def now_us() -> int:
+    """The wall clock, in whole microseconds of unix time."""
+    return time.time_ns() // 1000
+
+
+class Application(MultiService):
+    """The services of one node: started in order, stopped one after the other in reverse.
+
+    A LocalError at the start is one sentence on standard error and exit status 1.
+    """
+
+    def __init__(self, observer: LineObserver, err: TextIO) -> None:
+        super().__init__()
+        self._observer = observer
+        self._err = err
+
+    def setServiceParent(self, parent: Any) -> None:
+        """twistd asks the application for its log observer before it starts anything."""
+        if isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(parent)
+
+    def startService(self) -> None:
+        Service.startService(self)
+        started: list[IService] = []
+        for service in self:
+            try:
+                service.startService()
+            except LocalError as error:
+                for other in reversed(started):
+                    other.stopService()
+                print_error(self._err, error)
+                raise SystemExit(1) from None
+            started.append(service)
+        # What was made so far lives as long as the process: the collector need not look again.
+        gc.collect()
+        gc.freeze()
+
+    def stopService(self) -> Deferred[None]:
+        Service.stopService(self)
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        for service in reversed(list(self)):
+            try:
+                await maybeDeferred(service.stopService)
+            except Exception:  # noqa: BLE001 - the others must be stopped, too
+                log.failure("the service {name} did not stop cleanly", name=service.name)
+
+
+class LogSweeper(Service):
+    """Writes the rate limiter's summaries also when nothing else is logged."""
+
+    def __init__(self, observer: LineObserver, reactor: Any) -> None:
+        self._observer = observer
+        self._reactor = reactor
+        self._call: IDelayedCall | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        self._sweep()
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+
+    def _sweep(self) -> None:
+        self._observer.sweep()
+        self._call = self._reactor.callLater(self._observer.window, self._sweep)
+
+
+def print_error(err: TextIO, error: LocalError) -> None:
+    """The one sentence an operator reads when the start failed."""
+    err.write(f"timed: {error}\n")
+    err.flush()
+
+
+def choose_genesis(config: Config) -> Genesis:
+    """The configured genesis file, else the network's own."""
+    if config.genesis_file is not None:
+        genesis = read_genesis(config.genesis_file)
+        if genesis.params != config.params:
+            raise ConfigError(
+                f"{config.genesis_file} is a genesis of {genesis.params.name}, not of {config.params.name}.",
+                "Set node.network or node.genesis.",
+            )
+        return genesis
+    return builtin(config.params)
+
+
+def service_makers(enabled: Sequence[str]) -> list[IServiceMaker]:
+    """The makers of the enabled services, in their order."""
+    makers = find(IServiceMaker)
+    for name in enabled:
+        if name not in makers:
+            raise ConfigError(
+                f"services.enabled: there is no service called {name!r}.",
+                f"There are: {', '.join(names(makers.values()))}.",
+            )
+    return sorted((makers[name] for name in enabled), key=lambda maker: (maker.order, maker.name))
+
+
+def check_ports(config: Config) -> None:
+    """ConfigError for a port that somebody else has."""
+    settings = config.settings
+    wanted = {
+        "p2p": (settings.p2p.host, config.p2p_port),
+        "rpc": (settings.rpc.host, config.rpc_port),
+        "monitor": (settings.monitor.host, config.monitor_port),
+    }
+    for name, (host, port) in wanted.items():
+        if name in settings.services.enabled:
+            check_port(host, port, f"{name}.port")
+
+
+def make_context(config: Config, reactor: Any, observer: LineObserver) -> Context:
+    """Everything that can fail before a service starts fails here, with a LocalError."""
+    use_backend(choose(ISignatureBackend, config.settings.crypto.backend, "crypto.backend"))
+    genesis = choose_genesis(config)
+    check_ports(config)
+    datadir = prepare(config.datadir)
+    return Context(
+        config=config,
+        genesis=genesis,
+        datadir=datadir,
+        node_key=datadir.node_key(os.urandom),
+        operator_key=datadir.operator_key(operator_entropy(config)) if config.settings.node.member else None,
+        reactor=reactor,
+        clock=now_us,
+        monotonic=time.monotonic,
+        log_counters=observer.counters,
+        started_at=now_us(),
+        shut_down=lambda: reactor.callLater(0, reactor.stop),
+    )
+
+
+def operator_entropy(config: Config) -> Callable[[int], bytes]:
+    """Where a new operator key comes from: a built-in regtest member's is well known."""
+    number = config.builtin_member
+    if number is None:
+        return os.urandom
+    return lambda size: member_seed(number)[:size]
+
+
+def announce(context: Context) -> None:
+    """The effective configuration in one line."""
+    config = context.config
+    log.info(
+        "timed {version} on {network}: node {node_id}, data in {datadir}, "
+        "p2p {p2p}, rpc {rpc}, monitor {monitor}, services {services}",
+        version=__version__,
+        network=config.params.name,
+        node_id=context.node_key.public.hex(),
+        datadir=str(config.datadir),
+        p2p=config.p2p_port,
+        rpc=config.rpc_port,
+        monitor=config.monitor_port,
+        services=", ".join(config.settings.services.enabled),
+    )
+    operator = context.operator_key
+    if operator is not None and context.genesis.roster_at(1).index_of(operator.public) is None:
+        log.warn("the operator key {key} is not on the first roster", key=operator.public.hex())
+    if not context.genesis.members.members:
+        log.warn(
+            "{network} has no members yet, so no blocks are made: set node.genesis to follow a chain that has",
+            network=config.params.name,
+        )
+
+
+class Announcement(Service):
+    """Says once, when the log is open, what was started."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def startService(self) -> None:
+        super().startService()
+        announce(self._context)
+
+
+def compose(
+    config: Config, reactor: Any, out: TextIO, *, journal: bool = False, err: TextIO | None = None
+) -> Application:
+    """The application of one node; LocalError when it cannot be."""
+    settings = config.settings
+    observer = LineObserver(
+        out,
+        time.time,
+        level=settings.log.level,
+        burst=settings.log.burst,
+        window=settings.log.window,
+        journal=journal,
+    )
+    makers = service_makers(settings.services.enabled)
+    context = make_context(config, reactor, observer)
+    application = Application(observer, err if err is not None else (sys.__stderr__ or sys.stderr))
+    application.addService(LogSweeper(observer, reactor))
+    application.addService(Announcement(context))
+    for maker in makers:
+        application.addService(maker.make(context))
+    application.addService(SystemdService(reactor))
+    return application

@@ -1,0 +1,77 @@
+"""What every service of one node shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from timed.app.config import Config
+from timed.app.datadir import DataDirectory
+from timed.app.logging import LogCounters
+from timed.crypto.keys import SigningKey
+from timed.errors import LocalError
+from timed.ledger.genesis import Genesis
+from timed.params import NetworkParams
+
+if TYPE_CHECKING:
+    from timed.app.driver import NodeDriver
+    from timed.interfaces import IStore
+    from timed.node.node import Node
+
+
+@attrs.define
+class Context:
+    """Handed to `IServiceMaker.make`.
+
+    `clock` gives microseconds of unix time, `monotonic` seconds. `running` is
+    filled by the chain service when it starts and emptied when it stops.
+    """
+
+    config: Config
+    genesis: Genesis
+    datadir: DataDirectory
+    node_key: SigningKey
+    operator_key: SigningKey | None
+    reactor: Any
+    clock: Callable[[], int]
+    monotonic: Callable[[], float]
+    log_counters: LogCounters
+    started_at: int
+    """Microseconds of unix time at which the process was composed."""
+    shut_down: Callable[[], None]
+    """Ask for an orderly stop of the whole application; returns at once."""
+    running: Running | None = None
+    network: Any = None
+    """`timed.net.Network` while the p2p service runs."""
+
+    @property
+    def params(self) -> NetworkParams:
+        return self.config.params
+
+    @property
+    def driver(self) -> NodeDriver:
+        return self._chain().driver
+
+    @property
+    def node(self) -> Node:
+        return self._chain().node
+
+    @property
+    def store(self) -> IStore:
+        return self._chain().store
+
+    def _chain(self) -> Running:
+        if self.running is None:
+            raise LocalError("the chain service is not running.", "Put chain into services.enabled.")
+        return self.running
+
+
+@attrs.frozen
+class Running:
+    """What exists while the chain service runs."""
+
+    node: Node
+    driver: NodeDriver
+    store: IStore

@@ -1,0 +1,77 @@
+"""The data directory: what a node keeps between two runs.
+
+::
+
+    node.key       the TLS identity, made at the first start
+    operator.key   the masternode's voting key (node.member = yes)
+    chain/         blocks, coins and the log, owned by the storage backend
+    wallet.json    the wallet
+    .cookie        the RPC password of this run
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import attrs
+
+from timed.crypto.keys import SigningKey, create_key_file, load_key_file
+from timed.errors import ConfigError
+
+NODE_KEY = "node.key"
+OPERATOR_KEY = "operator.key"
+CHAIN = "chain"
+OURS = frozenset({NODE_KEY, OPERATOR_KEY, CHAIN})
+LEFT_BY_OTHERS = frozenset({"lost+found", ".gitkeep"})
+
+
+@attrs.frozen
+class DataDirectory:
+    """A directory that was checked: it exists, can be written, and is timed's own."""
+
+    path: Path
+
+    @property
+    def chain(self) -> Path:
+        return self.path / CHAIN
+
+    def node_key(self, entropy: Callable[[int], bytes]) -> SigningKey:
+        """The node key; made from `entropy` if there is none."""
+        return self._key(NODE_KEY, entropy)
+
+    def operator_key(self, entropy: Callable[[int], bytes]) -> SigningKey:
+        """The operator key; made from `entropy` if there is none."""
+        return self._key(OPERATOR_KEY, entropy)
+
+    def _key(self, name: str, entropy: Callable[[int], bytes]) -> SigningKey:
+        path = self.path / name
+        if path.exists():
+            return load_key_file(str(path))
+        return create_key_file(str(path), entropy)
+
+
+def prepare(path: Path) -> DataDirectory:
+    """Make the directory if need be. ConfigError when it is unusable or somebody else's."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        names = {entry.name for entry in os.scandir(path)}
+    except NotADirectoryError as error:
+        raise ConfigError(f"the data directory {path} is not a directory.", "Set node.datadir.") from error
+    except FileExistsError as error:
+        raise ConfigError(f"the data directory {path} is a file.", "Set node.datadir.") from error
+    except OSError as error:
+        raise ConfigError(
+            f"the data directory {path} cannot be used: {error.strerror}.", "Set node.datadir."
+        ) from error
+    if not os.access(path, os.R_OK | os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"the data directory {path} cannot be written.", "Change its owner or set node.datadir."
+        )
+    if names - LEFT_BY_OTHERS and not names & OURS:
+        raise ConfigError(
+            f"the data directory {path} holds files that are not timed's.",
+            "Name an empty or a new directory.",
+        )
+    return DataDirectory(path)

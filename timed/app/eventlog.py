@@ -1,0 +1,75 @@
+"""What a node publishes, as log lines: one table, one line per event an operator would act on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from twisted.logger import Logger, LogLevel
+from zope.interface import implementer
+
+from timed import events
+from timed.interfaces import IEventSink
+
+
+@attrs.frozen
+class Line:
+    """How one kind of event is written; `text` names the event's fields."""
+
+    level: LogLevel
+    text: str
+
+
+LINES: Mapping[type, Line] = {
+    events.PeerOpened: Line(LogLevel.info, "connected with {node_id} at {address}"),
+    events.PeerClosed: Line(LogLevel.info, "session with {node_id} at {address} ended: {reason}"),
+    events.PeerRefused: Line(LogLevel.warn, "no session with {address}: {rule} {detail}"),
+    events.TransactionAccepted: Line(LogLevel.debug, "transaction {txid} accepted"),
+    events.TransactionLocked: Line(LogLevel.debug, "transaction {txid} locked in epoch {epoch}"),
+    events.TransactionCertified: Line(LogLevel.debug, "transaction {txid} certified in epoch {epoch}"),
+    events.TransactionFinal: Line(LogLevel.debug, "transaction {txid} final in epoch {epoch}"),
+    events.TransactionReleased: Line(LogLevel.debug, "transaction {txid} released after epoch {epoch}"),
+    events.TransactionDropped: Line(LogLevel.debug, "transaction {txid} dropped: {rule}"),
+    events.DoubleSpend: Line(
+        LogLevel.warn, "double spend in epoch {epoch}: {first} holds the lock, {second} came"
+    ),
+    events.EpochReported: Line(LogLevel.debug, "epoch {epoch} reported with {transactions} transactions"),
+    events.BlockCertified: Line(LogLevel.info, "block {height} {block_hash} with {count} transactions"),
+    events.Equivocation: Line(
+        LogLevel.error, "member {member} signed two conflicting {what} at height {height}"
+    ),
+    events.SafetyFailure: Line(LogLevel.critical, "this node has stopped voting: {what}"),
+}
+
+SYNC_STRIDE = 1000
+"""While catching up, one block in so many gets a line."""
+
+
+@implementer(IEventSink)
+class EventLog:
+    """Writes each published event as `LINES` says; bytes are shown as hexadecimal."""
+
+    name = "log"
+
+    def __init__(self, log: Logger | None = None) -> None:
+        self._log = log if log is not None else Logger(namespace="timed.node")
+
+    def published(self, event: object, now_us: int) -> None:
+        line = LINES.get(type(event))
+        if line is None:
+            return
+        level = line.level
+        if isinstance(event, events.BlockCertified) and not event.live and event.height % SYNC_STRIDE:
+            level = LogLevel.debug
+        self._log.emit(level, line.text, **_shown(event))
+
+
+def _shown(event: Any) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    for field in attrs.fields(type(event)):
+        value = getattr(event, field.name)
+        fields[field.name] = value.hex() if isinstance(value, bytes) else value
+    if isinstance(event, events.BlockCertified):
+        fields["count"] = len(event.txids)
+    return fields

@@ -1,0 +1,58 @@
+"""The p2p service: the transports under the node's sessions."""
+
+from __future__ import annotations
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from timed.app.context import Context
+from timed.errors import ConfigError
+from timed.net.network import Network
+
+
+class P2PService(Service):
+    """Listens, and carries out the driver's Write, Close and Dial.
+
+    After `stopService` has fired, every peer was told goodbye and no port or
+    connection is left.
+    """
+
+    _log = Logger()
+
+    def __init__(self, context: Context) -> None:
+        self.setName("p2p")
+        self._context = context
+
+    def startService(self) -> None:
+        """ConfigError when the port cannot be had."""
+        super().startService()
+        context = self._context
+        p2p = context.config.settings.p2p
+        network = Network(context.reactor, context.node_key, plain=p2p.plain, host=context.driver)
+        context.network = network
+        context.driver.attach(network)
+        port = context.config.p2p_port
+        failures: list[str] = []
+        listening: Deferred[object] = network.listen(port, interface=p2p.host)
+        listening.addErrback(lambda failure: failures.append(failure.getErrorMessage()))
+        if failures:
+            raise ConfigError(f"cannot listen on {p2p.host} port {port}: {failures[0]}.", "Set p2p.port.")
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        network = self._context.network
+        if network is None:
+            return
+        if self._context.running is not None:
+            self._context.running.driver.say_goodbye()
+        await network.stop()
+        self._context.network = None
+
+
+def make_service(context: Context) -> P2PService:
+    """`IServiceMaker.make` of the p2p service."""
+    return P2PService(context)

@@ -1,0 +1,250 @@
+"""JSON-RPC 2.0, and the older form for requests without "jsonrpc".
+
+The dispatcher knows no HTTP and no Twisted: it turns the bytes of one request,
+single or batch, into the bytes of one reply. Handlers that wait are coroutines.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any
+
+import attrs
+import msgspec
+
+from timed.errors import LocalError, RemoteError
+from timed.rpc import jsontext
+from timed.rpc.arguments import bind
+from timed.rpc.errors import (
+    INTERNAL_ERROR,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    RpcError,
+    rejected,
+)
+from timed.rpc.table import METHODS, Method
+
+MAX_BATCH = 1_000
+"""Calls in one batch; a longer one is refused whole."""
+MAX_REPLY_BYTES = 64 * 1024 * 1024
+"""Bytes of one batch's reply; the calls past it are answered with an error."""
+CALLS_PER_TURN = 20
+"""Calls of a batch between two turns of the reactor."""
+
+OK, NO_CONTENT, BAD_REQUEST, FORBIDDEN, NOT_FOUND, SERVER_ERROR = 200, 204, 400, 403, 404, 500
+_LEGACY_STATUS = {INVALID_REQUEST: BAD_REQUEST, PARSE_ERROR: BAD_REQUEST, METHOD_NOT_FOUND: NOT_FOUND}
+_MISSING: Any = object()
+
+Handler = Callable[..., Any]
+"""Called with the environment and the arguments by name; may be a coroutine function."""
+
+
+@attrs.frozen
+class Reply:
+    """An HTTP status and a body; an answer to notifications alone has none."""
+
+    status: int
+    body: bytes = b""
+
+
+@attrs.frozen
+class _Request:
+    method: str
+    params: Any
+    id: Any
+    modern: bool
+    notification: bool
+
+
+class Forbidden(RpcError):
+    """The caller is known but may not use this method: HTTP 403."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__(
+            INVALID_REQUEST,
+            f"Method {method.name} needs the permission {method.permission!r}",
+            rule="forbidden",
+            hint="Use the cookie file of the node, or an account that has this permission.",
+        )
+
+
+class Dispatcher:
+    """Binds the table of methods to handlers and answers requests.
+
+    `pause` is awaited between the slices of a long batch; `failed` is told about
+    an exception that no handler should have let through.
+    """
+
+    def __init__(
+        self,
+        handlers: Mapping[str, Handler],
+        environment: Any,
+        *,
+        pause: Callable[[], Awaitable[object]],
+        failed: Callable[[str, Exception], None],
+    ) -> None:
+        self._handlers = handlers
+        self._environment = environment
+        self._pause = pause
+        self._failed = failed
+        self.calls: Counter[str] = Counter()
+        """Calls by method."""
+        self.refused: Counter[str] = Counter()
+        """Errors by rule."""
+
+    async def answer(self, body: bytes, permissions: Iterable[str]) -> Reply:
+        """The reply to one HTTP body from a caller who holds `permissions`."""
+        allowed = frozenset(permissions)
+        try:
+            value = jsontext.decode(body)
+        except RpcError as error:
+            return self._malformed(error, None)
+        try:
+            if isinstance(value, list):
+                return await self._batch(value, allowed)
+            request = _request(value)
+        except RpcError as error:
+            return self._malformed(error, value)
+        return await self._single(request, allowed)
+
+    def _malformed(self, error: RpcError, value: Any) -> Reply:
+        self._count(error)
+        return Reply(_LEGACY_STATUS[error.code], _failure(error, _plain_id(value), modern=True))
+
+    async def _single(self, request: _Request, allowed: frozenset[str]) -> Reply:
+        try:
+            result = await self._call(request, allowed)
+            body = _success(result, request)
+        except Forbidden as error:
+            self._count(error)
+            return Reply(FORBIDDEN, _failure(error, request.id, request.modern))
+        except RpcError as error:
+            self._count(error)
+            status = OK if request.modern else _LEGACY_STATUS.get(error.code, SERVER_ERROR)
+            body = _failure(error, request.id, request.modern)
+            return Reply(NO_CONTENT) if request.notification else Reply(status, body)
+        return Reply(NO_CONTENT) if request.notification else Reply(OK, body)
+
+    async def _batch(self, values: list[Any], allowed: frozenset[str]) -> Reply:
+        if not values or len(values) > MAX_BATCH:
+            raise RpcError(
+                INVALID_REQUEST,
+                f"Invalid request: a batch holds 1 to {MAX_BATCH} calls, not {len(values)}",
+                rule="batch-size",
+                hint="Split it into several requests.",
+            )
+        parts: list[bytes] = []
+        room = MAX_REPLY_BYTES
+        for number, value in enumerate(values):
+            if number and number % CALLS_PER_TURN == 0:
+                await self._pause()
+            part = await self._member(value, allowed, room)
+            if part is not None:
+                parts.append(part.body)
+                room -= len(part.body)
+                if part.status == FORBIDDEN:
+                    return part
+        return Reply(OK, b"[" + b",".join(parts) + b"]") if parts else Reply(NO_CONTENT)
+
+    async def _member(self, value: Any, allowed: frozenset[str], room: int) -> Reply | None:
+        try:
+            request = _request(value)
+            if room <= 0:
+                raise RpcError(
+                    INTERNAL_ERROR, "The reply of this batch is too long", rule="reply-size", hint="Ask for less."
+                )
+        except RpcError as error:
+            self._count(error)
+            return Reply(OK, _failure(error, _plain_id(value), modern=True))
+        reply = await self._single(request, allowed)
+        return None if reply.status == NO_CONTENT else reply
+
+    async def _call(self, request: _Request, allowed: frozenset[str]) -> Any:
+        method = METHODS.get(request.method)
+        if method is None:
+            raise RpcError(
+                METHOD_NOT_FOUND,
+                f"Method not found: {request.method[:64]}",
+                rule="method-unknown",
+                hint="Call help for the list of methods.",
+            )
+        self.calls[method.name] += 1
+        if method.permission not in allowed:
+            raise Forbidden(method)
+        arguments = bind(method, request.params)
+        try:
+            result = self._handlers[method.name](self._environment, **arguments)
+            return await result if inspect.isawaitable(result) else result
+        except RpcError:
+            raise
+        except RemoteError as error:
+            raise rejected(error) from error
+        except LocalError as error:
+            raise RpcError(INTERNAL_ERROR, error.message, rule="local", hint=error.hint) from error
+        except Exception as error:  # noqa: BLE001 - a caller gets an error object, never a traceback
+            self._failed(method.name, error)
+            raise RpcError(
+                INTERNAL_ERROR, "Internal error", rule="internal", hint="The node's log holds the details."
+            ) from error
+
+    def _count(self, error: RpcError) -> None:
+        self.refused[str(error.data["rule"])] += 1
+
+
+def _request(value: Any) -> _Request:
+    """A well-formed request; RpcError -32600 otherwise."""
+    if not isinstance(value, dict):
+        raise _invalid("a request is an object")
+    version = value.get("jsonrpc")
+    if version not in (None, "1.0", "1.1", "2.0"):
+        raise _invalid("this node speaks JSON-RPC 2.0")
+    identifier = value.get("id", _MISSING)
+    if isinstance(identifier, bool | list | dict):
+        raise _invalid("an id is a string, a number or null")
+    method = value.get("method")
+    if not isinstance(method, str):
+        raise _invalid("method must be a string")
+    modern = version == "2.0"
+    return _Request(
+        method=method,
+        params=value.get("params"),
+        id=None if identifier is _MISSING else identifier,
+        modern=modern,
+        notification=modern and identifier is _MISSING,
+    )
+
+
+def _invalid(problem: str) -> RpcError:
+    return RpcError(
+        INVALID_REQUEST,
+        f"Invalid request: {problem}",
+        rule="request-form",
+        hint='Send {"jsonrpc": "2.0", "id": 1, "method": "help", "params": []}.',
+    )
+
+
+def _plain_id(value: Any) -> Any:
+    identifier = value.get("id") if isinstance(value, dict) else None
+    return None if isinstance(identifier, bool | list | dict) else identifier
+
+
+def _success(result: Any, request: _Request) -> bytes:
+    identifier = _echo(request.id)
+    if request.modern:
+        return jsontext.encode({"jsonrpc": "2.0", "result": result, "id": identifier})
+    return jsontext.encode({"result": result, "error": None, "id": identifier})
+
+
+def _failure(error: RpcError, identifier: Any, modern: bool) -> bytes:
+    if modern:
+        return jsontext.encode({"jsonrpc": "2.0", "error": error.as_object(), "id": _echo(identifier)})
+    return jsontext.encode({"result": None, "error": error.as_object(), "id": _echo(identifier)})
+
+
+def _echo(identifier: Any) -> Any:
+    """An id with a fraction goes back as the number it was."""
+    return msgspec.Raw(str(identifier).encode()) if isinstance(identifier, Decimal) else identifier

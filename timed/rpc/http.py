@@ -1,0 +1,55 @@
+"""JSON-RPC over HTTP POST: method, path, credentials, then the dispatcher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, ensureDeferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from timed.rpc.auth import Authenticator
+from timed.rpc.dispatch import Dispatcher, Reply
+from timed.rpc.site import BoundedRequest
+
+JSON = b"application/json"
+TEXT = b"text/plain; charset=utf-8"
+PATHS = (b"/", b"")
+
+
+class RpcEndpoint:
+    """Answers every request of the RPC's port."""
+
+    _log = Logger()
+
+    def __init__(self, dispatcher: Dispatcher, authenticator: Authenticator) -> None:
+        self._dispatcher = dispatcher
+        self._authenticator = authenticator
+
+    def __call__(self, request: BoundedRequest) -> None:
+        if request.path not in PATHS:
+            request.respond(404, TEXT, b"The RPC answers at /.\n")
+        elif request.method != b"POST":
+            request.respond(405, TEXT, b"Send a JSON-RPC request with POST.\n", Allow="POST")
+        elif request.getHeader(b"origin") is not None:
+            request.respond(403, TEXT, b"Web pages may not call a node.\n")
+        else:
+            self._authenticated(request)
+
+    def _authenticated(self, request: BoundedRequest) -> None:
+        permissions = self._authenticator.permissions(request.getHeader(b"authorization"))
+        if permissions is None:
+            hint = b"Give the user and password from the node's .cookie file.\n"
+            request.respond(401, TEXT, hint, WWW_Authenticate='Basic realm="timed"')
+            return
+        body = request.content.getvalue()
+        done: Deferred[Reply] = ensureDeferred(self._dispatcher.answer(body, permissions))
+        done.addCallback(self._reply, request)
+        done.addErrback(self._failed, request)
+
+    def _reply(self, reply: Reply, request: BoundedRequest) -> None:
+        request.respond(reply.status, JSON, reply.body)
+
+    def _failed(self, failure: Failure, request: BoundedRequest) -> Any:
+        self._log.failure("an RPC request could not be answered", failure=failure)
+        request.respond(500, TEXT, b"Internal error\n")

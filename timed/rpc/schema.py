@@ -1,0 +1,290 @@
+"""Types of parameters: what a caller may send and what a handler receives.
+
+A type turns a decoded JSON value into the Python value a method works with, or
+refuses it: -3 for a value of the wrong JSON type, -8 for one that is malformed
+or out of range. `from_text` is the same for a word of a command line.
+"""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal, InvalidOperation
+from typing import Any, ClassVar
+
+import attrs
+
+from timed.rpc.errors import INVALID_PARAMETER, TYPE_ERROR, RpcError
+
+_HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
+_MAX_EXPONENT = 30
+
+
+def wrong_type(name: str, expected: str, value: Any) -> RpcError:
+    """-3: the JSON type is not the declared one."""
+    return RpcError(
+        TYPE_ERROR,
+        f"Parameter {name!r} must be {expected}, not {_kind(value)}",
+        rule="param-type",
+        hint=f"Give {expected} for {name!r}.",
+        param=name,
+    )
+
+
+def bad_value(name: str, problem: str, hint: str = "") -> RpcError:
+    """-8: the right type, but not a value this parameter can have."""
+    return RpcError(
+        INVALID_PARAMETER, f"Parameter {name!r} {problem}", rule="param-value", hint=hint, param=name
+    )
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, int | Decimal):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    return "an array" if isinstance(value, list) else "an object"
+
+
+@attrs.frozen
+class ParamType:
+    """One kind of parameter; `label` names it in help texts."""
+
+    label: ClassVar[str] = "value"
+
+    def convert(self, name: str, value: Any) -> Any:
+        """The Python value, or RpcError naming `name`."""
+        raise NotImplementedError
+
+    def from_text(self, text: str) -> Any:
+        """The JSON value a command line's word stands for; ValueError if none."""
+        return json.loads(text, parse_float=str)
+
+
+@attrs.frozen
+class Text(ParamType):
+    """A string of at most `maximum` characters."""
+
+    maximum: int = 256
+    label: ClassVar[str] = "string"
+
+    def convert(self, name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise wrong_type(name, "a string", value)
+        if len(value) > self.maximum:
+            raise bad_value(name, f"has more than {self.maximum} characters")
+        return value
+
+    def from_text(self, text: str) -> Any:
+        return text
+
+
+@attrs.frozen
+class Word(ParamType):
+    """One of a few words."""
+
+    words: tuple[str, ...] = ()
+    label: ClassVar[str] = "string"
+
+    def convert(self, name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise wrong_type(name, "a string", value)
+        if value not in self.words:
+            raise bad_value(name, "is not a known word", f"Use one of: {', '.join(self.words)}.")
+        return value
+
+    def from_text(self, text: str) -> Any:
+        return text
+
+
+@attrs.frozen
+class Integer(ParamType):
+    """A whole number between two bounds, both included."""
+
+    minimum: int = 0
+    maximum: int = 2**63 - 1
+    label: ClassVar[str] = "integer"
+
+    def convert(self, name: str, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise wrong_type(name, "an integer", value)
+        if not self.minimum <= value <= self.maximum:
+            raise bad_value(name, "is out of range", f"It lies between {self.minimum} and {self.maximum}.")
+        return value
+
+
+@attrs.frozen
+class Boolean(ParamType):
+    """true or false."""
+
+    label: ClassVar[str] = "boolean"
+
+    def convert(self, name: str, value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise wrong_type(name, "true or false", value)
+        return value
+
+
+@attrs.frozen
+class Verbosity(Integer):
+    """An integer in which false and true mean 0 and 1, as in Bitcoin."""
+
+    label: ClassVar[str] = "integer or boolean"
+
+    def convert(self, name: str, value: Any) -> int:
+        return int(value) if isinstance(value, bool) else super().convert(name, value)
+
+
+@attrs.frozen
+class Seconds(ParamType):
+    """A time span in seconds, fractions allowed, as microseconds."""
+
+    maximum: int = 600
+    label: ClassVar[str] = "seconds"
+
+    def convert(self, name: str, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | Decimal):
+            raise wrong_type(name, "a number of seconds", value)
+        if not 0 <= value <= self.maximum:
+            raise bad_value(name, "is out of range", f"It lies between 0 and {self.maximum} seconds.")
+        return int(value * 1_000_000)
+
+    def from_text(self, text: str) -> Any:
+        return json.loads(text)
+
+
+@attrs.frozen
+class Hex(ParamType):
+    """Bytes written in hexadecimal, of one exact size or up to a maximum."""
+
+    size: int | None = None
+    maximum: int = 4 * 1024 * 1024
+    label: ClassVar[str] = "hex"
+
+    def convert(self, name: str, value: Any) -> bytes:
+        if not isinstance(value, str):
+            raise wrong_type(name, "a string of hexadecimal digits", value)
+        if self.size is not None and len(value) != 2 * self.size:
+            raise bad_value(name, f"must have {2 * self.size} hexadecimal digits, not {len(value)}")
+        if len(value) > 2 * self.maximum:
+            raise bad_value(name, f"is longer than {self.maximum} bytes")
+        if len(value) % 2 or not _HEX_DIGITS.issuperset(value):
+            raise bad_value(name, "is not hexadecimal")
+        return bytes.fromhex(value)
+
+    def from_text(self, text: str) -> Any:
+        return text
+
+
+@attrs.frozen
+class BlockName(ParamType):
+    """A block's height (integer) or its hash (64 hexadecimal digits)."""
+
+    label: ClassVar[str] = "height or hash"
+
+    def convert(self, name: str, value: Any) -> int | bytes:
+        if isinstance(value, str):
+            return Hex(size=32).convert(name, value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise wrong_type(name, "a height or a block hash", value)
+        return Integer().convert(name, value)
+
+    def from_text(self, text: str) -> Any:
+        return int(text) if text.isdecimal() and len(text) < 20 else text
+
+
+@attrs.frozen
+class Amount(ParamType):
+    """An amount in TIME, number or string with at most eight decimals, as integer units."""
+
+    minimum: int = 1
+    label: ClassVar[str] = "amount"
+
+    def convert(self, name: str, value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
+            raise wrong_type(name, "an amount", value)
+        units = _units(name, value)
+        if units < self.minimum:
+            raise bad_value(name, "is too small", f"It is at least {self.minimum} units of 0.00000001 TIME.")
+        return units
+
+    def from_text(self, text: str) -> Any:
+        return text
+
+
+def _units(name: str, value: int | str | Decimal) -> int:
+    """Exact units; the exponent is looked at before anything is multiplied out."""
+    from timed.params import MAX_MONEY, UNITS_PER_TIME
+
+    try:
+        if isinstance(value, str) and (len(value) > 64 or not value.isascii() or "_" in value):
+            raise InvalidOperation
+        number = Decimal(value)
+    except InvalidOperation:
+        raise bad_value(name, "is not an amount", "Write it like 12.5 or 0.00000001.") from None
+    if not number.is_finite():
+        raise bad_value(name, "is not an amount", "Write it like 12.5 or 0.00000001.")
+    if abs(number.adjusted()) > _MAX_EXPONENT and number:
+        raise bad_value(name, "is out of range")
+    units = number * UNITS_PER_TIME
+    if units != units.to_integral_value():
+        raise bad_value(name, "has more than eight decimals")
+    if not 0 <= units <= MAX_MONEY:
+        raise bad_value(name, "is out of range")
+    return int(units)
+
+
+@attrs.frozen
+class Array(ParamType):
+    """A list of at most `maximum` items of one type."""
+
+    item: ParamType = attrs.field(factory=Text)
+    maximum: int = 1_000
+    label: ClassVar[str] = "array"
+
+    def convert(self, name: str, value: Any) -> tuple[Any, ...]:
+        if not isinstance(value, list):
+            raise wrong_type(name, "an array", value)
+        if len(value) > self.maximum:
+            raise bad_value(name, f"has more than {self.maximum} items")
+        return tuple(self.item.convert(f"{name}[{index}]", item) for index, item in enumerate(value))
+
+
+@attrs.frozen
+class Record(ParamType):
+    """An object with exactly these members; `optional` ones may be left out."""
+
+    members: tuple[tuple[str, ParamType], ...] = ()
+    optional: tuple[tuple[str, ParamType], ...] = ()
+    label: ClassVar[str] = "object"
+
+    def convert(self, name: str, value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict):
+            raise wrong_type(name, "an object", value)
+        known = dict(self.members + self.optional)
+        for key in value:
+            if key not in known:
+                raise bad_value(name, f"has an unknown member {key[:64]!r}", f"Known: {', '.join(known)}.")
+        for key, _ in self.members:
+            if key not in value:
+                raise bad_value(name, f"lacks the member {key!r}")
+        return {key: known[key].convert(f"{name}.{key}", item) for key, item in value.items()}
+
+
+@attrs.frozen
+class Mapping(ParamType):
+    """An object from free keys to values of one type; pairs in their order."""
+
+    item: ParamType = attrs.field(factory=Amount)
+    maximum: int = 256
+    label: ClassVar[str] = "object"
+
+    def convert(self, name: str, value: Any) -> tuple[tuple[str, Any], ...]:
+        if not isinstance(value, dict):
+            raise wrong_type(name, "an object", value)
+        if len(value) > self.maximum:
+            raise bad_value(name, f"has more than {self.maximum} members")
+        return tuple((key, self.item.convert(f"{name}.{key[:64]}", item)) for key, item in value.items())

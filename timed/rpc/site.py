@@ -1,0 +1,208 @@
+"""HTTP with bounds: body size, number of connections, time, and no log line per request.
+
+When all places are taken, the connection that has been idle for longest makes
+room, so that somebody who opens thousands does not keep others out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from io import BytesIO
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.web.http import RESPONSES, HTTPChannel, HTTPFactory, Request
+
+MAX_CONNECTIONS = 512
+IDLE_S = 60
+"""A connection that sends nothing for this long is closed."""
+DRAIN_S = 2
+"""How long an oversized body is read and dropped, so that its sender sees the answer."""
+MAX_LENGTH_DIGITS = 12
+CLOSE_S = 1
+"""What is left to write when the service stops gets this long."""
+
+
+class BoundedRequest(Request):  # type: ignore[misc]
+    """One request, whose body is held in memory up to the site's limit."""
+
+    channel: BoundedChannel
+    refused = False
+
+    def __init__(self, channel: BoundedChannel, queued: object = None) -> None:
+        super().__init__(channel, parsePOSTFormSubmission=False)
+
+    def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
+        """All headers are here: the first moment at which a body can be refused."""
+        self.content = BytesIO()
+        if length is not None and length > self.channel.site.max_body_bytes:
+            self._refuse()
+
+    def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        if self.refused:
+            return
+        if self.content.tell() + len(data) > self.channel.site.max_body_bytes:
+            self._refuse()
+            return
+        self.content.write(data)
+
+    def process(self) -> None:
+        if self.refused:
+            self.channel.loseConnection()
+            return
+        self.channel.site.handle(self)
+
+    def respond(self, status: int, content_type: bytes, body: bytes, **headers: str) -> None:
+        """The whole answer; nothing happens when the client has gone."""
+        if self._disconnected or self.finished:
+            return
+        self.setResponseCode(status)
+        for name, value in headers.items():
+            self.setHeader(name.replace("_", "-").encode(), value.encode())
+        if body:
+            self.setHeader(b"Content-Type", content_type)
+        self.setHeader(b"Content-Length", b"%d" % len(body))
+        self.write(body)
+        self.finish()
+
+    def _refuse(self) -> None:
+        self.refused = True
+        self.content = BytesIO()
+        self.requestHeaders.removeHeader(b"Expect")
+        self.channel.site.counters["body-too-long"] += 1
+        self.channel.answer_and_drain(413)
+
+
+class BoundedChannel(HTTPChannel):  # type: ignore[misc]
+    """One connection, known to its site."""
+
+    site: BoundedSite
+    _drain_call: IDelayedCall | None = None
+
+    @property
+    def idle(self) -> bool:
+        return not self.requests
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self.site.opened(self)
+
+    def connectionLost(self, reason: Any) -> None:
+        if self._drain_call is not None and self._drain_call.active():
+            self._drain_call.cancel()
+        self.site.closed(self)
+        super().connectionLost(reason)
+
+    def headerReceived(self, line: bytes) -> bool:  # noqa: N802 - Twisted's name
+        """A length of thousands of digits is a bad request, not a ValueError."""
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-length" and len(value.strip()) > MAX_LENGTH_DIGITS:
+            self.site.counters["body-too-long"] += 1
+            self.answer_and_drain(413)
+            return False
+        return bool(super().headerReceived(line))
+
+    def timeoutConnection(self) -> None:  # noqa: N802 - Twisted's name
+        self.site.counters["idle"] += 1
+        self.transport.abortConnection()
+
+    def requestDone(self, request: Any) -> None:  # noqa: N802 - Twisted's name
+        super().requestDone(request)
+        self.site.used(self)
+
+    def answer_and_drain(self, status: int) -> None:
+        """Answer now, read on for a while and drop it: a reset would swallow the answer."""
+        reason = RESPONSES[status]
+        self.transport.write(
+            b"HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % (status, reason)
+        )
+        if self._drain_call is None:
+            self._drain_call = self.callLater(DRAIN_S, self._end)
+
+    def _end(self) -> None:
+        self.transport.abortConnection()
+
+
+class BoundedSite(HTTPFactory):  # type: ignore[misc]
+    """Hands complete requests to `handle`; owns every connection it accepted."""
+
+    protocol = BoundedChannel
+    noisy = False
+
+    def __init__(
+        self,
+        handle: Callable[[BoundedRequest], None],
+        reactor: Any,
+        *,
+        max_body_bytes: int,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        super().__init__(timeout=IDLE_S, reactor=reactor)
+        self.handle = handle
+        self.max_body_bytes = max_body_bytes
+        self.max_connections = max_connections
+        self.counters: Counter[str] = Counter()
+        """Connections and requests refused or cut, by reason."""
+        self._channels: dict[BoundedChannel, None] = {}
+        self._empty: list[Deferred[None]] = []
+
+    def buildProtocol(self, addr: IAddress | None) -> BoundedChannel:  # noqa: N802 - Twisted's name
+        channel: BoundedChannel = super().buildProtocol(addr)
+        channel.requestFactory = BoundedRequest
+        channel.site = self
+        return channel
+
+    def startFactory(self) -> None:  # noqa: N802 - Twisted's name
+        """No access log, hence no clock for it."""
+
+    def stopFactory(self) -> None:  # noqa: N802 - Twisted's name
+        """Nothing was started."""
+
+    def log(self, request: Any) -> None:
+        """Requests are counted, not logged."""
+
+    @property
+    def connections(self) -> int:
+        return len(self._channels)
+
+    def opened(self, channel: BoundedChannel) -> None:
+        if len(self._channels) >= self.max_connections:
+            victim = next((other for other in self._channels if other.idle), channel)
+            self.counters["full"] += 1
+            victim.transport.abortConnection()
+        self._channels[channel] = None
+
+    def used(self, channel: BoundedChannel) -> None:
+        """Most recently used connections stand last."""
+        if channel in self._channels:
+            del self._channels[channel]
+            self._channels[channel] = None
+
+    def closed(self, channel: BoundedChannel) -> None:
+        self._channels.pop(channel, None)
+        if not self._channels:
+            waiting, self._empty = self._empty, []
+            for done in waiting:
+                done.callback(None)
+
+    def close(self) -> Deferred[None]:
+        """End every connection; fires when none is left."""
+        if not self._channels:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._empty.append(done)
+        for channel in list(self._channels):
+            channel.transport.loseConnection()
+        late = self.reactor.callLater(CLOSE_S, self._abort)
+        done.addBoth(self._stop_timer, late)
+        return done
+
+    def _abort(self) -> None:
+        for channel in list(self._channels):
+            channel.transport.abortConnection()
+
+    def _stop_timer(self, result: None, late: IDelayedCall) -> None:
+        if late.active():
+            late.cancel()

@@ -1,0 +1,246 @@
+"""The wallet: own keys, own coins, and payments that survive a crash.
+
+Pure like the machines below it: time comes as `now` (microseconds), and what has
+to be written waits in `outbox`. A payment goes `prepare` → the outbox made durable
+→ `stored` → handed to the node, so that nothing is visible before it is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
+
+import attrs
+
+from timed.errors import DecodeError, LocalError
+from timed.events import BlockCertified, TransactionFinal
+from timed.interfaces import Coin
+from timed.ledger.rules import check_form, check_spend
+from timed.params import NetworkParams
+from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
+from timed.wallet.coins import CoinIndex, OwnCoin
+from timed.wallet.keystore import CHANGE, RECEIVE, Keystore, WalletKey
+from timed.wallet.reservations import Reservations
+from timed.wallet.selection import select
+from timed.wallet.signing import sign
+from timed.wallet.walletfile import Record
+
+
+class WalletChain(Protocol):
+    """What the wallet asks the node; every answer is of this moment."""
+
+    @property
+    def params(self) -> NetworkParams: ...
+    def next_height(self) -> int:
+        """Height of the block that is being prepared."""
+
+    def pending(self, txid: bytes) -> Transaction | None:
+        """A transaction of the mempool."""
+
+    def spenders(self, outpoint: OutPoint) -> tuple[bytes, ...]:
+        """The transactions of the mempool that spend `outpoint`."""
+
+    def is_locked(self, outpoint: OutPoint) -> bool:
+        """True when the node has voted for a spender, known or not."""
+
+    def block_transactions(self, height: int) -> tuple[Transaction, ...]:
+        """The transactions of a durable block."""
+
+    def final_transactions(self) -> tuple[Transaction, ...]:
+        """The final transactions that no block holds yet, parents first."""
+
+
+@attrs.frozen
+class Payment:
+    """A signed transaction this wallet made; `created` is in microseconds."""
+
+    transaction: Transaction
+    comment: str
+    created: int
+
+    @property
+    def txid(self) -> bytes:
+        return self.transaction.txid
+
+
+@attrs.frozen
+class Prepared:
+    """A payment whose coins are reserved; its record is in the outbox. `fee` is in units."""
+
+    payment: Payment
+    fee: int
+
+
+class Wallet:
+    """Keys, coins and payments of one wallet file."""
+
+    def __init__(self, chain: WalletChain, entropy: Callable[[int], bytes]) -> None:
+        self._chain = chain
+        self.outbox: list[Record] = []
+        """Records for the wallet file, oldest first; whoever writes takes them away."""
+        self.keys = Keystore(entropy, self.outbox)
+        self.coins = CoinIndex(self.keys.owns)
+        self.reservations = Reservations()
+        self._payments: dict[bytes, Payment] = {}
+        self._spent: dict[OutPoint, bytes] = {}
+        self._backlog: list[object] | None = []
+
+    # The file.
+
+    def take_outbox(self) -> list[Record]:
+        """What is to be written now, in this order, before anything taken later."""
+        records = list(self.outbox)
+        self.outbox.clear()
+        return records
+
+    def restore(self, records: Iterable[Record]) -> None:
+        """Take over what a wallet file holds; LocalError when it is damaged."""
+        kept = list(records)
+        self.keys.restore(kept)
+        try:
+            for record in kept:
+                self._restore_payment(record)
+        except (KeyError, TypeError, ValueError, DecodeError) as error:
+            raise LocalError(
+                f"a payment in the wallet file is damaged ({error!r}).", "Restore it from a backup."
+            ) from None
+
+    def records(self) -> list[Record]:
+        """What a snapshot holds: all keys, and the payments no block holds yet."""
+        return self.keys.records() + [_payment_record(payment) for payment in self._payments.values()]
+
+    def _restore_payment(self, record: Record) -> None:
+        if "payment" in record:
+            fields = record["payment"]
+            transaction = Transaction.decode(bytes.fromhex(fields["hex"]))
+            self._remember(Payment(transaction, str(fields["comment"]), int(fields["created"])))
+        elif "abandon" in record:
+            self._forget(bytes.fromhex(record["abandon"]["txid"]))
+
+    # The coins.
+
+    @property
+    def ready(self) -> bool:
+        """False until the scan of the coins is over."""
+        return self._backlog is None
+
+    def scan(self, entries: Iterable[tuple[OutPoint, Coin]]) -> None:
+        """Take in a part of the store's unspent outputs; what happens meanwhile is kept for later."""
+        self.coins.scan(entries)
+
+    def scanned(self) -> None:
+        """The scan is over: catch up with what was published since it began."""
+        backlog, self._backlog = self._backlog or [], None
+        for event in backlog:
+            self.published(event)
+        for transaction in self._chain.final_transactions():
+            self.coins.final(transaction)
+
+    def published(self, event: object) -> None:
+        """An event of the node."""
+        if not isinstance(event, BlockCertified | TransactionFinal):
+            return
+        if self._backlog is not None:
+            self._backlog.append(event)
+        elif isinstance(event, BlockCertified):
+            self.coins.block(event.height, self._chain.block_transactions(event.height))
+            for txid in event.txids:
+                self._forget(txid)
+        else:
+            transaction = self._chain.pending(event.txid)
+            if transaction is not None:
+                self.coins.final(transaction)
+
+    def unspent(self) -> Iterator[OwnCoin]:
+        """Own coins that nobody spends: not the mempool, not a stored payment."""
+        for coin in self.coins:
+            if coin.outpoint not in self._spent and not self._chain.spenders(coin.outpoint):
+                yield coin
+
+    def spendable(self, now: int) -> Iterator[OwnCoin]:
+        """Own coins a new payment may take."""
+        height = self._chain.next_height()
+        for coin in self.unspent():
+            if coin.coinbase and coin.height is not None and coin.height >= height:
+                continue
+            if not self._chain.is_locked(coin.outpoint) and not self.reservations.holds(coin.outpoint, now):
+                yield coin
+
+    def balance(self, lock: Lock | None = None) -> int:
+        """Units in unspent own coins, all or those of one lock."""
+        return sum(coin.value for coin in self.unspent() if lock is None or coin.output.lock == lock)
+
+    # Addresses and payments.
+
+    def new_key(self, label: str) -> WalletKey:
+        """A fresh key for receiving; show its address once the outbox is durable."""
+        return self.keys.take(RECEIVE, label)
+
+    def prepare(self, lock: Lock, amount: int, comment: str, now: int) -> Prepared:
+        """Choose and reserve coins, sign, and check the result as every node will.
+
+        Raises InsufficientFunds, or InvalidTransaction when the payment itself
+        breaks a rule (dust, for one).
+        """
+        params = self._chain.params
+        chosen = select(self.spendable(now), amount, params)
+        outputs = [Output(value=amount, lock=lock)]
+        if chosen.change:
+            change = self.keys.take(CHANGE)
+            outputs.append(Output(value=chosen.change, lock=change.lock))
+        outputs.sort(key=lambda output: (output.value, output.lock.data))
+        spent = [coin.output for coin in chosen.coins]
+        unsigned = Transaction.make(inputs=[coin.outpoint for coin in chosen.coins], outputs=outputs)
+        transaction = sign(unsigned, spent, params.chain_id, self.keys)
+        height = self._chain.next_height()
+        check_form(transaction, params)
+        check_spend(transaction, [coin.as_coin(height) for coin in chosen.coins], height, params)
+        self.reservations.reserve(transaction.inputs, now)
+        payment = Payment(transaction, comment, now)
+        self.outbox.append(_payment_record(payment))
+        return Prepared(payment, chosen.fee)
+
+    def stored(self, prepared: Prepared) -> None:
+        """Its record is durable: from now on the payment holds its coins."""
+        self._remember(prepared.payment)
+        self.release(prepared)
+
+    def release(self, prepared: Prepared) -> None:
+        """Give back the reservation of a payment that could not be stored."""
+        self.reservations.release(prepared.payment.transaction.inputs)
+
+    def abandon(self, txid: bytes) -> None:
+        """A payment the network refuses for good: its coins are free again."""
+        self._forget(txid)
+        self.outbox.append({"abandon": {"txid": txid.hex()}})
+
+    def payment(self, txid: bytes) -> Payment | None:
+        return self._payments.get(txid)
+
+    def unsent(self) -> tuple[Payment, ...]:
+        """Stored payments that neither a block nor the mempool holds, oldest first."""
+        return tuple(
+            payment for txid, payment in self._payments.items() if self._chain.pending(txid) is None
+        )
+
+    def _remember(self, payment: Payment) -> None:
+        self._payments[payment.txid] = payment
+        for outpoint in payment.transaction.inputs:
+            self._spent[outpoint] = payment.txid
+
+    def _forget(self, txid: bytes) -> None:
+        payment = self._payments.pop(txid, None)
+        if payment is not None:
+            for outpoint in payment.transaction.inputs:
+                if self._spent.get(outpoint) == txid:
+                    del self._spent[outpoint]
+
+
+def _payment_record(payment: Payment) -> Record:
+    return {
+        "payment": {
+            "hex": payment.transaction.encode().hex(),
+            "comment": payment.comment,
+            "created": payment.created,
+        }
+    }

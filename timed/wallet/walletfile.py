@@ -1,0 +1,198 @@
+"""The wallet on disk: a snapshot that is replaced whole, and a journal that grows.
+
+`wallet.json` holds the records up to the last start; `wallet.json.journal` those
+since, one JSON object a line, each durable before anybody sees its effect. Both
+are 0600. A journal belongs to the snapshot of the same generation; an older one
+is already in the snapshot. An unfinished last line was never acknowledged.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+from collections.abc import Sequence
+from typing import Any
+
+from timed.errors import LocalError
+
+FORMAT = "timed-wallet"
+VERSION = 1
+MODE = 0o600
+MAX_FILE_BYTES = 256 * 1024 * 1024
+
+Record = dict[str, Any]
+
+
+class WalletFile:
+    """One wallet's files; used by one process at a time.
+
+    `load` first, then `append`. Both block; `append` returns when durable and
+    after a failure refuses everything, because what reached the disk is unknown.
+    """
+
+    def __init__(self, path: str, network: str) -> None:
+        self.path = path
+        self._journal_path = f"{path}.journal"
+        self._network = network
+        self._generation = 0
+        self._journal: int | None = None
+        self._failed = ""
+
+    def load(self) -> list[Record]:
+        """All records; the journal is folded into a new snapshot. LocalError when unusable."""
+        try:
+            self._journal = os.open(self._journal_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, MODE)
+            self._take_lock(self._journal)
+            os.fchmod(self._journal, MODE)
+            snapshot = self._read_snapshot()
+            journal = self._read_journal(self._journal)
+            records = snapshot + journal
+            if journal or not snapshot:
+                self.compact(records)
+            else:
+                self._restart_journal()
+        except OSError as error:
+            raise self._trouble("used", error) from error
+        return records
+
+    def append(self, records: Sequence[Record]) -> None:
+        """Make `records` durable, in their order."""
+        if self._failed:
+            raise LocalError(self._failed, "Mend the disk and start the node again.")
+        if self._journal is None:
+            raise LocalError(f"the wallet {self.path} is closed.")
+        before = os.lseek(self._journal, 0, os.SEEK_CUR)
+        try:
+            _write_all(self._journal, b"".join(map(_line, records)))
+            os.fsync(self._journal)
+        except OSError as error:
+            trouble = self._trouble("written", error)
+            self._failed = trouble.message
+            self._cut(self._journal, before)
+            raise trouble from error
+
+    def compact(self, records: Sequence[Record]) -> None:
+        """Replace the snapshot by one of `records` and start an empty journal."""
+        self._generation += 1
+        content = {
+            "format": FORMAT,
+            "version": VERSION,
+            "network": self._network,
+            "generation": self._generation,
+            "records": list(records),
+        }
+        replace_file(self.path, json.dumps(content, indent=1).encode("ascii"))
+        self._restart_journal()
+
+    def close(self) -> None:
+        """Release the files; safe to call twice."""
+        if self._journal is not None:
+            os.close(self._journal)
+            self._journal = None
+
+    def _take_lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LocalError(
+                f"the wallet {self.path} is in use by another process.", "Stop that process first."
+            ) from None
+
+    def _read_snapshot(self) -> list[Record]:
+        try:
+            with open(self.path, "rb") as file:
+                _check_private(self.path, os.fstat(file.fileno()))
+                data = file.read(MAX_FILE_BYTES)
+        except FileNotFoundError:
+            return []
+        try:
+            content = json.loads(data)
+            known = (content["format"], content["version"], content["network"])
+            generation, records = int(content["generation"]), list(content["records"])
+        except (ValueError, KeyError, TypeError):
+            raise LocalError(
+                f"the wallet {self.path} is damaged.", "Restore it from a backup; never edit it."
+            ) from None
+        if known != (FORMAT, VERSION, self._network):
+            raise LocalError(
+                f"the wallet {self.path} is for {known[2]}, format {known[0]} {known[1]}.",
+                f"This node needs one for {self._network}, format {FORMAT} {VERSION}.",
+            )
+        self._generation = generation
+        return records
+
+    def _read_journal(self, descriptor: int) -> list[Record]:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        with os.fdopen(os.dup(descriptor), "rb") as file:
+            lines = file.read(MAX_FILE_BYTES).split(b"\n")[:-1]
+        records = []
+        for number, line in enumerate(lines, 1):
+            try:
+                record = json.loads(line)
+            except ValueError:
+                raise LocalError(
+                    f"the wallet's journal {self._journal_path} is damaged in line {number}.",
+                    "Keep a copy of it and restore the wallet from a backup.",
+                ) from None
+            records.append(record)
+        if not records or records[0].get("generation") != self._generation:
+            return []
+        return records[1:]
+
+    def _restart_journal(self) -> None:
+        if self._journal is None:
+            raise LocalError(f"the wallet {self.path} is closed.")
+        os.ftruncate(self._journal, 0)
+        os.lseek(self._journal, 0, os.SEEK_SET)
+        _write_all(self._journal, _line({"generation": self._generation}))
+        os.fsync(self._journal)
+
+    def _cut(self, journal: int, size: int) -> None:
+        """Take back what was refused, so that a payment never goes out after an error said it did not."""
+        try:
+            os.ftruncate(journal, size)
+            os.fsync(journal)
+        except OSError as error:
+            self._failed = f"{self._failed} Its end may hold what was refused ({error.strerror})."
+
+    def _trouble(self, verb: str, error: OSError) -> LocalError:
+        return LocalError(
+            f"the wallet {self.path} cannot be {verb}: {error.strerror}.",
+            "Make room, or make the data directory writable for the user of the node.",
+        )
+
+
+def replace_file(path: str, data: bytes) -> None:
+    """Put `data` at `path` in one step, durable on return, mode 0600."""
+    temporary = f"{path}.new"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, MODE)
+    try:
+        os.fchmod(descriptor, MODE)
+        _write_all(descriptor, data)
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(temporary, path)
+    directory = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _line(record: Record) -> bytes:
+    return json.dumps(record, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _check_private(path: str, status: os.stat_result) -> None:
+    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        mode = stat.S_IMODE(status.st_mode)
+        raise LocalError(f"the wallet {path} is open to others (mode {mode:04o}).", f"Run: chmod 600 {path}")

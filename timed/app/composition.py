@@ -27,8 +27,12 @@ from timed.crypto.rule import use_backend
 from timed.errors import ConfigError, LocalError
 from timed.interfaces import IServiceMaker, ISignatureBackend, names
 from timed.ledger.genesis import Genesis
-from timed.ledger.genesis_builtin import builtin, member_seed
 from timed.ledger.genesis_file import read_genesis
+from timed.ledger.regtest import builtin_regtest, well_known_seed
+from timed.params import REGTEST
+
+NEED_GENESIS = frozenset({"chain", "p2p"})
+"""Services that have nothing to do on a network without a genesis."""
 
 log = Logger()
 
@@ -112,17 +116,17 @@ def print_error(err: TextIO, error: LocalError) -> None:
     err.flush()
 
 
-def choose_genesis(config: Config) -> Genesis:
-    """The configured genesis file, else the network's own."""
+def choose_genesis(config: Config) -> Genesis | None:
+    """The configured genesis file, else regtest's own; the other networks have none yet."""
     if config.genesis_file is not None:
-        genesis = read_genesis(config.genesis_file)
+        genesis: Genesis = read_genesis(config.genesis_file)
         if genesis.params != config.params:
             raise ConfigError(
                 f"{config.genesis_file} is a genesis of {genesis.params.name}, not of {config.params.name}.",
                 "Set node.network or node.genesis.",
             )
         return genesis
-    return builtin(config.params)
+    return builtin_regtest() if config.params is REGTEST else None
 
 
 def service_makers(enabled: Sequence[str]) -> list[IServiceMaker]:
@@ -158,7 +162,7 @@ def make_context(config: Config, reactor: Any, observer: LineObserver) -> Contex
     datadir = prepare(config.datadir)
     return Context(
         config=config,
-        genesis=genesis,
+        chosen_genesis=genesis,
         datadir=datadir,
         node_key=datadir.node_key(os.urandom),
         operator_key=datadir.operator_key(operator_entropy(config)) if config.settings.node.member else None,
@@ -176,7 +180,7 @@ def operator_entropy(config: Config) -> Callable[[int], bytes]:
     number = config.builtin_member
     if number is None:
         return os.urandom
-    return lambda size: member_seed(number)[:size]
+    return lambda size: well_known_seed("operator", number)[:size]
 
 
 def announce(context: Context) -> None:
@@ -194,14 +198,16 @@ def announce(context: Context) -> None:
         monitor=config.monitor_port,
         services=", ".join(config.settings.services.enabled),
     )
+    if context.chosen_genesis is None:
+        log.warn(
+            "{network} has no genesis of its own yet: this node follows no chain and makes no blocks; "
+            "set node.genesis to a genesis file to follow one",
+            network=config.params.name,
+        )
+        return
     operator = context.operator_key
     if operator is not None and context.genesis.roster_at(1).index_of(operator.public) is None:
         log.warn("the operator key {key} is not on the first roster", key=operator.public.hex())
-    if not context.genesis.members.members:
-        log.warn(
-            "{network} has no members yet, so no blocks are made: set node.genesis to follow a chain that has",
-            network=config.params.name,
-        )
 
 
 class Announcement(Service):
@@ -234,6 +240,7 @@ def compose(
     application.addService(LogSweeper(observer, reactor))
     application.addService(Announcement(context))
     for maker in makers:
-        application.addService(maker.make(context))
+        if context.chosen_genesis is not None or maker.name not in NEED_GENESIS:
+            application.addService(maker.make(context))
     application.addService(SystemdService(reactor))
     return application

@@ -13,6 +13,7 @@ from timed.app.logging import LogCounters
 from timed.crypto.keys import SigningKey
 from timed.errors import LocalError
 from timed.ledger.genesis import Genesis
+from timed.ledger.regtest import well_known_seed
 from timed.params import NetworkParams
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ class Context:
     """
 
     config: Config
-    genesis: Genesis
+    chosen_genesis: Genesis | None
+    """None on a network that has no genesis yet; the chain service does not run then."""
     datadir: DataDirectory
     node_key: SigningKey
     operator_key: SigningKey | None
@@ -49,6 +51,18 @@ class Context:
     @property
     def params(self) -> NetworkParams:
         return self.config.params
+
+    @property
+    def genesis(self) -> Genesis:
+        if self.chosen_genesis is None:
+            raise LocalError(f"{self.params.name} has no genesis of its own yet.", "Set node.genesis.")
+        return self.chosen_genesis
+
+    @property
+    def wallet_seed(self) -> bytes | None:
+        """The well-known wallet seed of a built-in regtest member; a new wallet starts with it."""
+        number = self.config.builtin_member
+        return None if number is None else well_known_seed("wallet", number)
 
     @property
     def driver(self) -> NodeDriver:

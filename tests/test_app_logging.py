@@ -1,0 +1,92 @@
+"""Log lines: one per event, never a flood, never forged."""
+
+from __future__ import annotations
+
+import io
+
+from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from timed.app.logging import MAX_SITES, LineObserver, printable
+
+
+class Lines(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.now = 1_000_000.0
+        self.out = io.StringIO()
+        self.observer = self.observe()
+
+    def observe(self, **options: object) -> LineObserver:
+        settings = {"burst": 3, "window": 60, **options}
+        return LineObserver(self.out, lambda: self.now, **settings)  # type: ignore[arg-type]
+
+    def logger(self, namespace: str = "timed.node") -> Logger:
+        return Logger(namespace, observer=LogPublisher(self.observer))
+
+    def lines(self) -> list[str]:
+        return self.out.getvalue().splitlines()
+
+    def test_a_line_is_time_level_place_and_text(self) -> None:
+        self.logger().info("block {height}", height=7)
+        self.assertEqual(self.lines(), ["1970-01-12T13:46:40.000Z info     node: block 7"])
+
+    def test_journald_gets_a_priority_instead_of_a_time(self) -> None:
+        self.observer = self.observe(journal=True)
+        self.logger().warn("slow")
+        self.assertEqual(self.lines(), ["<4>node: slow"])
+
+    def test_levels_below_the_configured_one_are_not_written(self) -> None:
+        self.logger().debug("detail")
+        self.assertEqual(self.lines(), [])
+
+    def test_twisteds_own_information_counts_as_debug(self) -> None:
+        self.logger("twisted.internet.protocol").info("Starting factory")
+        self.logger("twisted.web").error("broken")
+        self.assertEqual([line.split()[1] for line in self.lines()], ["error"])
+
+    def test_a_flood_from_one_place_is_summed_up(self) -> None:
+        log = self.logger()
+        for number in range(10):
+            log.info("refused {number}", number=number)
+        log.info("something else")
+        self.assertEqual(len(self.lines()), 4)
+        self.now += 61
+        self.observer.sweep()
+        self.assertIn("7 more lines in 60 s like: refused {number}", self.lines()[-1])
+        self.assertEqual(self.observer.counters.suppressed, 7)
+
+    def test_errors_are_never_held_back(self) -> None:
+        for _ in range(10):
+            self.logger().error("disk")
+        self.assertEqual(len(self.lines()), 10)
+
+    def test_the_number_of_places_is_bounded(self) -> None:
+        log = self.logger()
+        for number in range(2 * MAX_SITES):
+            log.info(f"place {number}")
+        self.assertEqual(len(self.lines()), MAX_SITES + 3)
+
+    def test_a_peers_text_cannot_forge_or_colour_a_line(self) -> None:
+        self.logger().info("said {text}", text="x\n2026 error fake\x1b[31m")
+        self.assertEqual(len(self.lines()), 1)
+        self.assertIn("x\\n2026 error fake\\x1b[31m", self.lines()[0])
+        self.assertEqual(printable("plain"), "plain")
+
+    def test_a_failure_keeps_its_traceback(self) -> None:
+        try:
+            raise ValueError("inner")
+        except ValueError:
+            self.logger().failure("the node raised")
+        self.assertIn("the node raised", self.lines()[0])
+        self.assertIn("ValueError: inner", self.lines()[-1])
+
+    def test_lines_are_counted_by_level(self) -> None:
+        self.logger().info("one")
+        self.logger().warn("two")
+        counts = self.observer.counters.lines
+        self.assertEqual((counts["info"], counts["warn"], counts["error"]), (1, 1, 0))
+
+    def test_a_reader_that_has_gone_away_stops_nothing(self) -> None:
+        self.out.close()
+        self.logger().emit(LogLevel.critical, "still here")
+        self.assertEqual(self.observer.counters.suppressed, 1)

@@ -1,0 +1,1 @@
+"""One declaration per value: from construct layouts to strict straight-line codecs."""

@@ -1,0 +1,159 @@
+"""What reading and writing share: how layouts map to code, and the lines of a function."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import construct as cs
+
+from timed.codec.declare import Array, Choice, Flag, Maybe, PrefixedBytes, Record, maximum_size, minimum_size
+
+INDENT = "    "
+
+
+def snake(title: str) -> str:
+    """`UTXOStateQuery` -> `utxo_state_query`, `OutPoint` -> `out_point`."""
+    split = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", title)
+    return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", split).lower()
+
+
+def is_fixed(layout: Any) -> bool:
+    """True when every value of this layout takes the same number of bytes."""
+    if isinstance(layout, (Array, Maybe, PrefixedBytes)):
+        return False
+    if isinstance(layout, Record):
+        return all(is_fixed(sub) for _, sub in layout.fields)
+    return minimum_size(layout) == maximum_size(layout)
+
+
+def is_inline(record: Record) -> bool:
+    """True when code for the record stands inside that of the value around it.
+
+    Values that keep their bytes, and those that repeat something, have functions.
+    """
+    if record.retained:
+        return False
+    for _, sub in record.fields:
+        if isinstance(sub, (Array, Maybe)) or (isinstance(sub, Record) and not is_inline(sub)):
+            return False
+    return True
+
+
+def is_flat(record: Record) -> bool:
+    """True when all fields are plain fixed-width ones, without a check of their own."""
+    return is_inline(record) and all(isinstance(sub, (cs.FormatField, cs.Bytes)) for _, sub in record.fields)
+
+
+def has_constant(record: Record) -> bool:
+    """True when a field can have one value only: such classes take keywords."""
+    return any(isinstance(sub, Choice) and len(sub.allowed) == 1 for _, sub in record.fields)
+
+
+def nested_records(layout: Any) -> list[Record]:
+    """The records directly inside this layout, in order."""
+    if isinstance(layout, Record):
+        return [found for _, sub in layout.fields for found in _own_or_nested(sub)]
+    if isinstance(layout, (Array, Maybe)):
+        return _own_or_nested(layout.item)
+    return []
+
+
+def _own_or_nested(layout: Any) -> list[Record]:
+    return [layout] if isinstance(layout, Record) else nested_records(layout)
+
+
+def code_of(field: Any) -> str:
+    """The struct code of a fixed-width field."""
+    if isinstance(field, cs.FormatField):
+        return str(field.fmtstr[-1])
+    if isinstance(field, cs.Bytes):
+        return f"{field.length}s"
+    if isinstance(field, Choice):
+        return code_of(field.subcon)
+    if isinstance(field, Flag):
+        return "B"
+    raise TypeError(field)
+
+
+def capacity(prefix: Any) -> int:
+    """The largest number a length or count prefix can hold."""
+    return int((1 << (8 * prefix.length)) - 1)
+
+
+class Names:
+    """Names a generated module needs: struct objects, runtime helpers, imports."""
+
+    def __init__(self) -> None:
+        self.structs: dict[tuple[str, str], str] = {}
+        self.runtime: set[str] = set()
+        self.standard: set[str] = set()
+        self.classes: dict[str, set[str]] = {}
+        self.widths: dict[int, str] = {}
+
+    def struct(self, codes: str, method: str) -> str:
+        """The name of a bound method of `Struct("<" + codes)`."""
+        key = (codes, method)
+        if key not in self.structs:
+            numbers = {known: name for (known, _), name in self.structs.items()}
+            number = numbers[codes].rsplit("_", 1)[1] if codes in numbers else str(len(numbers))
+            self.structs[key] = f"_{method}_{number}"
+        return self.structs[key]
+
+    def help(self, name: str) -> str:
+        """A helper of `timed.codec.runtime`."""
+        self.runtime.add(name)
+        return name
+
+    def class_of(self, record: Record) -> str:
+        """The record's value class."""
+        self.classes.setdefault(record.home, set()).add(record.title)
+        return record.title
+
+    def width(self, length: int) -> str:
+        """A set that holds one length, to compare many lengths with at once."""
+        return self.widths.setdefault(length, f"_WIDTH_{length}")
+
+
+class Lines:
+    """The lines of one function under construction."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.lines: list[str] = []
+        self.level = 1
+        self.taken: set[str] = {"data", "at", "end", "size", "start", "value"}
+
+    def add(self, line: str) -> None:
+        """Append one line at the current level."""
+        self.lines.append(INDENT * self.level + line)
+
+    def refuse(self, condition: str, error: str) -> None:
+        """Append `if condition: raise error`."""
+        self.add(f"if {condition}:")
+        self.add(f"{INDENT}raise {error}")
+
+    def fresh(self, wanted: str) -> str:
+        """A variable name not used before in this function."""
+        name, number = wanted, 2
+        while name in self.taken:
+            name, number = f"{wanted}_{number}", number + 1
+        self.taken.add(name)
+        return name
+
+
+def outside(var: str, allowed: tuple[int, ...]) -> str:
+    """The condition that a number is not one of `allowed`."""
+    low, high = min(allowed), max(allowed)
+    if low == high:
+        return f"{var} != {low}"
+    if set(allowed) == set(range(low, high + 1)):
+        return f"{var} > {high}" if low == 0 else f"not {low} <= {var} <= {high}"
+    return f"{var} not in {tuple(sorted(allowed))}"
+
+
+def out_of_bounds(var: str, layout: PrefixedBytes | Array) -> str | None:
+    """The condition that a length or count breaks its bounds; None when it cannot."""
+    if layout.minimum:
+        return f"not {layout.minimum} <= {var} <= {layout.maximum}"
+    return None if layout.maximum >= capacity(layout.prefix) else f"{var} > {layout.maximum}"

@@ -1,0 +1,88 @@
+"""The base classes of every value that has a canonical encoding.
+
+A generated module binds `decode` and `pack` to each value class when the module
+that defines the class has run (see `timed.codec.generate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from timed.errors import LocalError
+
+V = TypeVar("V", bound="Value")
+
+
+class EncodeError(LocalError):
+    """A value built by our own code does not fit its declaration."""
+
+
+class Value(msgspec.Struct, frozen=True, gc=False):
+    """An immutable value with exactly one encoding (protocol §1)."""
+
+    @classmethod
+    def decode(cls: type[V], data: bytes) -> V:
+        """The value `data` encodes; DecodeError for anything but its canonical encoding."""
+        raise LocalError(f"no codec is bound to {cls.__name__}.", "Run `python -m timed.codec`.")
+
+    def pack(self) -> bytes:
+        """Encode the fields; EncodeError when one of them does not fit its declaration."""
+        raise LocalError(f"no codec is bound to {type(self).__name__}.", "Run `python -m timed.codec`.")
+
+    def encode(self) -> bytes:
+        """The canonical encoding."""
+        return self.pack()
+
+
+class Retained:
+    """A mixin for values that keep the bytes they were decoded from.
+
+    The bytes stand outside the fields: comparing, hashing, copying and
+    `msgspec.structs.replace` see the fields only, and a replaced value encodes afresh.
+    """
+
+    __slots__ = ("_hash", "_raw")
+
+    _raw: bytes
+    _hash: bytes
+
+    def pack(self) -> bytes:
+        """Encode the fields; overridden by the generated codec."""
+        raise LocalError(f"no codec is bound to {type(self).__name__}.", "Run `python -m timed.codec`.")
+
+    @property
+    def raw(self) -> bytes:
+        """The received bytes, or the encoding of a value that was built here."""
+        try:
+            return self._raw
+        except AttributeError:
+            raw = self.pack()
+            retain(self, raw)
+            return raw
+
+    def encode(self) -> bytes:
+        """The received bytes, or the encoding of a value that was built here."""
+        return self.raw
+
+    @property
+    def size(self) -> int:
+        """Length of the encoding in bytes."""
+        return len(self.raw)
+
+
+retain = Retained._raw.__set__  # type: ignore[attr-defined]
+"""retain(value, data): keep the slice a value was decoded from."""
+
+retain_hash = Retained._hash.__set__  # type: ignore[attr-defined]
+"""retain_hash(value, digest): keep a digest once it is computed."""
+
+
+def bind(cls: type[V], decode: Callable[[bytes], V], pack: Callable[[V], bytes]) -> None:
+    """Give a value class its generated codec; called at the end of each generated module."""
+    setattr(cls, "decode", staticmethod(decode))
+    setattr(cls, "pack", pack)
+    if not issubclass(cls, Retained):
+        setattr(cls, "encode", pack)

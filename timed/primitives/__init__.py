@@ -1,0 +1,1 @@
+"""Values of the chain: amounts, hashes, transactions, blocks, certificates, rosters."""

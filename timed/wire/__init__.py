@@ -1,0 +1,1 @@
+"""Messages and frames: what two nodes say to each other."""

@@ -1,0 +1,180 @@
+"""Messages of the rounds, and those that hand blocks and headers to who lacks them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from timed.codec.value import Value
+from timed.primitives.block import Block, BlockHeader, Evidence, ReportReference
+from timed.primitives.certificate import BlockCertificate, block_vote_message
+from timed.primitives.hashing import tagged_hash
+from timed.primitives.roster import Roster
+from timed.primitives.transaction import Transaction
+from timed.wire.message import Message
+from timed.wire.transaction_messages import EpochReport
+
+
+class ProposalStatement(Value, frozen=True, gc=False):
+    """What a proposer signs."""
+
+    chain_id: int
+    height: int
+    round: int
+    valid_round: int
+    block: bytes
+
+
+class BlockProposal(Message, frozen=True, gc=False):
+    """A block without its transactions: the reports name them.
+
+    `valid_round` is 0 for none, else one more than the round the block was valid in.
+    """
+
+    chain_id: int
+    round: int
+    valid_round: int
+    header: BlockHeader
+    attendance: bytes
+    evidence: tuple[Evidence, ...]
+    parent_certificate: BlockCertificate | None
+    reports: tuple[EpochReport, ...]
+    signature: bytes
+
+    def signed_message(self) -> bytes:
+        """The 32 bytes `signature` is over: chain, height, round, valid round, block hash."""
+        header = self.header
+        statement = ProposalStatement(
+            self.chain_id, header.height, self.round, self.valid_round, header.hash
+        )
+        return tagged_hash("proposal", statement.encode())
+
+    def block(self, transactions: Sequence[Transaction]) -> Block:
+        """The proposed block, given its transactions (coinbase first)."""
+        references = tuple([ReportReference(report.member, report.hash) for report in self.reports])
+        return Block(
+            self.header,
+            tuple(transactions),
+            self.attendance,
+            self.evidence,
+            self.parent_certificate,
+            references,
+        )
+
+
+class BlockVote(Message, frozen=True, gc=False):
+    """A prevote (step 1) or precommit (step 2); `block` is zeros for nil."""
+
+    chain_id: int
+    height: int
+    round: int
+    step: int
+    block: bytes
+    roster: bytes
+    member: int
+    signature: bytes
+
+    def signed_message(self) -> bytes:
+        """The 32 bytes `signature` is over."""
+        return block_vote_message(
+            self.chain_id, self.height, self.round, self.step, self.roster, self.block
+        )
+
+
+class BlockCommit(Message, frozen=True, gc=False):
+    """The certificate of a block."""
+
+    certificate: BlockCertificate
+
+
+class BlockAnnouncement(Message, frozen=True, gc=False):
+    """The sender has this certified block."""
+
+    height: int
+    hash: bytes
+
+
+class GetHeaders(Message, frozen=True, gc=False):
+    """Asks for up to `count` headers from height `start` on."""
+
+    start: int
+    count: int
+
+
+class SignedHeader(Value, frozen=True, gc=False):
+    """A header and the certificate for it."""
+
+    header: BlockHeader
+    certificate: BlockCertificate
+
+
+class HeadersResponse(Message, frozen=True, gc=False):
+    """Headers in ascending order without a gap."""
+
+    headers: tuple[SignedHeader, ...]
+
+
+class GetBlocks(Message, frozen=True, gc=False):
+    """Asks for up to `count` blocks from height `start` on."""
+
+    start: int
+    count: int
+
+
+class CertifiedBlock(Value, frozen=True, gc=False):
+    """A block and the certificate for it."""
+
+    block: Block
+    certificate: BlockCertificate
+
+
+class BlocksResponse(Message, frozen=True, gc=False):
+    """Blocks in ascending order without a gap, as many as fit."""
+
+    blocks: tuple[CertifiedBlock, ...]
+
+
+class BlockRequest(Message, frozen=True, gc=False):
+    """Asks for one block by its hash."""
+
+    hash: bytes
+
+
+class BlockResponse(Message, frozen=True, gc=False):
+    """The block asked for, or none."""
+
+    blocks: tuple[CertifiedBlock, ...]
+
+
+class GetMasternodes(Message, frozen=True, gc=False):
+    """Asks for the roster of one height."""
+
+    height: int
+
+
+class MasternodesResponse(Message, frozen=True, gc=False):
+    """The roster of `height`."""
+
+    height: int
+    roster: Roster
+
+
+class RoundState(Message, frozen=True, gc=False):
+    """Where the sender stands; said on a new session.
+
+    `reported` is true when it has closed the epoch of this height.
+    """
+
+    height: int
+    round: int
+    step: int
+    reported: bool
+
+
+class GetProposal(Message, frozen=True, gc=False):
+    """Asks for the proposal of one round; a BlockProposal answers it."""
+
+    height: int
+    round: int
+
+
+from timed.wire import _block_codec as _block_codec  # noqa: E402 (binds the codec)

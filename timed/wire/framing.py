@@ -1,0 +1,277 @@
+"""Frames: the sixteen bytes before every payload, fragments, and the checksum of plain links.
+
+::
+
+    magic 4 · type u16 · flags u16 · payload length u32 · request id u32 · payload [· CRC-32C u32]
+
+No frame is longer than 16 KiB. A longer message is cut into fragments of one type
+and request id; frames of other priority classes may stand between them, so that a
+vote never waits behind a block. The trailer covers header and payload; links under
+TLS carry none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntFlag
+from struct import Struct
+
+import msgspec
+
+from timed.errors import LocalError, RemoteError
+from timed.primitives.hashing import crc32c
+from timed.wire.catalogue import BY_NUMBER
+
+HEADER_SIZE = 16
+TRAILER_SIZE = 4
+MAX_FRAME = 16 * 1024
+"""Header, payload and trailer together."""
+MAX_U32 = 2**32 - 1
+
+
+class Flags(IntFlag):
+    """The bits of the flags field."""
+
+    COMPRESSED = 1
+    FRAGMENT = 2
+    """The payload is a piece of a message."""
+    REPLY = 4
+    """The request id is that of the request this answers."""
+    MORE = 8
+    """More pieces of the same message follow."""
+
+
+_COMPRESSED, _FRAGMENT, _REPLY, _MORE = (int(flag) for flag in Flags)
+_KNOWN = _COMPRESSED | _FRAGMENT | _REPLY | _MORE
+
+_HEADER = Struct("<4sHHLL")
+_TRAILER = Struct("<L")
+
+
+class Frame(msgspec.Struct, frozen=True, gc=False):
+    """One whole message as it arrived; fragments are already joined."""
+
+    number: int
+    flags: int
+    request_id: int
+    payload: bytes
+
+    @property
+    def is_reply(self) -> bool:
+        """True when the request id names a request of ours."""
+        return bool(self.flags & _REPLY)
+
+
+class FrameError(RemoteError):
+    """Bytes that are no frames of this link; the session cannot go on."""
+
+
+def payload_room(checksum: bool) -> int:
+    """The longest payload of one frame, in bytes."""
+    return MAX_FRAME - HEADER_SIZE - (TRAILER_SIZE if checksum else 0)
+
+
+def _frame(magic: bytes, number: int, flags: int, request_id: int, payload: bytes, checksum: bool) -> bytes:
+    frame = _HEADER.pack(magic, number, flags, len(payload), request_id) + payload
+    return frame + _TRAILER.pack(crc32c(frame)) if checksum else frame
+
+
+def frames_of(
+    magic: bytes,
+    number: int,
+    payload: bytes,
+    *,
+    request_id: int = 0,
+    reply: bool = False,
+    checksum: bool = False,
+) -> list[bytes]:
+    """The frames of one message, in order. LocalError when a header field is out of range.
+
+    The pieces of one message must stay in order, and no other fragmented message of
+    the same priority class may start before the last of them.
+    """
+    if len(magic) != 4 or not 0 <= number <= 0xFFFF or not 0 <= request_id <= MAX_U32:
+        raise LocalError(f"no frame has magic {magic!r}, type {number} and request id {request_id}.")
+    flags = _REPLY if reply else 0
+    room = payload_room(checksum)
+    if len(payload) <= room:
+        return [_frame(magic, number, flags, request_id, payload, checksum)]
+    flags |= _FRAGMENT
+    last = (len(payload) - 1) // room * room
+    return [
+        _frame(
+            magic,
+            number,
+            flags | _MORE if at < last else flags,
+            request_id,
+            payload[at : at + room],
+            checksum,
+        )
+        for at in range(0, len(payload), room)
+    ]
+
+
+class _Assembly:
+    """A fragmented message under way."""
+
+    __slots__ = ("buffer", "flags", "number", "request_id")
+
+    def __init__(self, number: int, request_id: int, flags: int) -> None:
+        self.number, self.request_id, self.flags = number, request_id, flags
+        self.buffer = bytearray()
+
+
+class FrameReader:
+    """Bytes in, messages out; linear in the bytes whatever way they are split.
+
+    `limit_for` gives the longest payload of a type; it is asked when a header
+    arrives, before a byte of the payload is kept, and may change between calls.
+    At most one fragmented message per priority class is under way, and one of an
+    unknown type.
+
+    FrameError: "frame-magic", "frame-flags", "compression-not-negotiated",
+    "frame-too-long", "frame-fragment", "frame-checksum". After an error every
+    further call raises it again.
+    """
+
+    def __init__(self, magic: bytes, *, limit_for: Callable[[int], int], checksum: bool = False) -> None:
+        self._magic = magic
+        self._limit_for = limit_for
+        self._trailer = TRAILER_SIZE if checksum else 0
+        self._room = payload_room(checksum)
+        self._buffer = bytearray()
+        self._header: tuple[int, int, int, int] | None = None
+        self._assemblies: dict[int, _Assembly] = {}
+        self._error: FrameError | None = None
+        self.copied = 0
+        """Bytes moved so far, for tests that hold the reader to linear work."""
+
+    @property
+    def buffered(self) -> int:
+        """Bytes kept for messages that are not complete."""
+        return len(self._buffer) + sum(len(each.buffer) for each in self._assemblies.values())
+
+    def feed(self, data: bytes) -> list[Frame]:
+        """The messages that `data` completes, in order."""
+        if self._error is not None:
+            raise self._error
+        try:
+            return self._parse(data)
+        except FrameError as error:
+            self._error = error
+            self._buffer.clear()
+            self._assemblies.clear()
+            raise
+
+    def _parse(self, data: bytes) -> list[Frame]:
+        frames: list[Frame] = []
+        at = 0
+        if self._buffer:
+            at = self._fill(data, 0, frames)
+        size = len(data)
+        while at < size:
+            if size - at < HEADER_SIZE:
+                break
+            header = self._check_header(_HEADER.unpack_from(data, at))
+            end = at + HEADER_SIZE + header[2]
+            if end + self._trailer > size:
+                self._header = header
+                break
+            if self._trailer:
+                self._check_trailer(data[at:end], data[end : end + TRAILER_SIZE])
+            self._accept(header, data[at + HEADER_SIZE : end], frames)
+            self.copied += end - at
+            at = end + self._trailer
+        if at < size:
+            self._buffer += data[at:] if at else data
+            self.copied += size - at
+        return frames
+
+    def _fill(self, data: bytes, at: int, frames: list[Frame]) -> int:
+        """Complete the frame that the buffer holds the start of; the offset after it.
+
+        Only as many bytes as that frame needs are taken, so a frame is moved once.
+        """
+        buffer = self._buffer
+        if self._header is None:
+            wanted = HEADER_SIZE - len(buffer)
+            buffer += data[at : at + wanted]
+            at = min(at + wanted, len(data))
+            if len(buffer) < HEADER_SIZE:
+                return at
+            self._header = self._check_header(_HEADER.unpack_from(buffer))
+        header = self._header
+        end = HEADER_SIZE + header[2]
+        wanted = end + self._trailer - len(buffer)
+        piece = data[at : at + wanted]
+        buffer += piece
+        self.copied += len(piece)
+        at += len(piece)
+        if len(piece) < wanted:
+            return at
+        frame = bytes(buffer)
+        buffer.clear()
+        self._header = None
+        if self._trailer:
+            self._check_trailer(frame[:end], frame[end:])
+        self.copied += end
+        self._accept(header, frame[HEADER_SIZE:end], frames)
+        return at
+
+    def _check_header(self, fields: tuple[bytes, int, int, int, int]) -> tuple[int, int, int, int]:
+        """(type, flags, payload length, request id), when this link may carry the frame."""
+        magic, number, flags, length, request_id = fields
+        if magic != self._magic:
+            raise FrameError("frame-magic", magic.hex())
+        if flags & ~_KNOWN or flags & (_MORE | _FRAGMENT) == _MORE:
+            raise FrameError("frame-flags", f"{flags:#06x}")
+        if flags & _COMPRESSED:
+            raise FrameError("compression-not-negotiated")
+        limit = self._limit_for(number)
+        if length > limit or length > self._room:
+            raise FrameError("frame-too-long", f"type {number}: {length} bytes")
+        if flags & _FRAGMENT:
+            self._check_fragment(number, flags, length, request_id, limit)
+        return number, flags, length, request_id
+
+    def _check_fragment(self, number: int, flags: int, length: int, request_id: int, limit: int) -> None:
+        """The piece must go on with the class's message, and must not make it too long."""
+        if not length:
+            raise FrameError("frame-fragment", f"type {number}: an empty piece")
+        assembly = self._assemblies.get(_stream_of(number))
+        if assembly is None:
+            return
+        if (assembly.number, assembly.request_id, assembly.flags) != (number, request_id, flags & _REPLY):
+            raise FrameError("frame-fragment", f"type {number} amid type {assembly.number}")
+        if len(assembly.buffer) + length > limit:
+            raise FrameError("frame-too-long", f"type {number}: {len(assembly.buffer) + length} bytes")
+
+    def _check_trailer(self, frame: bytes, trailer: bytes) -> None:
+        if crc32c(frame) != _TRAILER.unpack(trailer)[0]:
+            raise FrameError("frame-checksum")
+
+    def _accept(self, header: tuple[int, int, int, int], payload: bytes, frames: list[Frame]) -> None:
+        """A whole frame: a message, or a piece of one."""
+        number, flags, _, request_id = header
+        if flags & _FRAGMENT:
+            stream = _stream_of(number)
+            assembly = self._assemblies.get(stream)
+            if assembly is None:
+                assembly = self._assemblies[stream] = _Assembly(number, request_id, flags & _REPLY)
+            assembly.buffer += payload
+            self.copied += len(payload)
+            if flags & _MORE:
+                return
+            del self._assemblies[stream]
+            payload = bytes(assembly.buffer)
+            self.copied += len(payload)
+        frames.append(Frame(number, flags & _REPLY, request_id, payload))
+
+
+_UNKNOWN_STREAM = -1
+
+
+def _stream_of(number: int) -> int:
+    """The priority class whose fragments these are."""
+    entry = BY_NUMBER.get(number)
+    return _UNKNOWN_STREAM if entry is None else int(entry.priority)

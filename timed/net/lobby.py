@@ -1,0 +1,60 @@
+"""Inbound connections that have not proved who they are: few, and not for long."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from timed.net import reasons
+from timed.net.limits import NetworkLimits, address_group
+from timed.net.protocol import PeerProtocol
+
+
+class Lobby:
+    """Half-open inbound connections, oldest first, each with its deadline."""
+
+    def __init__(self, clock: IReactorTime, limits: NetworkLimits) -> None:
+        self._clock = clock
+        self._limits = limits
+        self._waiting: dict[PeerProtocol, tuple[IDelayedCall, str | None]] = {}
+        self._groups: Counter[str | None] = Counter()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def refusal(self, host: str) -> str | None:
+        """Why nobody more of this address may enter now, None when one may."""
+        group = address_group(host)
+        if group is not None and self._groups[group] >= self._limits.max_half_open_per_group:
+            return reasons.GROUP_FULL
+        return None
+
+    def enter(self, protocol: PeerProtocol, host: str) -> None:
+        """Wait for TLS; the oldest leaves when there are too many."""
+        if len(self._waiting) >= self._limits.max_half_open:
+            oldest = next(iter(self._waiting))
+            self.leave(oldest)
+            oldest.refuse(reasons.CROWDED_OUT)
+        group = address_group(host)
+        deadline = self._clock.callLater(self._limits.deadline_s, protocol.refuse, reasons.TIMEOUT)
+        self._waiting[protocol] = (deadline, group)
+        self._groups[group] += 1
+
+    def leave(self, protocol: PeerProtocol) -> None:
+        """TLS is up, or the connection is gone. Leaving twice is harmless."""
+        waiting = self._waiting.pop(protocol, None)
+        if waiting is None:
+            return
+        deadline, group = waiting
+        if deadline.active():
+            deadline.cancel()
+        self._groups[group] -= 1
+        if not self._groups[group]:
+            del self._groups[group]
+
+    def clear(self, reason: str) -> None:
+        """Refuse everybody who waits."""
+        for protocol in list(self._waiting):
+            self.leave(protocol)
+            protocol.refuse(reason)

@@ -1,0 +1,175 @@
+"""One transport, from its first byte to its end; the same class in both directions."""
+
+from __future__ import annotations
+
+import enum
+import socket
+from typing import Any
+from typing import Protocol as Typed
+
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IHandshakeListener,
+    IPullProducer,
+    IReactorTime,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from timed.errors import Refused
+from timed.net import reasons
+from timed.net.interfaces import INetworkHost
+from timed.net.limits import UNSENT_IN_KERNEL, NetworkLimits
+from timed.net.tls import proved_key
+
+
+class Phase(enum.Enum):
+    """A transport goes down this list and never up; it may skip phases."""
+
+    HALF_OPEN = "half-open"
+    """TCP may be up; TLS is not, or not yet judged."""
+    UP = "up"
+    """The host knows the link."""
+    CLOSING = "closing"
+    """Nothing is delivered or written any more; the other side may still say its part."""
+    ENDED = "ended"
+
+
+class Owner(Typed):
+    """What a transport needs of the `Network` it belongs to."""
+
+    host: INetworkHost
+    limits: NetworkLimits
+    clock: IReactorTime
+
+    def opened(self, protocol: PeerProtocol, peer_id: bytes | None) -> str | None:
+        """TLS has proved the peer (or the link is plain). A reason refuses it."""
+
+    def ended(self, protocol: PeerProtocol, reason: str) -> None:
+        """The connection is gone; called once for every transport that was."""
+
+    def overflowed(self) -> None:
+        """A host wrote more than a link may hold."""
+
+
+@implementer(IHandshakeListener, IPullProducer)
+class PeerProtocol(Protocol):
+    """Carries bytes between a transport and the host.
+
+    It is its TCP transport's producer while something is unsent: being asked for
+    more means that everything is with the kernel.
+    """
+
+    transport: Any
+    """`PeerTls`, or TCP on a plain link; None before there is one."""
+
+    def __init__(self, owner: Owner, link: int, *, outbound: bool, tls: bool, expected: bytes | None) -> None:
+        self.link = link
+        self.outbound = outbound
+        self.phase = Phase.HALF_OPEN
+        self._owner = owner
+        self._tls = tls
+        self._expected = expected
+        self._reason: str | None = None
+        self._unsent = 0
+        self._closing: IDelayedCall | None = None
+
+    # The transport's side.
+
+    def connectionMade(self) -> None:
+        tcp = self._tcp()
+        if ITCPTransport.providedBy(tcp):
+            tcp.setTcpNoDelay(True)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+                handle: socket.socket = self._tcp().getHandle()
+                handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_IN_KERNEL)
+        if not self._tls:
+            self._open(None)
+
+    def handshakeCompleted(self) -> None:
+        """Our half of the TLS handshake is over: judge what the peer has shown."""
+        if self.phase is not Phase.HALF_OPEN:
+            return
+        try:
+            peer_id = proved_key(self.transport, self._expected)
+        except Refused as refusal:
+            self.refuse(refusal.rule)
+        else:
+            self._open(peer_id)
+
+    def _open(self, peer_id: bytes | None) -> None:
+        if self.phase is not Phase.HALF_OPEN:
+            return
+        refusal = self._owner.opened(self, peer_id)
+        if refusal is not None:
+            self.refuse(refusal)
+            return
+        self.phase = Phase.UP
+        peer = self._tcp().getPeer()
+        self._owner.host.connected(self.link, self.outbound, peer_id, peer.host, peer.port)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self.phase is Phase.UP:
+            self._owner.host.received(self.link, data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.phase = Phase.ENDED
+        if self._closing is not None and self._closing.active():
+            self._closing.cancel()
+        self._closing = None
+        self._owner.ended(self, self._reason or reasons.reason_of(reason))
+
+    # The network's side.
+
+    def write(self, data: bytes) -> None:
+        """Send `data`, unless the link is closing."""
+        if self.phase is not Phase.UP or not data or self.transport is None:
+            return
+        if self._unsent + len(data) > self._owner.limits.max_unsent:
+            self._owner.overflowed()
+            self.refuse(reasons.WRITE_OVERFLOW)
+            return
+        if not self._unsent:
+            self._tcp().registerProducer(self, False)
+        self._unsent += len(data)
+        self.transport.write(data)
+
+    def close(self, reason: str, patience_s: float) -> None:
+        """Send what is written, then end; abort when the peer does not follow in `patience_s`."""
+        if self.phase is Phase.HALF_OPEN or self.transport is None:
+            self.refuse(reason)
+        elif self.phase is Phase.UP:
+            self.phase = Phase.CLOSING
+            self._reason = reason
+            self._closing = self._owner.clock.callLater(patience_s, self.refuse, reason)
+            self.transport.loseConnection()
+        elif self._closing is not None and self._closing.active():
+            self._closing.reset(patience_s)
+
+    def refuse(self, reason: str) -> None:
+        """End at once; what is not yet sent is dropped. The first reason given stays."""
+        if self.phase is Phase.ENDED:
+            return
+        self.phase = Phase.CLOSING
+        self._reason = self._reason or reason
+        if self.transport is not None:
+            self.transport.abortConnection()
+
+    # The producer's side.
+
+    def resumeProducing(self) -> None:
+        if not self._unsent:
+            return  # registering asks, too
+        self._unsent = 0
+        self._tcp().unregisterProducer()
+        if self.phase is Phase.UP:
+            self._owner.host.drained(self.link)
+
+    def stopProducing(self) -> None:
+        """The connection is lost; `connectionLost` follows."""
+
+    def _tcp(self) -> Any:
+        """The TCP transport at the bottom."""
+        return self.transport.transport if self._tls else self.transport

@@ -42,6 +42,9 @@ LINES: Mapping[type, Line] = {
     events.SafetyFailure: Line(LogLevel.critical, "this node has stopped voting: {what}"),
 }
 
+LOST = Line(LogLevel.warn, "session with {node_id} at {address} was lost: {reason}")
+"""A session that ended although both ends wanted it."""
+
 SYNC_STRIDE = 1000
 """While catching up, one block in so many gets a line."""
 
@@ -57,6 +60,8 @@ class EventLog:
 
     def published(self, event: object, now_us: int) -> None:
         line = LINES.get(type(event))
+        if isinstance(event, events.PeerClosed) and event.unwanted:
+            line = LOST
         if line is None:
             return
         level = line.level

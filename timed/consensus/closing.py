@@ -1,0 +1,167 @@
+"""Closing an epoch: reports, and the one function from reports to a block's contents (protocol §3.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from timed.consensus.effects import AskCertificates, Effects, Sign, Tell
+from timed.consensus.fastpath import ASK_AGAIN_US, MAX_ASK, FastPath
+from timed.consensus.signing import signed
+from timed.crypto.keys import SigningKey
+from timed.errors import InvalidBlock
+from timed.events import EpochReported, Equivocation
+from timed.params import NetworkParams
+from timed.primitives.roster import Roster, is_quorum
+from timed.primitives.transaction import Transaction
+from timed.wire.messages import EpochReport
+
+
+class Closing:
+    """The epoch reports of the current epoch.
+
+    A report counts once certificate and body of every transaction it names are
+    held here, parents included; one that cannot be backed is left out.
+    """
+
+    def __init__(
+        self, params: NetworkParams, operator: SigningKey | None, fastpath: FastPath, effects: Effects
+    ) -> None:
+        self._params = params
+        self._operator = operator
+        self._fastpath = fastpath
+        self._effects = effects
+        self.begin()
+
+    def begin(self) -> None:
+        """A new epoch; number, roster and membership are the fast path's."""
+        self.own_report: EpochReport | None = None
+        self.reports: dict[int, EpochReport] = {}
+        self._backed: dict[bytes, None] = {}
+        self._asked_at: dict[bytes, int] = {}
+
+    # This member's report
+
+    def close(self, now: int) -> None:
+        """Slot time: stop voting and acknowledging, then report every certificate held."""
+        path = self._fastpath
+        if path.closed:
+            return
+        path.close()
+        if not path.signing or path.me is None or self._operator is None:
+            return
+        unsigned = EpochReport(
+            chain_id=self._params.chain_id,
+            epoch=path.epoch,
+            roster=path.roster.hash,
+            member=path.me,
+            txids=path.held(),
+            signature=bytes(64),
+        )
+        self._effects.add(Sign(signed(unsigned, self._operator)))
+
+    def own(self, report: EpochReport, now: int) -> None:
+        """Our report is durable and on its way."""
+        if report.epoch != self._fastpath.epoch:
+            return
+        self.own_report = report
+        self._effects.add(Tell(EpochReported(report.epoch, len(report.txids))))
+        self.report(report, now)
+
+    def restore(self, report: EpochReport, now: int) -> None:
+        """Our report from the log: this epoch is over for this member."""
+        if report.epoch != self._fastpath.epoch:
+            return
+        self._fastpath.close()
+        self.own_report = report
+        self.reports[report.member] = report
+
+    # Everybody's reports
+
+    def check_form(self, report: EpochReport) -> None:
+        """Raise InvalidBlock unless the report belongs to this epoch and can count."""
+        path = self._fastpath
+        if report.chain_id != self._params.chain_id or report.epoch != path.epoch:
+            raise InvalidBlock("report-epoch")
+        if report.roster != path.roster.hash:
+            raise InvalidBlock("report-roster")
+        if report.member >= len(path.roster.members) or not path.roster.members[report.member].weight:
+            raise InvalidBlock("report-member")
+        if any(first >= second for first, second in zip(report.txids, report.txids[1:])):
+            raise InvalidBlock("report-order")
+
+    def report(self, report: EpochReport, now: int) -> None:
+        """Take a report whose form and signature have been checked."""
+        known = self.reports.setdefault(report.member, report)
+        if known.hash != report.hash:
+            key = self._fastpath.roster.members[report.member].operator_key
+            self._effects.add(Tell(Equivocation(key, report.epoch, "epoch-report")))
+        self._ask_for_missing(report, now)
+
+    def counted(self) -> tuple[EpochReport, ...]:
+        """The reports that count now, in roster order."""
+        return tuple(
+            self.reports[member] for member in sorted(self.reports) if self.backed(self.reports[member])
+        )
+
+    def backed(self, report: EpochReport) -> bool:
+        """Certificate and body of every named transaction are held, and its parents are named, too."""
+        if report.hash in self._backed:
+            return True
+        named = frozenset(report.txids)
+        for txid in report.txids:
+            tally = self._fastpath.tallies.get(txid)
+            if tally is None or tally.certificate is None or tally.transaction is None:
+                return False
+            for outpoint in tally.transaction.inputs:
+                parent = self._fastpath.created.get(outpoint)
+                if parent is not None and parent not in named:
+                    return False
+        self._backed[report.hash] = None
+        return True
+
+    def is_quorum_of(self, reports: Sequence[EpochReport]) -> bool:
+        """Distinct members of quorum weight stand behind `reports`."""
+        roster: Roster = self._fastpath.roster
+        members = {report.member for report in reports}
+        weight = sum(roster.members[member].weight for member in sorted(members))
+        return len(members) == len(reports) and is_quorum(weight, roster.total_weight)
+
+    def contents(self, reports: Iterable[EpochReport]) -> list[Transaction]:
+        """Every transaction named in `reports` and no other, by txid; all reports are backed.
+
+        Proposer and validator call this same function; the ledger puts parents first.
+        """
+        named: dict[bytes, None] = {}
+        for report in reports:
+            named.update(dict.fromkeys(report.txids))
+        contents = []
+        for txid in sorted(named):
+            transaction = self._fastpath.tallies[txid].transaction
+            if transaction is None:
+                raise InvalidBlock("report-unbacked", txid.hex())
+            contents.append(transaction)
+        return contents
+
+    # Time
+
+    def unbacked(self) -> list[EpochReport]:
+        return [report for report in self.reports.values() if not self.backed(report)]
+
+    def next_deadline(self) -> int | None:
+        return min(
+            (self._asked_at.get(report.hash, 0) + ASK_AGAIN_US for report in self.unbacked()),
+            default=None,
+        )
+
+    def wake(self, now: int) -> None:
+        for report in self.unbacked():
+            self._ask_for_missing(report, now)
+
+    def _ask_for_missing(self, report: EpochReport, now: int) -> None:
+        if self.backed(report) or now < self._asked_at.get(report.hash, 0) + ASK_AGAIN_US:
+            return
+        missing = self._fastpath.lacks(report.txids)
+        self._asked_at[report.hash] = now
+        for start in range(0, len(missing), MAX_ASK):
+            part = missing[start : start + MAX_ASK]
+            self._effects.add(AskCertificates(part, (report.member,)))

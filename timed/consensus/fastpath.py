@@ -1,0 +1,513 @@
+"""Instant finality: vote, certify, acknowledge (protocol §3, steps 1 to 3).
+
+The machine lives for one epoch at a time. What it signs it first locks, what it
+acknowledges it first holds; both reach the log in that order, and the log is
+first in, first out, so a bundle that is durable has everything it rests on
+behind it. Nothing in here expires on a timer: locks end with the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import attrs
+
+from timed.consensus.effects import (
+    AskCertificates,
+    AskTransactions,
+    Effects,
+    Record,
+    Sign,
+    Tell,
+    ToFollowers,
+)
+from timed.consensus.signing import signed
+from timed.consensus.tally import Tally, assemble
+from timed.crypto.keys import SigningKey
+from timed.errors import StoreError
+from timed.events import (
+    DoubleSpend,
+    Equivocation,
+    TransactionCertified,
+    TransactionFinal,
+    TransactionLocked,
+)
+from timed.params import NetworkParams
+from timed.primitives.certificate import BundleCertificate, CertificateKind
+from timed.primitives.roster import Roster, is_quorum
+from timed.primitives.transaction import OutPoint, Transaction
+from timed.wire import messages
+
+MAX_BUNDLE_ENTRIES = 1_024
+"""Entries of one bundle; more wait for the next tick."""
+TICK_US = 2_000
+"""How long entries gather before a bundle is signed, with a roster of up to 16."""
+TICK_PER_MEMBER_US = 125
+MISSING_AFTER_US = 150_000
+"""A vote for an unknown transaction waits this long for the body before it is asked for."""
+ASK_AGAIN_US = 1_000_000
+MAX_ASK = 64
+
+VOTE = CertificateKind.VOTE
+ACKNOWLEDGEMENT = CertificateKind.ACKNOWLEDGEMENT
+
+
+@attrs.define
+class FastPathCounters:
+    """What happened since the start of the process."""
+
+    votes_counted: int = 0
+    votes_ignored: int = 0
+    votes_over_budget: int = 0
+    own_votes_over_budget: int = 0
+    bundles_signed: int = 0
+    certified: int = 0
+    final: int = 0
+    double_spends: int = 0
+    equivocations: int = 0
+
+
+class FastPath:
+    """The votes, locks, certificates and acknowledgements of the current epoch.
+
+    `spendable` answers whether an outpoint is unspent in the last certified
+    block; outputs of this epoch's certified transactions are known here.
+    """
+
+    def __init__(
+        self,
+        params: NetworkParams,
+        operator: SigningKey | None,
+        spendable: Callable[[OutPoint], bool],
+        effects: Effects,
+    ) -> None:
+        self._params = params
+        self._operator = operator
+        self._spendable = spendable
+        self._effects = effects
+        self.counters = FastPathCounters()
+        self.epoch = 0
+        self.roster = Roster(members=())
+        self.me: int | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self.tallies: dict[bytes, Tally] = {}
+        self.locks: dict[OutPoint, bytes] = {}
+        self.created: dict[OutPoint, bytes] = {}
+        self.closed = False
+        self.signing = False
+        self._vote_queue: dict[bytes, None] = {}
+        self._acknowledgement_queue: dict[bytes, None] = {}
+        self._queued_at: int | None = None
+        self._tick = 0
+        self._writing = 0
+        self._bytes_voted = 0
+        self._votes_cast = 0
+        self._entries_of: dict[int, int] = {}
+        self._recorded: set[bytes] = set()
+        self._unknown: dict[bytes, None] = {}
+        self._asked: dict[bytes, None] = {}
+        self._children: dict[bytes, dict[bytes, None]] = {}
+        self._first_vote: dict[tuple[OutPoint, int], bytes] = {}
+        self._unbacked: dict[bytes, BundleCertificate] = {}
+        self.own_bundles: list[messages.TransactionVote] = []
+
+    # The epoch's beginning and end
+
+    def begin(self, epoch: int, roster: Roster, *, signing: bool) -> None:
+        """A new epoch: every lock of the one before has lapsed with its block."""
+        self.epoch = epoch
+        self.roster = roster
+        self._reset()
+        me = roster.index_of(self._operator.public) if self._operator is not None else None
+        self.me = me if me is not None and roster.members[me].weight else None
+        self.signing = signing and self.me is not None
+
+    def close(self) -> None:
+        """Slot time: stop voting and acknowledging; the queues were never signed."""
+        self.closed = True
+        self._vote_queue.clear()
+        self._acknowledgement_queue.clear()
+        self._queued_at = None
+
+    def stop_signing(self) -> None:
+        """Sign nothing more in this epoch: the log is in doubt or safety has failed."""
+        self.signing = False
+        self.close()
+
+    def held(self) -> tuple[bytes, ...]:
+        """The transactions whose certificate this node holds, sorted: an epoch report."""
+        return tuple(sorted(txid for txid, tally in self.tallies.items() if tally.certificate is not None))
+
+    # Transactions
+
+    def transaction(self, transaction: Transaction, now: int) -> None:
+        """A valid transaction (form, fee and witnesses checked) is known."""
+        tally = self._tally(transaction.txid, now)
+        if tally.transaction is None:
+            tally.transaction = transaction
+            self._body_known(transaction.txid)
+            self._look_for_equivocation(tally)
+        self._advance([transaction.txid], now)
+
+    def inputs_available(self, transaction: Transaction) -> bool:
+        """Every input is unspent in the last block, or made by a certified transaction of this epoch.
+
+        The one condition for voting, for assembling a certificate and for
+        acknowledging ([13]); a report is counted under it, too.
+        """
+        return all(
+            outpoint in self.created or self._spendable(outpoint) for outpoint in transaction.inputs
+        )
+
+    def lock_of(self, outpoint: OutPoint) -> bytes | None:
+        """The transaction this node has voted for, or that is certified, on `outpoint`."""
+        return self.locks.get(outpoint)
+
+    # What peers send
+
+    def bundle(self, bundle: messages.TransactionVote, now: int) -> None:
+        """Count a bundle whose signature has been checked."""
+        if not self._expected(bundle):
+            self.counters.votes_ignored += len(bundle.entries)
+            return
+        self._advance(self._count(bundle, now), now)
+
+    def own(self, bundle: messages.TransactionVote, now: int) -> None:
+        """Our own bundle is durable: it counts, and the next one may be signed."""
+        if bundle.epoch != self.epoch:
+            return
+        self._writing -= 1
+        self.own_bundles.append(bundle)
+        if bundle.kind == VOTE:
+            for txid in bundle.entries:
+                self._effects.add(Tell(TransactionLocked(txid, self.epoch)))
+        self._advance(self._count(bundle, now), now)
+        self._flush_if_due(now)
+
+    def certificate(self, certificate: BundleCertificate, now: int) -> None:
+        """Take a certificate whose signatures have been checked."""
+        if certificate.epoch != self.epoch or certificate.roster != self.roster.hash:
+            return
+        tally = self._tally(certificate.target, now)
+        if certificate.kind == ACKNOWLEDGEMENT:
+            if tally.final is None:
+                self._finalise(tally, certificate)
+        elif tally.certificate is None:
+            self._unbacked[tally.txid] = certificate
+            self._advance([tally.txid], now)
+
+    def lacks(self, txids: Iterable[bytes]) -> tuple[bytes, ...]:
+        """Those whose certificate is not held."""
+        return tuple(
+            txid
+            for txid in txids
+            if (tally := self.tallies.get(txid)) is None or tally.certificate is None
+        )
+
+    # Time
+
+    def next_deadline(self) -> int | None:
+        """When `wake` has something to do."""
+        deadlines = []
+        if self._queued_at is not None and not self._writing:
+            deadlines.append(self._queued_at + self._tick_length())
+        for waiting in (self._unknown, self._asked):
+            for txid in waiting:
+                deadlines.append(self._ask_at(self.tallies[txid]))
+                break
+        return min(deadlines, default=None)
+
+    def wake(self, now: int) -> None:
+        self._flush_if_due(now)
+        self._ask_for_unknown(now)
+
+    # Restart
+
+    def restore_bundle(self, bundle: messages.TransactionVote, now: int) -> None:
+        """A bundle of ours from the log: its locks hold and it is never signed again."""
+        if bundle.epoch != self.epoch:
+            return
+        self._tick = max(self._tick, bundle.tick)
+        self.own_bundles.append(bundle)
+        for txid in bundle.entries:
+            tally = self._tally(txid, now)
+            if bundle.kind == VOTE:
+                if tally.transaction is None:
+                    raise StoreError(
+                        f"the log holds a vote for {txid.hex()} but not the transaction.",
+                        "The log is damaged; keep a copy and restore this data directory.",
+                    )
+                tally.voted = True
+                self._take_locks(tally, tally.transaction)
+            else:
+                tally.acknowledged = True
+        self._count(bundle, now)
+
+    def restore_transaction(self, transaction: Transaction, now: int) -> None:
+        """A body from the log; it comes before every bundle that names it."""
+        self._recorded.add(transaction.txid)
+        tally = self._tally(transaction.txid, now)
+        tally.transaction = transaction
+        self._body_known(transaction.txid)
+
+    def restore_certificate(self, certificate: BundleCertificate, now: int) -> None:
+        """A certificate from the log: it is held, so the report names it."""
+        if certificate.epoch != self.epoch:
+            return
+        tally = self._tally(certificate.target, now)
+        if certificate.kind == ACKNOWLEDGEMENT:
+            tally.final = certificate
+        else:
+            self._hold(tally, certificate)
+
+    def resume(self, now: int) -> None:
+        """Everything of the log is back: go on where the crash stopped."""
+        self._advance(sorted(self.tallies), now)
+
+    # Inside
+
+    def _tally(self, txid: bytes, now: int) -> Tally:
+        tally = self.tallies.get(txid)
+        if tally is None:
+            tally = self.tallies[txid] = Tally(txid, now)
+            self._unknown[txid] = None
+        return tally
+
+    def _expected(self, bundle: messages.TransactionVote) -> bool:
+        return (
+            bundle.chain_id == self._params.chain_id
+            and bundle.epoch == self.epoch
+            and bundle.roster == self.roster.hash
+            and bundle.member < len(self.roster.members)
+        )
+
+    def _count(self, bundle: messages.TransactionVote, now: int) -> list[bytes]:
+        """Add one member's entries and return the new ones; each member has a budget an epoch."""
+        weight = self.roster.members[bundle.member].weight
+        touched = []
+        for position, txid in enumerate(bundle.entries):
+            spent = self._entries_of.get(bundle.member, 0)
+            if spent >= 2 * self._params.epoch_transactions:
+                self.counters.votes_over_budget += 1
+                continue
+            tally = self._tally(txid, now)
+            if tally.count(bundle.kind).add(bundle, position, weight):
+                self._entries_of[bundle.member] = spent + 1
+                self.counters.votes_counted += 1
+                touched.append(txid)
+                if bundle.kind == VOTE:
+                    self._look_for_equivocation(tally, bundle.member)
+        return touched
+
+    def _body_known(self, txid: bytes) -> None:
+        self._unknown.pop(txid, None)
+        self._asked.pop(txid, None)
+
+    def _advance(self, txids: list[bytes], now: int) -> None:
+        """Vote, certify and finalise what has become possible, children after parents."""
+        pending = list(txids)
+        while pending:
+            tally = self.tallies[pending.pop()]
+            if not self._available(tally):
+                self._await_parents(tally, now)
+                continue
+            self._consider_voting(tally, now)
+            if tally.certificate is None and self._certify(tally):
+                pending.extend(self._children.pop(tally.txid, ()))
+            if tally.certificate is None:
+                continue
+            self._consider_acknowledging(tally, now)
+            count = tally.acknowledgements
+            if tally.final is None and is_quorum(count.weight, self.roster.total_weight):
+                self._finalise(tally, assemble(count, ACKNOWLEDGEMENT, tally.txid, self.roster))
+
+    def _available(self, tally: Tally) -> bool:
+        """`inputs_available`, remembered: within an epoch an available input stays available."""
+        if not tally.available and tally.transaction is not None:
+            tally.available = self.inputs_available(tally.transaction)
+        return tally.available
+
+    def _consider_voting(self, tally: Tally, now: int) -> None:
+        transaction = tally.transaction
+        if transaction is None or tally.voted or self.closed or not self.signing:
+            return
+        if transaction.lock_height > self.epoch:
+            return
+        for outpoint in transaction.inputs:
+            holder = self.locks.get(outpoint)
+            if holder is not None and holder != tally.txid:
+                self._double_spend(tally, outpoint, holder)
+                return
+        if (
+            self._bytes_voted + transaction.size > self._params.epoch_bytes
+            or self._votes_cast >= self._params.epoch_transactions
+        ):
+            self.counters.own_votes_over_budget += 1
+            return
+        tally.voted = True
+        self._take_locks(tally, transaction)
+        self._vote_queue[tally.txid] = None
+        self._queue(now)
+
+    def _take_locks(self, tally: Tally, transaction: Transaction) -> None:
+        self._bytes_voted += transaction.size
+        self._votes_cast += 1
+        for outpoint in transaction.inputs:
+            self.locks[outpoint] = tally.txid
+
+    def _double_spend(self, tally: Tally, outpoint: OutPoint, holder: bytes) -> None:
+        if tally.conflict_told:
+            return
+        tally.conflict_told = True
+        self.counters.double_spends += 1
+        place = (outpoint.txid, outpoint.index)
+        self._effects.add(Tell(DoubleSpend(place, holder, tally.txid, self.epoch)))
+
+    def _certify(self, tally: Tally) -> bool:
+        """With a quorum of votes, or a checked certificate: hold it durably, then tell."""
+        certificate = self._unbacked.pop(tally.txid, None)
+        if certificate is None:
+            if not is_quorum(tally.votes.weight, self.roster.total_weight):
+                return False
+            certificate = assemble(tally.votes, VOTE, tally.txid, self.roster)
+        self._hold(tally, certificate)
+        self.counters.certified += 1
+        self._effects.add(
+            Record(
+                (*self._bodies([tally.txid]), messages.TransactionCertified(certificate=certificate)),
+                (
+                    Tell(TransactionCertified(tally.txid, self.epoch)),
+                    ToFollowers(messages.TransactionCertified(certificate=certificate)),
+                ),
+            )
+        )
+        return True
+
+    def _consider_acknowledging(self, tally: Tally, now: int) -> None:
+        if self.signing and not self.closed and not tally.acknowledged:
+            tally.acknowledged = True
+            self._acknowledgement_queue[tally.txid] = None
+            self._queue(now)
+
+    def _hold(self, tally: Tally, certificate: BundleCertificate) -> None:
+        tally.certificate = certificate
+        if tally.transaction is not None:
+            for index in range(len(tally.transaction.outputs)):
+                self.created[OutPoint(tally.txid, index)] = tally.txid
+
+    def _finalise(self, tally: Tally, certificate: BundleCertificate) -> None:
+        """A quorum of acknowledgements: the transaction is in the next block, whatever happens."""
+        if tally.certificate is None:
+            self._effects.add(AskCertificates((tally.txid,), tuple(tally.acknowledgements.signers)))
+        tally.final = certificate
+        self.counters.final += 1
+        message = messages.TransactionFinalized(certificate=certificate)
+        self._effects.add(
+            Record((message,), (Tell(TransactionFinal(tally.txid, self.epoch)), ToFollowers(message)))
+        )
+
+    def _bodies(self, txids: Iterable[bytes]) -> tuple[messages.TransactionBroadcast, ...]:
+        """The bodies among `txids` that the log of this epoch does not hold yet."""
+        bodies = []
+        for txid in txids:
+            transaction = self.tallies[txid].transaction
+            if transaction is not None and txid not in self._recorded:
+                self._recorded.add(txid)
+                bodies.append(messages.TransactionBroadcast(transaction=transaction))
+        return tuple(bodies)
+
+    # Bundles
+
+    def _queue(self, now: int) -> None:
+        if self._queued_at is None:
+            self._queued_at = now
+
+    def _tick_length(self) -> int:
+        return max(TICK_US, TICK_PER_MEMBER_US * len(self.roster.members))
+
+    def _flush_if_due(self, now: int) -> None:
+        """Sign what has gathered; one write is under way at a time, so load makes bundles longer."""
+        if self._queued_at is None or self._writing or now < self._queued_at + self._tick_length():
+            return
+        self._queued_at = None
+        for kind, queue in ((VOTE, self._vote_queue), (ACKNOWLEDGEMENT, self._acknowledgement_queue)):
+            entries = tuple(list(queue)[:MAX_BUNDLE_ENTRIES])
+            if not entries:
+                continue
+            for txid in entries:
+                del queue[txid]
+            self._sign(kind, entries)
+            if queue:
+                self._queue(now)
+
+    def _sign(self, kind: int, entries: tuple[bytes, ...]) -> None:
+        if self._operator is None or self.me is None:
+            return
+        self._tick += 1
+        unsigned = messages.TransactionVote(
+            kind=kind,
+            chain_id=self._params.chain_id,
+            epoch=self.epoch,
+            roster=self.roster.hash,
+            tick=self._tick,
+            member=self.me,
+            entries=entries,
+            signature=bytes(64),
+        )
+        bundle = signed(unsigned, self._operator)
+        self._writing += 1
+        self.counters.bundles_signed += 1
+        self._effects.add(Sign(bundle, self._bodies(entries) if kind == VOTE else ()))
+
+    # What is missing, and what must not be
+
+    def _ask_at(self, tally: Tally) -> int:
+        return tally.asked_at + ASK_AGAIN_US if tally.asked_at else tally.heard_at + MISSING_AFTER_US
+
+    def _ask_for_unknown(self, now: int) -> None:
+        """Ask those who signed for a transaction for its body, again every second."""
+        due = []
+        for waiting in (self._unknown, self._asked):
+            for txid in waiting:
+                if now < self._ask_at(self.tallies[txid]) or len(due) == MAX_ASK:
+                    break
+                due.append(txid)
+        for txid in due:
+            self._body_known(txid)
+            self._asked[txid] = None
+            tally = self.tallies[txid]
+            tally.asked_at = now
+            signers = tuple(tally.votes.signers) or tuple(tally.acknowledgements.signers)
+            self._effects.add(AskTransactions((txid,), signers))
+
+    def _await_parents(self, tally: Tally, now: int) -> None:
+        """Come back to `tally` with its parents; fetch their certificates when a quorum has them."""
+        if tally.transaction is None:
+            return
+        parents: dict[bytes, None] = {}
+        for outpoint in tally.transaction.inputs:
+            if outpoint not in self.created and not self._spendable(outpoint):
+                parents[outpoint.txid] = None
+                self._children.setdefault(outpoint.txid, {})[tally.txid] = None
+        certified = tally.txid in self._unbacked or is_quorum(
+            tally.votes.weight, self.roster.total_weight
+        )
+        if certified and now >= tally.asked_at + ASK_AGAIN_US:
+            tally.asked_at = now
+            signers = tuple(tally.votes.signers)
+            self._effects.add(AskCertificates(tuple(parents)[:MAX_ASK], signers))
+
+    def _look_for_equivocation(self, tally: Tally, member: int | None = None) -> None:
+        """A member that votes for two transactions on one outpoint is proven to lie ([12])."""
+        if tally.transaction is None:
+            return
+        voters = (member,) if member is not None else tuple(tally.votes.signers)
+        for outpoint in tally.transaction.inputs:
+            for voter in voters:
+                first = self._first_vote.setdefault((outpoint, voter), tally.txid)
+                if first != tally.txid:
+                    self.counters.equivocations += 1
+                    key = self.roster.members[voter].operator_key
+                    self._effects.add(Tell(Equivocation(key, self.epoch, "transaction-vote")))

@@ -1,0 +1,162 @@
+"""Whether a proposal says what the epoch reports say, and nothing else (protocol §3.4, §4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from timed.consensus.closing import Closing
+from timed.consensus.proposer import proposer
+from timed.errors import InvalidBlock, InvalidCertificate, InvalidTransaction
+from timed.ledger.content import BlockEffects
+from timed.ledger.ledger import Ledger
+from timed.params import NetworkParams
+from timed.primitives.block import Block, ReportReference
+from timed.primitives.certificate import BlockCertificate
+from timed.primitives.roster import Roster
+from timed.wire.messages import BlockProposal, EpochReport
+
+Items = Sequence[tuple[bytes, bytes, bytes]]
+Check = Callable[[Items, Callable[[bool, int], None]], None]
+"""Check all signatures, then call back with "all are good" and the time."""
+Verdict = Callable[[bytes, bool, int], None]
+
+MAX_JUDGED = 64
+"""Proposals under judgement at one height; `Rounds` keeps no more values than this."""
+
+
+class Judging:
+    """Proposals under judgement and the blocks of those found valid."""
+
+    def __init__(self, params: NetworkParams, ledger: Ledger, closing: Closing, check: Check) -> None:
+        self._params = params
+        self._ledger = ledger
+        self._closing = closing
+        self._check = check
+        self.refused: dict[str, int] = {}
+        self.begin(Roster(members=()))
+
+    def begin(self, roster: Roster) -> None:
+        self._roster = roster
+        self._waiting: dict[bytes, tuple[BlockProposal, Verdict]] = {}
+        self.blocks: dict[bytes, tuple[Block, BlockEffects]] = {}
+
+    def judge(self, proposal: BlockProposal, verdict: Verdict, now: int) -> None:
+        """Call `verdict(block hash, valid, now)` once everything the proposal rests on is here."""
+        block = proposal.header.hash
+        if block in self.blocks:
+            verdict(block, True, now)
+            return
+        try:
+            self._check_form(proposal)
+            items = self._signatures(proposal)
+        except (InvalidBlock, InvalidCertificate) as error:
+            self._refuse(error.rule)
+            verdict(block, False, now)
+            return
+        self._check(items, lambda good, later: self._checked(proposal, verdict, good, later))
+
+    def retry(self, now: int) -> None:
+        """More certificates are held: judge what waited for them."""
+        for proposal, verdict in list(self._waiting.values()):
+            self._finish(proposal, verdict, now)
+
+    def build(
+        self,
+        time: int,
+        round_: int,
+        member: int,
+        reports: Sequence[EpochReport],
+        parent: BlockCertificate | None,
+    ) -> Block:
+        """The block that `reports` make; for the proposer and for every validator."""
+        block, effects = self._ledger.make_block(
+            time=time,
+            round=round_,
+            proposer=self._roster.members[member].operator_key,
+            transactions=self._closing.contents(reports),
+            reports=tuple(ReportReference(member=one.member, report=one.hash) for one in reports),
+            parent_certificate=parent,
+        )
+        self.blocks[block.hash] = (block, effects)
+        return block
+
+    def _check_form(self, proposal: BlockProposal) -> None:
+        header = proposal.header
+        if proposal.chain_id != self._params.chain_id or header.height != self._ledger.tip.height + 1:
+            raise InvalidBlock("proposal-height")
+        if proposal.valid_round == 0 and header.round != proposal.round:
+            raise InvalidBlock("proposal-round")
+        if proposal.valid_round > proposal.round or header.round > proposal.round:
+            raise InvalidBlock("proposal-round")
+        author = proposer(self._roster, header.height, header.round)
+        if header.proposer != self._roster.members[author].operator_key:
+            raise InvalidBlock("proposal-proposer")
+        members = [report.member for report in proposal.reports]
+        if members != sorted(members):
+            raise InvalidBlock("proposal-reports")
+        for report in proposal.reports:
+            self._closing.check_form(report)
+        if not self._closing.is_quorum_of(proposal.reports):
+            raise InvalidBlock("proposal-reports", "the reports are not those of a quorum")
+        if proposal.evidence:
+            raise InvalidBlock("evidence-not-active")
+
+    def _signatures(self, proposal: BlockProposal) -> list[tuple[bytes, bytes, bytes]]:
+        """Of the reports not checked before, and of the parent's certificate."""
+        items = []
+        for report in proposal.reports:
+            known = self._closing.reports.get(report.member)
+            if known is None or known != report:
+                key = self._roster.members[report.member].operator_key
+                items.append((key, report.signed_message(), report.signature))
+        tip = self._ledger.tip
+        parent = proposal.parent_certificate
+        if tip.height == 0:
+            if parent is not None:
+                raise InvalidCertificate("parent-certificate", "genesis has none")
+            return items
+        if parent is None or parent.target != tip.hash or parent.height != tip.height:
+            raise InvalidCertificate("parent-certificate", "it is not for the parent")
+        if tip.certificate is None or parent != tip.certificate:
+            if parent.chain_id != self._params.chain_id:
+                raise InvalidCertificate("parent-certificate", "it is for another chain")
+            items.extend(parent.signature_items(self._ledger.roster(tip.height)))
+        return items
+
+    def _checked(self, proposal: BlockProposal, verdict: Verdict, good: bool, now: int) -> None:
+        if proposal.header.height != self._ledger.tip.height + 1:
+            return
+        if not good:
+            self._refuse("proposal-signature")
+            verdict(proposal.header.hash, False, now)
+            return
+        for report in proposal.reports:
+            self._closing.report(report, now)
+        if len(self._waiting) < MAX_JUDGED:
+            self._waiting[proposal.header.hash] = (proposal, verdict)
+        self._finish(proposal, verdict, now)
+
+    def _finish(self, proposal: BlockProposal, verdict: Verdict, now: int) -> None:
+        """With every report backed, the block is computed and compared."""
+        if not all(self._closing.backed(report) for report in proposal.reports):
+            return
+        header = proposal.header
+        self._waiting.pop(header.hash, None)
+        try:
+            block = self.build(
+                header.time,
+                header.round,
+                proposer(self._roster, header.height, header.round),
+                proposal.reports,
+                proposal.parent_certificate,
+            )
+        except (InvalidBlock, InvalidTransaction) as error:
+            self._refuse(error.rule)
+            verdict(header.hash, False, now)
+            return
+        if block.hash != header.hash:
+            self._refuse("proposal-contents")
+        verdict(header.hash, block.hash == header.hash, now)
+
+    def _refuse(self, rule: str) -> None:
+        self.refused[rule] = self.refused.get(rule, 0) + 1

@@ -1,0 +1,515 @@
+"""Tendermint's rounds (arXiv 1807.04938, Algorithm 1), one height at a time (protocol §4).
+
+Comments name the line of the algorithm. Every own vote and proposal goes through
+`Sign`: it is in the log before it leaves, and counts here only when it comes
+back, so that a restart finds it and nothing is signed twice ([16]).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import IntEnum
+
+import attrs
+import msgspec
+
+from timed.consensus.effects import AskProposal, Decide, Effects, Judge, Sign, Tell, ToVoters
+from timed.consensus.proposer import proposer
+from timed.consensus.signing import signed
+from timed.consensus.votes import NIL, VoteSet
+from timed.crypto.keys import SigningKey
+from timed.events import Equivocation
+from timed.params import SECOND, NetworkParams
+from timed.primitives.certificate import BlockCertificate
+from timed.primitives.roster import Roster
+from timed.wire.messages import BlockProposal, BlockVote, RoundState
+
+MAX_ROUNDS_AHEAD = 1_000
+"""Votes for rounds beyond this distance only say where their signer is."""
+TIMEOUT_STEP_US = SECOND // 2
+MAX_TIMEOUT_US = 10 * SECOND
+STATUS_EVERY_US = 2 * SECOND
+MAX_VALUES = 64
+"""Proposals remembered at one height; more are ignored and asked for when voted for."""
+
+
+class Step(IntEnum):
+    WAITING = 0
+    """Before the slot time."""
+    PROPOSE = 1
+    PREVOTE = 2
+    PRECOMMIT = 3
+    DECIDED = 4
+
+
+PREVOTE, PRECOMMIT = 1, 2
+"""The steps as the wire names them."""
+
+
+class Value:
+    """A block somebody proposed: its contents and what we think of it."""
+
+    __slots__ = ("proposal", "recorded", "valid")
+
+    def __init__(self, proposal: BlockProposal) -> None:
+        self.proposal = proposal
+        self.valid: bool | None = None
+        self.recorded = False
+
+
+@attrs.define
+class RoundCounters:
+    rounds: int = 0
+    proposals: int = 0
+    votes_signed: int = 0
+    votes_ignored: int = 0
+    proposals_ignored: int = 0
+    equivocations: int = 0
+
+
+class Rounds:
+    """The algorithm's state for the height under way.
+
+    `fresh(time, now)` judges a new proposal's time on the own clock; `propose(round,
+    now)` makes a new, unsigned proposal or None while too few reports count.
+    """
+
+    def __init__(
+        self,
+        params: NetworkParams,
+        operator: SigningKey | None,
+        base_timeout_us: int,
+        fresh: Callable[[int, int], bool],
+        propose: Callable[[int, int], BlockProposal | None],
+        effects: Effects,
+    ) -> None:
+        self._params = params
+        self._operator = operator
+        self._base_timeout_us = base_timeout_us
+        self._fresh = fresh
+        self._propose = propose
+        self._effects = effects
+        self.counters = RoundCounters()
+        self.height = 0
+        self.roster = Roster(members=())
+        self.me: int | None = None
+        self._previous: tuple[int, int, bytes, VoteSet] | None = None
+        self._decided: tuple[int, bytes] | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self.signing = False
+        self.start_at: int | None = None
+        self.round = 0
+        self.step = Step.WAITING
+        self.locked: tuple[int, bytes] | None = None
+        self.valid: tuple[int, bytes] | None = None
+        self.values: dict[bytes, Value] = {}
+        self.proposals: dict[int, BlockProposal] = {}
+        self._votes: dict[tuple[int, int], VoteSet] = {}
+        self._highest: dict[int, int] = {}
+        self._signed: dict[tuple[int, int], BlockVote] = {}
+        self._signed_proposals: dict[int, BlockProposal] = {}
+        self._timeout_at: int | None = None
+        self._timeout_armed = False
+        self._status_at: int | None = None
+        self._asked: dict[int, None] = {}
+
+    def begin(self, height: int, roster: Roster, me: int | None, *, signing: bool, start_at: int) -> None:
+        """A new height; rounds start at `start_at` (the slot) or with a third of the others."""
+        if self._decided is not None:
+            round_, block = self._decided
+            self._previous = (self.height, round_, block, self._votes_at(round_, PRECOMMIT))
+        self._decided = None
+        self.height = height
+        self.roster = roster
+        self.me = me
+        self._reset()
+        self.signing = signing and me is not None
+        self.start_at = start_at if me is not None else None
+
+    def stop_signing(self) -> None:
+        self.signing = False
+
+    def parent_certificate(self, height: int, stored: BlockCertificate) -> BlockCertificate:
+        """The fullest certificate known for the block at `height`: late precommits count as attendance."""
+        if self._previous is not None and self._previous[0] == height:
+            _, _, block, votes = self._previous
+            if block == stored.target and len(votes.by_member) > len(stored.signatures):
+                return votes.certificate(block)
+        return stored
+
+    # Inputs
+
+    def proposal(self, proposal: BlockProposal, now: int) -> None:
+        """A proposal whose signature (of the proposer of its round) has been checked."""
+        if self.me is None or proposal.header.height != self.height or self.step is Step.DECIDED:
+            return
+        known = self.proposals.get(proposal.round)
+        if known is not None:
+            if known.header.hash != proposal.header.hash or known.valid_round != proposal.valid_round:
+                self._equivocation(self.proposer(proposal.round), "proposal")
+            return
+        if proposal.round > self.round + MAX_ROUNDS_AHEAD:
+            self.counters.proposals_ignored += 1
+            return
+        block = proposal.header.hash
+        if block not in self.values and len(self.values) >= MAX_VALUES:
+            self.counters.proposals_ignored += 1
+            return
+        self.proposals[proposal.round] = proposal
+        self._heard(self.proposer(proposal.round), proposal.round)
+        self.counters.proposals += 1
+        if block not in self.values:
+            self.values[block] = Value(proposal)
+            self._effects.add(Judge(proposal))
+        self._run(now)
+
+    def judged(self, block: bytes, valid: bool, now: int) -> None:
+        """The verdict on a value's contents."""
+        value = self.values.get(block)
+        if value is not None:
+            value.valid = valid
+            self._run(now)
+
+    def vote(self, vote: BlockVote, now: int) -> None:
+        """A vote whose signature has been checked."""
+        if self._is_late_precommit(vote):
+            return
+        if self.me is None or vote.height != self.height:
+            self.counters.votes_ignored += 1
+            return
+        self._heard(vote.member, vote.round)
+        if vote.round > self.round + MAX_ROUNDS_AHEAD:
+            self.counters.votes_ignored += 1
+        elif self._votes_at(vote.round, vote.step).add(vote) is not None:
+            self._equivocation(vote.member, "block-vote")
+        self._run(now)
+
+    def own(self, message: BlockVote | BlockProposal, now: int) -> None:
+        """Our own vote or proposal is durable and on its way."""
+        if isinstance(message, BlockVote):
+            self.vote(message, now)
+        elif message.header.height == self.height:
+            self.proposals.setdefault(message.round, message)
+            self._run(now)
+
+    def reports_changed(self, now: int) -> None:
+        """More epoch reports count: a proposer that waited for them may propose."""
+        self._try_to_propose(now)
+
+    def restore(self, message: BlockVote | BlockProposal) -> None:
+        """A vote or proposal from the log, before `begin`'s height has started."""
+        if isinstance(message, BlockProposal):
+            if message.header.height != self.height:
+                return
+            block = message.header.hash
+            value = self.values.setdefault(block, Value(message))
+            value.recorded = True
+            self.proposals.setdefault(message.round, message)
+            if self.me is not None and self.proposer(message.round) == self.me:
+                self._signed_proposals[message.round] = message
+                self._at_least(message.round, Step.PROPOSE)
+            return
+        if message.height != self.height or message.member != self.me:
+            return
+        self._signed[message.round, message.step] = message
+        self._votes_at(message.round, message.step).add(message)
+        self._at_least(message.round, Step.PREVOTE if message.step == PREVOTE else Step.PRECOMMIT)
+        if message.step == PRECOMMIT and message.block != NIL:
+            self.locked = self.valid = (message.round, message.block)
+
+    def resume(self, now: int) -> None:
+        """The log is read: judge again what it proposed and go on in the round it ended in."""
+        for value in list(self.values.values()):
+            self._effects.add(Judge(value.proposal))
+        if self.step is not Step.WAITING:
+            self._status_at = now
+            self._arm(now)
+            self._try_to_propose(now)
+
+    # Time
+
+    def next_deadline(self) -> int | None:
+        if self.step is Step.DECIDED or self.me is None:
+            return None
+        if self.step is Step.WAITING:
+            return self.start_at
+        return min((at for at in (self._timeout_at, self._status_at) if at is not None), default=None)
+
+    def wake(self, now: int) -> None:
+        if self.me is None or self.step is Step.DECIDED:
+            return
+        if self.step is Step.WAITING:
+            if self.start_at is not None and now >= self.start_at:
+                self._start(0, now)
+            return
+        if self._timeout_at is not None and now >= self._timeout_at:
+            self._timeout(now)
+        if self._status_at is not None and now >= self._status_at:
+            self._tell_status(now)
+
+    def messages_for(self, round_: int) -> list[BlockProposal | BlockVote]:
+        """What a peer that is in `round_` of this height may lack, oldest first."""
+        found: list[BlockProposal | BlockVote] = []
+        for number in sorted(self.proposals):
+            if number >= round_ or (self.locked is not None and number == self.locked[0]):
+                found.append(self.proposals[number])
+        for number, step in sorted(self._votes):
+            if number >= round_:
+                votes = self._votes[number, step].by_member
+                found.extend(votes[member] for member in sorted(votes))
+        return found
+
+    def knows(self, vote: BlockVote) -> bool:
+        """This very vote has been counted."""
+        votes = self._votes.get((vote.round, vote.step)) if vote.height == self.height else None
+        if votes is None and self._previous is not None and vote.height == self._previous[0]:
+            votes = self._previous[3]
+        return votes is not None and votes.by_member.get(vote.member) == vote
+
+    def state(self) -> RoundState:
+        return RoundState(
+            height=self.height, round=self.round, step=int(self.step), reported=self.step > Step.WAITING
+        )
+
+    def proposer(self, round_: int) -> int:
+        return proposer(self.roster, self.height, round_)
+
+    # The algorithm
+
+    def _start(self, round_: int, now: int) -> None:
+        """Lines 11 to 21."""
+        self.round = round_
+        self.step = Step.PROPOSE
+        self.counters.rounds += 1
+        self._status_at = now if round_ else now + STATUS_EVERY_US
+        self._arm(now)
+        self._try_to_propose(now)
+        self._run(now)
+
+    def _arm(self, now: int) -> None:
+        """The timeout of the step: propose at once, the others when a quorum has voted."""
+        self._timeout_armed = self.step is Step.PROPOSE
+        self._timeout_at = now + self._timeout_us() if self._timeout_armed else None
+
+    def _timeout_us(self) -> int:
+        return min(self._base_timeout_us + self.round * TIMEOUT_STEP_US, max(MAX_TIMEOUT_US, self._base_timeout_us))
+
+    def _try_to_propose(self, now: int) -> None:
+        """Lines 14 to 19; waits when too few reports count yet."""
+        if self.step is not Step.PROPOSE or not self.signing or self._operator is None:
+            return
+        if self.proposer(self.round) != self.me or self.round in self._signed_proposals:
+            return
+        if self.valid is not None and self.valid[1] in self.values:
+            proposal = msgspec.structs.replace(
+                self.values[self.valid[1]].proposal, round=self.round, valid_round=self.valid[0] + 1
+            )
+        else:
+            fresh = self._propose(self.round, now)
+            if fresh is None:
+                return
+            proposal = fresh
+        proposal = signed(proposal, self._operator)
+        self._signed_proposals[self.round] = proposal
+        value = self.values.setdefault(proposal.header.hash, Value(proposal))
+        value.valid = value.recorded = True
+        self._effects.add(Sign(proposal))
+
+    def _run(self, now: int) -> None:
+        """Apply the rules until none fires any more."""
+        if self.me is None or self.step is Step.DECIDED:
+            return
+        while self._decide() or self._skip(now) or self._apply_step(now):
+            if self.step is Step.DECIDED:
+                return
+
+    def _apply_step(self, now: int) -> bool:
+        if self.step is Step.PROPOSE:
+            return self._apply_propose(now)
+        if self.step is Step.PREVOTE:
+            return self._apply_prevote(now)
+        if self.step is Step.PRECOMMIT:
+            return self._apply_precommit(now)
+        return False
+
+    def _apply_propose(self, now: int) -> bool:
+        """Lines 22 to 33."""
+        proposal = self.proposals.get(self.round)
+        if proposal is None:
+            return False
+        block = proposal.header.hash
+        value = self.values[block]
+        if value.valid is None:
+            return False
+        if proposal.valid_round == 0:
+            acceptable = self.locked is None or self.locked[1] == block
+            acceptable = acceptable and self._fresh(proposal.header.time, now)
+        else:
+            valid_round = proposal.valid_round - 1
+            if valid_round >= self.round or not self._votes_at(valid_round, PREVOTE).has_quorum(block):
+                return False
+            acceptable = self.locked is None or self.locked[0] <= valid_round or self.locked[1] == block
+        self._vote(PREVOTE, block if value.valid and acceptable else NIL, now)
+        return True
+
+    def _apply_prevote(self, now: int) -> bool:
+        """Lines 34 to 46 while prevoting."""
+        votes = self._votes_at(self.round, PREVOTE)
+        block = self._polka()
+        if block is not None:
+            self.locked = self.valid = (self.round, block)
+            self._vote(PRECOMMIT, block, now)
+            return True
+        if votes.has_quorum(NIL):
+            self._vote(PRECOMMIT, NIL, now)
+            return True
+        if votes.any_quorum() and not self._timeout_armed:
+            self._timeout_armed = True
+            self._timeout_at = now + self._timeout_us()
+        return False
+
+    def _apply_precommit(self, now: int) -> bool:
+        """Lines 36 to 43 after precommitting, and 47 to 48."""
+        block = self._polka()
+        if block is not None and (self.valid is None or self.valid[0] < self.round):
+            self.valid = (self.round, block)
+        if self._votes_at(self.round, PRECOMMIT).any_quorum() and not self._timeout_armed:
+            self._timeout_armed = True
+            self._timeout_at = now + self._timeout_us()
+        return False
+
+    def _polka(self) -> bytes | None:
+        """A block of this round that a quorum prevoted and that we know to be valid."""
+        block = self._votes_at(self.round, PREVOTE).winner()
+        if block is None:
+            return None
+        value = self.values.get(block)
+        if value is None:
+            self._ask_for(self.round, PREVOTE, block)
+            return None
+        return block if value.valid else None
+
+    def _decide(self) -> bool:
+        """Lines 49 to 54, for any round."""
+        for (round_, step), votes in self._votes.items():
+            block = votes.winner() if step == PRECOMMIT else None
+            if block is None:
+                continue
+            value = self.values.get(block)
+            if value is None:
+                self._ask_for(round_, PRECOMMIT, block)
+            elif value.valid:
+                self.step = Step.DECIDED
+                self._decided = (round_, block)
+                self._timeout_at = self._status_at = None
+                self._effects.add(Decide(block, votes.certificate(block)))
+                return True
+        return False
+
+    def _skip(self, now: int) -> bool:
+        """Lines 55 and 56, and the same before the slot: a third of the weight is ahead."""
+        ahead = [
+            (round_, self.roster.members[member].weight)
+            for member, round_ in self._highest.items()
+            if member != self.me and (round_ > self.round or self.step is Step.WAITING)
+        ]
+        weight = 0
+        for round_, one in sorted(ahead, reverse=True):
+            weight += one
+            if 3 * weight >= self.roster.total_weight:
+                if self.step is Step.WAITING:
+                    self.start_at = now
+                self._start(round_, now)
+                return True
+        return False
+
+    def _timeout(self, now: int) -> None:
+        """Lines 57 to 67."""
+        self._timeout_at = None
+        if self.step is Step.PROPOSE:
+            self._vote(PREVOTE, NIL, now)
+        elif self.step is Step.PREVOTE:
+            self._vote(PRECOMMIT, NIL, now)
+        elif self.step is Step.PRECOMMIT:
+            self._start(self.round + 1, now)
+        self._run(now)
+
+    # Signing
+
+    def _vote(self, step: int, block: bytes, now: int) -> None:
+        """Enter `step` of the round with a vote; one that the log holds is sent again as it was."""
+        self.step = Step.PREVOTE if step == PREVOTE else Step.PRECOMMIT
+        self._arm(now)
+        if not self.signing or self.me is None or self._operator is None:
+            return
+        if (self.round, step) in self._signed:
+            self._effects.add(ToVoters(self._signed[self.round, step]))
+            return
+        unsigned = BlockVote(
+            chain_id=self._params.chain_id,
+            height=self.height,
+            round=self.round,
+            step=step,
+            block=block,
+            roster=self.roster.hash,
+            member=self.me,
+            signature=bytes(64),
+        )
+        vote = signed(unsigned, self._operator)
+        self._signed[self.round, step] = vote
+        self.counters.votes_signed += 1
+        records: tuple[BlockProposal, ...] = ()
+        value = self.values.get(block)
+        if value is not None and not value.recorded:
+            value.recorded = True
+            records = (value.proposal,)
+        self._effects.add(Sign(vote, records))
+
+    # Inside
+
+    def _votes_at(self, round_: int, step: int) -> VoteSet:
+        votes = self._votes.get((round_, step))
+        if votes is None:
+            votes = self._votes[round_, step] = VoteSet(self.roster)
+        return votes
+
+    def _at_least(self, round_: int, step: Step) -> None:
+        if (round_, step) > (self.round, self.step) or self.step is Step.WAITING:
+            self.round, self.step = max(self.round, round_), step
+
+    def _heard(self, member: int, round_: int) -> None:
+        self._highest[member] = max(round_, self._highest.get(member, 0))
+
+    def _ask_for(self, round_: int, step: int, block: bytes) -> None:
+        """Peers voted for a block whose proposal never came: ask them, once a round."""
+        if round_ in self._asked:
+            return
+        self._asked[round_] = None
+        votes = self._votes_at(round_, step).by_member
+        voters = tuple(member for member, vote in votes.items() if vote.block == block)
+        self._effects.add(AskProposal(round_, voters))
+
+    def _tell_status(self, now: int) -> None:
+        self._status_at = now + STATUS_EVERY_US
+        self._asked.clear()
+        self._effects.add(ToVoters(self.state()))
+
+    def _is_late_precommit(self, vote: BlockVote) -> bool:
+        """A precommit for the block that is the tip by now: its signer attended."""
+        if self._decided is not None and vote.height == self.height:
+            round_, block = self._decided
+            votes = self._votes_at(round_, PRECOMMIT)
+        elif self._previous is not None and vote.height == self._previous[0]:
+            _, round_, block, votes = self._previous
+        else:
+            return False
+        if (vote.round, vote.step, vote.block) == (round_, PRECOMMIT, block):
+            votes.add(vote)
+        return True
+
+    def _equivocation(self, member: int, what: str) -> None:
+        self.counters.equivocations += 1
+        key = self.roster.members[member].operator_key
+        self._effects.add(Tell(Equivocation(key, self.height, what)))

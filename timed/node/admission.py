@@ -1,0 +1,190 @@
+"""The way of a transaction into the mempool, from a peer or from this node's users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from timed.errors import InvalidTransaction
+from timed.interfaces import Coin
+from timed.ledger.ledger import Ledger
+from timed.ledger.mempool import Mempool
+from timed.ledger.rules import check_form, check_spend, signature_items
+from timed.primitives.transaction import OutPoint, Output, Transaction
+
+MAX_CHECKING = 4_096
+"""Transactions whose signatures are being checked; more are refused and counted."""
+
+Items = Sequence[tuple[bytes, bytes, bytes]]
+
+
+@attrs.frozen
+class Offer:
+    """A transaction and where it came from.
+
+    `origin` is the peer's node id, None for this node's users. `certified` says
+    that it came with a certificate: the mempool's bounds do not apply to it.
+    """
+
+    transaction: Transaction
+    origin: bytes | None
+    certified: bool = False
+
+
+@attrs.define
+class AdmissionCounters:
+    accepted: int = 0
+    overflow: int = 0
+    refused: dict[str, int] = attrs.Factory(dict)
+
+
+class Admission:
+    """Checks form, inputs, fee and signatures, in this order, cheapest first."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        mempool: Mempool,
+        pending_output: Callable[[OutPoint], Output | None],
+        check: Callable[[Items, Callable[[bool, int], None]], None],
+        accepted: Callable[[Offer, int], None],
+        refused: Callable[[Offer, InvalidTransaction, int], None],
+        missing: Callable[[Offer, tuple[bytes, ...], int], None],
+    ) -> None:
+        self._ledger = ledger
+        self._mempool = mempool
+        self._pending_output = pending_output
+        self._check = check
+        self._accepted = accepted
+        self._refused = refused
+        self._missing = missing
+        self._checking: dict[bytes, Offer] = {}
+        self.counters = AdmissionCounters()
+
+    def offer(self, offer: Offer, now: int) -> None:
+        """Start the checks; what comes of it is told by the callbacks."""
+        if self._known(offer):
+            return
+        if len(self._checking) >= MAX_CHECKING and not offer.certified:
+            self.counters.overflow += 1
+            return
+        try:
+            check_form(offer.transaction, self._ledger.params)
+            coins = self._coins(offer.transaction)
+            check_spend(offer.transaction, coins, self._ledger.tip.height + 1, self._ledger.params)
+        except UnknownInputs as unknown:
+            self._wait(offer, unknown.parents, now)
+        except InvalidTransaction as error:
+            self._refuse(offer, error, now)
+        else:
+            self._verify(offer, coins)
+
+    def submit(self, transaction: Transaction, now: int) -> None:
+        """Offer a user's transaction; InvalidTransaction for what can be said at once."""
+        offer = Offer(transaction, None)
+        if self._known(offer):
+            return
+        check_form(transaction, self._ledger.params)
+        try:
+            coins = self._coins(transaction)
+        except UnknownInputs as unknown:
+            raise InvalidTransaction(
+                "input-missing", f"no transaction {unknown.parents[0].hex()} is known"
+            ) from None
+        check_spend(transaction, coins, self._ledger.tip.height + 1, self._ledger.params)
+        rivals = self._mempool.conflicts(transaction)
+        if rivals:
+            raise InvalidTransaction("mempool-conflict", f"{rivals[0].hex()} spends the same output")
+        self._verify(offer, coins)
+
+    def restore(self, transaction: Transaction) -> bool:
+        """Take a transaction back from the log: its signatures were checked before it was written."""
+        if transaction.txid in self._mempool:
+            return True
+        try:
+            return self._admit(Offer(transaction, None, certified=True))
+        except InvalidTransaction:
+            return False
+
+    def _known(self, offer: Offer) -> bool:
+        return offer.transaction.txid in self._mempool or offer.transaction.raw in self._checking
+
+    def _coins(self, transaction: Transaction) -> list[Coin]:
+        """The coins of the inputs, from the chain or from pending transactions."""
+        coins = []
+        unknown: dict[bytes, None] = {}
+        for outpoint in transaction.inputs:
+            coin = self._ledger.coin(outpoint)
+            if coin is None:
+                output = self._pending_output(outpoint)
+                if output is None:
+                    self._explain(outpoint)
+                    unknown[outpoint.txid] = None
+                    continue
+                coin = Coin(output, self._ledger.tip.height + 1, False)
+            coins.append(coin)
+        if unknown:
+            raise UnknownInputs(tuple(unknown))
+        return coins
+
+    def _explain(self, outpoint: OutPoint) -> None:
+        """Raise when waiting cannot help: the output was spent, or never existed."""
+        if self._ledger.locate(outpoint.txid) is not None:
+            raise InvalidTransaction("input-spent", f"{outpoint.txid.hex()}:{outpoint.index}")
+        if outpoint.txid in self._mempool:
+            raise InvalidTransaction("input-index", f"{outpoint.txid.hex()} has no output {outpoint.index}")
+
+    def _verify(self, offer: Offer, coins: Sequence[Coin]) -> None:
+        self._checking[offer.transaction.raw] = offer
+        items = signature_items(offer.transaction, coins, self._ledger.params.chain_id)
+        self._check(items, lambda good, now: self._verified(offer, good, now))
+
+    def _verified(self, offer: Offer, good: bool, now: int) -> None:
+        self._checking.pop(offer.transaction.raw, None)
+        if not good:
+            self._refuse(offer, InvalidTransaction("signature"), now)
+            return
+        try:
+            if not self._admit(offer):
+                return
+        except UnknownInputs as unknown:
+            self._wait(offer, unknown.parents, now)
+            return
+        except InvalidTransaction as error:
+            self._refuse(offer, error, now)
+            return
+        self.counters.accepted += 1
+        self._accepted(offer, now)
+        for child in self._mempool.waiting.take(offer.transaction.txid):
+            self.offer(Offer(child, offer.origin), now)
+
+    def _admit(self, offer: Offer) -> bool:
+        """Into the mempool, judged by the tip of now: it may have moved since the first look."""
+        transaction = offer.transaction
+        if transaction.txid in self._mempool:
+            return False
+        height = self._ledger.tip.height
+        fee = check_spend(transaction, self._coins(transaction), height + 1, self._ledger.params)
+        try:
+            self._mempool.add(transaction, fee, height)
+        except InvalidTransaction:
+            if not offer.certified:
+                raise
+        return True
+
+    def _wait(self, offer: Offer, parents: tuple[bytes, ...], now: int) -> None:
+        self._mempool.waiting.add(offer.transaction, parents)
+        self._missing(offer, parents, now)
+
+    def _refuse(self, offer: Offer, error: InvalidTransaction, now: int) -> None:
+        self.counters.refused[error.rule] = self.counters.refused.get(error.rule, 0) + 1
+        self._refused(offer, error, now)
+
+
+class UnknownInputs(InvalidTransaction):
+    """It spends outputs of transactions that are not known here (yet)."""
+
+    def __init__(self, parents: tuple[bytes, ...]) -> None:
+        super().__init__("input-missing")
+        self.parents = parents

@@ -1,0 +1,262 @@
+"""From one certified block to the next: the epoch's machines, their ledger and their end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from timed.consensus.closing import Closing
+from timed.consensus.effects import Effects, Tell
+from timed.consensus.fastpath import FastPath
+from timed.consensus.judging import Judging
+from timed.consensus.rounds import Rounds, Step
+from timed.crypto.keys import SigningKey
+from timed.errors import InvalidBlock
+from timed.events import (
+    BlockCertified,
+    SafetyFailure,
+    TransactionDropped,
+    TransactionReleased,
+)
+from timed.interfaces import BlockCommit
+from timed.ledger import slots
+from timed.ledger.content import BlockEffects
+from timed.ledger.genesis import Genesis
+from timed.ledger.ledger import Ledger
+from timed.ledger.mempool import Mempool
+from timed.node.gate import Checks, Gate
+from timed.params import SECOND
+from timed.primitives.certificate import BlockCertificate
+from timed.primitives.transaction import OutPoint
+from timed.wire.messages import (
+    BlockProposal,
+    BlockVote,
+    EpochReport,
+    TransactionBroadcast,
+    TransactionCertified,
+    TransactionFinalized,
+    TransactionVote,
+)
+
+
+def base_timeout_us(genesis: Genesis) -> int:
+    """The propose timeout of round 0: 3 s, on regtest a tenth of the interval, at least 200 ms."""
+    if genesis.params.plain_allowed:
+        return max(SECOND // 5, genesis.interval * SECOND // 10)
+    return 3 * SECOND
+
+
+class Chain:
+    """The ledger and the machines of the epoch on top of it.
+
+    `advanced(live, fetched, now)` is called after each new tip. Applying a block that our own
+    rounds decided and applying one that was fetched is the same code.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        mempool: Mempool,
+        operator: SigningKey | None,
+        gate: Gate,
+        checks: Checks,
+        advanced: Callable[[bool, bool, int], None],
+    ) -> None:
+        self.ledger = ledger
+        self.mempool = mempool
+        self._gate = gate
+        self._advanced = advanced
+        self.effects = Effects()
+        params = ledger.params
+        self.fastpath = FastPath(params, operator, self._spendable, self.effects)
+        self.closing = Closing(params, operator, self.fastpath, self.effects)
+        self.judging = Judging(params, ledger, self.closing, checks.check)
+        self.rounds = Rounds(
+            params, operator, base_timeout_us(ledger.genesis), self._fresh, self._propose, self.effects
+        )
+        self.committing = False
+        self.frozen: str | None = None
+        self.silent = operator is None
+        self.slot_us = 0
+        self._progress: tuple[int, int] = (0, 0)
+
+    @property
+    def epoch(self) -> int:
+        """The height of the block under preparation."""
+        return self.ledger.tip.height + 1
+
+    @property
+    def votes(self) -> bool:
+        """This node is a member of the current roster."""
+        return self.fastpath.me is not None
+
+    # Beginning and end of an epoch
+
+    def begin(self, now: int, *, live: bool) -> None:
+        """Set every machine to the epoch on top of the tip.
+
+        `live`: the tip was certified just now. Otherwise nobody here saw when; its
+        own time is the earliest it can have been.
+        """
+        tip = self.ledger.tip
+        genesis = self.ledger.genesis
+        roster = self.ledger.roster(self.epoch)
+        certified_at = now if live else tip.header.time * SECOND
+        first = slots.first_slot_for(genesis.time, genesis.interval, tip.header.time, certified_at)
+        self.slot_us = first * SECOND
+        signing = not self.silent and self.frozen is None
+        self.fastpath.begin(self.epoch, roster, signing=signing)
+        self.closing.begin()
+        self.judging.begin(roster)
+        self.rounds.begin(
+            self.epoch, roster, self.fastpath.me, signing=signing, start_at=self.slot_us
+        )
+        self._progress = (self.fastpath.counters.certified, 0)
+
+    def consider_mempool(self, now: int) -> None:
+        """Vote afresh on what is pending, by txid: where two conflict, everybody picks the same."""
+        for txid in sorted(self.mempool.txids()):
+            transaction = self.mempool.get(txid)
+            if transaction is not None:
+                self.fastpath.transaction(transaction, now)
+
+    def decide(self, block_hash: bytes, certificate: BlockCertificate, now: int) -> None:
+        """Our rounds, or a commit message, certified a block that we have judged."""
+        _, effects = self.judging.blocks[block_hash]
+        self.commit(effects, certificate, fetched=False)
+
+    def commit(self, effects: BlockEffects, certificate: BlockCertificate, *, fetched: bool) -> None:
+        """Make a certified block durable, then make it the tip; `fetched` from a peer or decided here."""
+        if self.committing or effects.height != self.epoch:
+            return
+        self.committing = True
+        commit = effects.commit(certificate)
+        self._gate.commit(commit, lambda now: self._committed(commit, effects, fetched, now))
+
+    def _committed(self, commit: BlockCommit, effects: BlockEffects, fetched: bool, now: int) -> None:
+        self.committing = False
+        live = now < (effects.block.header.time + self.ledger.genesis.interval) * SECOND
+        closed = self.fastpath.epoch
+        touched = [txid for txid, tally in self.fastpath.tallies.items() if tally.voted or tally.certificate]
+        self.ledger.advance(commit)
+        confirmed = frozenset(effects.txids)
+        dropped = self.mempool.remove_confirmed(
+            effects.txids, [outpoint for outpoint, _ in effects.spent]
+        )
+        expired = self.mempool.expire(self.ledger.tip.height)
+        self.mempool.unpin_all()
+        header = effects.block.header
+        self.effects.add(
+            Tell(BlockCertified(header.height, header.hash, header.time, effects.txids, live))
+        )
+        for txid in dropped:
+            self.effects.add(Tell(TransactionDropped(txid, "conflict-confirmed")))
+        for txid in expired:
+            self.effects.add(Tell(TransactionDropped(txid, "mempool-expired")))
+        for txid in touched:
+            if txid not in confirmed and txid in self.mempool:
+                self.effects.add(Tell(TransactionReleased(txid, closed)))
+        self.begin(now, live=live)
+        self.consider_mempool(now)
+        self._advanced(live, fetched, now)
+
+    # Restart
+
+    def restore(self, message: object, now: int) -> None:
+        """One record of the log, in the order in which it was written."""
+        if isinstance(message, TransactionBroadcast):
+            self.fastpath.restore_transaction(message.transaction, now)
+        elif isinstance(message, TransactionVote):
+            self.fastpath.restore_bundle(message, now)
+        elif isinstance(message, (TransactionCertified, TransactionFinalized)):
+            self.fastpath.restore_certificate(message.certificate, now)
+        elif isinstance(message, EpochReport):
+            self.closing.restore(message, now)
+        elif isinstance(message, (BlockProposal, BlockVote)):
+            self.rounds.restore(message)
+
+    def resume(self, now: int) -> None:
+        """The log is read: go on where the process stopped."""
+        self.consider_mempool(now)
+        self.fastpath.resume(now)
+        self.rounds.resume(now)
+
+    def abstain(self) -> None:
+        """Sign nothing in this epoch: the log may have lost something that was signed."""
+        self.fastpath.stop_signing()
+        self.rounds.stop_signing()
+
+    # Safety
+
+    def fail_safely(self, what: str) -> None:
+        """The protocol's promise is broken: stop voting for good and say so."""
+        if self.frozen is None:
+            self.frozen = what
+            self.abstain()
+            self.effects.add(Tell(SafetyFailure(what)))
+
+    # Time
+
+    def next_deadline(self) -> int | None:
+        deadlines = [self.fastpath.next_deadline(), self.closing.next_deadline(), self.rounds.next_deadline()]
+        if not self.fastpath.closed:
+            deadlines.append(self.slot_us)
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def wake(self, now: int) -> None:
+        if self.committing:
+            return
+        if now >= self.slot_us:
+            self.closing.close(now)
+        self.fastpath.wake(now)
+        self.closing.wake(now)
+        self.rounds.wake(now)
+
+    def settle(self, now: int) -> bool:
+        """Let one machine's progress reach the others; False when there was none."""
+        if self.rounds.step > Step.WAITING and not self.fastpath.closed:
+            self.closing.close(now)
+            return True
+        progress = (self.fastpath.counters.certified, len(self.closing.reports))
+        if progress != self._progress:
+            self._progress = progress
+            self.judging.retry(now)
+            self.rounds.reports_changed(now)
+            return True
+        return False
+
+    # What the machines ask
+
+    def _spendable(self, outpoint: OutPoint) -> bool:
+        return self.ledger.coin(outpoint) is not None
+
+    def _fresh(self, time: int, now: int) -> bool:
+        genesis = self.ledger.genesis
+        return slots.acceptable_fresh(genesis.time, genesis.interval, time, now)
+
+    def _propose(self, round_: int, now: int) -> BlockProposal | None:
+        """A proposal from the reports that count now, for the newest grid point."""
+        genesis, tip = self.ledger.genesis, self.ledger.tip
+        time = slots.newest_slot(genesis.time, genesis.interval, now)
+        reports = self.closing.counted()
+        me = self.fastpath.me
+        if me is None or time <= tip.header.time or not self.closing.is_quorum_of(reports):
+            return None
+        parent = tip.certificate
+        if parent is not None:
+            parent = self.rounds.parent_certificate(tip.height, parent)
+        try:
+            block = self.judging.build(time, round_, me, reports, parent)
+        except InvalidBlock as error:
+            self.fail_safely(f"certified transactions make no valid block: {error}")
+            return None
+        return BlockProposal(
+            chain_id=self.ledger.params.chain_id,
+            round=round_,
+            valid_round=0,
+            header=block.header,
+            attendance=block.attendance,
+            evidence=block.evidence,
+            parent_certificate=parent,
+            reports=reports,
+            signature=bytes(64),
+        )

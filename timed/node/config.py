@@ -1,0 +1,29 @@
+"""What a node is told when it is made."""
+
+from __future__ import annotations
+
+import attrs
+
+from timed.crypto.keys import SigningKey
+from timed.ledger.genesis import Genesis
+
+WantedPeer = tuple[str, int, "bytes | None"]
+"""(host, port, node id if it is known): a peer this node keeps a session with."""
+
+
+@attrs.frozen
+class NodeConfig:
+    """Identity, network and peers of one node; `vote` False keeps a member silent."""
+
+    genesis: Genesis
+    node_key: SigningKey
+    operator_key: SigningKey | None = None
+    wanted: tuple[WantedPeer, ...] = ()
+    trusted: tuple[bytes, ...] = ()
+    """Node ids that conduct rules exempt."""
+    software: str = "timed"
+    listen_port: int = 0
+    max_inbound: int = 125
+    boot: int = 0
+    """A random number of this start; peers tell a restarted node by it."""
+    vote: bool = True

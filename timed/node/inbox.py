@@ -1,0 +1,404 @@
+"""What each message of a peer does: checked for form and place here, judged by the machines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from timed.consensus.votes import NIL
+from timed.errors import InvalidBlock, InvalidCertificate, RemoteError
+from timed.node.admission import Offer
+from timed.peer.values import Incoming, PeerHandle
+from timed.primitives.certificate import BundleCertificate, CertificateKind
+from timed.primitives.roster import Roster, is_quorum
+from timed.wire import messages as wire
+
+if TYPE_CHECKING:
+    from timed.node.node import Node
+
+MAX_FUTURE = 8_192
+"""Messages of the next epoch kept until this node is there; the oldest gives way."""
+MAX_CHECKS = 16_384
+"""Signature checks under way; beyond it transactions and certificates of peers are dropped."""
+PENDING_PER_REQUEST = 256
+CERTIFICATES_PER_REQUEST = 64
+MAX_PENDING_ASKED = 4_096
+"""Transactions fetched from one peer's list; the next list brings the rest."""
+
+
+class Place(Enum):
+    """Where a message's epoch or height lies."""
+
+    PAST = "past"
+    CURRENT = "current"
+    NEXT = "next"
+    FAR = "far"
+
+
+@attrs.define
+class InboxCounters:
+    future_kept: int = 0
+    future_dropped: int = 0
+    misplaced: int = 0
+    overload: int = 0
+    unhandled: int = 0
+    refused: dict[str, int] = attrs.Factory(dict)
+
+
+class Inbox:
+    """Dispatch by message class; one method a message."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._future: list[Incoming] = []
+        self._seen_bundles: dict[tuple[int, int, int], None] = {}
+        self.counters = InboxCounters()
+        self._handlers: dict[type, Callable[[PeerHandle, Any, int, int], None]] = {
+            wire.TransactionBroadcast: self._transaction,
+            wire.TransactionVote: self._bundle,
+            wire.TransactionCertified: self._certificate,
+            wire.TransactionFinalized: self._certificate,
+            wire.TransactionRejected: self._rejected,
+            wire.GetTransactions: self._get_transactions,
+            wire.TransactionsResponse: self._transactions,
+            wire.GetPendingTransactions: self._get_pending,
+            wire.PendingTransactionsResponse: self._pending,
+            wire.GetCertificates: self._get_certificates,
+            wire.CertificatesResponse: self._certificates,
+            wire.EpochReport: self._report,
+            wire.UTXOStateQuery: self._utxo_state,
+            wire.BlockProposal: self._proposal,
+            wire.BlockVote: self._vote,
+            wire.BlockCommit: self._commit,
+            wire.BlockAnnouncement: self._announcement,
+            wire.GetHeaders: self._get_headers,
+            wire.HeadersResponse: self._headers,
+            wire.GetBlocks: self._get_blocks,
+            wire.BlocksResponse: self._blocks,
+            wire.BlockRequest: self._get_block,
+            wire.GetMasternodes: self._get_masternodes,
+            wire.RoundState: self._round_state,
+            wire.GetProposal: self._get_proposal,
+        }
+
+    def deliver(self, incoming: Incoming, now: int) -> None:
+        """Handle one message; a RemoteError is counted and reported, never raised."""
+        handler = self._handlers.get(type(incoming.message))
+        if handler is None:
+            self.counters.unhandled += 1
+            return
+        try:
+            handler(incoming.peer, incoming.message, incoming.request_id, now)
+        except RemoteError as error:
+            self._refuse(incoming.peer, error, now)
+
+    def epoch_began(self, now: int) -> None:
+        """Take up what peers sent for the epoch that has just begun."""
+        self._seen_bundles.clear()
+        waiting, self._future = self._future, []
+        for incoming in waiting:
+            self.deliver(incoming, now)
+
+    # Place and bounds
+
+    def _place(self, epoch: int) -> Place:
+        here = self._node.chain.epoch
+        if epoch == here:
+            return Place.CURRENT
+        if epoch < here:
+            return Place.PAST
+        return Place.NEXT if epoch == here + 1 else Place.FAR
+
+    def _is_current(self, epoch: int, peer: PeerHandle, message: object) -> bool:
+        """True for the current epoch; the next one's messages are kept for a moment."""
+        place = self._place(epoch)
+        if place is Place.NEXT:
+            if len(self._future) >= MAX_FUTURE:
+                self._future.pop(0)
+                self.counters.future_dropped += 1
+            self._future.append(Incoming(peer, message, 0, False))
+            self.counters.future_kept += 1
+        elif place is not Place.CURRENT:
+            self.counters.misplaced += 1
+        return place is Place.CURRENT
+
+    def _overloaded(self) -> bool:
+        if len(self._node.checks) < MAX_CHECKS:
+            return False
+        self.counters.overload += 1
+        return True
+
+    def _refuse(self, peer: PeerHandle, error: RemoteError, now: int) -> None:
+        self.counters.refused[error.rule] = self.counters.refused.get(error.rule, 0) + 1
+        event = "invalid-certificate" if isinstance(error, InvalidCertificate) else "invalid-block"
+        self._node.peers.report(peer.node_id, event, now)
+
+    def _check(
+        self, peer: PeerHandle, items: list[tuple[bytes, bytes, bytes]], then: Callable[[int], None]
+    ) -> None:
+        """Continue with `then` when the signatures are good; count against the peer when not."""
+
+        def checked(good: bool, now: int) -> None:
+            if good:
+                then(now)
+            else:
+                self._node.peers.report(peer.node_id, "invalid-signature", now)
+
+        self._node.checks.check(items, checked)
+
+    def _member_key(self, roster: Roster, roster_hash: bytes, member: int) -> bytes:
+        """The operator key behind a roster index, of a member that votes."""
+        if roster_hash != roster.hash:
+            raise InvalidBlock("roster", "signed for another roster")
+        if member >= len(roster.members) or not roster.members[member].weight:
+            raise InvalidBlock("member", f"index {member} does not vote")
+        return roster.members[member].operator_key
+
+    # Transactions
+
+    def _transaction(
+        self, peer: PeerHandle, message: wire.TransactionBroadcast, request: int, now: int
+    ) -> None:
+        transaction = message.transaction
+        self._node.inventory.mark(peer.node_id, (transaction.txid,))
+        tally = self._node.chain.fastpath.tallies.get(transaction.txid)
+        if (tally is not None and tally.transaction is not None) or self._overloaded():
+            return
+        self._node.admission.offer(Offer(transaction, peer.node_id), now)
+
+    def _rejected(self, peer: PeerHandle, message: wire.TransactionRejected, request: int, now: int) -> None:
+        key = f"by-peer:{message.rule}"
+        if key in self.counters.refused or len(self.counters.refused) < 256:
+            self.counters.refused[key] = self.counters.refused.get(key, 0) + 1
+
+    def _get_transactions(
+        self, peer: PeerHandle, message: wire.GetTransactions, request: int, now: int
+    ) -> None:
+        reply = self._node.serving.transactions(message)
+        self._node.inventory.mark(peer.node_id, [one.txid for one in reply.transactions])
+        self._node.peers.send_to_peer(peer.node_id, reply, reply_to=request)
+
+    def _transactions(
+        self, peer: PeerHandle, message: wire.TransactionsResponse, request: int, now: int
+    ) -> None:
+        for transaction in message.transactions:
+            self._node.inventory.mark(peer.node_id, (transaction.txid,))
+            self._node.admission.offer(Offer(transaction, peer.node_id), now)
+
+    def _get_pending(
+        self, peer: PeerHandle, message: wire.GetPendingTransactions, request: int, now: int
+    ) -> None:
+        self._node.peers.send_to_peer(peer.node_id, self._node.serving.pending(), reply_to=request)
+
+    def _pending(
+        self, peer: PeerHandle, message: wire.PendingTransactionsResponse, request: int, now: int
+    ) -> None:
+        """Fetch what the peer has and we lack: bodies, and certificates if we do not vote."""
+        self._node.inventory.mark(peer.node_id, message.txids)
+        serving = self._node.serving
+        unknown = [txid for txid in message.txids if serving.transaction(txid) is None]
+        unknown = unknown[:MAX_PENDING_ASKED]
+        for start in range(0, len(unknown), PENDING_PER_REQUEST):
+            part = tuple(unknown[start : start + PENDING_PER_REQUEST])
+            self._node.peers.request(peer.node_id, wire.GetTransactions(txids=part), now)
+        if self._node.chain.votes or message.epoch != self._node.chain.epoch:
+            return
+        lacking = self._node.chain.fastpath.lacks(message.txids)[:MAX_PENDING_ASKED]
+        for start in range(0, len(lacking), CERTIFICATES_PER_REQUEST):
+            part = lacking[start : start + CERTIFICATES_PER_REQUEST]
+            ask = wire.GetCertificates(epoch=message.epoch, txids=part)
+            self._node.peers.request(peer.node_id, ask, now)
+
+    # Votes and certificates
+
+    def _bundle(self, peer: PeerHandle, message: wire.TransactionVote, request: int, now: int) -> None:
+        if not self._is_current(message.epoch, peer, message):
+            return
+        path = self._node.chain.fastpath
+        key = self._member_key(path.roster, message.roster, message.member)
+        seen = (message.member, message.kind, message.tick)
+        if seen in self._seen_bundles or not self._is_needed(message):
+            return
+
+        def counted(later: int) -> None:
+            if message.epoch == self._node.chain.epoch:
+                self._seen_bundles[seen] = None
+                self._node.chain.fastpath.bundle(message, later)
+
+        self._check(peer, [(key, message.signed_message(), message.signature)], counted)
+
+    def _is_needed(self, bundle: wire.TransactionVote) -> bool:
+        """Verification stops at quorum: a bundle that can add nothing is not checked."""
+        path = self._node.chain.fastpath
+        for txid in bundle.entries:
+            tally = path.tallies.get(txid)
+            if tally is None or not is_quorum(tally.count(bundle.kind).weight, path.roster.total_weight):
+                return True
+        return False
+
+    def _certificate(
+        self,
+        peer: PeerHandle,
+        message: wire.TransactionCertified | wire.TransactionFinalized,
+        request: int,
+        now: int,
+    ) -> None:
+        certificate = message.certificate
+        wanted = isinstance(message, wire.TransactionFinalized)
+        if (certificate.kind == CertificateKind.ACKNOWLEDGEMENT) != wanted:
+            raise InvalidCertificate("certificate-kind")
+        if self._is_current(certificate.epoch, peer, message) and not self._overloaded():
+            self._take_certificate(peer, certificate)
+
+    def _take_certificate(self, peer: PeerHandle, certificate: BundleCertificate) -> None:
+        path = self._node.chain.fastpath
+        tally = path.tallies.get(certificate.target)
+        final = certificate.kind == CertificateKind.ACKNOWLEDGEMENT
+        if tally is not None and (tally.final if final else tally.certificate) is not None:
+            return
+        if certificate.chain_id != self._node.params.chain_id:
+            raise InvalidCertificate("certificate-chain")
+        items = certificate.signature_items(path.roster)
+        self._check(peer, items, lambda later: self._node.chain.fastpath.certificate(certificate, later))
+
+    def _get_certificates(
+        self, peer: PeerHandle, message: wire.GetCertificates, request: int, now: int
+    ) -> None:
+        reply = self._node.serving.certificates(message)
+        self._node.peers.send_to_peer(peer.node_id, reply, reply_to=request)
+        for entry in reply.entries:
+            final = self._node.chain.fastpath.tallies[entry.transaction.txid].final
+            if final is not None:
+                finalized = wire.TransactionFinalized(certificate=final)
+                self._node.peers.send_to_peer(peer.node_id, finalized)
+
+    def _certificates(
+        self, peer: PeerHandle, message: wire.CertificatesResponse, request: int, now: int
+    ) -> None:
+        for entry in message.entries:
+            certificate = entry.certificate
+            if certificate.kind != CertificateKind.VOTE or certificate.target != entry.transaction.txid:
+                raise InvalidCertificate("certificate-target")
+            if self._place(certificate.epoch) is Place.CURRENT:
+                offer = Offer(entry.transaction, peer.node_id, certified=True)
+                self._node.admission.offer(offer, now)
+                self._take_certificate(peer, certificate)
+
+    def _report(self, peer: PeerHandle, message: wire.EpochReport, request: int, now: int) -> None:
+        if not self._is_current(message.epoch, peer, message):
+            return
+        closing = self._node.chain.closing
+        closing.check_form(message)
+        if closing.reports.get(message.member) == message:
+            return
+        key = self._member_key(self._node.chain.fastpath.roster, message.roster, message.member)
+
+        def counted(later: int) -> None:
+            if message.epoch == self._node.chain.epoch:
+                closing.report(message, later)
+
+        self._check(peer, [(key, message.signed_message(), message.signature)], counted)
+
+    def _utxo_state(self, peer: PeerHandle, message: wire.UTXOStateQuery, request: int, now: int) -> None:
+        states = []
+        for outpoint in message.outpoints:
+            found = self._node.outpoint_state(outpoint)
+            states.append(wire.UTXOState(outpoint=outpoint, state=int(found.state), txid=found.txid))
+        self._node.peers.send_to_peer(
+            peer.node_id, wire.UTXOStateResponse(states=tuple(states)), reply_to=request
+        )
+
+    # Rounds
+
+    def _proposal(self, peer: PeerHandle, message: wire.BlockProposal, request: int, now: int) -> None:
+        if not self._is_current(message.header.height, peer, message):
+            return
+        rounds = self._node.chain.rounds
+        if message.round in rounds.proposals and rounds.proposals[message.round] == message:
+            return
+        if message.chain_id != self._node.params.chain_id:
+            raise InvalidBlock("chain")
+        key = rounds.roster.members[rounds.proposer(message.round)].operator_key
+        items = [(key, message.signed_message(), message.signature)]
+        self._check(peer, items, lambda later: rounds.proposal(message, later))
+
+    def _vote(self, peer: PeerHandle, message: wire.BlockVote, request: int, now: int) -> None:
+        tip = self._node.ledger.tip
+        late = 0 < message.height == tip.height and message.block != NIL
+        if not late and not self._is_current(message.height, peer, message):
+            return
+        if message.chain_id != self._node.params.chain_id:
+            raise InvalidBlock("chain")
+        rounds = self._node.chain.rounds
+        roster = self._node.ledger.roster(message.height)
+        key = self._member_key(roster, message.roster, message.member)
+        if rounds.knows(message):
+            return
+        items = [(key, message.signed_message(), message.signature)]
+        self._check(peer, items, lambda later: rounds.vote(message, later))
+
+    def _commit(self, peer: PeerHandle, message: wire.BlockCommit, request: int, now: int) -> None:
+        """A certificate: proof of a block that we decide with, fetch, or must refuse to believe."""
+        certificate = message.certificate
+        ledger = self._node.ledger
+        if certificate.chain_id != self._node.params.chain_id:
+            raise InvalidCertificate("certificate-chain")
+        if certificate.height > ledger.tip.height + 1:
+            self._node.catchup.announced(peer.node_id, certificate.height, now)
+            return
+        known = ledger.header(certificate.height)
+        if known is not None and known.hash == certificate.target:
+            return
+        items = certificate.signature_items(ledger.roster(certificate.height))
+        self._check(peer, items, lambda later: self._node.block_proven(peer, certificate, later))
+
+    def _announcement(self, peer: PeerHandle, message: wire.BlockAnnouncement, request: int, now: int) -> None:
+        self._node.catchup.announced(peer.node_id, message.height, now)
+
+    def _round_state(self, peer: PeerHandle, message: wire.RoundState, request: int, now: int) -> None:
+        place = self._place(message.height)
+        if place is Place.PAST:
+            tip = self._node.ledger.tip
+            announcement = wire.BlockAnnouncement(height=tip.height, hash=tip.hash)
+            self._node.peers.send_to_peer(peer.node_id, announcement)
+            return
+        if place is not Place.CURRENT:
+            self._node.catchup.announced(peer.node_id, message.height - 1, now)
+        if self._is_current(message.height, peer, message):
+            self._node.exchange.answer(peer, message.round, now)
+
+    def _get_proposal(self, peer: PeerHandle, message: wire.GetProposal, request: int, now: int) -> None:
+        if self._place(message.height) is Place.CURRENT:
+            proposal = self._node.chain.rounds.proposals.get(message.round)
+            if proposal is not None:
+                self._node.peers.send_to_peer(peer.node_id, proposal, reply_to=request)
+
+    # The chain
+
+    def _get_headers(self, peer: PeerHandle, message: wire.GetHeaders, request: int, now: int) -> None:
+        reply = self._node.serving.headers(message)
+        self._node.peers.send_to_peer(peer.node_id, reply, reply_to=request)
+
+    def _headers(self, peer: PeerHandle, message: wire.HeadersResponse, request: int, now: int) -> None:
+        self._node.catchup.headers(peer.node_id, request, message, now)
+
+    def _get_blocks(self, peer: PeerHandle, message: wire.GetBlocks, request: int, now: int) -> None:
+        reply = self._node.serving.blocks(message.start, message.count)
+        self._node.peers.send_to_peer(peer.node_id, reply, reply_to=request)
+
+    def _blocks(self, peer: PeerHandle, message: wire.BlocksResponse, request: int, now: int) -> None:
+        self._node.catchup.blocks(peer.node_id, request, message, now)
+
+    def _get_block(self, peer: PeerHandle, message: wire.BlockRequest, request: int, now: int) -> None:
+        self._node.peers.send_to_peer(
+            peer.node_id, self._node.serving.block(message.hash), reply_to=request
+        )
+
+    def _get_masternodes(
+        self, peer: PeerHandle, message: wire.GetMasternodes, request: int, now: int
+    ) -> None:
+        reply = self._node.serving.masternodes(message.height)
+        self._node.peers.send_to_peer(peer.node_id, reply, reply_to=request)

@@ -1,0 +1,561 @@
+"""The one place that knows all machines: events in, actions out (see docs/architecture.rst).
+
+Nothing here waits, reads a clock or draws a random number of its own. A host calls
+the methods below with the time and executes what `flush` returns, in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from timed.consensus import effects as fx
+from timed.consensus.rounds import Step
+from timed.errors import DecodeError, InvalidBlock, InvalidTransaction
+from timed.events import (
+    Action,
+    Close,
+    CommitBlock,
+    Dial,
+    NodeEvent,
+    Persist,
+    Publish,
+    TransactionAccepted,
+    TransactionCertified,
+    TransactionDropped,
+    TransactionFinal,
+    TransactionLocked,
+    Verify,
+    Write,
+)
+from timed.interfaces import IStore
+from timed.ledger.content import BlockEffects
+from timed.ledger.ledger import Ledger
+from timed.ledger.mempool import Mempool
+from timed.node.admission import Admission, Offer
+from timed.node.chain import Chain
+from timed.node.config import NodeConfig
+from timed.node.exchange import Exchange
+from timed.node.gate import Checks, Gate
+from timed.node.inbox import Inbox
+from timed.node.inventory import Inventory
+from timed.node.queries import ConsensusState, OutpointState, TransactionState
+from timed.node.serving import Serving
+from timed.node.voters import Voters
+from timed.params import NULL_HASH
+from timed.peer.table import PeerTable
+from timed.peer.values import (
+    Closed,
+    Delivery,
+    Identity,
+    Incoming,
+    Opened,
+    PeerAddress,
+    PeerHandle,
+    RequestFailed,
+)
+from timed.primitives.certificate import BlockCertificate
+from timed.primitives.transaction import OutPoint, Output, Transaction
+from timed.sync.catchup import CatchUp, SyncState
+from timed.wire import messages as wire
+from timed.wire.messages import UTXOStateKind
+from timed.wire.records import decode_record
+
+if TYPE_CHECKING:
+    from random import Random
+
+Items = Sequence[tuple[bytes, bytes, bytes]]
+
+
+class Node:
+    """One node of the network; the host's side of it is described in `timed.events`."""
+
+    def __init__(self, config: NodeConfig, store: IStore, entropy: Random) -> None:
+        self.config = config
+        self.params = config.genesis.params
+        self.now = 0
+        self._actions: list[Action] = []
+        if store.tip() is None:
+            store.commit(config.genesis.commit())
+        self._store = store
+        self.ledger = Ledger(store, config.genesis)
+        self.mempool = Mempool()
+        self.gate = Gate(self._emit)
+        self.checks = Checks(self._emit, lambda: self.now)
+        operator = config.operator_key
+        self.chain = Chain(
+            self.ledger, self.mempool, operator if config.vote else None, self.gate, self.checks, self._advanced
+        )
+        self.peers = PeerTable(
+            Identity(
+                params=self.params,
+                genesis_hash=config.genesis.hash,
+                node_key=config.node_key,
+                operator_key=operator,
+                software=config.software,
+                listen_port=config.listen_port,
+                boot=config.boot,
+            ),
+            entropy,
+            lambda: (self.ledger.tip.height, self.ledger.tip.hash),
+            wanted=tuple(PeerAddress(host, port, node_id) for host, port, node_id in config.wanted),
+            trusted=config.trusted,
+            max_inbound=config.max_inbound,
+        )
+        self.voters = Voters()
+        self.inventory = Inventory()
+        self.serving = Serving(self.ledger, self.mempool, self.chain.fastpath)
+        self.exchange = Exchange(self.chain, self.voters, self.peers)
+        self.catchup = CatchUp(self.ledger, self)
+        self.admission = Admission(
+            self.ledger,
+            self.mempool,
+            self._pending_output,
+            self.checks.check,
+            self._accepted,
+            self._refused,
+            self._missing,
+        )
+        self.inbox = Inbox(self)
+        self.stopping = False
+        self._shown: dict[bytes, str] = {}
+        self._submitted: dict[bytes, None] = {}
+        self._executors: dict[type, Callable[[object], None]] = {
+            fx.Sign: self._do_sign,
+            fx.Record: self._do_record,
+            fx.Tell: lambda effect: self._publish(effect.event),
+            fx.ToVoters: lambda effect: self._to_voters(effect.message),
+            fx.ToFollowers: lambda effect: self._to_followers(effect.message),
+            fx.AskTransactions: self._do_ask_transactions,
+            fx.AskCertificates: self._do_ask_certificates,
+            fx.AskProposal: self._do_ask_proposal,
+            fx.Judge: self._do_judge,
+            fx.Decide: self._do_decide,
+        }  # type: ignore[dict-item, attr-defined]
+
+    # The host's calls
+
+    def start(self, now: int) -> None:
+        """Read the log and go on where it ends."""
+        self.now = now
+        self.chain.begin(now, live=False)
+        for record in self._store.replay():
+            message = decode_record(record)
+            if isinstance(message, wire.TransactionBroadcast) and self.admission.restore(message.transaction):
+                self._submitted[message.transaction.txid] = None
+            self.chain.restore(message, now)
+        if self._store.doubtful:
+            self.chain.abstain()
+        self._show_restored()
+        self.voters.update(self.chain.fastpath.roster, self.peers.peers())
+        self.chain.resume(now)
+        self._settle(now)
+
+    def connected(
+        self, link: int, outbound: bool, peer_id: bytes | None, host: str, port: int, now: int
+    ) -> None:
+        """A transport is up; `peer_id` is the key that TLS proved, None on a plain link."""
+        self.now = now
+        self._deliver(self.peers.connected(link, outbound, peer_id, host, port, now))
+
+    def received(self, link: int, data: bytes, now: int) -> None:
+        self.now = now
+        self._deliver(self.peers.received(link, data, now))
+
+    def disconnected(self, link: int, reason: str, now: int) -> None:
+        self.now = now
+        self._deliver(self.peers.disconnected(link, reason, now))
+
+    def dial_failed(self, host: str, port: int, reason: str, now: int) -> None:
+        self.now = now
+        self._deliver(self.peers.dial_failed(host, port, reason, now))
+
+    def drained(self, link: int, now: int) -> None:
+        self.now = now
+        self.peers.drained(link, now)
+
+    def verified(self, token: int, verdicts: Sequence[bool], now: int) -> None:
+        self.now = now
+        self.checks.verified(token, verdicts, now)
+        self._settle(now)
+
+    def persisted(self, token: int, now: int) -> None:
+        self.now = now
+        self.gate.persisted(token, now)
+        self._settle(now)
+
+    def store_failed(self, token: int, reason: str, now: int) -> None:
+        """The disk refused a write: nothing more is signed, everything else goes on."""
+        self.now = now
+        self.gate.failed(token, reason)
+        self.chain.abstain()
+        self._settle(now)
+
+    def wake(self, now: int) -> None:
+        """Whatever was due at `next_wake`."""
+        self.now = now
+        self.chain.wake(now)
+        self.catchup.wake(now)
+        self._deliver(self.peers.tick(now))
+
+    def submit(self, raw: bytes, now: int) -> bytes:
+        """Take a user's transaction and return its id; InvalidTransaction says what is wrong.
+
+        The signatures are checked afterwards: `TransactionAccepted` or
+        `TransactionDropped` follows.
+        """
+        self.now = now
+        try:
+            transaction = Transaction.decode(raw)
+        except DecodeError as error:
+            raise InvalidTransaction("transaction-encoding", error.detail or error.rule) from None
+        if self.ledger.locate(transaction.txid) is not None:
+            raise InvalidTransaction("already-confirmed")
+        self.admission.submit(transaction, now)
+        self._settle(now)
+        return transaction.txid
+
+    def stop(self, now: int) -> None:
+        """Say goodbye to every peer and sign nothing more."""
+        self.now = now
+        self.stopping = True
+        self.chain.abstain()
+        self.peers.stop(now)
+
+    def flush(self, now: int) -> list[Action]:
+        """The end of a turn: everything to execute, writes to peers last."""
+        self.now = now
+        actions = [*self._actions, *self.peers.drain(now)]
+        self._actions.clear()
+        order: dict[type, int] = {CommitBlock: 0, Persist: 0, Verify: 1, Publish: 1, Write: 2, Close: 2, Dial: 2}
+        actions.sort(key=lambda action: order[type(action)])
+        return actions
+
+    def next_wake(self) -> int | None:
+        """When `wake` has something to do, None when nothing is pending."""
+        deadlines = (self.chain.next_deadline(), self.catchup.next_deadline(), self.peers.next_deadline())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    # What CatchUp needs (timed.sync.catchup.Surroundings)
+
+    def request(self, node_id: bytes, message: object, now: int) -> int | None:
+        return self.peers.request(node_id, message, now)
+
+    def check(self, items: Items, then: Callable[[bool, int], None]) -> None:
+        self.checks.check(items, then)
+
+    def misbehaved(self, node_id: bytes, event: str, now: int) -> None:
+        self.peers.report(node_id, event, now)
+
+    def votes(self) -> bool:
+        return self.chain.votes
+
+    def apply(self, block: wire.CertifiedBlock, source: bytes, now: int) -> None:
+        """Evaluate a fetched block below its checked certificate, then commit it."""
+        height = block.block.header.height
+        if self.chain.committing or height != self.chain.epoch:
+            return
+        try:
+            effects = self.ledger.evaluate(block.block)
+        except InvalidBlock:
+            self.catchup.refused(height, source, now)
+            return
+
+        def checked(good: bool, later: int) -> None:
+            if good:
+                self.chain.commit(effects, block.certificate, fetched=True)
+            else:
+                self.catchup.refused(height, source, later)
+
+        self.checks.check((*effects.signature_items, *effects.certificate_items), checked)
+
+    # Queries
+
+    def transaction_state(self, txid: bytes) -> TransactionState:
+        """What this node may say of a transaction."""
+        path = self.chain.fastpath
+        place = self.ledger.locate(txid)
+        if place is not None:
+            return TransactionState(
+                txid,
+                "confirmed",
+                place[0],
+                height=place[0],
+                position=place[1],
+                confirmations=self.ledger.tip.height - place[0] + 1,
+            )
+        transaction = self.serving.transaction(txid)
+        tally = path.tallies.get(txid)
+        state = self._shown.get(txid)
+        if state is None:
+            state = "pending" if txid in self.mempool else "waiting" if transaction is not None else "unknown"
+        return TransactionState(
+            txid,
+            state,
+            self.chain.epoch,
+            votes=tally.votes.weight if tally is not None else 0,
+            acknowledgements=tally.acknowledgements.weight if tally is not None else 0,
+            total_weight=path.roster.total_weight,
+            conflicts=self.mempool.conflicts(transaction) if transaction is not None else (),
+        )
+
+    def outpoint_state(self, outpoint: OutPoint) -> OutpointState:
+        """Unspent, locked, spent and how surely; derived, never stored."""
+        spender = self.chain.fastpath.lock_of(outpoint)
+        for txid in self.mempool.spenders(outpoint):
+            if self._shown.get(txid) in ("certified", "final"):
+                spender = txid
+        unspent = self.ledger.coin(outpoint) is not None or outpoint in self.chain.fastpath.created
+        if not unspent:
+            confirmed = self.ledger.locate(outpoint.txid) is not None
+            return OutpointState(UTXOStateKind.CONFIRMED if confirmed else UTXOStateKind.UNKNOWN, NULL_HASH)
+        kinds = {
+            "locked": UTXOStateKind.LOCKED,
+            "certified": UTXOStateKind.SPENT_PENDING,
+            "final": UTXOStateKind.SPENT_FINALIZED,
+        }
+        shown = self._shown.get(spender) if spender is not None else None
+        if spender is None or shown not in kinds:
+            return OutpointState(UTXOStateKind.UNSPENT, NULL_HASH)
+        return OutpointState(kinds[shown], spender)
+
+    def consensus_state(self) -> ConsensusState:
+        chain = self.chain
+        path, rounds = chain.fastpath, chain.rounds
+        total = path.roster.total_weight
+        started = rounds.step is not Step.WAITING
+        proposer = path.roster.members[rounds.proposer(rounds.round)].operator_key if started else None
+        tallies = path.tallies.values()
+        return ConsensusState(
+            height=self.ledger.tip.height,
+            epoch=chain.epoch,
+            round=rounds.round,
+            step=rounds.step.name.lower(),
+            members=len(path.roster.members),
+            total_weight=total,
+            quorum_weight=(2 * total + 2) // 3,
+            member=path.me,
+            signing=path.signing and chain.frozen is None and self.gate.failure is None,
+            frozen=chain.frozen,
+            slot_us=chain.slot_us,
+            proposer=proposer,
+            reports=len(chain.closing.reports),
+            transactions=len(tallies),
+            certified=sum(1 for tally in tallies if tally.certificate is not None),
+            final=sum(1 for tally in tallies if tally.final is not None),
+        )
+
+    def sync_state(self) -> SyncState:
+        return self.catchup.state()
+
+    # Deliveries and effects
+
+    def _deliver(self, deliveries: Sequence[Delivery]) -> None:
+        """Handle what the sessions brought, then whatever the machines make of it."""
+        for delivery in deliveries:
+            if isinstance(delivery, Incoming):
+                self.inbox.deliver(delivery, self.now)
+            elif isinstance(delivery, Opened):
+                self._opened(delivery.peer)
+            elif isinstance(delivery, Closed):
+                self._closed(delivery)
+            elif isinstance(delivery, RequestFailed):
+                self.catchup.failed(delivery.peer.node_id, delivery.request_id, self.now)
+        self._settle(self.now)
+
+    def _settle(self, now: int) -> None:
+        """Execute what the machines ask until they ask for nothing more."""
+        while True:
+            effects = self.chain.effects.take()
+            for effect in effects:
+                self._executors[type(effect)](effect)
+            if not effects and not self.chain.settle(now):
+                break
+        ended = self.peers.take()
+        if ended:
+            self._deliver(ended)
+
+    def _opened(self, peer: PeerHandle) -> None:
+        self.inventory.opened(peer.node_id)
+        self.voters.update(self.chain.fastpath.roster, self.peers.peers())
+        self.exchange.opened(peer, self.now)
+        self.catchup.peer_opened(peer.node_id, peer.handshake.height, self.now)
+
+    def _closed(self, delivery: Closed) -> None:
+        peer = delivery.peer
+        self.inventory.closed(peer.node_id)
+        self.exchange.closed(peer.node_id)
+        self.voters.update(self.chain.fastpath.roster, self.peers.peers())
+        self.catchup.peer_closed(peer.node_id, self.now)
+
+    def _emit(self, action: Action) -> None:
+        self._actions.append(action)
+
+    def _publish(self, event: NodeEvent) -> None:
+        shown = _SHOWN.get(type(event))
+        if shown is not None and event.epoch == self.chain.epoch:  # type: ignore[union-attr]
+            txid: bytes = event.txid  # type: ignore[union-attr]
+            self._shown[txid] = max(self._shown.get(txid, "locked"), shown, key=_ORDER.index)
+        self._emit(Publish(event))
+
+    def _do_sign(self, effect: fx.Sign) -> None:
+        message = effect.message
+
+        def durable(now: int) -> None:
+            if self.chain.frozen is None and not self.stopping:
+                self._to_voters(message)
+            self._own(message, now)
+
+        self.gate.persist((*effect.records, message), durable)
+
+    def _own(self, message: fx.OwnMessage, now: int) -> None:
+        if isinstance(message, wire.TransactionVote):
+            self.chain.fastpath.own(message, now)
+        elif isinstance(message, wire.EpochReport):
+            self.chain.closing.own(message, now)
+        else:
+            self.chain.rounds.own(message, now)
+
+    def _do_record(self, effect: fx.Record) -> None:
+        def durable(now: int) -> None:
+            for one in effect.then:
+                self._executors[type(one)](one)
+
+        self.gate.persist(effect.records, durable)
+
+    def _to_voters(self, message: object) -> None:
+        self.peers.broadcast(message, to=self.voters.connected())
+
+    def _to_followers(self, message: object) -> None:
+        self.peers.broadcast(message, to=self.voters.followers())
+
+    def _do_ask_transactions(self, effect: fx.AskTransactions) -> None:
+        node_id = self.voters.choose(effect.members)
+        if node_id is not None:
+            self.peers.request(node_id, wire.GetTransactions(txids=effect.txids), self.now)
+
+    def _do_ask_certificates(self, effect: fx.AskCertificates) -> None:
+        node_id = self.voters.choose(effect.members)
+        if node_id is not None:
+            ask = wire.GetCertificates(epoch=self.chain.epoch, txids=effect.txids)
+            self.peers.request(node_id, ask, self.now)
+
+    def _do_ask_proposal(self, effect: fx.AskProposal) -> None:
+        node_id = self.voters.choose(effect.members)
+        if node_id is not None:
+            ask = wire.GetProposal(height=self.chain.epoch, round=effect.round)
+            self.peers.request(node_id, ask, self.now)
+
+    def _do_judge(self, effect: fx.Judge) -> None:
+        self.chain.judging.judge(effect.proposal, self.chain.rounds.judged, self.now)
+
+    def _do_decide(self, effect: fx.Decide) -> None:
+        self.chain.decide(effect.block_hash, effect.certificate, self.now)
+
+    # Blocks
+
+    def block_proven(self, peer: PeerHandle, certificate: BlockCertificate, now: int) -> None:
+        """A checked certificate for a block that is not ours (yet)."""
+        known = self.ledger.header(certificate.height)
+        if known is not None:
+            if known.hash != certificate.target:
+                self.chain.fail_safely(
+                    f"two certified blocks at height {certificate.height}: "
+                    f"{known.hash.hex()} and {certificate.target.hex()}"
+                )
+            return
+        if certificate.height == self.chain.epoch and certificate.target in self.chain.judging.blocks:
+            self.chain.decide(certificate.target, certificate, now)
+        else:
+            self.catchup.announced(peer.node_id, certificate.height, now)
+
+    def _advanced(self, live: bool, fetched: bool, now: int) -> None:
+        """A new tip: tell peers, forget what the old epoch showed, take up the new one."""
+        tip = self.ledger.tip
+        self._shown.clear()
+        self.voters.update(self.chain.fastpath.roster, self.peers.peers())
+        for txid in [one for one in self._submitted if one not in self.mempool]:
+            del self._submitted[txid]
+        self._record_submitted()
+        if live and tip.certificate is not None:
+            self.peers.broadcast(wire.BlockCommit(certificate=tip.certificate), to=self.voters.connected())
+        if live:
+            announcement = wire.BlockAnnouncement(height=tip.height, hash=tip.hash)
+            self.peers.broadcast(announcement, to=self.voters.followers())
+        self.catchup.advanced(now)
+        self.inbox.epoch_began(now)
+        if fetched:
+            self.exchange.caught_up()
+
+    # Transactions
+
+    def _accepted(self, offer: Offer, now: int) -> None:
+        txid = offer.transaction.txid
+        self.chain.fastpath.transaction(offer.transaction, now)
+        if offer.origin is None:
+            self._submitted[txid] = None
+            body = wire.TransactionBroadcast(transaction=offer.transaction)
+            self.gate.persist((body,), lambda later: self._announce(offer.transaction))
+        else:
+            self._announce(offer.transaction)
+
+    def _announce(self, transaction: Transaction) -> None:
+        """Tell observers and every peer that is not known to have it."""
+        self._publish(TransactionAccepted(transaction.txid))
+        targets = self.inventory.lacking(transaction.txid)
+        for node_id in targets:
+            self.inventory.mark(node_id, (transaction.txid,))
+        self.peers.broadcast(wire.TransactionBroadcast(transaction=transaction), to=targets)
+
+    def _refused(self, offer: Offer, error: InvalidTransaction, now: int) -> None:
+        txid = offer.transaction.txid
+        if offer.origin is None:
+            self._publish(TransactionDropped(txid, error.rule))
+            return
+        event = "invalid-signature" if error.rule == "signature" else "invalid-transaction"
+        self.peers.report(offer.origin, event, now)
+        rejected = wire.TransactionRejected(txid=txid, rule=error.rule, detail=error.detail[:200])
+        self.peers.send_to_peer(offer.origin, rejected)
+
+    def _missing(self, offer: Offer, parents: tuple[bytes, ...], now: int) -> None:
+        if offer.origin is not None:
+            ask = wire.GetTransactions(txids=parents[:64])
+            self.peers.request(offer.origin, ask, now)
+
+    def _pending_output(self, outpoint: OutPoint) -> Output | None:
+        """An output of a pending transaction, in the mempool or certified beyond its bounds."""
+        output = self.mempool.output(outpoint)
+        if output is None:
+            tally = self.chain.fastpath.tallies.get(outpoint.txid)
+            transaction = tally.transaction if tally is not None else None
+            if transaction is not None and outpoint.index < len(transaction.outputs):
+                return transaction.outputs[outpoint.index]
+        return output
+
+    def _record_submitted(self) -> None:
+        """What users handed in stays durable until it is in a block: the log has begun anew."""
+        bodies = [
+            wire.TransactionBroadcast(transaction=transaction)
+            for txid in self._submitted
+            if (transaction := self.mempool.get(txid)) is not None
+        ]
+        if bodies:
+            self.gate.persist(bodies, lambda now: None)
+
+    def _show_restored(self) -> None:
+        """What the log holds was durable, and may be shown again."""
+        for txid, tally in self.chain.fastpath.tallies.items():
+            if tally.final is not None:
+                self._shown[txid] = "final"
+            elif tally.certificate is not None:
+                self._shown[txid] = "certified"
+            elif tally.voted:
+                self._shown[txid] = "locked"
+
+
+_ORDER = ("locked", "certified", "final")
+_SHOWN: dict[type, str] = {
+    TransactionLocked: "locked",
+    TransactionCertified: "certified",
+    TransactionFinal: "final",
+}

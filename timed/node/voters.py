@@ -1,0 +1,49 @@
+"""Which open session leads to which member of the current roster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from timed.peer.values import PeerHandle
+from timed.primitives.roster import Roster
+
+
+class Voters:
+    """Members by roster index and by session, derived from the open sessions."""
+
+    def __init__(self) -> None:
+        self._member_of: dict[bytes, int] = {}
+        self._node_of: dict[int, bytes] = {}
+        self._all: tuple[bytes, ...] = ()
+        self._turn = 0
+
+    def update(self, roster: Roster, peers: Iterable[PeerHandle]) -> None:
+        """Look again after a session opened or closed, or the roster changed."""
+        self._member_of.clear()
+        self._node_of.clear()
+        handles = list(peers)
+        self._all = tuple(peer.node_id for peer in handles)
+        for peer in handles:
+            member = roster.index_of(peer.operator) if peer.operator is not None else None
+            if member is not None and roster.members[member].weight:
+                self._member_of[peer.node_id] = member
+                self._node_of[member] = peer.node_id
+
+    def is_voter(self, node_id: bytes) -> bool:
+        return node_id in self._member_of
+
+    def connected(self) -> tuple[bytes, ...]:
+        """The node ids of members with an open session."""
+        return tuple(self._member_of)
+
+    def followers(self) -> tuple[bytes, ...]:
+        """The node ids of everybody else."""
+        return tuple(node_id for node_id in self._all if node_id not in self._member_of)
+
+    def choose(self, members: Sequence[int]) -> bytes | None:
+        """A peer to ask for what `members` have: one of them, and by turns anybody else."""
+        self._turn += 1
+        named = [self._node_of[member] for member in members if member in self._node_of]
+        others = [node_id for node_id in self._all if node_id not in named]
+        candidates = named if named and (self._turn % 3 or not others) else others
+        return candidates[self._turn % len(candidates)] if candidates else None

@@ -1,0 +1,388 @@
+"""Catching up: certified headers first, then bodies from several peers (protocol §6).
+
+What a peer claims only says whom to ask. How far behind we are is what has been
+proven by certificates; there is no "syncing" flag that could stick.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import attrs
+
+from timed.errors import InvalidBlock, InvalidCertificate
+from timed.ledger.ledger import Ledger
+from timed.primitives.roster import Roster
+from timed.wire.messages import (
+    BlocksResponse,
+    CertifiedBlock,
+    GetBlocks,
+    GetHeaders,
+    HeadersResponse,
+    SignedHeader,
+)
+
+HEADERS_PER_REQUEST = 256
+HEADERS_AHEAD = 2_048
+"""Verified headers kept above the tip."""
+BLOCKS_PER_REQUEST = 16
+BLOCKS_AHEAD = 128
+"""Bodies kept or under way above the tip."""
+REQUESTS_PER_PEER = 2
+BYTES_AHEAD = 32 * 1024 * 1024
+"""No more bodies are asked for while this much waits to be applied."""
+LIVE_GRACE_US = 300_000
+"""A voter waits this long for its own rounds to decide a block that a peer announces."""
+RETRY_US = 500_000
+"""After a peer had nothing for us it is left alone this long."""
+
+Items = Sequence[tuple[bytes, bytes, bytes]]
+
+
+class Surroundings(Protocol):
+    """What the planner needs of the node."""
+
+    def request(self, node_id: bytes, message: object, now: int) -> int | None:
+        """Send a request; its id, or None when the peer's window is full or it is gone."""
+
+    def check(self, items: Items, then: Callable[[bool, int], None]) -> None:
+        """Check all signatures off the reactor, then call back."""
+
+    def apply(self, block: CertifiedBlock, source: bytes, now: int) -> None:
+        """Evaluate and commit; `CatchUp.advanced` or `CatchUp.refused` follows."""
+
+    def misbehaved(self, node_id: bytes, event: str, now: int) -> None:
+        """A peer sent what no honest node sends."""
+
+    def votes(self) -> bool:
+        """True when this node decides the next block itself."""
+
+
+@attrs.define
+class Source:
+    """One peer as a source of the chain."""
+
+    claimed: int
+    since: int
+    resting_until: int = 0
+    under_way: int = 0
+    bodies: int = 0
+    headers: int = 0
+
+
+@attrs.frozen
+class SyncState:
+    """How far the chain is proven beyond what is applied."""
+
+    height: int
+    proven: int
+    claimed: int
+    waiting_bodies: int
+    sources: tuple[tuple[bytes, int], ...]
+    """(node id, bodies taken from it) of connected peers."""
+
+    @property
+    def behind(self) -> int:
+        return max(0, self.proven - self.height)
+
+
+class CatchUp:
+    """Plans requests; owns no sessions and applies nothing itself."""
+
+    def __init__(self, ledger: Ledger, around: Surroundings) -> None:
+        self._ledger = ledger
+        self._around = around
+        self._sources: dict[bytes, Source] = {}
+        self._headers: dict[int, SignedHeader] = {}
+        self._header_request: tuple[bytes, int] | None = None
+        self._checking_headers = False
+        self._bodies: dict[int, tuple[CertifiedBlock, bytes]] = {}
+        self._bytes = 0
+        self._requests: dict[tuple[bytes, int], tuple[int, int]] = {}
+        self._applying = False
+        self.bodies_applied = 0
+        self.refused_bodies = 0
+
+    # Peers
+
+    def peer_opened(self, node_id: bytes, height: int, now: int) -> None:
+        self._sources[node_id] = Source(claimed=height, since=now)
+        self.step(now)
+
+    def peer_closed(self, node_id: bytes, now: int) -> None:
+        self._sources.pop(node_id, None)
+        if self._header_request is not None and self._header_request[0] == node_id:
+            self._header_request = None
+        for key in [key for key in self._requests if key[0] == node_id]:
+            del self._requests[key]
+        self.step(now)
+
+    def announced(self, node_id: bytes, height: int, now: int) -> None:
+        """A peer says it has a block at `height`; nothing is believed, only asked for."""
+        source = self._sources.get(node_id)
+        if source is not None and height > source.claimed:
+            source.claimed, source.since = height, now
+            self.step(now)
+
+    # Answers
+
+    def headers(self, node_id: bytes, request: int, response: HeadersResponse, now: int) -> None:
+        if self._header_request != (node_id, request):
+            return
+        self._header_request = None
+        source = self._sources.get(node_id)
+        if source is None:
+            return
+        if not response.headers:
+            self._rest(source, now)
+            self.step(now)
+            return
+        try:
+            items, count = self._check_chain(response.headers)
+        except (InvalidBlock, InvalidCertificate):
+            self._around.misbehaved(node_id, "bad-headers", now)
+            self._rest(source, now)
+            self.step(now)
+            return
+        self._checking_headers = True
+        checked = response.headers[:count]
+        self._around.check(items, lambda good, later: self._headers_checked(node_id, checked, good, later))
+
+    def blocks(self, node_id: bytes, request: int, response: BlocksResponse, now: int) -> None:
+        asked = self._requests.pop((node_id, request), None)
+        source = self._sources.get(node_id)
+        if asked is None or source is None:
+            return
+        source.under_way -= 1
+        taken = 0
+        for certified in response.blocks:
+            height = certified.block.header.height
+            header = self._headers.get(height)
+            if not asked[0] <= height < asked[0] + asked[1] or header is None or height in self._bodies:
+                continue
+            if certified.block.hash != header.header.hash:
+                self._around.misbehaved(node_id, "bad-block", now)
+                continue
+            verified = CertifiedBlock(block=certified.block, certificate=header.certificate)
+            self._bodies[height] = (verified, node_id)
+            self._bytes += len(certified.block.encode())
+            source.bodies += 1
+            taken += 1
+        if not taken:
+            self._rest(source, now)
+        self.step(now)
+
+    def failed(self, node_id: bytes, request: int, now: int) -> None:
+        """A request ran into its deadline or was refused."""
+        source = self._sources.get(node_id)
+        if self._header_request == (node_id, request):
+            self._header_request = None
+        elif self._requests.pop((node_id, request), None) is not None and source is not None:
+            source.under_way -= 1
+        if source is not None:
+            self._rest(source, now)
+        self.step(now)
+
+    # The tip
+
+    def advanced(self, now: int) -> None:
+        """The ledger has a new tip, by whatever path."""
+        self._applying = False
+        height = self._ledger.tip.height
+        for stale in [one for one in self._headers if one <= height]:
+            del self._headers[stale]
+        for stale in [one for one in self._bodies if one <= height]:
+            self._drop_body(stale)
+        first = self._headers.get(height + 1)
+        if first is not None and first.header.previous != self._ledger.tip.hash:
+            self._headers.clear()
+            for stale in list(self._bodies):
+                self._drop_body(stale)
+        self.step(now)
+
+    def refused(self, height: int, source: bytes, now: int) -> None:
+        """The body at `height` does not fit its certified header: fetch it elsewhere."""
+        self._applying = False
+        self.refused_bodies += 1
+        if height in self._bodies:
+            self._drop_body(height)
+        self._around.misbehaved(source, "bad-block", now)
+        known = self._sources.get(source)
+        if known is not None:
+            self._rest(known, now)
+        self.step(now)
+
+    def state(self) -> SyncState:
+        tip = self._ledger.tip.height
+        return SyncState(
+            height=tip,
+            proven=max(self._headers, default=tip),
+            claimed=max((source.claimed for source in self._sources.values()), default=tip),
+            waiting_bodies=len(self._bodies),
+            sources=tuple((node_id, self._sources[node_id].bodies) for node_id in sorted(self._sources)),
+        )
+
+    # Time
+
+    def next_deadline(self) -> int | None:
+        tip = self._ledger.tip.height
+        waits = [
+            max(source.resting_until, source.since + LIVE_GRACE_US)
+            for source in self._sources.values()
+            if source.claimed > tip
+        ]
+        return min(waits, default=None) if self._idle() else None
+
+    def wake(self, now: int) -> None:
+        self.step(now)
+
+    # Planning
+
+    def step(self, now: int) -> None:
+        """Ask for whatever is worth asking for now."""
+        self._apply_next(now)
+        self._ask_headers(now)
+        self._ask_bodies(now)
+
+    def _idle(self) -> bool:
+        return self._header_request is None and not self._checking_headers and not self._applying
+
+    def _top(self) -> int:
+        return max(self._headers, default=self._ledger.tip.height)
+
+    def _ask_headers(self, now: int) -> None:
+        if self._header_request is not None or self._checking_headers:
+            return
+        top = self._top()
+        if top - self._ledger.tip.height >= HEADERS_AHEAD:
+            return
+        for node_id, source in self._by_claim():
+            if source.claimed <= top or source.resting_until > now:
+                continue
+            live = source.claimed == self._ledger.tip.height + 1 and self._around.votes()
+            if live and now < source.since + LIVE_GRACE_US:
+                continue
+            message = GetHeaders(start=top + 1, count=HEADERS_PER_REQUEST)
+            request = self._around.request(node_id, message, now)
+            if request is not None:
+                self._header_request = (node_id, request)
+                return
+
+    def _ask_bodies(self, now: int) -> None:
+        tip = self._ledger.tip.height
+        under_way = {
+            height for start, count in self._requests.values() for height in range(start, start + count)
+        }
+        wanted = [
+            height
+            for height in range(tip + 1, min(self._top(), tip + BLOCKS_AHEAD) + 1)
+            if height not in self._bodies and height not in under_way
+        ]
+        if self._applying and wanted and wanted[0] == tip + 1:
+            wanted = wanted[1:]
+        for node_id, source in self._by_load():
+            while (
+                wanted
+                and self._bytes < BYTES_AHEAD
+                and source.under_way < REQUESTS_PER_PEER
+                and source.resting_until <= now
+                and source.claimed >= wanted[0]
+            ):
+                count = 1
+                while count < min(BLOCKS_PER_REQUEST, len(wanted)) and wanted[count] == wanted[0] + count:
+                    count += 1
+                request = self._around.request(node_id, GetBlocks(start=wanted[0], count=count), now)
+                if request is None:
+                    break
+                self._requests[node_id, request] = (wanted[0], count)
+                source.under_way += 1
+                del wanted[:count]
+
+    def _apply_next(self, now: int) -> None:
+        height = self._ledger.tip.height + 1
+        entry = self._bodies.get(height)
+        if entry is None or self._applying:
+            return
+        self._applying = True
+        self._around.apply(entry[0], entry[1], now)
+
+    def _by_claim(self) -> list[tuple[bytes, Source]]:
+        return sorted(self._sources.items(), key=lambda pair: (-pair[1].claimed, pair[1].headers, pair[0]))
+
+    def _by_load(self) -> list[tuple[bytes, Source]]:
+        return sorted(self._sources.items(), key=lambda pair: (pair[1].under_way, pair[1].bodies, pair[0]))
+
+    # Headers
+
+    def _check_chain(self, headers: Sequence[SignedHeader]) -> tuple[Items, int]:
+        """Heights, links, rosters and certificates of a run of headers above what is verified.
+
+        Rosters are known up to two blocks above the tip; a run stops in front of
+        the first header whose roster is not known yet. Returns the signatures to
+        check and how many headers they cover.
+        """
+        top = self._top()
+        tip = self._ledger.tip
+        known: dict[bytes, Roster] = {}
+        for height in range(tip.height + 1, tip.height + 3):
+            roster = self._ledger.roster(height)
+            known[roster.hash] = roster
+        previous = self._headers[top].header if top > tip.height else tip.header
+        items: list[tuple[bytes, bytes, bytes]] = []
+        count = 0
+        for position, signed in enumerate(headers):
+            header = signed.header
+            if header.height != top + 1 + position or header.previous != previous.hash:
+                raise InvalidBlock("header-chain")
+            if header.roster != previous.next_roster:
+                raise InvalidBlock("header-roster")
+            roster = known.get(header.roster)
+            if roster is None:
+                break
+            certificate = signed.certificate
+            place = (self._ledger.params.chain_id, header.height, header.hash)
+            if (certificate.chain_id, certificate.height, certificate.target) != place:
+                raise InvalidCertificate("certificate-target")
+            items.extend(certificate.signature_items(roster))
+            previous = header
+            count += 1
+        return items, count
+
+    def _headers_checked(
+        self, node_id: bytes, headers: Sequence[SignedHeader], good: bool, now: int
+    ) -> None:
+        self._checking_headers = False
+        source = self._sources.get(node_id)
+        if not good:
+            self._around.misbehaved(node_id, "bad-headers", now)
+        else:
+            self._keep(headers)
+        if source is not None:
+            source.headers += len(headers) if good else 0
+            if not good or not headers:
+                self._rest(source, now)
+        self.step(now)
+
+    def _keep(self, headers: Sequence[SignedHeader]) -> None:
+        """Add what was checked; the tip may have moved in the meantime."""
+        tip = self._ledger.tip
+        top = self._top()
+        previous = self._headers[top].header.hash if top > tip.height else tip.hash
+        for signed in headers:
+            if signed.header.height <= top:
+                continue
+            if signed.header.height != top + 1 or signed.header.previous != previous:
+                return
+            top += 1
+            previous = signed.header.hash
+            self._headers[top] = signed
+
+    # Inside
+
+    def _rest(self, source: Source, now: int) -> None:
+        source.resting_until = now + RETRY_US
+
+    def _drop_body(self, height: int) -> None:
+        body, _ = self._bodies.pop(height)
+        self._bytes -= len(body.block.encode())

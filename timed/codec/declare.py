@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from io import BytesIO
+from itertools import pairwise
 from typing import Any
 
 import construct as cs
@@ -87,7 +88,7 @@ class Array(cs.Construct):  # type: ignore[misc]
             raise LayoutError(f"{len(items)} items, allowed are {self.minimum} to {self.maximum}", path)
         if self.ascending is not None:
             keys = [item[self.ascending] if self.ascending else item for item in items]
-            if any(one >= other for one, other in zip(keys, keys[1:])):
+            if any(one >= other for one, other in pairwise(keys)):
                 raise LayoutError("items are not strictly ascending", path)
 
     def _parse(self, stream: Any, context: Any, path: str) -> list[Any]:

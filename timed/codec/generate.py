@@ -6,14 +6,13 @@ from pathlib import Path
 
 import timed
 from timed.codec.declare import MAX_DEPTH, LayoutError, Record, depth
+from timed.codec.lines import wrapped
 from timed.codec.plan import Names, is_inline, nested_records, snake
 from timed.codec.reading import decoder, nested_reader, reader_name
 from timed.codec.targets import TARGETS, Target, all_records, codec_module_of, records_of
 from timed.codec.writing import encoder
 
 _HEADER = '''"""Generated from {layouts} by `python -m timed.codec`; not to be edited."""
-
-# ruff: noqa: E501, I001
 
 from __future__ import annotations
 '''
@@ -27,10 +26,7 @@ def path_of(target: Target) -> Path:
 def nested_titles() -> set[str]:
     """Titles of the records that other values contain and that have a reader of their own."""
     return {
-        nested.title
-        for record in all_records()
-        for nested in nested_records(record)
-        if not is_inline(nested)
+        nested.title for record in all_records() for nested in nested_records(record) if not is_inline(nested)
     }
 
 
@@ -48,11 +44,11 @@ def module_source(target: Target) -> str:
     records = records_of(target)
     bodies = [body for record in records for body in functions_of(record, names, nested)]
     calls = _foreign_readers(target, records)
-    out = [_HEADER.format(layouts=target.layouts)]
+    out = _HEADER.format(layouts=target.layouts).split("\n")
     out += _imports(target, names, calls)
     out += [""]
     for (codes, method), name in names.structs.items():
-        out.append(f'{name} = Struct("<{codes}").{method}')
+        out.append(f'{name} = struct.Struct("<{codes}").{method}')
     out += [f"{name} = frozenset(({length},))" for length, name in sorted(names.widths.items())]
     for body in bodies:
         out += ["", "", *body]
@@ -60,7 +56,7 @@ def module_source(target: Target) -> str:
     for record in records:
         title = record.title
         out.append(f"bind({title}, decode_{snake(title)}, pack_{snake(title)})")
-    return "\n".join(out) + "\n"
+    return "\n".join(line for long in out for line in wrapped(long)) + "\n"
 
 
 def _foreign_readers(target: Target, records: tuple[Record, ...]) -> dict[str, set[str]]:
@@ -74,25 +70,30 @@ def _foreign_readers(target: Target, records: tuple[Record, ...]) -> dict[str, s
 
 
 def _imports(target: Target, names: Names, calls: dict[str, set[str]]) -> list[str]:
-    lines = []
-    tools = sorted(names.standard & {"chain", "starmap"})
-    if tools:
-        lines.append(f"from itertools import {', '.join(tools)}")
-    if names.structs:
-        lines.append("from struct import Struct")
-    if "StructError" in names.standard:
-        lines.append("from struct import error as StructError")
+    lines = ["import struct"]
+    if names.standard:
+        lines.append(f"from itertools import {', '.join(sorted(names.standard))}")
     lines += [""]
-    runtime = sorted(names.runtime - {"retain"})
-    lines += [f"from timed.codec.runtime import {name}" for name in runtime]
-    lines += ["from timed.codec.value import bind"]
-    if "retain" in names.runtime:
-        lines += ["from timed.codec.value import retain"]
-    for module, functions in sorted(calls.items()):
-        lines += [f"from {module} import {name}" for name in sorted(functions)]
-    for home, titles in sorted(names.classes.items()):
-        lines += [f"from {home} import {title}" for title in sorted(titles)]
+    runtime = names.runtime - {"retain"}
+    wanted = {
+        "timed.codec.runtime": runtime,
+        "timed.codec.value": {"bind"} | (names.runtime & {"retain"}),
+        **calls,
+        **names.classes,
+    }
+    for module, imported in sorted(wanted.items()):
+        if imported:
+            lines += [
+                f"from {module} import (",
+                *[f"    {name}," for name in sorted(imported, key=_import_order)],
+                ")",
+            ]
     return lines
+
+
+def _import_order(name: str) -> tuple[bool, str]:
+    """Classes first, then functions, each without regard to case: the linter's order."""
+    return name[0].islower(), name.lower()
 
 
 def sources() -> dict[Path, str]:

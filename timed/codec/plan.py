@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from typing import Any
 
@@ -10,12 +11,19 @@ import construct as cs
 from timed.codec.declare import Array, Choice, Flag, Maybe, PrefixedBytes, Record, maximum_size, minimum_size
 
 INDENT = "    "
+MAX_BRANCHES = 14
+"""Functions with more branches are marked for the linter: they repeat, they do not tangle."""
 
 
 def snake(title: str) -> str:
     """`UTXOStateQuery` -> `utxo_state_query`, `OutPoint` -> `out_point`."""
     split = re.sub(r"([A-Z]+)([A-Z][a-z])", r"\1_\2", title)
     return re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", split).lower()
+
+
+def quoted(text: str) -> str:
+    """A string literal of a text without quotes or backslashes."""
+    return f'"{text}"'
 
 
 def is_fixed(layout: Any) -> bool:
@@ -122,7 +130,7 @@ class Lines:
         self.names = names
         self.lines: list[str] = []
         self.level = 1
-        self.taken: set[str] = {"data", "at", "end", "size", "start", "value"}
+        self.taken: set[str] = {"data", "at", "end", "size", "start", "value", "struct"}
 
     def add(self, line: str) -> None:
         """Append one line at the current level."""
@@ -135,11 +143,19 @@ class Lines:
 
     def fresh(self, wanted: str) -> str:
         """A variable name not used before in this function."""
+        wanted = f"{wanted}_" if hasattr(builtins, wanted) else wanted
         name, number = wanted, 2
         while name in self.taken:
             name, number = f"{wanted}_{number}", number + 1
         self.taken.add(name)
         return name
+
+
+def function(head: str, doc: str, lines: list[str]) -> list[str]:
+    """A whole function from its first line, its docstring and its body."""
+    branches = sum(line.lstrip().startswith(("if ", "for ", "except ")) for line in lines)
+    mark = "  # noqa: C901" if branches >= MAX_BRANCHES else ""
+    return [f"{head}{mark}", f'{INDENT}"""{doc}"""', *lines]
 
 
 def outside(var: str, allowed: tuple[int, ...]) -> str:

@@ -12,12 +12,14 @@ from timed.codec.plan import (
     Lines,
     Names,
     code_of,
+    function,
     has_constant,
     is_fixed,
     is_flat,
     is_inline,
     out_of_bounds,
     outside,
+    quoted,
     snake,
 )
 
@@ -71,7 +73,7 @@ class Reader(Lines):
     def slice_end(self, length: str, path: str) -> None:
         """Set `end`, refusing to pass the end of the data."""
         self.add(f"end = {self.offset} + {length}")
-        self.refuse("end > size", f"{self.names.help('truncated')}({path!r})")
+        self.refuse("end > size", f"{self.names.help('truncated')}({quoted(path)})")
 
     def read(self, layout: Any, path: str, name: str) -> str:
         """Emit code for `layout`; the expression of its value, good after `flush`."""
@@ -94,7 +96,7 @@ class Reader(Lines):
 
     def check_choice(self, condition: str, path: str, var: str) -> None:
         """Refuse a number that is no choice, once it is read."""
-        self.checks.append((condition, f"{self.names.help('not_a_choice')}({path!r}, {var})"))
+        self.checks.append((condition, f"{self.names.help('not_a_choice')}({quoted(path)}, {var})"))
 
     def read_record(self, record: Record, path: str, name: str) -> str:
         """Inline the fields, or call the record's own function."""
@@ -104,14 +106,13 @@ class Reader(Lines):
         self.flush()
         self.settle()
         var = self.fresh(name)
-        self.names.class_of(record)
         self.add(f"{var}, at = {reader_name(record)}(data, at, size)")
         return var
 
     def construct(self, record: Record, values: list[str]) -> str:
         """The constructor call."""
         if has_constant(record):
-            values = [f"{key}={value}" for (key, _), value in zip(record.fields, values)]
+            values = [f"{key}={value}" for (key, _), value in zip(record.fields, values, strict=True)]
         return f"{self.names.class_of(record)}({', '.join(values)})"
 
     def read_bytes(self, layout: PrefixedBytes, path: str, name: str) -> str:
@@ -121,13 +122,13 @@ class Reader(Lines):
         condition = out_of_bounds(length, layout)
         if condition:
             self.checks.append(
-                (condition, f"{self.names.help('length_out_of_bounds')}({path!r}, {length})")
+                (condition, f"{self.names.help('length_out_of_bounds')}({quoted(path)}, {length})")
             )
         self.flush()
         self.slice_end(length, path)
         piece = f"data[{self.offset}:end]"
         if isinstance(layout, Text):
-            piece = f"{self.names.help('to_text')}({piece}, {path!r})"
+            piece = f"{self.names.help('to_text')}({piece}, {quoted(path)})"
         self.add(f"{var} = {piece}")
         self.add("at = end")
         self.known = None
@@ -140,7 +141,7 @@ class Reader(Lines):
         condition = out_of_bounds(count, layout)
         if condition:
             self.checks.append(
-                (condition, f"{self.names.help('count_out_of_bounds')}({path!r}, {count})")
+                (condition, f"{self.names.help('count_out_of_bounds')}({quoted(path)}, {count})")
             )
         self.flush()
         item = layout.item
@@ -150,11 +151,11 @@ class Reader(Lines):
             self.read_items(item, path, count, var)
         if layout.ascending is not None:
             call = (
-                f"{self.names.help('is_ascending_by')}({layout.ascending!r}, {var})"
+                f"{self.names.help('is_ascending_by')}({quoted(layout.ascending)}, {var})"
                 if layout.ascending
                 else f"{self.names.help('is_ascending')}({var})"
             )
-            self.refuse(f"not {call}", f"{self.names.help('not_ascending')}({path!r})")
+            self.refuse(f"not {call}", f"{self.names.help('not_ascending')}({quoted(path)})")
         return var
 
     def read_repeated(self, item: Any, path: str, count: str, var: str) -> None:
@@ -176,7 +177,7 @@ class Reader(Lines):
         """Items of variable width: a loop."""
         self.settle()
         self.refuse(
-            f"{minimum_size(item)} * {count} > size - at", f"{self.names.help('truncated')}({path!r})"
+            f"{minimum_size(item)} * {count} > size - at", f"{self.names.help('truncated')}({quoted(path)})"
         )
         items = self.fresh(f"{var}_items")
         self.add(f"{items} = []")
@@ -195,7 +196,7 @@ class Reader(Lines):
         self.check_choice(f"{present} > 1", path, present)
         self.flush()
         self.settle()
-        self.add(f"{var} = None")
+        self.add(f"{var}{self.option_type(layout)} = None")
         self.add(f"if {present}:")
         self.level += 1
         value = self.read(layout.item, path, f"{name}_item")
@@ -203,6 +204,11 @@ class Reader(Lines):
         self.add(f"{var} = {value}")
         self.level -= 1
         return var
+
+    def option_type(self, layout: Maybe) -> str:
+        """The annotation of a variable that may hold the item."""
+        item = layout.item
+        return f": {self.names.class_of(item)} | None" if isinstance(item, Record) else ""
 
 
 def reader_name(record: Record) -> str:
@@ -222,30 +228,25 @@ def nested_reader(record: Record, names: Names) -> list[str]:
         reader.add(f"{names.help('retain')}(value, data[start:at])")
     reader.add("return value, at")
     title = names.class_of(record)
-    return [
-        f"def {reader_name(record)}(data: bytes, at: int, size: int) -> tuple[{title}, int]:",
-        f'{INDENT}"""A {title} at `at`, and the offset after it."""',
-        *reader.lines,
-    ]
+    head = f"def {reader_name(record)}(data: bytes, at: int, size: int) -> tuple[{title}, int]:"
+    return function(head, "Decode at `at`: the value and the offset after it.", reader.lines)
 
 
 def decoder(record: Record, names: Names) -> list[str]:
     """`decode_x(data) -> value`, for a value that is all of `data`."""
     title = names.class_of(record)
-    head = [
-        f"def decode_{snake(title)}(data: bytes) -> {title}:",
-        f'{INDENT}"""A {title} that is all of `data`."""',
-    ]
+    head, doc = f"def decode_{snake(title)}(data: bytes) -> {title}:", "Decode all of `data`."
     if not record.fields:
         reader = Reader(names, 0)
-        reader.refuse("data", f"{names.help('trailing')}({title!r}, len(data))")
-        return [*head, *reader.lines, f"{INDENT}return {title}()"]
+        reader.refuse("data", f"{names.help('trailing')}({quoted(title)}, len(data))")
+        reader.add(f"return {title}()")
+        return function(head, doc, reader.lines)
     reader = Reader(names, 0)
     reader.add("size = len(data)")
     if is_fixed(record):
         width = minimum_size(record)
-        reader.refuse(f"size < {width}", f"{names.help('truncated')}({title!r})")
-        reader.refuse(f"size > {width}", f"{names.help('trailing')}({title!r}, size - {width})")
+        reader.refuse(f"size < {width}", f"{names.help('truncated')}({quoted(title)})")
+        reader.refuse(f"size > {width}", f"{names.help('trailing')}({quoted(title)}, size - {width})")
     else:
         reader.add("try:")
         reader.level += 1
@@ -253,14 +254,13 @@ def decoder(record: Record, names: Names) -> list[str]:
     reader.flush()
     if not is_fixed(record):
         reader.level -= 1
-        names.standard.add("StructError")
-        reader.add("except StructError:")
-        reader.add(f"{INDENT}raise {names.help('truncated')}({title!r}) from None")
-        reader.refuse(f"{reader.offset} != size", f"{names.help('trailing')}({title!r}, size - at)")
+        reader.add("except struct.error:")
+        reader.add(f"{INDENT}raise {names.help('truncated')}({quoted(title)}) from None")
+        reader.refuse(f"{reader.offset} != size", f"{names.help('trailing')}({quoted(title)}, size - at)")
     if record.retained:
         reader.add(f"value = {reader.construct(record, values)}")
         reader.add(f"{names.help('retain')}(value, data)")
         reader.add("return value")
     else:
         reader.add(f"return {reader.construct(record, values)}")
-    return [*head, *reader.lines]
+    return function(head, doc, reader.lines)

@@ -73,16 +73,17 @@ class Retained:
         return len(self.raw)
 
 
-retain = Retained._raw.__set__  # type: ignore[attr-defined]
+retain: Callable[[Retained, bytes], None] = vars(Retained)["_raw"].__set__
 """retain(value, data): keep the slice a value was decoded from."""
 
-retain_hash = Retained._hash.__set__  # type: ignore[attr-defined]
+retain_hash: Callable[[Retained, bytes], None] = vars(Retained)["_hash"].__set__
 """retain_hash(value, digest): keep a digest once it is computed."""
 
 
 def bind(cls: type[V], decode: Callable[[bytes], V], pack: Callable[[V], bytes]) -> None:
     """Give a value class its generated codec; called at the end of each generated module."""
-    setattr(cls, "decode", staticmethod(decode))
-    setattr(cls, "pack", pack)
+    bound = {"decode": staticmethod(decode), "pack": pack}
     if not issubclass(cls, Retained):
-        setattr(cls, "encode", pack)
+        bound["encode"] = pack
+    for name, function in bound.items():
+        setattr(cls, name, function)

@@ -7,7 +7,10 @@ from typing import Any
 import construct as cs
 
 from timed.codec.declare import Array, Choice, Flag, Maybe, PrefixedBytes, Record, Text
-from timed.codec.plan import INDENT, Lines, Names, code_of, is_inline, out_of_bounds, outside, snake
+from timed.codec.plan import INDENT, Lines, Names, code_of, function, is_inline, out_of_bounds, quoted, snake
+
+ABSENT_PRESENT = ('b"\\x00"', 'b"\\x01"')
+"""The flag before an optional item, as literals."""
 
 
 class Writer(Lines):
@@ -38,7 +41,7 @@ class Writer(Lines):
 
     def unfit(self, condition: str, path: str, what: str) -> None:
         """Refuse a field that does not fit."""
-        self.refuse(condition, f"{self.names.help('unfit')}({path!r}, {what})")
+        self.refuse(condition, f"{self.names.help('unfit')}({quoted(path)}, {what})")
 
     def write(self, layout: Any, expression: str, path: str, name: str) -> None:
         """Emit code for the value of `expression`."""
@@ -75,7 +78,7 @@ class Writer(Lines):
     def write_bytes(self, layout: PrefixedBytes, expression: str, path: str, name: str) -> None:
         """A length, then the bytes."""
         if isinstance(layout, Text):
-            expression = f"{self.names.help('from_text')}({expression}, {path!r})"
+            expression = f"{self.names.help('from_text')}({expression}, {quoted(path)})"
         var = self.keep(expression, name)
         condition = out_of_bounds(f"len({var})", layout)
         if condition:
@@ -92,11 +95,11 @@ class Writer(Lines):
             self.unfit(condition, path, f"len({var})")
         if layout.ascending is not None:
             call = (
-                f"{self.names.help('is_ascending_by')}({layout.ascending!r}, {var})"
+                f"{self.names.help('is_ascending_by')}({quoted(layout.ascending)}, {var})"
                 if layout.ascending
                 else f"{self.names.help('is_ascending')}({var})"
             )
-            self.unfit(f"not {call}", path, "'order'")
+            self.unfit(f"not {call}", path, '"order"')
         self.pending.append((code_of(layout.prefix), f"len({var})"))
         self.flush()
         item = layout.item
@@ -131,13 +134,13 @@ class Writer(Lines):
         self.flush()
         each = self.keep(expression, name)
         pieces = self.fresh(f"{name}_pieces")
-        self.add(f"{pieces}: tuple[bytes, ...] = (b'\\x00',)")
+        self.add(f"{pieces}: tuple[bytes, ...] = ({ABSENT_PRESENT[0]},)")
         self.add(f"if {each} is not None:")
         self.level += 1
         outer, self.parts = self.parts, []
         self.write(layout.item, each, path, each)
         self.flush()
-        self.add(f"{pieces} = (b'\\x01', {', '.join(self.parts)})")
+        self.add(f"{pieces} = ({ABSENT_PRESENT[1]}, {', '.join(self.parts)})")
         self.parts = outer
         self.level -= 1
         self.parts.append(f"*{pieces}")
@@ -146,29 +149,25 @@ class Writer(Lines):
         """The expression of all parts in one."""
         self.flush()
         if not self.parts:
-            return "b''"
+            return 'b""'
         if len(self.parts) == 1 and not self.parts[0].startswith("*"):
             return self.parts[0]
-        return f"b''.join(({', '.join(self.parts)}))"
+        return f'b"".join(({", ".join(self.parts)}))'
 
 
 def encoder(record: Record, names: Names) -> list[str]:
     """`pack_x(value) -> bytes`."""
     title = names.class_of(record)
     writer = Writer(names)
-    names.standard.add("StructError")
     writer.add("try:")
     writer.level += 1
     for key, sub in record.fields:
         writer.write(sub, f"value.{key}", f"{title}.{key}", key)
     writer.add(f"return {writer.joined()}")
     writer.level -= 1
-    writer.add("except StructError as error:")
-    writer.add(f"{INDENT}raise {names.help('unfit')}({title!r}, str(error)) from None")
+    writer.add("except struct.error as error:")
+    writer.add(f"{INDENT}raise {names.help('unfit')}({quoted(title)}, str(error)) from None")
     if not record.fields:
-        writer.lines = [f"{INDENT}return b''"]
-    return [
-        f"def pack_{snake(title)}(value: {title}) -> bytes:",
-        f'{INDENT}"""The encoding of the fields."""',
-        *writer.lines,
-    ]
+        writer.lines = [f'{INDENT}return b""']
+    head = f"def pack_{snake(title)}(value: {title}) -> bytes:"
+    return function(head, "The encoding of the fields.", writer.lines)

@@ -1,61 +1,133 @@
 """Generated from timed.primitives.layouts by `python -m timed.codec`; not to be edited."""
 
-# ruff: noqa: E501, I001
-
 from __future__ import annotations
 
+import struct
 from itertools import starmap
-from struct import Struct
-from struct import error as StructError
 
-from timed.codec.runtime import count_out_of_bounds
-from timed.codec.runtime import length_out_of_bounds
-from timed.codec.runtime import not_a_choice
-from timed.codec.runtime import trailing
-from timed.codec.runtime import truncated
-from timed.codec.runtime import unfit
-from timed.codec.value import bind
-from timed.codec.value import retain
-from timed.primitives._certificate_codec import read_block_certificate
-from timed.primitives._transaction_codec import read_transaction
-from timed.primitives.block import Block
-from timed.primitives.block import BlockHeader
-from timed.primitives.block import Evidence
-from timed.primitives.block import ReportReference
-from timed.primitives.certificate import BlockCertificate
-from timed.primitives.transaction import Transaction
+from timed.codec.runtime import (
+    count_out_of_bounds,
+    length_out_of_bounds,
+    not_a_choice,
+    trailing,
+    truncated,
+    unfit,
+)
+from timed.codec.value import (
+    bind,
+    retain,
+)
+from timed.primitives._certificate_codec import (
+    read_block_certificate,
+)
+from timed.primitives._transaction_codec import (
+    read_transaction,
+)
+from timed.primitives.block import (
+    Block,
+    BlockHeader,
+    Evidence,
+    ReportReference,
+)
+from timed.primitives.certificate import (
+    BlockCertificate,
+)
 
-_unpack_from_0 = Struct("<HLQQ32s32s32s32s32s32s32s32sQ32sL").unpack_from
-_pack_0 = Struct("<HLQQ32s32s32s32s32s32s32s32sQ32sL").pack
-_unpack_from_1 = Struct("<H32s").unpack_from
-_pack_1 = Struct("<H32s").pack
-_unpack_from_2 = Struct("<L").unpack_from
-_pack_2 = Struct("<L").pack
-_unpack_from_3 = Struct("<H").unpack_from
-_unpack_from_4 = Struct("<B").unpack_from
-_iter_unpack_1 = Struct("<H32s").iter_unpack
-_pack_3 = Struct("<H").pack
+_unpack_from_0 = struct.Struct("<HLQQ32s32s32s32s32s32s32s32sQ32sL").unpack_from
+_pack_0 = struct.Struct("<HLQQ32s32s32s32s32s32s32s32sQ32sL").pack
+_unpack_from_1 = struct.Struct("<H32s").unpack_from
+_pack_1 = struct.Struct("<H32s").pack
+_unpack_from_2 = struct.Struct("<L").unpack_from
+_pack_2 = struct.Struct("<L").pack
+_unpack_from_3 = struct.Struct("<H").unpack_from
+_unpack_from_4 = struct.Struct("<B").unpack_from
+_iter_unpack_1 = struct.Struct("<H32s").iter_unpack
+_pack_3 = struct.Struct("<H").pack
 
 
 def read_block_header(data: bytes, at: int, size: int) -> tuple[BlockHeader, int]:
-    """A BlockHeader at `at`, and the offset after it."""
+    """Decode at `at`: the value and the offset after it."""
     start = at
-    version, chain_id, height, time, previous, tx_root, utxo_root, filter_root, roster, next_roster, attendance_root, evidence_root, reward, proposer, round = _unpack_from_0(data, at)
+    (
+        version,
+        chain_id,
+        height,
+        time,
+        previous,
+        tx_root,
+        utxo_root,
+        filter_root,
+        roster,
+        next_roster,
+        attendance_root,
+        evidence_root,
+        reward,
+        proposer,
+        round_,
+    ) = _unpack_from_0(data, at)
     at += 322
-    value = BlockHeader(version, chain_id, height, time, previous, tx_root, utxo_root, filter_root, roster, next_roster, attendance_root, evidence_root, reward, proposer, round)
+    value = BlockHeader(
+        version,
+        chain_id,
+        height,
+        time,
+        previous,
+        tx_root,
+        utxo_root,
+        filter_root,
+        roster,
+        next_roster,
+        attendance_root,
+        evidence_root,
+        reward,
+        proposer,
+        round_,
+    )
     retain(value, data[start:at])
     return value, at
 
 
 def decode_block_header(data: bytes) -> BlockHeader:
-    """A BlockHeader that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     if size < 322:
-        raise truncated('BlockHeader')
+        raise truncated("BlockHeader")
     if size > 322:
-        raise trailing('BlockHeader', size - 322)
-    version, chain_id, height, time, previous, tx_root, utxo_root, filter_root, roster, next_roster, attendance_root, evidence_root, reward, proposer, round = _unpack_from_0(data, 0)
-    value = BlockHeader(version, chain_id, height, time, previous, tx_root, utxo_root, filter_root, roster, next_roster, attendance_root, evidence_root, reward, proposer, round)
+        raise trailing("BlockHeader", size - 322)
+    (
+        version,
+        chain_id,
+        height,
+        time,
+        previous,
+        tx_root,
+        utxo_root,
+        filter_root,
+        roster,
+        next_roster,
+        attendance_root,
+        evidence_root,
+        reward,
+        proposer,
+        round_,
+    ) = _unpack_from_0(data, 0)
+    value = BlockHeader(
+        version,
+        chain_id,
+        height,
+        time,
+        previous,
+        tx_root,
+        utxo_root,
+        filter_root,
+        roster,
+        next_roster,
+        attendance_root,
+        evidence_root,
+        reward,
+        proposer,
+        round_,
+    )
     retain(value, data)
     return value
 
@@ -65,43 +137,59 @@ def pack_block_header(value: BlockHeader) -> bytes:
     try:
         previous = value.previous
         if len(previous) != 32:
-            raise unfit('BlockHeader.previous', previous)
+            raise unfit("BlockHeader.previous", previous)
         tx_root = value.tx_root
         if len(tx_root) != 32:
-            raise unfit('BlockHeader.tx_root', tx_root)
+            raise unfit("BlockHeader.tx_root", tx_root)
         utxo_root = value.utxo_root
         if len(utxo_root) != 32:
-            raise unfit('BlockHeader.utxo_root', utxo_root)
+            raise unfit("BlockHeader.utxo_root", utxo_root)
         filter_root = value.filter_root
         if len(filter_root) != 32:
-            raise unfit('BlockHeader.filter_root', filter_root)
+            raise unfit("BlockHeader.filter_root", filter_root)
         roster = value.roster
         if len(roster) != 32:
-            raise unfit('BlockHeader.roster', roster)
+            raise unfit("BlockHeader.roster", roster)
         next_roster = value.next_roster
         if len(next_roster) != 32:
-            raise unfit('BlockHeader.next_roster', next_roster)
+            raise unfit("BlockHeader.next_roster", next_roster)
         attendance_root = value.attendance_root
         if len(attendance_root) != 32:
-            raise unfit('BlockHeader.attendance_root', attendance_root)
+            raise unfit("BlockHeader.attendance_root", attendance_root)
         evidence_root = value.evidence_root
         if len(evidence_root) != 32:
-            raise unfit('BlockHeader.evidence_root', evidence_root)
+            raise unfit("BlockHeader.evidence_root", evidence_root)
         proposer = value.proposer
         if len(proposer) != 32:
-            raise unfit('BlockHeader.proposer', proposer)
-        return _pack_0(value.version, value.chain_id, value.height, value.time, previous, tx_root, utxo_root, filter_root, roster, next_roster, attendance_root, evidence_root, value.reward, proposer, value.round)
-    except StructError as error:
-        raise unfit('BlockHeader', str(error)) from None
+            raise unfit("BlockHeader.proposer", proposer)
+        return _pack_0(
+            value.version,
+            value.chain_id,
+            value.height,
+            value.time,
+            previous,
+            tx_root,
+            utxo_root,
+            filter_root,
+            roster,
+            next_roster,
+            attendance_root,
+            evidence_root,
+            value.reward,
+            proposer,
+            value.round,
+        )
+    except struct.error as error:
+        raise unfit("BlockHeader", str(error)) from None
 
 
 def decode_report_reference(data: bytes) -> ReportReference:
-    """A ReportReference that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     if size < 34:
-        raise truncated('ReportReference')
+        raise truncated("ReportReference")
     if size > 34:
-        raise trailing('ReportReference', size - 34)
+        raise trailing("ReportReference", size - 34)
     member, report = _unpack_from_1(data, 0)
     return ReportReference(member, report)
 
@@ -111,37 +199,37 @@ def pack_report_reference(value: ReportReference) -> bytes:
     try:
         report = value.report
         if len(report) != 32:
-            raise unfit('ReportReference.report', report)
+            raise unfit("ReportReference.report", report)
         return _pack_1(value.member, report)
-    except StructError as error:
-        raise unfit('ReportReference', str(error)) from None
+    except struct.error as error:
+        raise unfit("ReportReference", str(error)) from None
 
 
 def decode_evidence(data: bytes) -> Evidence:
-    """A Evidence that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         (first_length,) = _unpack_from_2(data, 0)
         if first_length > 65536:
-            raise length_out_of_bounds('Evidence.first', first_length)
+            raise length_out_of_bounds("Evidence.first", first_length)
         end = 4 + first_length
         if end > size:
-            raise truncated('Evidence.first')
+            raise truncated("Evidence.first")
         first = data[4:end]
         at = end
         (second_length,) = _unpack_from_2(data, at)
         at += 4
         if second_length > 65536:
-            raise length_out_of_bounds('Evidence.second', second_length)
+            raise length_out_of_bounds("Evidence.second", second_length)
         end = at + second_length
         if end > size:
-            raise truncated('Evidence.second')
+            raise truncated("Evidence.second")
         second = data[at:end]
         at = end
-    except StructError:
-        raise truncated('Evidence') from None
+    except struct.error:
+        raise truncated("Evidence") from None
     if at != size:
-        raise trailing('Evidence', size - at)
+        raise trailing("Evidence", size - at)
     return Evidence(first, second)
 
 
@@ -150,24 +238,24 @@ def pack_evidence(value: Evidence) -> bytes:
     try:
         first = value.first
         if len(first) > 65536:
-            raise unfit('Evidence.first', first)
+            raise unfit("Evidence.first", first)
         second = value.second
         if len(second) > 65536:
-            raise unfit('Evidence.second', second)
-        return b''.join((_pack_2(len(first)), first, _pack_2(len(second)), second))
-    except StructError as error:
-        raise unfit('Evidence', str(error)) from None
+            raise unfit("Evidence.second", second)
+        return b"".join((_pack_2(len(first)), first, _pack_2(len(second)), second))
+    except struct.error as error:
+        raise unfit("Evidence", str(error)) from None
 
 
-def read_block(data: bytes, at: int, size: int) -> tuple[Block, int]:
-    """A Block at `at`, and the offset after it."""
+def read_block(data: bytes, at: int, size: int) -> tuple[Block, int]:  # noqa: C901
+    """Decode at `at`: the value and the offset after it."""
     header, at = read_block_header(data, at, size)
     (transactions_count,) = _unpack_from_2(data, at)
     at += 4
     if transactions_count > 65535:
-        raise count_out_of_bounds('Block.transactions', transactions_count)
+        raise count_out_of_bounds("Block.transactions", transactions_count)
     if 19 * transactions_count > size - at:
-        raise truncated('Block.transactions')
+        raise truncated("Block.transactions")
     transactions_items = []
     for _ in range(transactions_count):
         transactions_item, at = read_transaction(data, at, size)
@@ -176,36 +264,36 @@ def read_block(data: bytes, at: int, size: int) -> tuple[Block, int]:
     (attendance_length,) = _unpack_from_3(data, at)
     at += 2
     if attendance_length > 8192:
-        raise length_out_of_bounds('Block.attendance', attendance_length)
+        raise length_out_of_bounds("Block.attendance", attendance_length)
     end = at + attendance_length
     if end > size:
-        raise truncated('Block.attendance')
+        raise truncated("Block.attendance")
     attendance = data[at:end]
     at = end
     (evidence_count,) = _unpack_from_3(data, at)
     at += 2
     if evidence_count > 1024:
-        raise count_out_of_bounds('Block.evidence', evidence_count)
+        raise count_out_of_bounds("Block.evidence", evidence_count)
     if 8 * evidence_count > size - at:
-        raise truncated('Block.evidence')
+        raise truncated("Block.evidence")
     evidence_items = []
     for _ in range(evidence_count):
         (evidence_item_first_length,) = _unpack_from_2(data, at)
         at += 4
         if evidence_item_first_length > 65536:
-            raise length_out_of_bounds('Block.evidence.first', evidence_item_first_length)
+            raise length_out_of_bounds("Block.evidence.first", evidence_item_first_length)
         end = at + evidence_item_first_length
         if end > size:
-            raise truncated('Block.evidence.first')
+            raise truncated("Block.evidence.first")
         evidence_item_first = data[at:end]
         at = end
         (evidence_item_second_length,) = _unpack_from_2(data, at)
         at += 4
         if evidence_item_second_length > 65536:
-            raise length_out_of_bounds('Block.evidence.second', evidence_item_second_length)
+            raise length_out_of_bounds("Block.evidence.second", evidence_item_second_length)
         end = at + evidence_item_second_length
         if end > size:
-            raise truncated('Block.evidence.second')
+            raise truncated("Block.evidence.second")
         evidence_item_second = data[at:end]
         at = end
         evidence_items.append(Evidence(evidence_item_first, evidence_item_second))
@@ -213,8 +301,8 @@ def read_block(data: bytes, at: int, size: int) -> tuple[Block, int]:
     (parent_certificate_present,) = _unpack_from_4(data, at)
     at += 1
     if parent_certificate_present > 1:
-        raise not_a_choice('Block.parent_certificate', parent_certificate_present)
-    parent_certificate = None
+        raise not_a_choice("Block.parent_certificate", parent_certificate_present)
+    parent_certificate: BlockCertificate | None = None
     if parent_certificate_present:
         parent_certificate_item, at = read_block_certificate(data, at, size)
         parent_certificate = parent_certificate_item
@@ -222,15 +310,15 @@ def read_block(data: bytes, at: int, size: int) -> tuple[Block, int]:
     at += 2
     end = at + 34 * reports_count
     if end > size:
-        raise truncated('Block.reports')
+        raise truncated("Block.reports")
     reports = tuple(starmap(ReportReference, _iter_unpack_1(data[at:end])))
     at = end
     value = Block(header, transactions, attendance, evidence, parent_certificate, reports)
     return value, at
 
 
-def decode_block(data: bytes) -> Block:
-    """A Block that is all of `data`."""
+def decode_block(data: bytes) -> Block:  # noqa: C901
+    """Decode all of `data`."""
     size = len(data)
     try:
         at = 0
@@ -238,9 +326,9 @@ def decode_block(data: bytes) -> Block:
         (transactions_count,) = _unpack_from_2(data, at)
         at += 4
         if transactions_count > 65535:
-            raise count_out_of_bounds('Block.transactions', transactions_count)
+            raise count_out_of_bounds("Block.transactions", transactions_count)
         if 19 * transactions_count > size - at:
-            raise truncated('Block.transactions')
+            raise truncated("Block.transactions")
         transactions_items = []
         for _ in range(transactions_count):
             transactions_item, at = read_transaction(data, at, size)
@@ -249,36 +337,36 @@ def decode_block(data: bytes) -> Block:
         (attendance_length,) = _unpack_from_3(data, at)
         at += 2
         if attendance_length > 8192:
-            raise length_out_of_bounds('Block.attendance', attendance_length)
+            raise length_out_of_bounds("Block.attendance", attendance_length)
         end = at + attendance_length
         if end > size:
-            raise truncated('Block.attendance')
+            raise truncated("Block.attendance")
         attendance = data[at:end]
         at = end
         (evidence_count,) = _unpack_from_3(data, at)
         at += 2
         if evidence_count > 1024:
-            raise count_out_of_bounds('Block.evidence', evidence_count)
+            raise count_out_of_bounds("Block.evidence", evidence_count)
         if 8 * evidence_count > size - at:
-            raise truncated('Block.evidence')
+            raise truncated("Block.evidence")
         evidence_items = []
         for _ in range(evidence_count):
             (evidence_item_first_length,) = _unpack_from_2(data, at)
             at += 4
             if evidence_item_first_length > 65536:
-                raise length_out_of_bounds('Block.evidence.first', evidence_item_first_length)
+                raise length_out_of_bounds("Block.evidence.first", evidence_item_first_length)
             end = at + evidence_item_first_length
             if end > size:
-                raise truncated('Block.evidence.first')
+                raise truncated("Block.evidence.first")
             evidence_item_first = data[at:end]
             at = end
             (evidence_item_second_length,) = _unpack_from_2(data, at)
             at += 4
             if evidence_item_second_length > 65536:
-                raise length_out_of_bounds('Block.evidence.second', evidence_item_second_length)
+                raise length_out_of_bounds("Block.evidence.second", evidence_item_second_length)
             end = at + evidence_item_second_length
             if end > size:
-                raise truncated('Block.evidence.second')
+                raise truncated("Block.evidence.second")
             evidence_item_second = data[at:end]
             at = end
             evidence_items.append(Evidence(evidence_item_first, evidence_item_second))
@@ -286,8 +374,8 @@ def decode_block(data: bytes) -> Block:
         (parent_certificate_present,) = _unpack_from_4(data, at)
         at += 1
         if parent_certificate_present > 1:
-            raise not_a_choice('Block.parent_certificate', parent_certificate_present)
-        parent_certificate = None
+            raise not_a_choice("Block.parent_certificate", parent_certificate_present)
+        parent_certificate: BlockCertificate | None = None
         if parent_certificate_present:
             parent_certificate_item, at = read_block_certificate(data, at, size)
             parent_certificate = parent_certificate_item
@@ -295,13 +383,13 @@ def decode_block(data: bytes) -> Block:
         at += 2
         end = at + 34 * reports_count
         if end > size:
-            raise truncated('Block.reports')
+            raise truncated("Block.reports")
         reports = tuple(starmap(ReportReference, _iter_unpack_1(data[at:end])))
         at = end
-    except StructError:
-        raise truncated('Block') from None
+    except struct.error:
+        raise truncated("Block") from None
     if at != size:
-        raise trailing('Block', size - at)
+        raise trailing("Block", size - at)
     return Block(header, transactions, attendance, evidence, parent_certificate, reports)
 
 
@@ -310,36 +398,54 @@ def pack_block(value: Block) -> bytes:
     try:
         transactions = value.transactions
         if len(transactions) > 65535:
-            raise unfit('Block.transactions', len(transactions))
+            raise unfit("Block.transactions", len(transactions))
         attendance = value.attendance
         if len(attendance) > 8192:
-            raise unfit('Block.attendance', attendance)
+            raise unfit("Block.attendance", attendance)
         evidence = value.evidence
         if len(evidence) > 1024:
-            raise unfit('Block.evidence', len(evidence))
+            raise unfit("Block.evidence", len(evidence))
         evidence_pieces: list[bytes] = []
         for evidence_item in evidence:
             evidence_item_first = evidence_item.first
             if len(evidence_item_first) > 65536:
-                raise unfit('Block.evidence.first', evidence_item_first)
+                raise unfit("Block.evidence.first", evidence_item_first)
             evidence_item_second = evidence_item.second
             if len(evidence_item_second) > 65536:
-                raise unfit('Block.evidence.second', evidence_item_second)
-            evidence_pieces += (_pack_2(len(evidence_item_first)), evidence_item_first, _pack_2(len(evidence_item_second)), evidence_item_second)
+                raise unfit("Block.evidence.second", evidence_item_second)
+            evidence_pieces += (
+                _pack_2(len(evidence_item_first)),
+                evidence_item_first,
+                _pack_2(len(evidence_item_second)),
+                evidence_item_second,
+            )
         parent_certificate = value.parent_certificate
-        parent_certificate_pieces: tuple[bytes, ...] = (b'\x00',)
+        parent_certificate_pieces: tuple[bytes, ...] = (b"\x00",)
         if parent_certificate is not None:
-            parent_certificate_pieces = (b'\x01', parent_certificate.encode())
+            parent_certificate_pieces = (b"\x01", parent_certificate.encode())
         reports = value.reports
         reports_pieces: list[bytes] = []
         for reports_item in reports:
             reports_item_report = reports_item.report
             if len(reports_item_report) != 32:
-                raise unfit('Block.reports.report', reports_item_report)
+                raise unfit("Block.reports.report", reports_item_report)
             reports_pieces.append(_pack_1(reports_item.member, reports_item_report))
-        return b''.join((value.header.encode(), _pack_2(len(transactions)), *[item.encode() for item in transactions], _pack_3(len(attendance)), attendance, _pack_3(len(evidence)), *evidence_pieces, *parent_certificate_pieces, _pack_3(len(reports)), *reports_pieces))
-    except StructError as error:
-        raise unfit('Block', str(error)) from None
+        return b"".join(
+            (
+                value.header.encode(),
+                _pack_2(len(transactions)),
+                *[item.encode() for item in transactions],
+                _pack_3(len(attendance)),
+                attendance,
+                _pack_3(len(evidence)),
+                *evidence_pieces,
+                *parent_certificate_pieces,
+                _pack_3(len(reports)),
+                *reports_pieces,
+            )
+        )
+    except struct.error as error:
+        raise unfit("Block", str(error)) from None
 
 
 bind(BlockHeader, decode_block_header, pack_block_header)

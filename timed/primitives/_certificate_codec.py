@@ -1,95 +1,116 @@
 """Generated from timed.primitives.layouts by `python -m timed.codec`; not to be edited."""
 
-# ruff: noqa: E501, I001
-
 from __future__ import annotations
 
+import struct
 from itertools import chain
-from struct import Struct
-from struct import error as StructError
 
-from timed.codec.runtime import count_out_of_bounds
-from timed.codec.runtime import length_out_of_bounds
-from timed.codec.runtime import not_a_choice
-from timed.codec.runtime import trailing
-from timed.codec.runtime import truncated
-from timed.codec.runtime import unfit
-from timed.codec.value import bind
-from timed.codec.value import retain
-from timed.primitives.certificate import BlockCertificate
-from timed.primitives.certificate import BlockVoteStatement
-from timed.primitives.certificate import BundleCertificate
-from timed.primitives.certificate import BundleSigner
-from timed.primitives.certificate import BundleStatement
+from timed.codec.runtime import (
+    count_out_of_bounds,
+    length_out_of_bounds,
+    not_a_choice,
+    trailing,
+    truncated,
+    unfit,
+)
+from timed.codec.value import (
+    bind,
+    retain,
+)
+from timed.primitives.certificate import (
+    BlockCertificate,
+    BlockVoteStatement,
+    BundleCertificate,
+    BundleSigner,
+    BundleStatement,
+)
 
-_unpack_from_0 = Struct("<BLQL32s32sH").unpack_from
-_unpack_from_1 = Struct("<H").unpack_from
-_iter_unpack_2 = Struct("<64s").iter_unpack
-_pack_0 = Struct("<BLQL32s32sH").pack
-_pack_1 = Struct("<H").pack
-_unpack_from_3 = Struct("<64sQHB").unpack_from
-_iter_unpack_4 = Struct("<32s").iter_unpack
-_pack_3 = Struct("<64sQHB").pack
-_unpack_from_5 = Struct("<LQLB32s32s").unpack_from
-_pack_5 = Struct("<LQLB32s32s").pack
-_unpack_from_6 = Struct("<BLQ32sQ32s").unpack_from
-_pack_6 = Struct("<BLQ32sQ32s").pack
+_unpack_from_0 = struct.Struct("<BLQL32s32sH").unpack_from
+_unpack_from_1 = struct.Struct("<H").unpack_from
+_iter_unpack_2 = struct.Struct("<64s").iter_unpack
+_pack_0 = struct.Struct("<BLQL32s32sH").pack
+_pack_1 = struct.Struct("<H").pack
+_unpack_from_3 = struct.Struct("<64sQHB").unpack_from
+_iter_unpack_4 = struct.Struct("<32s").iter_unpack
+_pack_3 = struct.Struct("<64sQHB").pack
+_unpack_from_5 = struct.Struct("<LQLB32s32s").unpack_from
+_pack_5 = struct.Struct("<LQLB32s32s").pack
+_unpack_from_6 = struct.Struct("<BLQ32sQ32s").unpack_from
+_pack_6 = struct.Struct("<BLQ32sQ32s").pack
 _WIDTH_32 = frozenset((32,))
 _WIDTH_64 = frozenset((64,))
 
 
 def read_block_certificate(data: bytes, at: int, size: int) -> tuple[BlockCertificate, int]:
-    """A BlockCertificate at `at`, and the offset after it."""
+    """Decode at `at`: the value and the offset after it."""
     start = at
-    kind, chain_id, height, round, target, roster, bitmap_length = _unpack_from_0(data, at)
+    kind, chain_id, height, round_, target, roster, bitmap_length = _unpack_from_0(data, at)
     at += 83
     if kind != 1:
-        raise not_a_choice('BlockCertificate.kind', kind)
+        raise not_a_choice("BlockCertificate.kind", kind)
     if bitmap_length > 8192:
-        raise length_out_of_bounds('BlockCertificate.bitmap', bitmap_length)
+        raise length_out_of_bounds("BlockCertificate.bitmap", bitmap_length)
     end = at + bitmap_length
     if end > size:
-        raise truncated('BlockCertificate.bitmap')
+        raise truncated("BlockCertificate.bitmap")
     bitmap = data[at:end]
     at = end
     (signatures_count,) = _unpack_from_1(data, at)
     at += 2
     end = at + 64 * signatures_count
     if end > size:
-        raise truncated('BlockCertificate.signatures')
+        raise truncated("BlockCertificate.signatures")
     signatures = tuple(chain.from_iterable(_iter_unpack_2(data[at:end])))
     at = end
-    value = BlockCertificate(kind=kind, chain_id=chain_id, height=height, round=round, target=target, roster=roster, bitmap=bitmap, signatures=signatures)
+    value = BlockCertificate(
+        kind=kind,
+        chain_id=chain_id,
+        height=height,
+        round=round_,
+        target=target,
+        roster=roster,
+        bitmap=bitmap,
+        signatures=signatures,
+    )
     retain(value, data[start:at])
     return value, at
 
 
 def decode_block_certificate(data: bytes) -> BlockCertificate:
-    """A BlockCertificate that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
-        kind, chain_id, height, round, target, roster, bitmap_length = _unpack_from_0(data, 0)
+        kind, chain_id, height, round_, target, roster, bitmap_length = _unpack_from_0(data, 0)
         if kind != 1:
-            raise not_a_choice('BlockCertificate.kind', kind)
+            raise not_a_choice("BlockCertificate.kind", kind)
         if bitmap_length > 8192:
-            raise length_out_of_bounds('BlockCertificate.bitmap', bitmap_length)
+            raise length_out_of_bounds("BlockCertificate.bitmap", bitmap_length)
         end = 83 + bitmap_length
         if end > size:
-            raise truncated('BlockCertificate.bitmap')
+            raise truncated("BlockCertificate.bitmap")
         bitmap = data[83:end]
         at = end
         (signatures_count,) = _unpack_from_1(data, at)
         at += 2
         end = at + 64 * signatures_count
         if end > size:
-            raise truncated('BlockCertificate.signatures')
+            raise truncated("BlockCertificate.signatures")
         signatures = tuple(chain.from_iterable(_iter_unpack_2(data[at:end])))
         at = end
-    except StructError:
-        raise truncated('BlockCertificate') from None
+    except struct.error:
+        raise truncated("BlockCertificate") from None
     if at != size:
-        raise trailing('BlockCertificate', size - at)
-    value = BlockCertificate(kind=kind, chain_id=chain_id, height=height, round=round, target=target, roster=roster, bitmap=bitmap, signatures=signatures)
+        raise trailing("BlockCertificate", size - at)
+    value = BlockCertificate(
+        kind=kind,
+        chain_id=chain_id,
+        height=height,
+        round=round_,
+        target=target,
+        roster=roster,
+        bitmap=bitmap,
+        signatures=signatures,
+    )
     retain(value, data)
     return value
 
@@ -99,33 +120,40 @@ def pack_block_certificate(value: BlockCertificate) -> bytes:
     try:
         kind = value.kind
         if kind not in (1,):
-            raise unfit('BlockCertificate.kind', kind)
+            raise unfit("BlockCertificate.kind", kind)
         target = value.target
         if len(target) != 32:
-            raise unfit('BlockCertificate.target', target)
+            raise unfit("BlockCertificate.target", target)
         roster = value.roster
         if len(roster) != 32:
-            raise unfit('BlockCertificate.roster', roster)
+            raise unfit("BlockCertificate.roster", roster)
         bitmap = value.bitmap
         if len(bitmap) > 8192:
-            raise unfit('BlockCertificate.bitmap', bitmap)
+            raise unfit("BlockCertificate.bitmap", bitmap)
         signatures = value.signatures
         if not _WIDTH_64.issuperset(map(len, signatures)):
-            raise unfit('BlockCertificate.signatures', signatures)
-        return b''.join((_pack_0(kind, value.chain_id, value.height, value.round, target, roster, len(bitmap)), bitmap, _pack_1(len(signatures)), *signatures))
-    except StructError as error:
-        raise unfit('BlockCertificate', str(error)) from None
+            raise unfit("BlockCertificate.signatures", signatures)
+        return b"".join(
+            (
+                _pack_0(kind, value.chain_id, value.height, value.round, target, roster, len(bitmap)),
+                bitmap,
+                _pack_1(len(signatures)),
+                *signatures,
+            )
+        )
+    except struct.error as error:
+        raise unfit("BlockCertificate", str(error)) from None
 
 
 def read_bundle_signer(data: bytes, at: int, size: int) -> tuple[BundleSigner, int]:
-    """A BundleSigner at `at`, and the offset after it."""
+    """Decode at `at`: the value and the offset after it."""
     signature, tick, leaf, branch_count = _unpack_from_3(data, at)
     at += 75
     if branch_count > 16:
-        raise count_out_of_bounds('BundleSigner.branch', branch_count)
+        raise count_out_of_bounds("BundleSigner.branch", branch_count)
     end = at + 32 * branch_count
     if end > size:
-        raise truncated('BundleSigner.branch')
+        raise truncated("BundleSigner.branch")
     branch = tuple(chain.from_iterable(_iter_unpack_4(data[at:end])))
     at = end
     value = BundleSigner(signature, tick, leaf, branch)
@@ -133,21 +161,21 @@ def read_bundle_signer(data: bytes, at: int, size: int) -> tuple[BundleSigner, i
 
 
 def decode_bundle_signer(data: bytes) -> BundleSigner:
-    """A BundleSigner that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         signature, tick, leaf, branch_count = _unpack_from_3(data, 0)
         if branch_count > 16:
-            raise count_out_of_bounds('BundleSigner.branch', branch_count)
+            raise count_out_of_bounds("BundleSigner.branch", branch_count)
         end = 75 + 32 * branch_count
         if end > size:
-            raise truncated('BundleSigner.branch')
+            raise truncated("BundleSigner.branch")
         branch = tuple(chain.from_iterable(_iter_unpack_4(data[75:end])))
         at = end
-    except StructError:
-        raise truncated('BundleSigner') from None
+    except struct.error:
+        raise truncated("BundleSigner") from None
     if at != size:
-        raise trailing('BundleSigner', size - at)
+        raise trailing("BundleSigner", size - at)
     return BundleSigner(signature, tick, leaf, branch)
 
 
@@ -156,77 +184,95 @@ def pack_bundle_signer(value: BundleSigner) -> bytes:
     try:
         signature = value.signature
         if len(signature) != 64:
-            raise unfit('BundleSigner.signature', signature)
+            raise unfit("BundleSigner.signature", signature)
         branch = value.branch
         if len(branch) > 16:
-            raise unfit('BundleSigner.branch', len(branch))
+            raise unfit("BundleSigner.branch", len(branch))
         if not _WIDTH_32.issuperset(map(len, branch)):
-            raise unfit('BundleSigner.branch', branch)
-        return b''.join((_pack_3(signature, value.tick, value.leaf, len(branch)), *branch))
-    except StructError as error:
-        raise unfit('BundleSigner', str(error)) from None
+            raise unfit("BundleSigner.branch", branch)
+        return b"".join((_pack_3(signature, value.tick, value.leaf, len(branch)), *branch))
+    except struct.error as error:
+        raise unfit("BundleSigner", str(error)) from None
 
 
 def read_bundle_certificate(data: bytes, at: int, size: int) -> tuple[BundleCertificate, int]:
-    """A BundleCertificate at `at`, and the offset after it."""
+    """Decode at `at`: the value and the offset after it."""
     start = at
-    kind, chain_id, epoch, round, target, roster, bitmap_length = _unpack_from_0(data, at)
+    kind, chain_id, epoch, round_, target, roster, bitmap_length = _unpack_from_0(data, at)
     at += 83
     if not 2 <= kind <= 3:
-        raise not_a_choice('BundleCertificate.kind', kind)
-    if round != 0:
-        raise not_a_choice('BundleCertificate.round', round)
+        raise not_a_choice("BundleCertificate.kind", kind)
+    if round_ != 0:
+        raise not_a_choice("BundleCertificate.round", round_)
     if bitmap_length > 8192:
-        raise length_out_of_bounds('BundleCertificate.bitmap', bitmap_length)
+        raise length_out_of_bounds("BundleCertificate.bitmap", bitmap_length)
     end = at + bitmap_length
     if end > size:
-        raise truncated('BundleCertificate.bitmap')
+        raise truncated("BundleCertificate.bitmap")
     bitmap = data[at:end]
     at = end
     (signers_count,) = _unpack_from_1(data, at)
     at += 2
     if 75 * signers_count > size - at:
-        raise truncated('BundleCertificate.signers')
+        raise truncated("BundleCertificate.signers")
     signers_items = []
     for _ in range(signers_count):
         signers_item, at = read_bundle_signer(data, at, size)
         signers_items.append(signers_item)
     signers = tuple(signers_items)
-    value = BundleCertificate(kind=kind, chain_id=chain_id, epoch=epoch, round=round, target=target, roster=roster, bitmap=bitmap, signers=signers)
+    value = BundleCertificate(
+        kind=kind,
+        chain_id=chain_id,
+        epoch=epoch,
+        round=round_,
+        target=target,
+        roster=roster,
+        bitmap=bitmap,
+        signers=signers,
+    )
     retain(value, data[start:at])
     return value, at
 
 
 def decode_bundle_certificate(data: bytes) -> BundleCertificate:
-    """A BundleCertificate that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
-        kind, chain_id, epoch, round, target, roster, bitmap_length = _unpack_from_0(data, 0)
+        kind, chain_id, epoch, round_, target, roster, bitmap_length = _unpack_from_0(data, 0)
         if not 2 <= kind <= 3:
-            raise not_a_choice('BundleCertificate.kind', kind)
-        if round != 0:
-            raise not_a_choice('BundleCertificate.round', round)
+            raise not_a_choice("BundleCertificate.kind", kind)
+        if round_ != 0:
+            raise not_a_choice("BundleCertificate.round", round_)
         if bitmap_length > 8192:
-            raise length_out_of_bounds('BundleCertificate.bitmap', bitmap_length)
+            raise length_out_of_bounds("BundleCertificate.bitmap", bitmap_length)
         end = 83 + bitmap_length
         if end > size:
-            raise truncated('BundleCertificate.bitmap')
+            raise truncated("BundleCertificate.bitmap")
         bitmap = data[83:end]
         at = end
         (signers_count,) = _unpack_from_1(data, at)
         at += 2
         if 75 * signers_count > size - at:
-            raise truncated('BundleCertificate.signers')
+            raise truncated("BundleCertificate.signers")
         signers_items = []
         for _ in range(signers_count):
             signers_item, at = read_bundle_signer(data, at, size)
             signers_items.append(signers_item)
         signers = tuple(signers_items)
-    except StructError:
-        raise truncated('BundleCertificate') from None
+    except struct.error:
+        raise truncated("BundleCertificate") from None
     if at != size:
-        raise trailing('BundleCertificate', size - at)
-    value = BundleCertificate(kind=kind, chain_id=chain_id, epoch=epoch, round=round, target=target, roster=roster, bitmap=bitmap, signers=signers)
+        raise trailing("BundleCertificate", size - at)
+    value = BundleCertificate(
+        kind=kind,
+        chain_id=chain_id,
+        epoch=epoch,
+        round=round_,
+        target=target,
+        roster=roster,
+        bitmap=bitmap,
+        signers=signers,
+    )
     retain(value, data)
     return value
 
@@ -236,34 +282,41 @@ def pack_bundle_certificate(value: BundleCertificate) -> bytes:
     try:
         kind = value.kind
         if kind not in (2, 3):
-            raise unfit('BundleCertificate.kind', kind)
-        round = value.round
-        if round not in (0,):
-            raise unfit('BundleCertificate.round', round)
+            raise unfit("BundleCertificate.kind", kind)
+        round_ = value.round
+        if round_ not in (0,):
+            raise unfit("BundleCertificate.round", round_)
         target = value.target
         if len(target) != 32:
-            raise unfit('BundleCertificate.target', target)
+            raise unfit("BundleCertificate.target", target)
         roster = value.roster
         if len(roster) != 32:
-            raise unfit('BundleCertificate.roster', roster)
+            raise unfit("BundleCertificate.roster", roster)
         bitmap = value.bitmap
         if len(bitmap) > 8192:
-            raise unfit('BundleCertificate.bitmap', bitmap)
+            raise unfit("BundleCertificate.bitmap", bitmap)
         signers = value.signers
-        return b''.join((_pack_0(kind, value.chain_id, value.epoch, round, target, roster, len(bitmap)), bitmap, _pack_1(len(signers)), *[item.encode() for item in signers]))
-    except StructError as error:
-        raise unfit('BundleCertificate', str(error)) from None
+        return b"".join(
+            (
+                _pack_0(kind, value.chain_id, value.epoch, round_, target, roster, len(bitmap)),
+                bitmap,
+                _pack_1(len(signers)),
+                *[item.encode() for item in signers],
+            )
+        )
+    except struct.error as error:
+        raise unfit("BundleCertificate", str(error)) from None
 
 
 def decode_block_vote_statement(data: bytes) -> BlockVoteStatement:
-    """A BlockVoteStatement that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     if size < 81:
-        raise truncated('BlockVoteStatement')
+        raise truncated("BlockVoteStatement")
     if size > 81:
-        raise trailing('BlockVoteStatement', size - 81)
-    chain_id, height, round, step, roster, block = _unpack_from_5(data, 0)
-    return BlockVoteStatement(chain_id, height, round, step, roster, block)
+        raise trailing("BlockVoteStatement", size - 81)
+    chain_id, height, round_, step, roster, block = _unpack_from_5(data, 0)
+    return BlockVoteStatement(chain_id, height, round_, step, roster, block)
 
 
 def pack_block_vote_statement(value: BlockVoteStatement) -> bytes:
@@ -271,22 +324,22 @@ def pack_block_vote_statement(value: BlockVoteStatement) -> bytes:
     try:
         roster = value.roster
         if len(roster) != 32:
-            raise unfit('BlockVoteStatement.roster', roster)
+            raise unfit("BlockVoteStatement.roster", roster)
         block = value.block
         if len(block) != 32:
-            raise unfit('BlockVoteStatement.block', block)
+            raise unfit("BlockVoteStatement.block", block)
         return _pack_5(value.chain_id, value.height, value.round, value.step, roster, block)
-    except StructError as error:
-        raise unfit('BlockVoteStatement', str(error)) from None
+    except struct.error as error:
+        raise unfit("BlockVoteStatement", str(error)) from None
 
 
 def decode_bundle_statement(data: bytes) -> BundleStatement:
-    """A BundleStatement that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     if size < 85:
-        raise truncated('BundleStatement')
+        raise truncated("BundleStatement")
     if size > 85:
-        raise trailing('BundleStatement', size - 85)
+        raise trailing("BundleStatement", size - 85)
     kind, chain_id, epoch, roster, tick, root = _unpack_from_6(data, 0)
     return BundleStatement(kind, chain_id, epoch, roster, tick, root)
 
@@ -296,13 +349,13 @@ def pack_bundle_statement(value: BundleStatement) -> bytes:
     try:
         roster = value.roster
         if len(roster) != 32:
-            raise unfit('BundleStatement.roster', roster)
+            raise unfit("BundleStatement.roster", roster)
         root = value.root
         if len(root) != 32:
-            raise unfit('BundleStatement.root', root)
+            raise unfit("BundleStatement.root", root)
         return _pack_6(value.kind, value.chain_id, value.epoch, roster, value.tick, root)
-    except StructError as error:
-        raise unfit('BundleStatement', str(error)) from None
+    except struct.error as error:
+        raise unfit("BundleStatement", str(error)) from None
 
 
 bind(BlockCertificate, decode_block_certificate, pack_block_certificate)

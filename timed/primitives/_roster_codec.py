@@ -1,58 +1,63 @@
 """Generated from timed.primitives.layouts by `python -m timed.codec`; not to be edited."""
 
-# ruff: noqa: E501, I001
-
 from __future__ import annotations
 
-from struct import Struct
-from struct import error as StructError
+import struct
 
-from timed.codec.runtime import is_ascending_by
-from timed.codec.runtime import length_out_of_bounds
-from timed.codec.runtime import not_a_choice
-from timed.codec.runtime import not_ascending
-from timed.codec.runtime import trailing
-from timed.codec.runtime import truncated
-from timed.codec.runtime import unfit
-from timed.codec.value import bind
-from timed.codec.value import retain
-from timed.primitives.roster import Member
-from timed.primitives.roster import Roster
-from timed.primitives.transaction import Lock
+from timed.codec.runtime import (
+    is_ascending_by,
+    length_out_of_bounds,
+    not_a_choice,
+    not_ascending,
+    trailing,
+    truncated,
+    unfit,
+)
+from timed.codec.value import (
+    bind,
+    retain,
+)
+from timed.primitives.roster import (
+    Member,
+    Roster,
+)
+from timed.primitives.transaction import (
+    Lock,
+)
 
-_unpack_from_0 = Struct("<32s32sBH").unpack_from
-_unpack_from_1 = Struct("<BQB").unpack_from
-_pack_0 = Struct("<32s32sBH").pack
-_pack_1 = Struct("<BQB").pack
-_unpack_from_2 = Struct("<H").unpack_from
-_pack_2 = Struct("<H").pack
+_unpack_from_0 = struct.Struct("<32s32sBH").unpack_from
+_unpack_from_1 = struct.Struct("<BQB").unpack_from
+_pack_0 = struct.Struct("<32s32sBH").pack
+_pack_1 = struct.Struct("<BQB").pack
+_unpack_from_2 = struct.Struct("<H").unpack_from
+_pack_2 = struct.Struct("<H").pack
 
 
 def decode_member(data: bytes) -> Member:
-    """A Member that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         operator_key, owner_key, reward_kind, reward_data_length = _unpack_from_0(data, 0)
         if reward_data_length > 322:
-            raise length_out_of_bounds('Member.reward.data', reward_data_length)
+            raise length_out_of_bounds("Member.reward.data", reward_data_length)
         end = 67 + reward_data_length
         if end > size:
-            raise truncated('Member.reward.data')
+            raise truncated("Member.reward.data")
         reward_data = data[67:end]
         at = end
         tier, weight, network_address_length = _unpack_from_1(data, at)
         at += 10
         if tier > 3:
-            raise not_a_choice('Member.tier', tier)
+            raise not_a_choice("Member.tier", tier)
         end = at + network_address_length
         if end > size:
-            raise truncated('Member.network_address')
+            raise truncated("Member.network_address")
         network_address = data[at:end]
         at = end
-    except StructError:
-        raise truncated('Member') from None
+    except struct.error:
+        raise truncated("Member") from None
     if at != size:
-        raise trailing('Member', size - at)
+        raise trailing("Member", size - at)
     return Member(operator_key, owner_key, Lock(reward_kind, reward_data), tier, weight, network_address)
 
 
@@ -61,95 +66,132 @@ def pack_member(value: Member) -> bytes:
     try:
         operator_key = value.operator_key
         if len(operator_key) != 32:
-            raise unfit('Member.operator_key', operator_key)
+            raise unfit("Member.operator_key", operator_key)
         owner_key = value.owner_key
         if len(owner_key) != 32:
-            raise unfit('Member.owner_key', owner_key)
+            raise unfit("Member.owner_key", owner_key)
         reward = value.reward
         reward_data = reward.data
         if len(reward_data) > 322:
-            raise unfit('Member.reward.data', reward_data)
+            raise unfit("Member.reward.data", reward_data)
         tier = value.tier
         if tier not in (0, 1, 2, 3):
-            raise unfit('Member.tier', tier)
+            raise unfit("Member.tier", tier)
         network_address = value.network_address
-        return b''.join((_pack_0(operator_key, owner_key, reward.kind, len(reward_data)), reward_data, _pack_1(tier, value.weight, len(network_address)), network_address))
-    except StructError as error:
-        raise unfit('Member', str(error)) from None
+        return b"".join(
+            (
+                _pack_0(operator_key, owner_key, reward.kind, len(reward_data)),
+                reward_data,
+                _pack_1(tier, value.weight, len(network_address)),
+                network_address,
+            )
+        )
+    except struct.error as error:
+        raise unfit("Member", str(error)) from None
 
 
 def read_roster(data: bytes, at: int, size: int) -> tuple[Roster, int]:
-    """A Roster at `at`, and the offset after it."""
+    """Decode at `at`: the value and the offset after it."""
     start = at
     (members_count,) = _unpack_from_2(data, at)
     at += 2
     if 77 * members_count > size - at:
-        raise truncated('Roster.members')
+        raise truncated("Roster.members")
     members_items = []
     for _ in range(members_count):
-        members_item_operator_key, members_item_owner_key, members_item_reward_kind, members_item_reward_data_length = _unpack_from_0(data, at)
+        (
+            members_item_operator_key,
+            members_item_owner_key,
+            members_item_reward_kind,
+            members_item_reward_data_length,
+        ) = _unpack_from_0(data, at)
         at += 67
         if members_item_reward_data_length > 322:
-            raise length_out_of_bounds('Roster.members.reward.data', members_item_reward_data_length)
+            raise length_out_of_bounds("Roster.members.reward.data", members_item_reward_data_length)
         end = at + members_item_reward_data_length
         if end > size:
-            raise truncated('Roster.members.reward.data')
+            raise truncated("Roster.members.reward.data")
         members_item_reward_data = data[at:end]
         at = end
         members_item_tier, members_item_weight, members_item_network_address_length = _unpack_from_1(data, at)
         at += 10
         if members_item_tier > 3:
-            raise not_a_choice('Roster.members.tier', members_item_tier)
+            raise not_a_choice("Roster.members.tier", members_item_tier)
         end = at + members_item_network_address_length
         if end > size:
-            raise truncated('Roster.members.network_address')
+            raise truncated("Roster.members.network_address")
         members_item_network_address = data[at:end]
         at = end
-        members_items.append(Member(members_item_operator_key, members_item_owner_key, Lock(members_item_reward_kind, members_item_reward_data), members_item_tier, members_item_weight, members_item_network_address))
+        members_items.append(
+            Member(
+                members_item_operator_key,
+                members_item_owner_key,
+                Lock(members_item_reward_kind, members_item_reward_data),
+                members_item_tier,
+                members_item_weight,
+                members_item_network_address,
+            ),
+        )
     members = tuple(members_items)
-    if not is_ascending_by('operator_key', members):
-        raise not_ascending('Roster.members')
+    if not is_ascending_by("operator_key", members):
+        raise not_ascending("Roster.members")
     value = Roster(members)
     retain(value, data[start:at])
     return value, at
 
 
 def decode_roster(data: bytes) -> Roster:
-    """A Roster that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         (members_count,) = _unpack_from_2(data, 0)
         at = 2
         if 77 * members_count > size - at:
-            raise truncated('Roster.members')
+            raise truncated("Roster.members")
         members_items = []
         for _ in range(members_count):
-            members_item_operator_key, members_item_owner_key, members_item_reward_kind, members_item_reward_data_length = _unpack_from_0(data, at)
+            (
+                members_item_operator_key,
+                members_item_owner_key,
+                members_item_reward_kind,
+                members_item_reward_data_length,
+            ) = _unpack_from_0(data, at)
             at += 67
             if members_item_reward_data_length > 322:
-                raise length_out_of_bounds('Roster.members.reward.data', members_item_reward_data_length)
+                raise length_out_of_bounds("Roster.members.reward.data", members_item_reward_data_length)
             end = at + members_item_reward_data_length
             if end > size:
-                raise truncated('Roster.members.reward.data')
+                raise truncated("Roster.members.reward.data")
             members_item_reward_data = data[at:end]
             at = end
-            members_item_tier, members_item_weight, members_item_network_address_length = _unpack_from_1(data, at)
+            members_item_tier, members_item_weight, members_item_network_address_length = _unpack_from_1(
+                data, at
+            )
             at += 10
             if members_item_tier > 3:
-                raise not_a_choice('Roster.members.tier', members_item_tier)
+                raise not_a_choice("Roster.members.tier", members_item_tier)
             end = at + members_item_network_address_length
             if end > size:
-                raise truncated('Roster.members.network_address')
+                raise truncated("Roster.members.network_address")
             members_item_network_address = data[at:end]
             at = end
-            members_items.append(Member(members_item_operator_key, members_item_owner_key, Lock(members_item_reward_kind, members_item_reward_data), members_item_tier, members_item_weight, members_item_network_address))
+            members_items.append(
+                Member(
+                    members_item_operator_key,
+                    members_item_owner_key,
+                    Lock(members_item_reward_kind, members_item_reward_data),
+                    members_item_tier,
+                    members_item_weight,
+                    members_item_network_address,
+                ),
+            )
         members = tuple(members_items)
-        if not is_ascending_by('operator_key', members):
-            raise not_ascending('Roster.members')
-    except StructError:
-        raise truncated('Roster') from None
+        if not is_ascending_by("operator_key", members):
+            raise not_ascending("Roster.members")
+    except struct.error:
+        raise truncated("Roster") from None
     if at != size:
-        raise trailing('Roster', size - at)
+        raise trailing("Roster", size - at)
     value = Roster(members)
     retain(value, data)
     return value
@@ -159,28 +201,38 @@ def pack_roster(value: Roster) -> bytes:
     """The encoding of the fields."""
     try:
         members = value.members
-        if not is_ascending_by('operator_key', members):
-            raise unfit('Roster.members', 'order')
+        if not is_ascending_by("operator_key", members):
+            raise unfit("Roster.members", "order")
         members_pieces: list[bytes] = []
         for members_item in members:
             members_item_operator_key = members_item.operator_key
             if len(members_item_operator_key) != 32:
-                raise unfit('Roster.members.operator_key', members_item_operator_key)
+                raise unfit("Roster.members.operator_key", members_item_operator_key)
             members_item_owner_key = members_item.owner_key
             if len(members_item_owner_key) != 32:
-                raise unfit('Roster.members.owner_key', members_item_owner_key)
+                raise unfit("Roster.members.owner_key", members_item_owner_key)
             members_item_reward = members_item.reward
             members_item_reward_data = members_item_reward.data
             if len(members_item_reward_data) > 322:
-                raise unfit('Roster.members.reward.data', members_item_reward_data)
+                raise unfit("Roster.members.reward.data", members_item_reward_data)
             members_item_tier = members_item.tier
             if members_item_tier not in (0, 1, 2, 3):
-                raise unfit('Roster.members.tier', members_item_tier)
+                raise unfit("Roster.members.tier", members_item_tier)
             members_item_network_address = members_item.network_address
-            members_pieces += (_pack_0(members_item_operator_key, members_item_owner_key, members_item_reward.kind, len(members_item_reward_data)), members_item_reward_data, _pack_1(members_item_tier, members_item.weight, len(members_item_network_address)), members_item_network_address)
-        return b''.join((_pack_2(len(members)), *members_pieces))
-    except StructError as error:
-        raise unfit('Roster', str(error)) from None
+            members_pieces += (
+                _pack_0(
+                    members_item_operator_key,
+                    members_item_owner_key,
+                    members_item_reward.kind,
+                    len(members_item_reward_data),
+                ),
+                members_item_reward_data,
+                _pack_1(members_item_tier, members_item.weight, len(members_item_network_address)),
+                members_item_network_address,
+            )
+        return b"".join((_pack_2(len(members)), *members_pieces))
+    except struct.error as error:
+        raise unfit("Roster", str(error)) from None
 
 
 bind(Member, decode_member, pack_member)

@@ -74,7 +74,9 @@ def decode_address(params: NetworkParams, text: str) -> Lock:
         for other in NETWORKS.values():
             if text.startswith(other.address_prefix):
                 raise InvalidAddress("address-network", f"an address of {other.name}")
-        raise InvalidAddress("address-prefix", f"addresses of {params.name} begin with {params.address_prefix}")
+        raise InvalidAddress(
+            "address-prefix", f"addresses of {params.name} begin with {params.address_prefix}"
+        )
     data = base58_decode(text[len(params.address_prefix) :])
     if len(data) != KEY_HASH_SIZE + CHECKSUM_SIZE:
         raise InvalidAddress("address-length", f"{len(data)} bytes")

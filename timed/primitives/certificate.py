@@ -88,7 +88,7 @@ class BlockCertificate(Retained, Value, frozen=True, gc=False, kw_only=True):
         members = roster.members
         return [
             (members[index].operator_key, message, signature)
-            for index, signature in zip(signers, self.signatures)
+            for index, signature in zip(signers, self.signatures, strict=True)
         ]
 
 
@@ -113,14 +113,12 @@ class BundleCertificate(Retained, Value, frozen=True, gc=False, kw_only=True):
         leaf = bundle_leaf(self.target)
         members = roster.members
         items = []
-        for index, signer in zip(positions, self.signers):
+        for index, signer in zip(positions, self.signers, strict=True):
             try:
                 root = merkle.root_from_branch(leaf, signer.leaf, None, signer.branch)
             except merkle.InvalidBranch as error:
                 raise InvalidCertificate("branch", error.detail) from None
-            message = bundle_message(
-                self.kind, self.chain_id, self.epoch, self.roster, signer.tick, root
-            )
+            message = bundle_message(self.kind, self.chain_id, self.epoch, self.roster, signer.tick, root)
             items.append((members[index].operator_key, message, signer.signature))
         return items
 
@@ -152,10 +150,10 @@ def decode_certificate(data: bytes) -> Certificate:
 
 
 def block_vote_message(
-    chain_id: int, height: int, round: int, step: int, roster: bytes, block: bytes
+    chain_id: int, height: int, round_number: int, step: int, roster: bytes, block: bytes
 ) -> bytes:
     """The 32 bytes that a prevote (step 1) or precommit (step 2) signs."""
-    statement = BlockVoteStatement(chain_id, height, round, step, roster, block)
+    statement = BlockVoteStatement(chain_id, height, round_number, step, roster, block)
     return tagged_hash("block-vote", statement.encode())
 
 

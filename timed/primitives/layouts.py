@@ -195,4 +195,3 @@ RECORDS = (
     BLOCK_HEADER, REPORT_REFERENCE, EVIDENCE, BLOCK,
 )  # fmt: skip
 """Every value of the primitives, in the order of their modules."""
-

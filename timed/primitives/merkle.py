@@ -25,7 +25,9 @@ def _leaves(leaves: Sequence[bytes]) -> list[bytes]:
 
 def _parents(level: list[bytes]) -> list[bytes]:
     """The level above; a node without a partner goes up unchanged."""
-    above = [sha256(_NODE + one + other).digest() for one, other in zip(level[::2], level[1::2])]
+    above = [
+        sha256(_NODE + one + other).digest() for one, other in zip(level[::2], level[1::2], strict=False)
+    ]
     if len(level) % 2:
         above.append(level[-1])
     return above

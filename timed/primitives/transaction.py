@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
 from hashlib import sha256
+from itertools import pairwise
 
 from timed.codec.value import Retained, Value, retain_hash
 from timed.errors import InvalidTransaction
@@ -104,7 +105,7 @@ class Lock(Value, frozen=True, gc=False, order=True):
             required, count = data[0], data[1]
             if 1 <= required <= count <= MAX_MULTISIG_KEYS and len(data) == 2 + count * KEY_HASH_SIZE:
                 hashes = self.hashes
-                if all(one < other for one, other in zip(hashes, hashes[1:])):
+                if all(one < other for one, other in pairwise(hashes)):
                     return
         raise InvalidTransaction("lock-form", f"kind {self.kind}, {len(data)} bytes")
 
@@ -147,9 +148,7 @@ class Transaction(Retained, Value, frozen=True, gc=False):
         witnesses: Iterable[Witness] = (),
     ) -> Transaction:
         """A transaction from its fields, with the usual values for those left out."""
-        return cls(
-            version, int(kind), tuple(inputs), tuple(outputs), lock_height, payload, tuple(witnesses)
-        )
+        return cls(version, int(kind), tuple(inputs), tuple(outputs), lock_height, payload, tuple(witnesses))
 
     @property
     def txid(self) -> bytes:
@@ -191,8 +190,6 @@ class CoinEntry(Value, frozen=True, gc=False):
     output: Output
     height: int
     coinbase: bool
-
-
 
 
 def signing_hash(chain_id: int, txid: bytes, spent: Sequence[Output]) -> bytes:

@@ -1,79 +1,86 @@
 """Generated from timed.wire.layouts by `python -m timed.codec`; not to be edited."""
 
-# ruff: noqa: E501, I001
-
 from __future__ import annotations
 
+import struct
 from itertools import chain, starmap
-from struct import Struct
-from struct import error as StructError
 
-from timed.codec.runtime import count_out_of_bounds
-from timed.codec.runtime import from_text
-from timed.codec.runtime import is_ascending
-from timed.codec.runtime import length_out_of_bounds
-from timed.codec.runtime import not_a_choice
-from timed.codec.runtime import not_ascending
-from timed.codec.runtime import to_text
-from timed.codec.runtime import trailing
-from timed.codec.runtime import truncated
-from timed.codec.runtime import unfit
-from timed.codec.value import bind
-from timed.codec.value import retain
-from timed.primitives._certificate_codec import read_bundle_certificate
-from timed.primitives._transaction_codec import read_transaction
-from timed.primitives.certificate import BundleCertificate
-from timed.primitives.transaction import OutPoint
-from timed.primitives.transaction import Transaction
-from timed.wire.transaction_messages import CertificatesResponse
-from timed.wire.transaction_messages import CertifiedTransaction
-from timed.wire.transaction_messages import EpochReport
-from timed.wire.transaction_messages import GetCertificates
-from timed.wire.transaction_messages import GetPendingTransactions
-from timed.wire.transaction_messages import GetTransactions
-from timed.wire.transaction_messages import PendingTransactionsResponse
-from timed.wire.transaction_messages import TransactionBroadcast
-from timed.wire.transaction_messages import TransactionCertified
-from timed.wire.transaction_messages import TransactionFinalized
-from timed.wire.transaction_messages import TransactionRejected
-from timed.wire.transaction_messages import TransactionVote
-from timed.wire.transaction_messages import TransactionsResponse
-from timed.wire.transaction_messages import UTXOState
-from timed.wire.transaction_messages import UTXOStateQuery
-from timed.wire.transaction_messages import UTXOStateResponse
+from timed.codec.runtime import (
+    count_out_of_bounds,
+    from_text,
+    is_ascending,
+    length_out_of_bounds,
+    not_a_choice,
+    not_ascending,
+    to_text,
+    trailing,
+    truncated,
+    unfit,
+)
+from timed.codec.value import (
+    bind,
+    retain,
+)
+from timed.primitives._certificate_codec import (
+    read_bundle_certificate,
+)
+from timed.primitives._transaction_codec import (
+    read_transaction,
+)
+from timed.primitives.transaction import (
+    OutPoint,
+)
+from timed.wire.transaction_messages import (
+    CertificatesResponse,
+    CertifiedTransaction,
+    EpochReport,
+    GetCertificates,
+    GetPendingTransactions,
+    GetTransactions,
+    PendingTransactionsResponse,
+    TransactionBroadcast,
+    TransactionCertified,
+    TransactionFinalized,
+    TransactionRejected,
+    TransactionsResponse,
+    TransactionVote,
+    UTXOState,
+    UTXOStateQuery,
+    UTXOStateResponse,
+)
 
-_unpack_from_0 = Struct("<BLQ32sQHH").unpack_from
-_iter_unpack_1 = Struct("<32s").iter_unpack
-_unpack_from_2 = Struct("<64s").unpack_from
-_pack_0 = Struct("<BLQ32sQHH").pack
-_pack_2 = Struct("<64s").pack
-_unpack_from_3 = Struct("<32sB").unpack_from
-_unpack_from_4 = Struct("<H").unpack_from
-_pack_3 = Struct("<32sB").pack
-_pack_4 = Struct("<H").pack
-_unpack_from_5 = Struct("<QL").unpack_from
-_pack_5 = Struct("<QL").pack
-_unpack_from_6 = Struct("<QH").unpack_from
-_pack_6 = Struct("<QH").pack
-_unpack_from_7 = Struct("<LQ32sHL").unpack_from
-_pack_7 = Struct("<LQ32sHL").pack
-_iter_unpack_8 = Struct("<32sH").iter_unpack
-_pack_8 = Struct("<32sH").pack
-_unpack_from_9 = Struct("<32sHB32s").unpack_from
-_pack_9 = Struct("<32sHB32s").pack
+_unpack_from_0 = struct.Struct("<BLQ32sQHH").unpack_from
+_iter_unpack_1 = struct.Struct("<32s").iter_unpack
+_unpack_from_2 = struct.Struct("<64s").unpack_from
+_pack_0 = struct.Struct("<BLQ32sQHH").pack
+_pack_2 = struct.Struct("<64s").pack
+_unpack_from_3 = struct.Struct("<32sB").unpack_from
+_unpack_from_4 = struct.Struct("<H").unpack_from
+_pack_3 = struct.Struct("<32sB").pack
+_pack_4 = struct.Struct("<H").pack
+_unpack_from_5 = struct.Struct("<QL").unpack_from
+_pack_5 = struct.Struct("<QL").pack
+_unpack_from_6 = struct.Struct("<QH").unpack_from
+_pack_6 = struct.Struct("<QH").pack
+_unpack_from_7 = struct.Struct("<LQ32sHL").unpack_from
+_pack_7 = struct.Struct("<LQ32sHL").pack
+_iter_unpack_8 = struct.Struct("<32sH").iter_unpack
+_pack_8 = struct.Struct("<32sH").pack
+_unpack_from_9 = struct.Struct("<32sHB32s").unpack_from
+_pack_9 = struct.Struct("<32sHB32s").pack
 _WIDTH_32 = frozenset((32,))
 
 
 def decode_transaction_broadcast(data: bytes) -> TransactionBroadcast:
-    """A TransactionBroadcast that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         at = 0
         transaction, at = read_transaction(data, at, size)
-    except StructError:
-        raise truncated('TransactionBroadcast') from None
+    except struct.error:
+        raise truncated("TransactionBroadcast") from None
     if at != size:
-        raise trailing('TransactionBroadcast', size - at)
+        raise trailing("TransactionBroadcast", size - at)
     return TransactionBroadcast(transaction)
 
 
@@ -81,30 +88,30 @@ def pack_transaction_broadcast(value: TransactionBroadcast) -> bytes:
     """The encoding of the fields."""
     try:
         return value.transaction.encode()
-    except StructError as error:
-        raise unfit('TransactionBroadcast', str(error)) from None
+    except struct.error as error:
+        raise unfit("TransactionBroadcast", str(error)) from None
 
 
 def decode_transaction_vote(data: bytes) -> TransactionVote:
-    """A TransactionVote that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         kind, chain_id, epoch, roster, tick, member, entries_count = _unpack_from_0(data, 0)
         if not 2 <= kind <= 3:
-            raise not_a_choice('TransactionVote.kind', kind)
+            raise not_a_choice("TransactionVote.kind", kind)
         if not 1 <= entries_count <= 1024:
-            raise count_out_of_bounds('TransactionVote.entries', entries_count)
+            raise count_out_of_bounds("TransactionVote.entries", entries_count)
         end = 57 + 32 * entries_count
         if end > size:
-            raise truncated('TransactionVote.entries')
+            raise truncated("TransactionVote.entries")
         entries = tuple(chain.from_iterable(_iter_unpack_1(data[57:end])))
         at = end
         (signature,) = _unpack_from_2(data, at)
         at += 64
-    except StructError:
-        raise truncated('TransactionVote') from None
+    except struct.error:
+        raise truncated("TransactionVote") from None
     if at != size:
-        raise trailing('TransactionVote', size - at)
+        raise trailing("TransactionVote", size - at)
     return TransactionVote(kind, chain_id, epoch, roster, tick, member, entries, signature)
 
 
@@ -113,33 +120,39 @@ def pack_transaction_vote(value: TransactionVote) -> bytes:
     try:
         kind = value.kind
         if kind not in (2, 3):
-            raise unfit('TransactionVote.kind', kind)
+            raise unfit("TransactionVote.kind", kind)
         roster = value.roster
         if len(roster) != 32:
-            raise unfit('TransactionVote.roster', roster)
+            raise unfit("TransactionVote.roster", roster)
         entries = value.entries
         if not 1 <= len(entries) <= 1024:
-            raise unfit('TransactionVote.entries', len(entries))
+            raise unfit("TransactionVote.entries", len(entries))
         if not _WIDTH_32.issuperset(map(len, entries)):
-            raise unfit('TransactionVote.entries', entries)
+            raise unfit("TransactionVote.entries", entries)
         signature = value.signature
         if len(signature) != 64:
-            raise unfit('TransactionVote.signature', signature)
-        return b''.join((_pack_0(kind, value.chain_id, value.epoch, roster, value.tick, value.member, len(entries)), *entries, _pack_2(signature)))
-    except StructError as error:
-        raise unfit('TransactionVote', str(error)) from None
+            raise unfit("TransactionVote.signature", signature)
+        return b"".join(
+            (
+                _pack_0(kind, value.chain_id, value.epoch, roster, value.tick, value.member, len(entries)),
+                *entries,
+                _pack_2(signature),
+            )
+        )
+    except struct.error as error:
+        raise unfit("TransactionVote", str(error)) from None
 
 
 def decode_transaction_certified(data: bytes) -> TransactionCertified:
-    """A TransactionCertified that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         at = 0
         certificate, at = read_bundle_certificate(data, at, size)
-    except StructError:
-        raise truncated('TransactionCertified') from None
+    except struct.error:
+        raise truncated("TransactionCertified") from None
     if at != size:
-        raise trailing('TransactionCertified', size - at)
+        raise trailing("TransactionCertified", size - at)
     return TransactionCertified(certificate)
 
 
@@ -147,20 +160,20 @@ def pack_transaction_certified(value: TransactionCertified) -> bytes:
     """The encoding of the fields."""
     try:
         return value.certificate.encode()
-    except StructError as error:
-        raise unfit('TransactionCertified', str(error)) from None
+    except struct.error as error:
+        raise unfit("TransactionCertified", str(error)) from None
 
 
 def decode_transaction_finalized(data: bytes) -> TransactionFinalized:
-    """A TransactionFinalized that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         at = 0
         certificate, at = read_bundle_certificate(data, at, size)
-    except StructError:
-        raise truncated('TransactionFinalized') from None
+    except struct.error:
+        raise truncated("TransactionFinalized") from None
     if at != size:
-        raise trailing('TransactionFinalized', size - at)
+        raise trailing("TransactionFinalized", size - at)
     return TransactionFinalized(certificate)
 
 
@@ -168,35 +181,35 @@ def pack_transaction_finalized(value: TransactionFinalized) -> bytes:
     """The encoding of the fields."""
     try:
         return value.certificate.encode()
-    except StructError as error:
-        raise unfit('TransactionFinalized', str(error)) from None
+    except struct.error as error:
+        raise unfit("TransactionFinalized", str(error)) from None
 
 
 def decode_transaction_rejected(data: bytes) -> TransactionRejected:
-    """A TransactionRejected that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         txid, rule_length = _unpack_from_3(data, 0)
         if rule_length > 64:
-            raise length_out_of_bounds('TransactionRejected.rule', rule_length)
+            raise length_out_of_bounds("TransactionRejected.rule", rule_length)
         end = 33 + rule_length
         if end > size:
-            raise truncated('TransactionRejected.rule')
-        rule = to_text(data[33:end], 'TransactionRejected.rule')
+            raise truncated("TransactionRejected.rule")
+        rule = to_text(data[33:end], "TransactionRejected.rule")
         at = end
         (detail_length,) = _unpack_from_4(data, at)
         at += 2
         if detail_length > 256:
-            raise length_out_of_bounds('TransactionRejected.detail', detail_length)
+            raise length_out_of_bounds("TransactionRejected.detail", detail_length)
         end = at + detail_length
         if end > size:
-            raise truncated('TransactionRejected.detail')
-        detail = to_text(data[at:end], 'TransactionRejected.detail')
+            raise truncated("TransactionRejected.detail")
+        detail = to_text(data[at:end], "TransactionRejected.detail")
         at = end
-    except StructError:
-        raise truncated('TransactionRejected') from None
+    except struct.error:
+        raise truncated("TransactionRejected") from None
     if at != size:
-        raise trailing('TransactionRejected', size - at)
+        raise trailing("TransactionRejected", size - at)
     return TransactionRejected(txid, rule, detail)
 
 
@@ -205,34 +218,34 @@ def pack_transaction_rejected(value: TransactionRejected) -> bytes:
     try:
         txid = value.txid
         if len(txid) != 32:
-            raise unfit('TransactionRejected.txid', txid)
-        rule = from_text(value.rule, 'TransactionRejected.rule')
+            raise unfit("TransactionRejected.txid", txid)
+        rule = from_text(value.rule, "TransactionRejected.rule")
         if len(rule) > 64:
-            raise unfit('TransactionRejected.rule', rule)
-        detail = from_text(value.detail, 'TransactionRejected.detail')
+            raise unfit("TransactionRejected.rule", rule)
+        detail = from_text(value.detail, "TransactionRejected.detail")
         if len(detail) > 256:
-            raise unfit('TransactionRejected.detail', detail)
-        return b''.join((_pack_3(txid, len(rule)), rule, _pack_4(len(detail)), detail))
-    except StructError as error:
-        raise unfit('TransactionRejected', str(error)) from None
+            raise unfit("TransactionRejected.detail", detail)
+        return b"".join((_pack_3(txid, len(rule)), rule, _pack_4(len(detail)), detail))
+    except struct.error as error:
+        raise unfit("TransactionRejected", str(error)) from None
 
 
 def decode_get_transactions(data: bytes) -> GetTransactions:
-    """A GetTransactions that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         (txids_count,) = _unpack_from_4(data, 0)
         if txids_count > 256:
-            raise count_out_of_bounds('GetTransactions.txids', txids_count)
+            raise count_out_of_bounds("GetTransactions.txids", txids_count)
         end = 2 + 32 * txids_count
         if end > size:
-            raise truncated('GetTransactions.txids')
+            raise truncated("GetTransactions.txids")
         txids = tuple(chain.from_iterable(_iter_unpack_1(data[2:end])))
         at = end
-    except StructError:
-        raise truncated('GetTransactions') from None
+    except struct.error:
+        raise truncated("GetTransactions") from None
     if at != size:
-        raise trailing('GetTransactions', size - at)
+        raise trailing("GetTransactions", size - at)
     return GetTransactions(txids)
 
 
@@ -241,33 +254,33 @@ def pack_get_transactions(value: GetTransactions) -> bytes:
     try:
         txids = value.txids
         if len(txids) > 256:
-            raise unfit('GetTransactions.txids', len(txids))
+            raise unfit("GetTransactions.txids", len(txids))
         if not _WIDTH_32.issuperset(map(len, txids)):
-            raise unfit('GetTransactions.txids', txids)
-        return b''.join((_pack_4(len(txids)), *txids))
-    except StructError as error:
-        raise unfit('GetTransactions', str(error)) from None
+            raise unfit("GetTransactions.txids", txids)
+        return b"".join((_pack_4(len(txids)), *txids))
+    except struct.error as error:
+        raise unfit("GetTransactions", str(error)) from None
 
 
 def decode_transactions_response(data: bytes) -> TransactionsResponse:
-    """A TransactionsResponse that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         (transactions_count,) = _unpack_from_4(data, 0)
         if transactions_count > 256:
-            raise count_out_of_bounds('TransactionsResponse.transactions', transactions_count)
+            raise count_out_of_bounds("TransactionsResponse.transactions", transactions_count)
         at = 2
         if 19 * transactions_count > size - at:
-            raise truncated('TransactionsResponse.transactions')
+            raise truncated("TransactionsResponse.transactions")
         transactions_items = []
         for _ in range(transactions_count):
             transactions_item, at = read_transaction(data, at, size)
             transactions_items.append(transactions_item)
         transactions = tuple(transactions_items)
-    except StructError:
-        raise truncated('TransactionsResponse') from None
+    except struct.error:
+        raise truncated("TransactionsResponse") from None
     if at != size:
-        raise trailing('TransactionsResponse', size - at)
+        raise trailing("TransactionsResponse", size - at)
     return TransactionsResponse(transactions)
 
 
@@ -276,40 +289,40 @@ def pack_transactions_response(value: TransactionsResponse) -> bytes:
     try:
         transactions = value.transactions
         if len(transactions) > 256:
-            raise unfit('TransactionsResponse.transactions', len(transactions))
-        return b''.join((_pack_4(len(transactions)), *[item.encode() for item in transactions]))
-    except StructError as error:
-        raise unfit('TransactionsResponse', str(error)) from None
+            raise unfit("TransactionsResponse.transactions", len(transactions))
+        return b"".join((_pack_4(len(transactions)), *[item.encode() for item in transactions]))
+    except struct.error as error:
+        raise unfit("TransactionsResponse", str(error)) from None
 
 
 def decode_get_pending_transactions(data: bytes) -> GetPendingTransactions:
-    """A GetPendingTransactions that is all of `data`."""
+    """Decode all of `data`."""
     if data:
-        raise trailing('GetPendingTransactions', len(data))
+        raise trailing("GetPendingTransactions", len(data))
     return GetPendingTransactions()
 
 
 def pack_get_pending_transactions(value: GetPendingTransactions) -> bytes:
     """The encoding of the fields."""
-    return b''
+    return b""
 
 
 def decode_pending_transactions_response(data: bytes) -> PendingTransactionsResponse:
-    """A PendingTransactionsResponse that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         epoch, txids_count = _unpack_from_5(data, 0)
         if txids_count > 65535:
-            raise count_out_of_bounds('PendingTransactionsResponse.txids', txids_count)
+            raise count_out_of_bounds("PendingTransactionsResponse.txids", txids_count)
         end = 12 + 32 * txids_count
         if end > size:
-            raise truncated('PendingTransactionsResponse.txids')
+            raise truncated("PendingTransactionsResponse.txids")
         txids = tuple(chain.from_iterable(_iter_unpack_1(data[12:end])))
         at = end
-    except StructError:
-        raise truncated('PendingTransactionsResponse') from None
+    except struct.error:
+        raise truncated("PendingTransactionsResponse") from None
     if at != size:
-        raise trailing('PendingTransactionsResponse', size - at)
+        raise trailing("PendingTransactionsResponse", size - at)
     return PendingTransactionsResponse(epoch, txids)
 
 
@@ -318,30 +331,30 @@ def pack_pending_transactions_response(value: PendingTransactionsResponse) -> by
     try:
         txids = value.txids
         if len(txids) > 65535:
-            raise unfit('PendingTransactionsResponse.txids', len(txids))
+            raise unfit("PendingTransactionsResponse.txids", len(txids))
         if not _WIDTH_32.issuperset(map(len, txids)):
-            raise unfit('PendingTransactionsResponse.txids', txids)
-        return b''.join((_pack_5(value.epoch, len(txids)), *txids))
-    except StructError as error:
-        raise unfit('PendingTransactionsResponse', str(error)) from None
+            raise unfit("PendingTransactionsResponse.txids", txids)
+        return b"".join((_pack_5(value.epoch, len(txids)), *txids))
+    except struct.error as error:
+        raise unfit("PendingTransactionsResponse", str(error)) from None
 
 
 def decode_get_certificates(data: bytes) -> GetCertificates:
-    """A GetCertificates that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         epoch, txids_count = _unpack_from_6(data, 0)
         if txids_count > 64:
-            raise count_out_of_bounds('GetCertificates.txids', txids_count)
+            raise count_out_of_bounds("GetCertificates.txids", txids_count)
         end = 10 + 32 * txids_count
         if end > size:
-            raise truncated('GetCertificates.txids')
+            raise truncated("GetCertificates.txids")
         txids = tuple(chain.from_iterable(_iter_unpack_1(data[10:end])))
         at = end
-    except StructError:
-        raise truncated('GetCertificates') from None
+    except struct.error:
+        raise truncated("GetCertificates") from None
     if at != size:
-        raise trailing('GetCertificates', size - at)
+        raise trailing("GetCertificates", size - at)
     return GetCertificates(epoch, txids)
 
 
@@ -350,16 +363,16 @@ def pack_get_certificates(value: GetCertificates) -> bytes:
     try:
         txids = value.txids
         if len(txids) > 64:
-            raise unfit('GetCertificates.txids', len(txids))
+            raise unfit("GetCertificates.txids", len(txids))
         if not _WIDTH_32.issuperset(map(len, txids)):
-            raise unfit('GetCertificates.txids', txids)
-        return b''.join((_pack_6(value.epoch, len(txids)), *txids))
-    except StructError as error:
-        raise unfit('GetCertificates', str(error)) from None
+            raise unfit("GetCertificates.txids", txids)
+        return b"".join((_pack_6(value.epoch, len(txids)), *txids))
+    except struct.error as error:
+        raise unfit("GetCertificates", str(error)) from None
 
 
 def read_certified_transaction(data: bytes, at: int, size: int) -> tuple[CertifiedTransaction, int]:
-    """A CertifiedTransaction at `at`, and the offset after it."""
+    """Decode at `at`: the value and the offset after it."""
     transaction, at = read_transaction(data, at, size)
     certificate, at = read_bundle_certificate(data, at, size)
     value = CertifiedTransaction(transaction, certificate)
@@ -367,46 +380,46 @@ def read_certified_transaction(data: bytes, at: int, size: int) -> tuple[Certifi
 
 
 def decode_certified_transaction(data: bytes) -> CertifiedTransaction:
-    """A CertifiedTransaction that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         at = 0
         transaction, at = read_transaction(data, at, size)
         certificate, at = read_bundle_certificate(data, at, size)
-    except StructError:
-        raise truncated('CertifiedTransaction') from None
+    except struct.error:
+        raise truncated("CertifiedTransaction") from None
     if at != size:
-        raise trailing('CertifiedTransaction', size - at)
+        raise trailing("CertifiedTransaction", size - at)
     return CertifiedTransaction(transaction, certificate)
 
 
 def pack_certified_transaction(value: CertifiedTransaction) -> bytes:
     """The encoding of the fields."""
     try:
-        return b''.join((value.transaction.encode(), value.certificate.encode()))
-    except StructError as error:
-        raise unfit('CertifiedTransaction', str(error)) from None
+        return b"".join((value.transaction.encode(), value.certificate.encode()))
+    except struct.error as error:
+        raise unfit("CertifiedTransaction", str(error)) from None
 
 
 def decode_certificates_response(data: bytes) -> CertificatesResponse:
-    """A CertificatesResponse that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         (entries_count,) = _unpack_from_4(data, 0)
         if entries_count > 64:
-            raise count_out_of_bounds('CertificatesResponse.entries', entries_count)
+            raise count_out_of_bounds("CertificatesResponse.entries", entries_count)
         at = 2
         if 104 * entries_count > size - at:
-            raise truncated('CertificatesResponse.entries')
+            raise truncated("CertificatesResponse.entries")
         entries_items = []
         for _ in range(entries_count):
             entries_item, at = read_certified_transaction(data, at, size)
             entries_items.append(entries_item)
         entries = tuple(entries_items)
-    except StructError:
-        raise truncated('CertificatesResponse') from None
+    except struct.error:
+        raise truncated("CertificatesResponse") from None
     if at != size:
-        raise trailing('CertificatesResponse', size - at)
+        raise trailing("CertificatesResponse", size - at)
     return CertificatesResponse(entries)
 
 
@@ -415,26 +428,26 @@ def pack_certificates_response(value: CertificatesResponse) -> bytes:
     try:
         entries = value.entries
         if len(entries) > 64:
-            raise unfit('CertificatesResponse.entries', len(entries))
-        return b''.join((_pack_4(len(entries)), *[item.encode() for item in entries]))
-    except StructError as error:
-        raise unfit('CertificatesResponse', str(error)) from None
+            raise unfit("CertificatesResponse.entries", len(entries))
+        return b"".join((_pack_4(len(entries)), *[item.encode() for item in entries]))
+    except struct.error as error:
+        raise unfit("CertificatesResponse", str(error)) from None
 
 
 def read_epoch_report(data: bytes, at: int, size: int) -> tuple[EpochReport, int]:
-    """A EpochReport at `at`, and the offset after it."""
+    """Decode at `at`: the value and the offset after it."""
     start = at
     chain_id, epoch, roster, member, txids_count = _unpack_from_7(data, at)
     at += 50
     if txids_count > 16000:
-        raise count_out_of_bounds('EpochReport.txids', txids_count)
+        raise count_out_of_bounds("EpochReport.txids", txids_count)
     end = at + 32 * txids_count
     if end > size:
-        raise truncated('EpochReport.txids')
+        raise truncated("EpochReport.txids")
     txids = tuple(chain.from_iterable(_iter_unpack_1(data[at:end])))
     at = end
     if not is_ascending(txids):
-        raise not_ascending('EpochReport.txids')
+        raise not_ascending("EpochReport.txids")
     (signature,) = _unpack_from_2(data, at)
     at += 64
     value = EpochReport(chain_id, epoch, roster, member, txids, signature)
@@ -443,25 +456,25 @@ def read_epoch_report(data: bytes, at: int, size: int) -> tuple[EpochReport, int
 
 
 def decode_epoch_report(data: bytes) -> EpochReport:
-    """A EpochReport that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         chain_id, epoch, roster, member, txids_count = _unpack_from_7(data, 0)
         if txids_count > 16000:
-            raise count_out_of_bounds('EpochReport.txids', txids_count)
+            raise count_out_of_bounds("EpochReport.txids", txids_count)
         end = 50 + 32 * txids_count
         if end > size:
-            raise truncated('EpochReport.txids')
+            raise truncated("EpochReport.txids")
         txids = tuple(chain.from_iterable(_iter_unpack_1(data[50:end])))
         at = end
         if not is_ascending(txids):
-            raise not_ascending('EpochReport.txids')
+            raise not_ascending("EpochReport.txids")
         (signature,) = _unpack_from_2(data, at)
         at += 64
-    except StructError:
-        raise truncated('EpochReport') from None
+    except struct.error:
+        raise truncated("EpochReport") from None
     if at != size:
-        raise trailing('EpochReport', size - at)
+        raise trailing("EpochReport", size - at)
     value = EpochReport(chain_id, epoch, roster, member, txids, signature)
     retain(value, data)
     return value
@@ -472,38 +485,44 @@ def pack_epoch_report(value: EpochReport) -> bytes:
     try:
         roster = value.roster
         if len(roster) != 32:
-            raise unfit('EpochReport.roster', roster)
+            raise unfit("EpochReport.roster", roster)
         txids = value.txids
         if len(txids) > 16000:
-            raise unfit('EpochReport.txids', len(txids))
+            raise unfit("EpochReport.txids", len(txids))
         if not is_ascending(txids):
-            raise unfit('EpochReport.txids', 'order')
+            raise unfit("EpochReport.txids", "order")
         if not _WIDTH_32.issuperset(map(len, txids)):
-            raise unfit('EpochReport.txids', txids)
+            raise unfit("EpochReport.txids", txids)
         signature = value.signature
         if len(signature) != 64:
-            raise unfit('EpochReport.signature', signature)
-        return b''.join((_pack_7(value.chain_id, value.epoch, roster, value.member, len(txids)), *txids, _pack_2(signature)))
-    except StructError as error:
-        raise unfit('EpochReport', str(error)) from None
+            raise unfit("EpochReport.signature", signature)
+        return b"".join(
+            (
+                _pack_7(value.chain_id, value.epoch, roster, value.member, len(txids)),
+                *txids,
+                _pack_2(signature),
+            )
+        )
+    except struct.error as error:
+        raise unfit("EpochReport", str(error)) from None
 
 
 def decode_utxo_state_query(data: bytes) -> UTXOStateQuery:
-    """A UTXOStateQuery that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         (outpoints_count,) = _unpack_from_4(data, 0)
         if outpoints_count > 256:
-            raise count_out_of_bounds('UTXOStateQuery.outpoints', outpoints_count)
+            raise count_out_of_bounds("UTXOStateQuery.outpoints", outpoints_count)
         end = 2 + 34 * outpoints_count
         if end > size:
-            raise truncated('UTXOStateQuery.outpoints')
+            raise truncated("UTXOStateQuery.outpoints")
         outpoints = tuple(starmap(OutPoint, _iter_unpack_8(data[2:end])))
         at = end
-    except StructError:
-        raise truncated('UTXOStateQuery') from None
+    except struct.error:
+        raise truncated("UTXOStateQuery") from None
     if at != size:
-        raise trailing('UTXOStateQuery', size - at)
+        raise trailing("UTXOStateQuery", size - at)
     return UTXOStateQuery(outpoints)
 
 
@@ -512,28 +531,28 @@ def pack_utxo_state_query(value: UTXOStateQuery) -> bytes:
     try:
         outpoints = value.outpoints
         if len(outpoints) > 256:
-            raise unfit('UTXOStateQuery.outpoints', len(outpoints))
+            raise unfit("UTXOStateQuery.outpoints", len(outpoints))
         outpoints_pieces: list[bytes] = []
         for outpoints_item in outpoints:
             outpoints_item_txid = outpoints_item.txid
             if len(outpoints_item_txid) != 32:
-                raise unfit('UTXOStateQuery.outpoints.txid', outpoints_item_txid)
+                raise unfit("UTXOStateQuery.outpoints.txid", outpoints_item_txid)
             outpoints_pieces.append(_pack_8(outpoints_item_txid, outpoints_item.index))
-        return b''.join((_pack_4(len(outpoints)), *outpoints_pieces))
-    except StructError as error:
-        raise unfit('UTXOStateQuery', str(error)) from None
+        return b"".join((_pack_4(len(outpoints)), *outpoints_pieces))
+    except struct.error as error:
+        raise unfit("UTXOStateQuery", str(error)) from None
 
 
 def decode_utxo_state(data: bytes) -> UTXOState:
-    """A UTXOState that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     if size < 67:
-        raise truncated('UTXOState')
+        raise truncated("UTXOState")
     if size > 67:
-        raise trailing('UTXOState', size - 67)
+        raise trailing("UTXOState", size - 67)
     outpoint_txid, outpoint_index, state, txid = _unpack_from_9(data, 0)
     if state > 5:
-        raise not_a_choice('UTXOState.state', state)
+        raise not_a_choice("UTXOState.state", state)
     return UTXOState(OutPoint(outpoint_txid, outpoint_index), state, txid)
 
 
@@ -543,40 +562,48 @@ def pack_utxo_state(value: UTXOState) -> bytes:
         outpoint = value.outpoint
         outpoint_txid = outpoint.txid
         if len(outpoint_txid) != 32:
-            raise unfit('UTXOState.outpoint.txid', outpoint_txid)
+            raise unfit("UTXOState.outpoint.txid", outpoint_txid)
         state = value.state
         if state not in (0, 1, 2, 3, 4, 5):
-            raise unfit('UTXOState.state', state)
+            raise unfit("UTXOState.state", state)
         txid = value.txid
         if len(txid) != 32:
-            raise unfit('UTXOState.txid', txid)
+            raise unfit("UTXOState.txid", txid)
         return _pack_9(outpoint_txid, outpoint.index, state, txid)
-    except StructError as error:
-        raise unfit('UTXOState', str(error)) from None
+    except struct.error as error:
+        raise unfit("UTXOState", str(error)) from None
 
 
 def decode_utxo_state_response(data: bytes) -> UTXOStateResponse:
-    """A UTXOStateResponse that is all of `data`."""
+    """Decode all of `data`."""
     size = len(data)
     try:
         (states_count,) = _unpack_from_4(data, 0)
         if states_count > 256:
-            raise count_out_of_bounds('UTXOStateResponse.states', states_count)
+            raise count_out_of_bounds("UTXOStateResponse.states", states_count)
         at = 2
         if 67 * states_count > size - at:
-            raise truncated('UTXOStateResponse.states')
+            raise truncated("UTXOStateResponse.states")
         states_items = []
         for _ in range(states_count):
-            states_item_outpoint_txid, states_item_outpoint_index, states_item_state, states_item_txid = _unpack_from_9(data, at)
+            states_item_outpoint_txid, states_item_outpoint_index, states_item_state, states_item_txid = (
+                _unpack_from_9(data, at)
+            )
             at += 67
             if states_item_state > 5:
-                raise not_a_choice('UTXOStateResponse.states.state', states_item_state)
-            states_items.append(UTXOState(OutPoint(states_item_outpoint_txid, states_item_outpoint_index), states_item_state, states_item_txid))
+                raise not_a_choice("UTXOStateResponse.states.state", states_item_state)
+            states_items.append(
+                UTXOState(
+                    OutPoint(states_item_outpoint_txid, states_item_outpoint_index),
+                    states_item_state,
+                    states_item_txid,
+                ),
+            )
         states = tuple(states_items)
-    except StructError:
-        raise truncated('UTXOStateResponse') from None
+    except struct.error:
+        raise truncated("UTXOStateResponse") from None
     if at != size:
-        raise trailing('UTXOStateResponse', size - at)
+        raise trailing("UTXOStateResponse", size - at)
     return UTXOStateResponse(states)
 
 
@@ -585,23 +612,27 @@ def pack_utxo_state_response(value: UTXOStateResponse) -> bytes:
     try:
         states = value.states
         if len(states) > 256:
-            raise unfit('UTXOStateResponse.states', len(states))
+            raise unfit("UTXOStateResponse.states", len(states))
         states_pieces: list[bytes] = []
         for states_item in states:
             states_item_outpoint = states_item.outpoint
             states_item_outpoint_txid = states_item_outpoint.txid
             if len(states_item_outpoint_txid) != 32:
-                raise unfit('UTXOStateResponse.states.outpoint.txid', states_item_outpoint_txid)
+                raise unfit("UTXOStateResponse.states.outpoint.txid", states_item_outpoint_txid)
             states_item_state = states_item.state
             if states_item_state not in (0, 1, 2, 3, 4, 5):
-                raise unfit('UTXOStateResponse.states.state', states_item_state)
+                raise unfit("UTXOStateResponse.states.state", states_item_state)
             states_item_txid = states_item.txid
             if len(states_item_txid) != 32:
-                raise unfit('UTXOStateResponse.states.txid', states_item_txid)
-            states_pieces.append(_pack_9(states_item_outpoint_txid, states_item_outpoint.index, states_item_state, states_item_txid))
-        return b''.join((_pack_4(len(states)), *states_pieces))
-    except StructError as error:
-        raise unfit('UTXOStateResponse', str(error)) from None
+                raise unfit("UTXOStateResponse.states.txid", states_item_txid)
+            states_pieces.append(
+                _pack_9(
+                    states_item_outpoint_txid, states_item_outpoint.index, states_item_state, states_item_txid
+                ),
+            )
+        return b"".join((_pack_4(len(states)), *states_pieces))
+    except struct.error as error:
+        raise unfit("UTXOStateResponse", str(error)) from None
 
 
 bind(TransactionBroadcast, decode_transaction_broadcast, pack_transaction_broadcast)

@@ -43,9 +43,7 @@ class BlockProposal(Message, frozen=True, gc=False):
     def signed_message(self) -> bytes:
         """The 32 bytes `signature` is over: chain, height, round, valid round, block hash."""
         header = self.header
-        statement = ProposalStatement(
-            self.chain_id, header.height, self.round, self.valid_round, header.hash
-        )
+        statement = ProposalStatement(self.chain_id, header.height, self.round, self.valid_round, header.hash)
         return tagged_hash("proposal", statement.encode())
 
     def block(self, transactions: Sequence[Transaction]) -> Block:
@@ -75,9 +73,7 @@ class BlockVote(Message, frozen=True, gc=False):
 
     def signed_message(self) -> bytes:
         """The 32 bytes `signature` is over."""
-        return block_vote_message(
-            self.chain_id, self.height, self.round, self.step, self.roster, self.block
-        )
+        return block_vote_message(self.chain_id, self.height, self.round, self.step, self.roster, self.block)
 
 
 class BlockCommit(Message, frozen=True, gc=False):

@@ -12,7 +12,7 @@ TLS carry none.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from enum import IntFlag
 from struct import Struct
 
@@ -153,25 +153,31 @@ class FrameReader:
 
     def feed(self, data: bytes) -> list[Frame]:
         """The messages that `data` completes, in order."""
+        return list(self.frames(data))
+
+    def frames(self, data: bytes) -> Iterator[Frame]:
+        """The same, one by one: `limit_for` sees what the caller did with the frame before.
+
+        The iterator must be exhausted before the next call, or the reader given up.
+        """
         if self._error is not None:
             raise self._error
         try:
-            return self._parse(data)
+            yield from self._parse(data)
         except FrameError as error:
             self._error = error
             self._buffer.clear()
             self._assemblies.clear()
             raise
 
-    def _parse(self, data: bytes) -> list[Frame]:
-        frames: list[Frame] = []
+    def _parse(self, data: bytes) -> Iterator[Frame]:
         at = 0
         if self._buffer:
-            at = self._fill(data, 0, frames)
+            at, frame = self._fill(data)
+            if frame is not None:
+                yield frame
         size = len(data)
-        while at < size:
-            if size - at < HEADER_SIZE:
-                break
+        while size - at >= HEADER_SIZE:
             header = self._check_header(_HEADER.unpack_from(data, at))
             end = at + HEADER_SIZE + header[2]
             if end + self._trailer > size:
@@ -179,26 +185,28 @@ class FrameReader:
                 break
             if self._trailer:
                 self._check_trailer(data[at:end], data[end : end + TRAILER_SIZE])
-            self._accept(header, data[at + HEADER_SIZE : end], frames)
-            self.copied += end - at
+            payload = data[at + HEADER_SIZE : end]
             at = end + self._trailer
+            self.copied += len(payload)
+            frame = self._accept(header, payload)
+            if frame is not None:
+                yield frame
         if at < size:
             self._buffer += data[at:] if at else data
             self.copied += size - at
-        return frames
 
-    def _fill(self, data: bytes, at: int, frames: list[Frame]) -> int:
-        """Complete the frame that the buffer holds the start of; the offset after it.
+    def _fill(self, data: bytes) -> tuple[int, Frame | None]:
+        """Complete the frame that the buffer holds the start of: the offset after it, the message.
 
         Only as many bytes as that frame needs are taken, so a frame is moved once.
         """
-        buffer = self._buffer
+        buffer, at = self._buffer, 0
         if self._header is None:
-            wanted = HEADER_SIZE - len(buffer)
-            buffer += data[at : at + wanted]
-            at = min(at + wanted, len(data))
+            at = min(HEADER_SIZE - len(buffer), len(data))
+            buffer += data[:at]
+            self.copied += at
             if len(buffer) < HEADER_SIZE:
-                return at
+                return at, None
             self._header = self._check_header(_HEADER.unpack_from(buffer))
         header = self._header
         end = HEADER_SIZE + header[2]
@@ -208,15 +216,14 @@ class FrameReader:
         self.copied += len(piece)
         at += len(piece)
         if len(piece) < wanted:
-            return at
+            return at, None
         frame = bytes(buffer)
         buffer.clear()
         self._header = None
+        self.copied += end
         if self._trailer:
             self._check_trailer(frame[:end], frame[end:])
-        self.copied += end
-        self._accept(header, frame[HEADER_SIZE:end], frames)
-        return at
+        return at, self._accept(header, frame[HEADER_SIZE:end])
 
     def _check_header(self, fields: tuple[bytes, int, int, int, int]) -> tuple[int, int, int, int]:
         """(type, flags, payload length, request id), when this link may carry the frame."""
@@ -250,8 +257,8 @@ class FrameReader:
         if crc32c(frame) != _TRAILER.unpack(trailer)[0]:
             raise FrameError("frame-checksum")
 
-    def _accept(self, header: tuple[int, int, int, int], payload: bytes, frames: list[Frame]) -> None:
-        """A whole frame: a message, or a piece of one."""
+    def _accept(self, header: tuple[int, int, int, int], payload: bytes) -> Frame | None:
+        """The message a whole frame completes."""
         number, flags, _, request_id = header
         if flags & _FRAGMENT:
             stream = _stream_of(number)
@@ -261,11 +268,11 @@ class FrameReader:
             assembly.buffer += payload
             self.copied += len(payload)
             if flags & _MORE:
-                return
+                return None
             del self._assemblies[stream]
             payload = bytes(assembly.buffer)
             self.copied += len(payload)
-        frames.append(Frame(number, flags & _REPLY, request_id, payload))
+        return Frame(number, flags & _REPLY, request_id, payload)
 
 
 _UNKNOWN_STREAM = -1

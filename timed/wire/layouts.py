@@ -138,9 +138,7 @@ EPOCH_REPORT = _transactions(
     retained=True,
 )
 UTXO_STATE_QUERY = _transactions("UTXOStateQuery", "outpoints" / array(u16, OUTPOINT, MAX_OUTPOINTS_ASKED))
-UTXO_STATE = _transactions(
-    "UTXOState", "outpoint" / OUTPOINT, "state" / enum(u8, range(6)), "txid" / hash32
-)
+UTXO_STATE = _transactions("UTXOState", "outpoint" / OUTPOINT, "state" / enum(u8, range(6)), "txid" / hash32)
 UTXO_STATE_RESPONSE = _transactions(
     "UTXOStateResponse", "states" / array(u16, UTXO_STATE, MAX_OUTPOINTS_ASKED)
 )
@@ -188,9 +186,7 @@ BLOCK_REQUEST = _blocks("BlockRequest", "hash" / hash32)
 BLOCK_RESPONSE = _blocks("BlockResponse", "blocks" / array(u8, CERTIFIED_BLOCK, 1))
 GET_MASTERNODES = _blocks("GetMasternodes", "height" / u64)
 MASTERNODES_RESPONSE = _blocks("MasternodesResponse", "height" / u64, "roster" / ROSTER)
-ROUND_STATE = _blocks(
-    "RoundState", "height" / u64, "round" / u32, "step" / u8, "reported" / flag
-)
+ROUND_STATE = _blocks("RoundState", "height" / u64, "round" / u32, "step" / u8, "reported" / flag)
 GET_PROPOSAL = _blocks("GetProposal", "height" / u64, "round" / u32)
 
 RECORDS = (

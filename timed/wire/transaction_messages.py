@@ -52,9 +52,7 @@ class TransactionVote(Message, frozen=True, gc=False):
 
     def signed_message(self) -> bytes:
         """The 32 bytes `signature` is over."""
-        return bundle_message(
-            self.kind, self.chain_id, self.epoch, self.roster, self.tick, self.root()
-        )
+        return bundle_message(self.kind, self.chain_id, self.epoch, self.roster, self.tick, self.root())
 
 
 class TransactionCertified(Message, frozen=True, gc=False):

@@ -86,7 +86,7 @@ class Closing:
             raise InvalidBlock("report-roster")
         if report.member >= len(path.roster.members) or not path.roster.members[report.member].weight:
             raise InvalidBlock("report-member")
-        if any(first >= second for first, second in zip(report.txids, report.txids[1:])):
+        if any(first >= second for first, second in zip(report.txids, report.txids[1:], strict=False)):
             raise InvalidBlock("report-order")
 
     def report(self, report: EpochReport, now: int) -> None:

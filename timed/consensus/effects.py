@@ -13,6 +13,7 @@ import attrs
 
 from timed.events import NodeEvent
 from timed.primitives.certificate import BlockCertificate
+from timed.wire.message import Message
 from timed.wire.messages import BlockProposal, BlockVote, EpochReport, TransactionVote
 
 OwnMessage = Union[TransactionVote, EpochReport, BlockVote, BlockProposal]
@@ -28,14 +29,14 @@ class Sign:
     """
 
     message: OwnMessage
-    records: tuple[object, ...] = ()
+    records: tuple[Message, ...] = ()
 
 
 @attrs.frozen
 class Record:
     """Make `records` (wire messages) durable, then execute `then`."""
 
-    records: tuple[object, ...]
+    records: tuple[Message, ...]
     then: tuple[Effect, ...]
 
 
@@ -50,14 +51,14 @@ class Tell:
 class ToVoters:
     """Send `message` to every connected member of the current roster."""
 
-    message: object
+    message: Message
 
 
 @attrs.frozen
 class ToFollowers:
     """Send `message` to every peer that does not vote in the current roster."""
 
-    message: object
+    message: Message
 
 
 @attrs.frozen

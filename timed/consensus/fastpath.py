@@ -468,7 +468,7 @@ class FastPath:
 
     def _ask_for_unknown(self, now: int) -> None:
         """Ask those who signed for a transaction for its body, again every second."""
-        due = []
+        due: list[bytes] = []
         for waiting in (self._unknown, self._asked):
             for txid in waiting:
                 if now < self._ask_at(self.tallies[txid]) or len(due) == MAX_ASK:

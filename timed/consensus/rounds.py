@@ -321,9 +321,8 @@ class Rounds:
         """Apply the rules until none fires any more."""
         if self.me is None or self.step is Step.DECIDED:
             return
-        while self._decide() or self._skip(now) or self._apply_step(now):
-            if self.step is Step.DECIDED:
-                return
+        while not self._decide() and (self._skip(now) or self._apply_step(now)):
+            continue
 
     def _apply_step(self, now: int) -> bool:
         if self.step is Step.PROPOSE:
@@ -392,7 +391,9 @@ class Rounds:
         return block if value.valid else None
 
     def _decide(self) -> bool:
-        """Lines 49 to 54, for any round."""
+        """Lines 49 to 54, for any round; True when the height is decided."""
+        if self.step is Step.DECIDED:
+            return True
         for (round_, step), votes in self._votes.items():
             block = votes.winner() if step == PRECOMMIT else None
             if block is None:

@@ -7,6 +7,7 @@ from timed.node.voters import Voters
 from timed.params import SECOND
 from timed.peer.table import PeerTable
 from timed.peer.values import PeerHandle
+from timed.wire.message import Message
 from timed.wire.messages import GetPendingTransactions
 
 ANSWER_EVERY_US = SECOND // 2
@@ -46,7 +47,7 @@ class Exchange:
         if not first and now < at + ANSWER_EVERY_US:
             return
         self._answered[peer.node_id] = (peer.generation, self._chain.epoch, now)
-        messages: list[object] = []
+        messages: list[Message] = []
         if first:
             messages.extend(self._chain.fastpath.own_bundles)
         reports = self._chain.closing.reports

@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 from timed.events import Action, CommitBlock, Persist, Verify
 from timed.interfaces import BlockCommit
-from timed.wire.records import encode_record
+from timed.wire.catalogue import encode_record
+from timed.wire.message import Message
 
 Then = Callable[[int], None]
 """Called with the time when a write is durable."""
@@ -31,7 +32,7 @@ class Gate:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def persist(self, messages: Sequence[object], then: Then) -> None:
+    def persist(self, messages: Sequence[Message], then: Then) -> None:
         """Log `messages`, then call `then`."""
         records = tuple(encode_record(message) for message in messages)
         self._emit(Persist(self._wait(then), records))

@@ -7,7 +7,7 @@ the methods below with the time and executes what `flush` returns, in order.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from timed.consensus import effects as fx
 from timed.consensus.rounds import Step
@@ -29,7 +29,6 @@ from timed.events import (
     Write,
 )
 from timed.interfaces import IStore
-from timed.ledger.content import BlockEffects
 from timed.ledger.ledger import Ledger
 from timed.ledger.mempool import Mempool
 from timed.node.admission import Admission, Offer
@@ -58,8 +57,9 @@ from timed.primitives.certificate import BlockCertificate
 from timed.primitives.transaction import OutPoint, Output, Transaction
 from timed.sync.catchup import CatchUp, SyncState
 from timed.wire import messages as wire
+from timed.wire.catalogue import decode_record
+from timed.wire.message import Message
 from timed.wire.messages import UTXOStateKind
-from timed.wire.records import decode_record
 
 if TYPE_CHECKING:
     from random import Random
@@ -120,7 +120,7 @@ class Node:
         self.stopping = False
         self._shown: dict[bytes, str] = {}
         self._submitted: dict[bytes, None] = {}
-        self._executors: dict[type, Callable[[object], None]] = {
+        self._executors: dict[type, Callable[[Any], None]] = {
             fx.Sign: self._do_sign,
             fx.Record: self._do_record,
             fx.Tell: lambda effect: self._publish(effect.event),
@@ -131,7 +131,7 @@ class Node:
             fx.AskProposal: self._do_ask_proposal,
             fx.Judge: self._do_judge,
             fx.Decide: self._do_decide,
-        }  # type: ignore[dict-item, attr-defined]
+        }
 
     # The host's calls
 
@@ -238,8 +238,8 @@ class Node:
 
     # What CatchUp needs (timed.sync.catchup.Surroundings)
 
-    def request(self, node_id: bytes, message: object, now: int) -> int | None:
-        return self.peers.request(node_id, message, now)
+    def request(self, node_id: bytes, message: Message, now: int) -> int | None:
+        return self.peers.request(node_id, message, now) or None
 
     def check(self, items: Items, then: Callable[[bool, int], None]) -> None:
         self.checks.check(items, then)
@@ -423,10 +423,10 @@ class Node:
 
         self.gate.persist(effect.records, durable)
 
-    def _to_voters(self, message: object) -> None:
+    def _to_voters(self, message: Message) -> None:
         self.peers.broadcast(message, to=self.voters.connected())
 
-    def _to_followers(self, message: object) -> None:
+    def _to_followers(self, message: Message) -> None:
         self.peers.broadcast(message, to=self.voters.followers())
 
     def _do_ask_transactions(self, effect: fx.AskTransactions) -> None:

@@ -14,6 +14,7 @@ import attrs
 from timed.errors import InvalidBlock, InvalidCertificate
 from timed.ledger.ledger import Ledger
 from timed.primitives.roster import Roster
+from timed.wire.message import Message
 from timed.wire.messages import (
     BlocksResponse,
     CertifiedBlock,
@@ -43,7 +44,7 @@ Items = Sequence[tuple[bytes, bytes, bytes]]
 class Surroundings(Protocol):
     """What the planner needs of the node."""
 
-    def request(self, node_id: bytes, message: object, now: int) -> int | None:
+    def request(self, node_id: bytes, message: Message, now: int) -> int | None:
         """Send a request; its id, or None when the peer's window is full or it is gone."""
 
     def check(self, items: Items, then: Callable[[bool, int], None]) -> None:
@@ -337,14 +338,13 @@ class CatchUp:
                 raise InvalidBlock("header-chain")
             if header.roster != previous.next_roster:
                 raise InvalidBlock("header-roster")
-            roster = known.get(header.roster)
-            if roster is None:
+            if header.roster not in known:
                 break
             certificate = signed.certificate
             place = (self._ledger.params.chain_id, header.height, header.hash)
             if (certificate.chain_id, certificate.height, certificate.target) != place:
                 raise InvalidCertificate("certificate-target")
-            items.extend(certificate.signature_items(roster))
+            items.extend(certificate.signature_items(known[header.roster]))
             previous = header
             count += 1
         return items, count

@@ -277,7 +277,9 @@ class CrashTests(SynchronousTestCase):
         max_size=6,
     )
 
-    def run_until_crash(self, files: MemoryFiles, steps: Sequence[object]) -> tuple[int, list[bytes], list[bytes]]:
+    def run_until_crash(
+        self, files: MemoryFiles, steps: Sequence[object]
+    ) -> tuple[int, list[bytes], list[bytes]]:
         """The epoch reached, the records acknowledged in it, and those under way."""
         epoch, acknowledged, under_way = 1, [], []  # type: ignore[var-annotated]
         try:

@@ -8,6 +8,7 @@ composing its draft again and comparing.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import attrs
 
@@ -150,7 +151,7 @@ def _check_time(genesis: Genesis, parent: Tip, time: int) -> None:
 def _check_reports(reports: Sequence[ReportReference], roster: Roster) -> None:
     """Each member's report once, in roster order, and together a quorum (protocol §3, step 4)."""
     members = [reference.member for reference in reports]
-    if any(first >= second for first, second in zip(members, members[1:], strict=False)):
+    if any(first >= second for first, second in pairwise(members)):
         raise InvalidBlock("report-order")
     if members and members[-1] >= len(roster.members):
         raise InvalidBlock("report-member", f"member {members[-1]} of {len(roster.members)}")
@@ -170,7 +171,11 @@ def _check_parent_certificate(
     if certificate is None:
         raise InvalidBlock("parent-certificate-missing")
     chain_id = genesis.params.chain_id
-    if (certificate.chain_id, certificate.height, certificate.target) != (chain_id, parent.height, parent.hash):
+    if (certificate.chain_id, certificate.height, certificate.target) != (
+        chain_id,
+        parent.height,
+        parent.hash,
+    ):
         raise InvalidBlock("parent-certificate-target", "it does not certify the parent")
     if certificate == parent.certificate:
         return ()

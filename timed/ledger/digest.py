@@ -52,9 +52,7 @@ def apply_digests(digests: Sequence[bytes], created: Entries, spent: Entries) ->
         shard(outpoint).add(coin_element(outpoint, coin.output, coin.height, coin.coinbase))
     for outpoint, coin in removed.items():
         shard(outpoint).remove(coin_element(outpoint, coin.output, coin.height, coin.coinbase))
-    return tuple(
-        shards[index].state() if index in shards else state for index, state in enumerate(digests)
-    )
+    return tuple(shards[index].state() if index in shards else state for index, state in enumerate(digests))
 
 
 def undo_digests(digests: Sequence[bytes], created: Entries, spent: Entries) -> tuple[bytes, ...]:

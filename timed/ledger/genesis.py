@@ -185,4 +185,6 @@ def _check_rosters(genesis: Genesis) -> None:
         raise ConfigError("genesis: roster_changes must have ascending heights.")
     for roster in (genesis.members, *(roster for _, roster in genesis.roster_changes)):
         if roster.total_weight == 0:
-            raise ConfigError("genesis: a roster has no voting weight.", "Name at least one member with weight.")
+            raise ConfigError(
+                "genesis: a roster has no voting weight.", "Name at least one member with weight."
+            )

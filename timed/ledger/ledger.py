@@ -101,7 +101,7 @@ class Ledger:
         self,
         *,
         time: int,
-        round: int,
+        round: int,  # noqa: A002 (the field's name everywhere)
         proposer: bytes,
         transactions: Sequence[Transaction],
         reports: Sequence[ReportReference],
@@ -186,12 +186,12 @@ class Ledger:
         if stored is None:
             raise StoreError("the store holds no chain yet.", "Commit `genesis.commit()` first.")
         if self._store.height_of(self.genesis.hash) != 0:
-            raise StoreError(
-                "the store holds the chain of another genesis.", "Use another data directory."
-            )
+            raise StoreError("the store holds the chain of another genesis.", "Use another data directory.")
         header, certificate = self.header(stored.height), self.certificate(stored.height)
         if header is None or header.hash != stored.block_hash:
-            raise StoreError(f"the block at the tip, height {stored.height}, is not the one that was committed.")
+            raise StoreError(
+                f"the block at the tip, height {stored.height}, is not the one that was committed."
+            )
         return Tip(stored.height, stored.block_hash, header, certificate, stored.digests)
 
     def _remember(self, header: BlockHeader) -> None:

@@ -286,8 +286,6 @@ class Mempool:
 
     def _rebuild(self) -> None:
         self._cheapest = [
-            (entry.rate, -entry.sequence, txid)
-            for txid, entry in self._entries.items()
-            if not entry.pinned
+            (entry.rate, -entry.sequence, txid) for txid, entry in self._entries.items() if not entry.pinned
         ]
         heapify(self._cheapest)

@@ -73,6 +73,5 @@ def split(reward: int, fees: int, members: Sequence[Member]) -> tuple[Output, ..
     amounts = [total * share // whole for share in shares]
     amounts[0] += total - sum(amounts)
     return tuple(
-        Output(value=amount, lock=member.reward)
-        for amount, member in zip(amounts, members, strict=True)
+        Output(value=amount, lock=member.reward) for amount, member in zip(amounts, members, strict=True)
     )

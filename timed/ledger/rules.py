@@ -8,6 +8,7 @@ listed by `signature_items` and checked in batches elsewhere.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from timed.errors import InvalidTransaction
@@ -77,9 +78,7 @@ def _check_kind(transaction: Transaction) -> None:
     if kind == TransactionKind.COINBASE:
         raise InvalidTransaction("kind-coinbase", "only a block brings its coinbase")
     if kind in _REGISTRY_KINDS:
-        raise InvalidTransaction(
-            "kind-not-active", "masternode transactions are not active on this network"
-        )
+        raise InvalidTransaction("kind-not-active", "masternode transactions are not active on this network")
     if kind != TransactionKind.TRANSFER:
         raise InvalidTransaction("kind-unknown", str(kind))
 
@@ -111,13 +110,11 @@ def _check_witness_order(witnesses: Sequence[Witness]) -> None:
     if not witnesses:
         raise InvalidTransaction("witness-missing", "no input is signed")
     keys = [witness.public_key for witness in witnesses]
-    if any(first >= second for first, second in zip(keys, keys[1:], strict=False)):
+    if any(first >= second for first, second in pairwise(keys)):
         raise InvalidTransaction("witness-order", "witnesses are sorted by key, one for each")
 
 
-def check_spend(
-    transaction: Transaction, coins: Sequence[Coin], height: int, params: NetworkParams
-) -> int:
+def check_spend(transaction: Transaction, coins: Sequence[Coin], height: int, params: NetworkParams) -> int:
     """Check the transaction against the coins of its inputs, in their order; return the fee.
 
     `height` is that of the block it would stand in. Raises InvalidTransaction(rule).
@@ -163,6 +160,4 @@ def signature_items(
 ) -> tuple[SignatureItem, ...]:
     """What the batch verifier has to check before the transaction counts as signed."""
     message = signing_hash(chain_id, transaction.txid, [coin.output for coin in coins])
-    return tuple(
-        (witness.public_key, message, witness.signature) for witness in transaction.witnesses
-    )
+    return tuple((witness.public_key, message, witness.signature) for witness in transaction.witnesses)

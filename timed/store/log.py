@@ -145,7 +145,9 @@ class Log:
     def _adopt(self, paths: Sequence[str]) -> None:
         """Check all files of the epoch and go on writing behind the last one."""
         contents = [self._files.read(path) for path in paths]
-        headers = [self._checked_header(*item) for item in zip(range(len(paths)), paths, contents, strict=True)]
+        headers = [
+            self._checked_header(*item) for item in zip(range(len(paths)), paths, contents, strict=True)
+        ]
         batch = 0
         for number, (path, data, header) in enumerate(zip(paths, contents, headers, strict=True)):
             if header.first_batch != batch:
@@ -165,7 +167,9 @@ class Log:
     def _checked_header(self, number: int, path: str, data: bytes) -> SegmentHeader:
         header = read_segment_header(path, data)
         if header.genesis != self._genesis:
-            raise StoreError(f"the log file {path} belongs to another network.", "Use another data directory.")
+            raise StoreError(
+                f"the log file {path} belongs to another network.", "Use another data directory."
+            )
         if (header.epoch, header.sequence) != (self._epoch, number):
             raise damaged(path, 0, "its header names another place")
         return header

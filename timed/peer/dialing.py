@@ -1,0 +1,190 @@
+"""Whom this node dials, and when: one backoff for every address (protocol §5).
+
+An address is dialled when somebody wants it and no session with the node behind
+it lives. A failure makes the next attempt wait longer, with jitter, up to a cap
+of seconds on test networks and a minute elsewhere. Only a session that lived
+ends the episode; contact from the peer itself makes it worth trying at once.
+Nothing of this is stored.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Container, Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+
+from timed.params import SECOND, NetworkParams
+from timed.peer import limits
+
+if TYPE_CHECKING:
+    import random
+
+_DOUBLINGS = 16
+
+
+class Origin(enum.IntEnum):
+    """Why an address is dialled; the lower one goes first."""
+
+    CONFIGURED = 0
+    BOOK = 1
+    FEELER = 2
+
+
+class Phase(enum.Enum):
+    """Where an address stands."""
+
+    IDLE = "idle"
+    DIALLING = "dialling"
+    """A dial is under way at the host."""
+    LINKED = "linked"
+    """The transport is up; the session decides what comes of it."""
+    SELF = "self"
+    """This node itself: never dialled again."""
+
+
+@attrs.define
+class Target:
+    """An address that this node wants a session with."""
+
+    host: str
+    port: int
+    node_id: bytes | None
+    """Whom to expect there; None accepts whoever answers."""
+    origin: Origin = Origin.CONFIGURED
+    phase: Phase = Phase.IDLE
+    met: bytes | None = None
+    """Who answered there last."""
+    failures: int = 0
+    """In this episode: not one session that lived."""
+    not_before: int = 0
+    deadline: int = 0
+    """When a dial that the host never answered counts as failed."""
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return (self.host, self.port)
+
+    @property
+    def believed(self) -> bytes | None:
+        """The node id that most likely answers there."""
+        return self.node_id or self.met
+
+
+def backoff_cap(params: NetworkParams) -> int:
+    """Half a block interval, between three seconds and a minute: in microseconds."""
+    half = params.default_interval_s * SECOND // 2
+    return max(limits.BACKOFF_CAP_MIN, min(half, limits.BACKOFF_CAP_MAX))
+
+
+class Dialing:
+    """The addresses that are wanted, and their attempts."""
+
+    def __init__(self, cap: int, entropy: random.Random) -> None:
+        self._cap = cap
+        self._entropy = entropy
+        self._targets: dict[tuple[str, int], Target] = {}
+        self.attempts = 0
+        self.failed = 0
+
+    def __iter__(self) -> Iterator[Target]:
+        return iter(self._targets.values())
+
+    def want(
+        self, host: str, port: int, node_id: bytes | None = None, origin: Origin = Origin.CONFIGURED
+    ) -> Target | None:
+        """Dial this address from now on; None when there are too many already."""
+        target = self._targets.get((host, port))
+        if target is None:
+            if len(self._targets) >= limits.WANTED_ADDRESSES:
+                return None
+            target = Target(host, port, node_id, origin)
+            self._targets[(host, port)] = target
+        elif origin <= target.origin:
+            target.origin = origin
+            target.node_id = node_id or target.node_id
+        return target
+
+    def forget(self, host: str, port: int) -> None:
+        """Do not dial this address any more; a session that lives is left alone."""
+        self._targets.pop((host, port), None)
+
+    def at(self, host: str, port: int) -> Target | None:
+        return self._targets.get((host, port))
+
+    def of(self, node_id: bytes) -> list[Target]:
+        """The addresses behind which this node id is believed to be."""
+        return [target for target in self if target.believed == node_id]
+
+    def begin(self, target: Target, now: int) -> None:
+        """A dial is handed to the host."""
+        target.phase = Phase.DIALLING
+        target.deadline = now + limits.DIAL_DEADLINE
+        self.attempts += 1
+
+    @property
+    def under_way(self) -> int:
+        return sum(target.phase is Phase.DIALLING for target in self)
+
+    def ready(self, there: Container[bytes]) -> Iterator[Target]:
+        """Targets that wait for an attempt or its outcome, in the order to dial them.
+
+        `there` are the node ids that are linked: nobody is dialled twice.
+        """
+        for target in sorted(self, key=lambda target: target.origin):
+            absent = target.believed is None or target.believed not in there
+            if target.phase is Phase.DIALLING or (target.phase is Phase.IDLE and absent):
+                yield target
+
+    def linked(self, host: str, port: int) -> Target | None:
+        """A dial to this address succeeded; None when nobody wants it any more."""
+        target = self._targets.get((host, port))
+        if target is None or target.phase is not Phase.DIALLING:
+            return None
+        target.phase = Phase.LINKED
+        return target
+
+    def failure(self, target: Target, now: int) -> None:
+        """No session, or one that did not live: wait longer than the last time."""
+        self.failed += 1
+        target.failures += 1
+        self._rest(target, now)
+
+    def success(self, target: Target, now: int) -> None:
+        """A session that lived has ended, or the other side left in good order: dial again soon."""
+        target.failures = 0
+        self._rest(target, now)
+
+    def duplicate(self, target: Target, now: int) -> None:
+        """The session that lives is another one: that is no failure."""
+        self._rest(target, now, at_least=limits.PROBE_LIMIT)
+
+    def itself(self, target: Target) -> None:
+        target.phase = Phase.SELF
+
+    def contact(self, node_id: bytes, now: int) -> None:
+        """The peer showed up by itself: it can be reached, whatever was tried before."""
+        for target in self.of(node_id):
+            target.failures = 0
+            if target.phase is Phase.IDLE:
+                self._rest(target, now)
+
+    def vacant(self, node_id: bytes, now: int) -> None:
+        """A session with this peer ended: whoever dials does so after a moment, so as not to cross."""
+        for target in self.of(node_id):
+            if target.phase is Phase.IDLE and target.not_before <= now:
+                self._rest(target, now)
+
+    def expire(self, now: int) -> None:
+        """Dials that the host never answered count as failed."""
+        for target in self:
+            if target.phase is Phase.DIALLING and now >= target.deadline:
+                self.failure(target, now)
+
+    def _rest(self, target: Target, now: int, at_least: int = 0) -> None:
+        target.phase = Phase.IDLE
+        doublings = min(max(0, target.failures - 1), _DOUBLINGS)
+        base = min(self._cap * 2 // 3, limits.BACKOFF_FIRST << doublings)
+        base = max(base, at_least)
+        target.not_before = now + base + self._entropy.randrange(base // 2 + 1)

@@ -1,0 +1,102 @@
+"""The bounds of the peer room, each with its name (protocol §5).
+
+Times are microseconds, sizes bytes. What happens at a bound stands beside it;
+every overflow is counted by its owner.
+"""
+
+from __future__ import annotations
+
+from timed.params import SECOND
+
+MIB = 1024 * 1024
+
+PEER_QUEUE_BYTES = 4 * MIB
+"""Messages that wait for one peer. A message counts until its first frame is written, and one
+message is always accepted into an empty queue, so that the longest block has room. Overflow drops
+unsolicited gossip, then the peer."""
+TOTAL_QUEUE_BYTES = 64 * MIB
+"""Messages held for all peers together, one that is shared by many counted once. Overflow drops
+the gossip, then the session, of the peer that holds the most."""
+AHEAD_BYTES = 64 * 1024
+"""Handed to a transport and not yet reported as drained."""
+BATCH_BYTES = 16 * 1024
+"""On a busy link a write leaves when this much has gathered, or at its deadline."""
+HOLD_MAX = 20_000
+HOLD_MAX_URGENT = 5_000
+"""The longest that a busy link gathers: at all, and when something urgent waits."""
+LARGEST_FRAME = 16 * 1024
+"""No frame is longer, header and trailer included."""
+
+PRE_HANDSHAKE_BYTES = 4 * 1024
+UNKNOWN_TYPE_BYTES = 64 * 1024
+"""Payloads before the handshake, and of types this version does not know."""
+
+HANDSHAKE_DEADLINE = 10 * SECOND
+"""From a transport that is up to a session that is open."""
+GREETING_LINKS = 64
+"""Inbound links that have not opened. Overflow closes the oldest of them."""
+DIAL_DEADLINE = 30 * SECOND
+"""A dial that the host never answered counts as failed after this time."""
+CLOSING_DEADLINE = 10 * SECOND
+"""A link that was told to close and whose end was not reported is closed again, without grace."""
+
+PING_INTERVAL = 30 * SECOND
+PING_JITTER_PERCENT = 20
+SILENCE_LIMIT = 90 * SECOND
+"""A session on which nothing arrived for this long is closed."""
+PROBE_LIMIT = 5 * SECOND
+"""The older of two sessions shows life in this time, or is closed as stale."""
+STALL_LIMIT = 90 * SECOND
+"""A transport that drained nothing for this long is closed."""
+
+REQUEST_WINDOW = 32
+"""Requests in flight that this node answers at one time; announced in the handshake."""
+SERVED_REQUESTS = 4 * REQUEST_WINDOW
+"""Requests of one peer that are open here: more than the window, because a peer whose deadline passed
+asks again. Overflow leaves the request unread, and counts it."""
+REQUEST_BACKLOG = 512
+"""Requests that wait for the window of one peer. Overflow refuses the request."""
+REQUEST_DEADLINE_FIRST = 8 * SECOND
+REQUEST_DEADLINE_MIN = 2 * SECOND
+REQUEST_DEADLINE_MAX = 64 * SECOND
+PROGRESS_EXTENSION = 2 * SECOND
+"""While bytes arrive a request is granted this much longer at a time, to the maximum."""
+LATE_REPLIES = 256
+"""Expired requests of one session whose late reply is still recognised."""
+
+RETAINED_MESSAGES = 256
+RETAINED_BYTES = 8 * MIB
+RETAINED_AGE = 60 * SECOND
+RETAINED_TOTAL_BYTES = 32 * MIB
+"""What is kept for one peer until it is acknowledged, for how long, and for all peers together.
+Overflow forgets the oldest: a new session exchanges the state of the epoch anyway."""
+
+OUTBOUND_TARGET = 8
+"""Outbound sessions that a node fills from its address book."""
+MAX_INBOUND = 125
+RESERVED_INBOUND = 16
+"""Inbound sessions beyond the maximum that only members and trusted peers may take."""
+DIALS_AT_ONCE = 16
+"""Dials under way. The rest waits its turn."""
+
+LIVED = 30 * SECOND
+"""A session that lived this long ends an episode of failures."""
+BACKOFF_FIRST = SECOND // 5
+BACKOFF_CAP_MIN = 3 * SECOND
+BACKOFF_CAP_MAX = 60 * SECOND
+
+WANTED_ADDRESSES = 1024
+ADDRESSES_PER_RESPONSE = 1000
+
+SCORE_HALF_LIFE = 60 * SECOND
+BAN_SCORE = 100
+"""A decayed score at which a peer is banned."""
+BAN_TIME = 600 * SECOND
+CONDUCT_LEDGER = 1024
+"""Entries of the reasons ledger. Overflow forgets the oldest."""
+CONDUCT_PEERS = 4096
+"""Peers with a score. Overflow forgets the lowest."""
+BANS = 4096
+"""Timed bans. Overflow forgets the one that ends first."""
+THROTTLE_TIME = 10 * SECOND
+RATE_REPORT_PAUSE = SECOND

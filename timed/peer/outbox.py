@@ -1,0 +1,273 @@
+"""What waits to be written to one peer: five classes, one link, bounded (protocol §5).
+
+Within a class messages leave in the order they came. Between classes the more
+urgent goes first, except that a class that waits is owed its share of every
+byte written. A debt worth a frame is paid in a turn of 16 KiB at most, and
+between two such turns the most urgent has one. So a vote waits for one turn at
+most, and no class gets less than its share.
+
+A message is encoded and cut into frames once, whatever the number of peers
+(`Parcel`), and counted once against the bound for all peers (`Budget`).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+from collections.abc import Sequence
+
+from timed.peer import limits
+from timed.wire.message import Priority
+
+SHARES = {
+    Priority.CONTROL: 10,
+    Priority.CONSENSUS: 30,
+    Priority.TRANSACTIONS: 15,
+    Priority.QUERIES: 12,
+    Priority.BULK: 12,
+}
+"""Percent of the bytes written that a class is owed while it waits; at least a tenth each."""
+
+_PRIORITIES = tuple(Priority)
+_DEBT_MAX = 2 * limits.LARGEST_FRAME * 100
+
+
+class Admission(enum.Enum):
+    """What became of a message that was handed to an outbox."""
+
+    QUEUED = "queued"
+    DROPPED = "dropped"
+    """Unsolicited gossip without room: it is gone, and counted."""
+    OVERFLOW = "overflow"
+    """There is no room for something that must not be lost: the session has to end."""
+
+
+class Parcel:
+    """One message as frames, shared by every outbox that sends it."""
+
+    __slots__ = ("frames", "gossip", "holders", "name", "priority", "size")
+
+    def __init__(self, name: str, priority: Priority, frames: Sequence[bytes], gossip: bool) -> None:
+        self.name = name
+        self.priority = priority
+        self.frames = tuple(frames)
+        self.size = sum(map(len, frames))
+        self.gossip = gossip
+        """True for what a peer can do without: unsolicited and relayed by others, too."""
+        self.holders = 0
+
+
+class Budget:
+    """The bytes that all outboxes of a process hold."""
+
+    __slots__ = ("held", "limit")
+
+    def __init__(self, limit: int = limits.TOTAL_QUEUE_BYTES) -> None:
+        self.limit = limit
+        self.held = 0
+
+    @property
+    def exceeded(self) -> bool:
+        return self.held > self.limit
+
+    def hold(self, parcel: Parcel) -> None:
+        if not parcel.holders:
+            self.held += parcel.size
+        parcel.holders += 1
+
+    def release(self, parcel: Parcel) -> None:
+        parcel.holders -= 1
+        if not parcel.holders:
+            self.held -= parcel.size
+
+
+class _Lane:
+    """One class: the messages that wait, and how far the first is written."""
+
+    __slots__ = ("debt", "frame", "parcels", "share")
+
+    def __init__(self, share: int) -> None:
+        self.share = share
+        self.parcels: deque[Parcel] = deque()
+        self.frame = 0
+        """Frames of the first parcel that were written."""
+        self.debt = 0
+        """Hundredths of a byte that the class is owed."""
+
+    def first(self) -> int:
+        """The size of the frame that leaves next; the lane must not be empty."""
+        return len(self.parcels[0].frames[self.frame])
+
+
+class Outbox:
+    """The queue of one session. Every method is constant in time but for what it moves."""
+
+    def __init__(self, budget: Budget, limit: int = limits.PEER_QUEUE_BYTES) -> None:
+        self._budget = budget
+        self._limit = limit
+        self._lanes = tuple(_Lane(SHARES[priority]) for priority in _PRIORITIES)
+        self._paying: _Lane | None = None
+        """The lane whose debt is being paid, None while the most urgent has its turn."""
+        self._turn = limits.LARGEST_FRAME
+        """Bytes left of the turn."""
+        self._since: int | None = None
+        self._since_urgent: int | None = None
+        self._hold = 0
+        """How long a busy link gathers, from the time its transport takes to drain."""
+        self._written_at: int | None = None
+        self.waiting = 0
+        """Bytes of messages of which nothing was written yet: what the bound is about."""
+        self.queued = 0
+        """Bytes that are not written yet, the rest of messages under way included."""
+        self.ahead = 0
+        """Bytes handed to the transport since it last drained."""
+        self.dropped = 0
+        """Messages of gossip that found no room."""
+
+    def push(self, parcel: Parcel, now: int) -> Admission:
+        """Queue a message at the end of its class."""
+        if self.waiting and self.waiting + parcel.size > self._limit:
+            if parcel.gossip:
+                self.dropped += 1
+                return Admission.DROPPED
+            self.shed_gossip(self.waiting + parcel.size - self._limit)
+            if self.waiting and self.waiting + parcel.size > self._limit:
+                return Admission.OVERFLOW
+        self._lanes[parcel.priority].parcels.append(parcel)
+        self._budget.hold(parcel)
+        self.waiting += parcel.size
+        self.queued += parcel.size
+        if self._since is None:
+            self._since = now
+        if parcel.priority is Priority.CONSENSUS and self._since_urgent is None:
+            self._since_urgent = now
+        return Admission.QUEUED
+
+    def shed_gossip(self, size: int) -> int:
+        """Drop the oldest waiting gossip until `size` bytes are free; the bytes dropped."""
+        freed = 0
+        for lane in self._lanes:
+            if freed >= size:
+                break
+            if not any(parcel.gossip for parcel in lane.parcels):
+                continue
+            kept: deque[Parcel] = deque()
+            for position, parcel in enumerate(lane.parcels):
+                under_way = position == 0 and lane.frame > 0
+                if parcel.gossip and not under_way and freed < size:
+                    freed += parcel.size
+                    self.dropped += 1
+                    self._budget.release(parcel)
+                else:
+                    kept.append(parcel)
+            lane.parcels = kept
+        self.waiting -= freed
+        self.queued -= freed
+        return freed
+
+    def room(self) -> int:
+        """Bytes that may be queued before the bound; bulk replies are made only when there is some."""
+        return max(0, self._limit - self.waiting)
+
+    def depth(self, priority: Priority) -> int:
+        """Messages of a class that are not wholly written."""
+        return len(self._lanes[priority].parcels)
+
+    def ready_at(self, now: int) -> int | None:
+        """When the next write is due: `now`, later, or None (nothing to write, or no room ahead).
+
+        An idle link writes at once. A busy one gathers a batch, for a time that
+        follows how long the transport takes to drain; control never waits.
+        """
+        if not self.queued or self.ahead >= limits.AHEAD_BYTES:
+            return None
+        if not self.ahead or self.queued >= limits.BATCH_BYTES or self._lanes[Priority.CONTROL].parcels:
+            return now
+        due = now if self._since is None else self._since + self._hold
+        if self._since_urgent is not None:
+            due = min(due, self._since_urgent + min(self._hold, limits.HOLD_MAX_URGENT))
+        return max(now, due)
+
+    def take(self, now: int, room: int | None = None) -> bytes:
+        """The next write: whole frames, as many as fit ahead of the network (or into `room` bytes)."""
+        room = limits.AHEAD_BYTES - self.ahead if room is None else room
+        frames: list[bytes] = []
+        total = 0
+        while self.queued:
+            lane = self._next_lane()
+            frame = lane.parcels[0].frames[lane.frame]
+            if total + len(frame) > room:
+                break
+            self._written(lane, len(frame))
+            frames.append(frame)
+            total += len(frame)
+        if not total:
+            return b""
+        self.ahead += total
+        if self._written_at is None:
+            self._written_at = now
+        self._since = now if self.queued else None
+        self._since_urgent = now if self._lanes[Priority.CONSENSUS].parcels else None
+        return frames[0] if len(frames) == 1 else b"".join(frames)
+
+    def drained(self, now: int) -> None:
+        """The transport has room again for everything that may be ahead of the network."""
+        self.ahead = 0
+        if self._written_at is not None:
+            half = (now - self._written_at) // 2
+            self._hold = min(limits.HOLD_MAX, (self._hold + half) // 2)
+            self._written_at = None
+
+    def stalled_since(self) -> int | None:
+        """When the oldest write was handed over that the transport has not drained, or None."""
+        return self._written_at
+
+    def clear(self) -> None:
+        """Forget everything that waits; the session ends."""
+        for lane in self._lanes:
+            for parcel in lane.parcels:
+                self._budget.release(parcel)
+            lane.parcels.clear()
+            lane.frame = 0
+            lane.debt = 0
+        self.waiting = self.queued = 0
+        self._since = self._since_urgent = None
+
+    def _next_lane(self) -> _Lane:
+        """The lane whose first frame leaves next; call it only while something is queued."""
+        paying = self._paying
+        if paying is not None and paying.parcels:
+            size = paying.first()
+            if size <= self._turn and paying.debt >= 100 * size:
+                return paying
+        urgent = next(lane for lane in self._lanes if lane.parcels)
+        if paying is not None or urgent.first() <= self._turn:
+            return urgent
+        owed, most = urgent, 0
+        for lane in self._lanes:
+            if lane.debt > most and lane.parcels and lane.debt >= 100 * lane.first():
+                owed, most = lane, lane.debt
+        return owed
+
+    def _written(self, lane: _Lane, size: int) -> None:
+        """Account for the first frame of `lane` having left."""
+        waiting = [other for other in self._lanes if other.parcels]
+        for other in waiting:
+            other.debt = min(_DEBT_MAX, other.debt + other.share * size)
+        lane.debt = max(0, lane.debt - 100 * size)
+        paying = None if lane is waiting[0] else lane
+        if paying is not self._paying or size > self._turn:
+            self._paying = paying
+            self._turn = limits.LARGEST_FRAME
+        self._turn -= size
+        parcel = lane.parcels[0]
+        if not lane.frame:
+            self.waiting -= parcel.size
+        lane.frame += 1
+        self.queued -= size
+        if lane.frame == len(parcel.frames):
+            lane.parcels.popleft()
+            lane.frame = 0
+            self._budget.release(parcel)
+            if not lane.parcels:
+                lane.debt = 0

@@ -1,0 +1,438 @@
+"""One session with one peer, for both directions: bytes in, events out; parcels in, bytes out.
+
+    GREETING ──their handshake accepted──► ACCEPTED ──their Ack──► OPEN
+        └────────────────────┴──────── Goodbye, error, silence ──────┴──► CLOSED
+
+A session sends its Handshake before anything else. Both sides acknowledge the
+other's or say Goodbye with a reason. It is open for a side that has accepted
+and was accepted; so whatever arrives after the Ack belongs to an open session.
+Times are steady microseconds (`timed.peer.clock`).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Union
+
+import attrs
+
+from timed.errors import RemoteError
+from timed.peer import limits
+from timed.peer.encoder import Encoded, Encoder
+from timed.peer.outbox import Admission, Budget, Outbox
+from timed.peer.rates import Allowance
+from timed.peer.requests import Match, Requests, Served
+from timed.peer.retention import reference
+from timed.peer.values import Incoming, PeerHandle
+from timed.wire import catalogue
+from timed.wire.framing import Frame, FrameReader
+from timed.wire.message import Direction, Message, MessageType, Priority
+from timed.wire.messages import Ack, Goodbye, Handshake, Ping, Pong
+
+if TYPE_CHECKING:
+    import random
+
+    from timed.peer.dialing import Target
+
+_NONCES = 8
+_REASON_MAX = 32
+_DETAIL_MAX = 256
+
+
+class State(enum.Enum):
+    """Where a session stands."""
+
+    GREETING = "greeting"
+    ACCEPTED = "accepted"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+@attrs.frozen
+class Greeted:
+    """The peer's handshake arrived; the session waits to be accepted or closed."""
+
+    handshake: Handshake
+
+
+@attrs.frozen
+class Accepted:
+    """The peer has accepted, too: the session is open."""
+
+
+@attrs.frozen
+class Farewell:
+    """The peer said Goodbye."""
+
+    reason: str
+    detail: str
+
+
+@attrs.frozen
+class Acknowledged:
+    """The peer has the message of this type number and reference."""
+
+    number: int
+    reference: bytes
+
+
+@attrs.frozen
+class Conducted:
+    """Something for the ledger of conduct; `event` is one of its names."""
+
+    event: str
+    detail: str
+
+
+SessionEvent = Union[Greeted, Accepted, Farewell, Acknowledged, Conducted, Incoming]
+
+
+@attrs.define
+class Traffic:
+    """What went through a session."""
+
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    received: dict[str, int] = attrs.Factory(dict)
+    sent: dict[str, int] = attrs.Factory(dict)
+    unknown: int = 0
+    over_rate: int = 0
+    round_trip: int | None = None
+    round_trip_least: int | None = None
+
+
+class Session:
+    """The protocol of one link. The table decides who is accepted and who stays."""
+
+    def __init__(
+        self,
+        link: int,
+        *,
+        outbound: bool,
+        peer_id: bytes | None,
+        host: str,
+        port: int,
+        magic: bytes,
+        checksum: bool,
+        encoder: Encoder,
+        budget: Budget,
+        entropy: random.Random,
+        now: int,
+    ) -> None:
+        self.link = link
+        self.outbound = outbound
+        self.peer_id = peer_id
+        """Whom the transport authenticated; None on a plain link."""
+        self.host = host
+        self.port = port
+        self.checksum = checksum
+        self.state = State.GREETING
+        self.outbox = Outbox(budget)
+        self.traffic = Traffic()
+        self.requests = Requests(1)
+        self.served = Served()
+        self.ours: Handshake | None = None
+        self.theirs: Handshake | None = None
+        self.handle: PeerHandle | None = None
+        self.target: Target | None = None
+        self.overflowed = False
+        """Something that must not be lost found no room: the table closes the session."""
+        self.opened_at = 0
+        self.opened_host_time = 0
+        self.operator: bytes | None = None
+        """The operator key the peer proved to hold."""
+        self.reason = ""
+        """Why it was closed."""
+        self.detail = ""
+        self._encoder = encoder
+        self._entropy = entropy
+        self._reader = FrameReader(magic, limit_for=self._limit_for, checksum=checksum)
+        self._allowance = Allowance()
+        self._our_reference = b""
+        self._their_reference = b""
+        self._received_at = now
+        self._greet_by = now + limits.HANDSHAKE_DEADLINE
+        self._ping_at: int | None = None
+        self._probe_by: int | None = None
+        self._nonces: dict[int, int] = {}
+        self._rate_told_at: int | None = None
+        self._throttled_until = 0
+
+    @property
+    def node_id(self) -> bytes:
+        """Who the peer is, or claims to be; empty while nobody knows."""
+        if self.peer_id is not None:
+            return self.peer_id
+        return b"" if self.theirs is None else self.theirs.node_id
+
+    @property
+    def address(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    # Sending.
+
+    def greet(self, handshake: Handshake, now: int) -> None:
+        """Send this node's handshake; the first thing on the link."""
+        self.ours = handshake
+        encoded = self._encoder.encode(handshake)
+        self._our_reference = reference(encoded.payload)
+        self.send(encoded, now)
+
+    def accept(self, now: int) -> None:
+        """Acknowledge the peer's handshake."""
+        theirs = self.theirs
+        if theirs is None or self.state is not State.GREETING:
+            return
+        self.state = State.ACCEPTED
+        self.requests = Requests(max(1, min(theirs.window, limits.REQUEST_WINDOW)))
+        self.send_message(Ack(Handshake.entry().number, self._their_reference), now)
+
+    def send(self, encoded: Encoded, now: int) -> Admission:
+        """Queue an encoded message. OVERFLOW means that the session cannot go on."""
+        if self.state is State.CLOSED:
+            return Admission.DROPPED
+        admission = self.outbox.push(self._encoder.parcel(encoded, self.checksum), now)
+        self.overflowed = self.overflowed or admission is Admission.OVERFLOW
+        if admission is Admission.QUEUED:
+            sent = self.traffic.sent
+            name = encoded.kind.name
+            sent[name] = sent.get(name, 0) + 1
+            if encoded.reply:
+                self.served.answered(encoded.request_id)
+        return admission
+
+    def send_message(self, message: Message, now: int) -> Admission:
+        return self.send(self._encoder.encode(message), now)
+
+    def ask(self, request_id: int, encoded: Encoded, now: int) -> bool:
+        """Queue a request, to leave when the peer's window allows; False when too many wait."""
+        reply = catalogue.BY_NAME[encoded.kind.reply or ""]
+        asked = self.requests.ask(request_id, reply.name, reply.priority, encoded)
+        self.send_requests(now)
+        return asked
+
+    def send_requests(self, now: int) -> None:
+        """Send the requests that the window allows."""
+        for encoded in self.requests.send(now, self.traffic.bytes_received):
+            self.send(encoded, now)
+
+    def take(self, now: int) -> bytes:
+        """The next write, when one is due; empty otherwise."""
+        ready = self.outbox.ready_at(now)
+        if ready is None or ready > now:
+            return b""
+        data = self.outbox.take(now)
+        self.traffic.bytes_sent += len(data)
+        return data
+
+    def farewell(self, reason: str, detail: str, now: int) -> bytes:
+        """The last write: what still fits ahead of the network, then Goodbye."""
+        cut = detail.encode("utf-8")[:_DETAIL_MAX].decode("utf-8", "ignore")
+        encoded = self._encoder.encode(Goodbye(reason[:_REASON_MAX], cut))
+        goodbye = b"".join(self._encoder.parcel(encoded, self.checksum).frames)
+        data = self.outbox.take(now) + goodbye
+        self.traffic.bytes_sent += len(data)
+        return data
+
+    def close(self, reason: str, detail: str = "") -> None:
+        """Nothing is sent or processed any more."""
+        self.state = State.CLOSED
+        self.reason = reason
+        self.detail = detail
+        self.outbox.clear()
+
+    # Receiving.
+
+    def receive(self, data: bytes, now: int) -> Iterator[SessionEvent]:
+        """Process what the link delivered; RemoteError when the peer broke the protocol.
+
+        The caller acts on each event before it asks for the next one.
+        """
+        self._received_at = now
+        self._probe_by = None
+        self.traffic.bytes_received += len(data)
+        for frame in self._reader.frames(data):
+            if self.state is State.CLOSED:
+                return
+            event = self._frame(frame, now)
+            if event is not None:
+                yield event
+
+    def _limit_for(self, number: int) -> int:
+        if self.state is State.GREETING:
+            return catalogue.handshake_limit_for(number)
+        return catalogue.limit_for(number)
+
+    def _frame(self, frame: Frame, now: int) -> SessionEvent | None:
+        kind = catalogue.BY_NUMBER.get(frame.number)
+        if kind is None:
+            self.traffic.unknown += 1
+            return Conducted("unknown-type", str(frame.number))
+        if self.state is not State.OPEN:
+            return self._early(kind, frame, now)
+        solicited = frame.is_reply and self.requests.expects(frame.request_id)
+        if not solicited and not self._allowance.take(kind.bucket, now):
+            return self._over_rate(kind, now)
+        message = catalogue.decode_message(frame.number, frame.payload)
+        self._count(kind)
+        if frame.is_reply:
+            return self._reply(kind, message, frame, now)
+        control = _CONTROL.get(kind.cls)
+        if control is not None:
+            return control(self, message, now)
+        return self._notice(kind, message, frame, now)
+
+    def _early(self, kind: MessageType, frame: Frame, now: int) -> SessionEvent:
+        """A frame before the session is open: Handshake, then Ack, or Goodbye at any time."""
+        message = catalogue.decode_message(frame.number, frame.payload)
+        self._count(kind)
+        if isinstance(message, Goodbye):
+            return Farewell(message.reason, message.detail)
+        if isinstance(message, Handshake) and self.theirs is None:
+            self.theirs = message
+            self._their_reference = reference(frame.payload)
+            return Greeted(message)
+        if isinstance(message, Ack) and self.state is State.ACCEPTED:
+            if message.reference != self._our_reference:
+                raise RemoteError("handshake-order", "an Ack for something else")
+            self.state = State.OPEN
+            self.opened_at = now
+            self._ping_at = now + self._ping_pause()
+            return Accepted()
+        raise RemoteError("handshake-order", f"{kind.name} while {self.state.value}")
+
+    def _reply(self, kind: MessageType, message: Message, frame: Frame, now: int) -> SessionEvent | None:
+        match = self.requests.match(frame.request_id, kind.name, now)
+        if match is Match.WRONG:
+            raise RemoteError("wrong-reply", kind.name)
+        if kind.requires_ack:
+            self._acknowledge(kind, frame, now)
+        if match is not Match.ASKED:
+            return Conducted("late-reply" if match is Match.LATE else "unsolicited-reply", kind.name)
+        self.send_requests(now)
+        return self._incoming(message, frame.request_id, is_reply=True)
+
+    def _notice(self, kind: MessageType, message: Message, frame: Frame, now: int) -> SessionEvent | None:
+        if kind.direction is Direction.REPLY:
+            return Conducted("unsolicited-reply", kind.name)
+        if now < self._throttled_until and kind.priority > Priority.CONSENSUS:
+            self.traffic.over_rate += 1
+            return None
+        request_id = frame.request_id if kind.direction is Direction.REQUEST else 0
+        if request_id and not self.served.accept(request_id, now):
+            return Conducted("request-window", kind.name)
+        if kind.requires_ack:
+            self._acknowledge(kind, frame, now)
+        return self._incoming(message, request_id, is_reply=False)
+
+    def _incoming(self, message: Message, request_id: int, *, is_reply: bool) -> SessionEvent | None:
+        return None if self.handle is None else Incoming(self.handle, message, request_id, is_reply)
+
+    def _acknowledge(self, kind: MessageType, frame: Frame, now: int) -> None:
+        self.send_message(Ack(kind.number, reference(frame.payload)), now)
+
+    def _over_rate(self, kind: MessageType, now: int) -> SessionEvent | None:
+        """One report a second: a flood is one offence, not a thousand."""
+        self.traffic.over_rate += 1
+        told = self._rate_told_at
+        if told is not None and now - told < limits.RATE_REPORT_PAUSE:
+            return None
+        self._rate_told_at = now
+        control = kind.priority is Priority.CONTROL
+        return Conducted("over-rate-control" if control else "over-rate", kind.name)
+
+    def _on_handshake(self, message: Message, now: int) -> SessionEvent | None:
+        raise RemoteError("handshake-order", "a second Handshake")
+
+    def _on_goodbye(self, message: Message, now: int) -> SessionEvent | None:
+        return Farewell(message.reason, message.detail) if isinstance(message, Goodbye) else None
+
+    def _on_ack(self, message: Message, now: int) -> SessionEvent | None:
+        return Acknowledged(message.number, message.reference) if isinstance(message, Ack) else None
+
+    def _on_ping(self, message: Message, now: int) -> SessionEvent | None:
+        if isinstance(message, Ping):
+            self.send_message(Pong(message.nonce, now), now)
+        return None
+
+    def _on_pong(self, message: Message, now: int) -> SessionEvent | None:
+        sent = self._nonces.pop(message.nonce, None) if isinstance(message, Pong) else None
+        if sent is None:
+            return Conducted("unknown-pong", "")
+        traffic = self.traffic
+        traffic.round_trip = now - sent
+        least = traffic.round_trip_least
+        traffic.round_trip_least = traffic.round_trip if least is None else min(least, traffic.round_trip)
+        return None
+
+    def _count(self, kind: MessageType) -> None:
+        received = self.traffic.received
+        received[kind.name] = received.get(kind.name, 0) + 1
+
+    # Time.
+
+    def throttle(self, now: int) -> None:
+        """Leave its requests and its gossip unread for a while."""
+        self._throttled_until = now + limits.THROTTLE_TIME
+
+    def ping(self, now: int) -> None:
+        """Send a ping with a nonce that only its pong can carry."""
+        while len(self._nonces) >= _NONCES:
+            del self._nonces[next(iter(self._nonces))]
+        nonce = self._entropy.getrandbits(64)
+        self._nonces[nonce] = now
+        self.send_message(Ping(nonce, now), now)
+
+    def probe(self, now: int) -> None:
+        """Ask for a sign of life, and close soon when there is none."""
+        if self.state is State.OPEN and self._probe_by is None:
+            self._probe_by = now + limits.PROBE_LIMIT
+            self.ping(now)
+
+    def deadline(self) -> int | None:
+        """When `tick` is to be called next; None for a closed session."""
+        if self.state is State.CLOSED:
+            return None
+        if self.state is not State.OPEN:
+            return self._greet_by
+        stalled = self.outbox.stalled_since()
+        times = (
+            self._ping_at,
+            self._probe_by,
+            self._received_at + limits.SILENCE_LIMIT,
+            None if stalled is None else stalled + limits.STALL_LIMIT,
+            self.requests.next_deadline(),
+        )
+        return min(time for time in times if time is not None)
+
+    def tick(self, now: int) -> str | None:
+        """Ping when it is time; the reason to close the session, if there is one."""
+        if self.state is State.CLOSED:
+            return None
+        if self.state is not State.OPEN:
+            return "handshake-timeout" if now >= self._greet_by else None
+        if now - self._received_at >= limits.SILENCE_LIMIT:
+            return "silent"
+        if self._probe_by is not None and now >= self._probe_by:
+            return "stale"
+        stalled = self.outbox.stalled_since()
+        if stalled is not None and now - stalled >= limits.STALL_LIMIT:
+            return "stalled"
+        if self._ping_at is not None and now >= self._ping_at:
+            self.ping(now)
+            self._ping_at = now + self._ping_pause()
+        return None
+
+    def _ping_pause(self) -> int:
+        spread = limits.PING_INTERVAL * limits.PING_JITTER_PERCENT // 100
+        return limits.PING_INTERVAL - spread + self._entropy.randrange(2 * spread + 1)
+
+
+_CONTROL: dict[type[Message], Callable[[Session, Message, int], SessionEvent | None]] = {
+    Handshake: Session._on_handshake,
+    Ack: Session._on_ack,
+    Goodbye: Session._on_goodbye,
+    Ping: Session._on_ping,
+    Pong: Session._on_pong,
+}

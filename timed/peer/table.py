@@ -1,0 +1,193 @@
+"""What the node says to its peers, and what it may know of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from timed.errors import LocalError
+from timed.peer import limits
+from timed.peer.conduct import Ban
+from timed.peer.encoder import Encoded
+from timed.peer.outbox import Admission
+from timed.peer.session import Session, State
+from timed.peer.sessions import DIAL, RETENTION, Sessions
+from timed.peer.values import PeerHandle, PeerStatistics
+from timed.wire.message import Message
+
+_REQUEST_IDS = 2**32
+
+
+class PeerTable(Sessions):
+    """All peers of one node: sessions, messages, requests, conduct.
+
+    Sending never blocks and never raises for what a peer does: a message is
+    queued, or the answer says that it was not. A session that overflows is
+    closed, which `take` reports.
+    """
+
+    _last_request = 0
+
+    def peers(self) -> tuple[PeerHandle, ...]:
+        """Open sessions by node id."""
+        if self._open is None:
+            handles = [session.handle for session in self._by_node.values() if session.state is State.OPEN]
+            found = [handle for handle in handles if handle is not None]
+            self._open = tuple(sorted(found, key=lambda handle: handle.node_id))
+        return self._open
+
+    def get(self, node_id: bytes) -> PeerHandle | None:
+        """The open session with a node."""
+        session = self._session(node_id)
+        return None if session is None else session.handle
+
+    # Messages.
+
+    def send_to_peer(self, node_id: bytes, message: Message, *, reply_to: int = 0) -> bool:
+        """Queue a message, as the answer to request `reply_to` unless that is 0.
+
+        False when there is no open session, or no room (`Outbox` says what then).
+        """
+        session = self._session(node_id)
+        if session is None:
+            return False
+        encoded = self.encoder.encode(message, request_id=reply_to, reply=reply_to != 0)
+        return self._send(session, encoded)
+
+    def send_batch_to_peer(self, node_id: bytes, messages: Iterable[Message]) -> int:
+        """Queue messages in their order; how many were queued."""
+        return sum(self.send_to_peer(node_id, message) for message in messages)
+
+    def broadcast(
+        self, message: Message, *, to: Iterable[bytes] | None = None, exclude: bytes | Collection[bytes] = ()
+    ) -> int:
+        """Queue one message for every open session, or those with the nodes `to`.
+
+        It is encoded once, whatever the number of peers ([18]). `exclude` is a
+        node id or several. The answer is how many sessions took it.
+        """
+        left_out = (exclude,) if isinstance(exclude, bytes) else exclude
+        nodes = list(self._by_node) if to is None else list(to)
+        sessions = [s for s in map(self._session, nodes) if s is not None and s.node_id not in left_out]
+        if not sessions:
+            return 0
+        encoded = self.encoder.encode(message)
+        return sum(self._send(session, encoded) for session in sessions)
+
+    def broadcast_batch(
+        self,
+        messages: Iterable[Message],
+        *,
+        to: Collection[bytes] | None = None,
+        exclude: bytes | Collection[bytes] = (),
+    ) -> int:
+        """`broadcast` for several; the sum of its answers."""
+        return sum(self.broadcast(message, to=to, exclude=exclude) for message in messages)
+
+    def request(self, node_id: bytes, message: Message, now: int) -> int:
+        """Ask a peer; the request's id, or 0 when it cannot be asked.
+
+        What follows is one Incoming with this id and `is_reply`, or one
+        RequestFailed. Beyond the window that the peer announced requests wait.
+        """
+        time = self._read(now)
+        session = self._session(node_id)
+        if session is None:
+            return 0
+        if message.entry().reply is None:
+            raise LocalError(f"nobody answers a {message.message_type()}.")
+        self._last_request = self._last_request % (_REQUEST_IDS - 1) + 1
+        request_id = self._last_request
+        asked = session.ask(request_id, self.encoder.encode(message, request_id=request_id), time)
+        deadline = session.deadline()
+        if deadline is not None:
+            self._agenda.earlier(session.link, deadline)
+        self._sent(session)
+        return request_id if asked else 0
+
+    def room(self, node_id: bytes) -> int:
+        """Bytes that may be queued for a peer; bulk replies are made only when there is some."""
+        session = self._session(node_id)
+        return 0 if session is None or self.budget.exceeded else session.outbox.room()
+
+    # Conduct.
+
+    def report(self, node_id: bytes, event: str, now: int, detail: str = "") -> None:
+        """Something a peer did; `timed.peer.conduct.POLICY` decides what it means."""
+        self._read(now)
+        session = self._by_node.get(node_id)
+        if session is not None:
+            self._conduct(session, event, detail)
+
+    def ban(self, node_id: bytes, seconds: int, reason: str, now: int) -> None:
+        """The operator refuses a peer, for so long or (0) until it is lifted."""
+        self._read(now)
+        until = now + seconds * 1_000_000 if seconds else 0
+        self.conduct.ban(node_id, until, reason, by_operator=True)
+        session = self._by_node.get(node_id)
+        if session is not None:
+            self._close(session, "banned", reason)
+
+    def unban(self, node_id: bytes, now: int) -> bool:
+        """Lift every ban, and forget score and backoff; False when there was none."""
+        self._read(now)
+        lifted = self.conduct.unban(node_id)
+        self.dialing.contact(node_id, self.clock.time)
+        self._agenda.earlier(DIAL, self.clock.time)
+        return lifted
+
+    def restore_bans(self, bans: Iterable[Ban]) -> None:
+        """Bans of an earlier process."""
+        for ban in bans:
+            self.conduct.ban(ban.node_id, ban.until, ban.reason, by_operator=ban.by_operator)
+
+    # Numbers.
+
+    def statistics(self, node_id: bytes) -> PeerStatistics | None:
+        """An open session in numbers."""
+        session = self._session(node_id)
+        if session is None:
+            return None
+        traffic = session.traffic
+        return PeerStatistics(
+            node_id=node_id,
+            operator=session.operator,
+            address=session.address,
+            outbound=session.outbound,
+            opened_at=session.opened_host_time,
+            bytes_received=traffic.bytes_received,
+            bytes_sent=traffic.bytes_sent,
+            received=dict(traffic.received),
+            sent=dict(traffic.sent),
+            unknown=traffic.unknown,
+            over_rate=traffic.over_rate,
+            round_trip=traffic.round_trip,
+            round_trip_least=traffic.round_trip_least,
+            queued=session.outbox.queued,
+            dropped=session.outbox.dropped,
+            requests=len(session.requests),
+            score=self.conduct.score(node_id, self._now),
+        )
+
+    def _session(self, node_id: bytes) -> Session | None:
+        session = self._by_node.get(node_id)
+        return session if session is not None and session.state is State.OPEN else None
+
+    def _send(self, session: Session, encoded: Encoded) -> bool:
+        time = self.clock.time
+        if encoded.kind.requires_ack:
+            self.retention.keep(
+                session.node_id, encoded.kind.number, encoded.payload, encoded.reference, time
+            )
+            self._agenda.earlier(RETENTION, time + limits.RETAINED_AGE)
+        queued = session.send(encoded, time) is Admission.QUEUED
+        self._sent(session)
+        return queued
+
+    def _sent(self, session: Session) -> None:
+        """Write at the end of the turn; keep within the bound for all peers."""
+        self._touched(session)
+        while self.budget.exceeded:
+            fullest = max(self._by_node.values(), key=lambda other: other.outbox.queued)
+            if not fullest.outbox.shed_gossip(self.budget.held - self.budget.limit):
+                fullest.overflowed = True
+                self._touched(fullest)

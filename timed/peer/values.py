@@ -1,0 +1,122 @@
+"""What the peer room is told about this node, and what it tells the node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Union
+
+import attrs
+
+from timed.params import NetworkParams
+
+if TYPE_CHECKING:
+    from timed.crypto.keys import SigningKey
+    from timed.wire.messages import Handshake
+
+
+@attrs.frozen
+class Identity:
+    """Who this node is. One per process."""
+
+    params: NetworkParams
+    genesis_hash: bytes
+    node_key: SigningKey
+    operator_key: SigningKey | None
+    """Proved to every peer; None for a node that is no member."""
+    software: str
+    listen_port: int
+    """Where others reach this node; 0 when they do not."""
+    boot: int
+    """Greater in every later process with the same node key; unix time will do."""
+
+    @property
+    def node_id(self) -> bytes:
+        return self.node_key.public
+
+
+@attrs.frozen
+class PeerAddress:
+    """Where a peer listens, and who it is when that is known."""
+
+    host: str
+    port: int
+    node_id: bytes | None = None
+
+
+@attrs.frozen(eq=False)
+class PeerHandle:
+    """One open session. It stays the same object until the session is closed."""
+
+    node_id: bytes
+    generation: int
+    """Greater in every later session of this process."""
+    operator: bytes | None
+    """The operator key the peer proved to hold."""
+    address: str
+    outbound: bool
+    handshake: Handshake
+
+
+@attrs.frozen
+class Opened:
+    """A session may be used from now on."""
+
+    peer: PeerHandle
+
+
+@attrs.frozen
+class Closed:
+    """A session that was open is gone. `unwanted`: neither side said so."""
+
+    peer: PeerHandle
+    reason: str
+    unwanted: bool
+
+
+@attrs.frozen
+class Incoming:
+    """A message. `request_id` is not 0 when it is an answer, or wants one."""
+
+    peer: PeerHandle
+    message: object
+    request_id: int
+    is_reply: bool
+
+
+@attrs.frozen
+class RequestFailed:
+    """No answer will be delivered for this request."""
+
+    peer: PeerHandle
+    request_id: int
+    reason: str
+
+
+Delivery = Union[Opened, Closed, Incoming, RequestFailed]
+
+
+@attrs.frozen
+class PeerStatistics:
+    """A session in numbers; times in microseconds, sizes in bytes."""
+
+    node_id: bytes
+    operator: bytes | None
+    address: str
+    outbound: bool
+    opened_at: int
+    """The host's time."""
+    bytes_received: int
+    bytes_sent: int
+    received: dict[str, int]
+    """Messages per type."""
+    sent: dict[str, int]
+    unknown: int
+    """Frames of types this version does not know."""
+    over_rate: int
+    """Messages that were left unread because they came too fast."""
+    round_trip: int | None
+    round_trip_least: int | None
+    queued: int
+    dropped: int
+    requests: int
+    """Waiting for an answer."""
+    score: float

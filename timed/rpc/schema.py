@@ -8,15 +8,22 @@ or out of range. `from_text` is the same for a word of a command line.
 from __future__ import annotations
 
 import json
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import attrs
 
+from timed.primitives.amounts import InvalidAmount, parse_amount
 from timed.rpc.errors import INVALID_PARAMETER, TYPE_ERROR, RpcError
 
 _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
-_MAX_EXPONENT = 30
+_MAX_DIGITS = 28
+"""What decimal arithmetic keeps exactly; no amount has more than twenty."""
+_AMOUNT_PROBLEMS = {
+    "amount-format": "is not an amount",
+    "amount-range": "is out of range",
+    "amount-precision": "has more than eight decimals",
+}
 
 
 def wrong_type(name: str, expected: str, value: Any) -> RpcError:
@@ -216,25 +223,12 @@ class Amount(ParamType):
 
 
 def _units(name: str, value: int | str | Decimal) -> int:
-    """Exact units; the exponent is looked at before anything is multiplied out."""
-    from timed.params import MAX_MONEY, UNITS_PER_TIME
-
-    try:
-        if isinstance(value, str) and (len(value) > 64 or not value.isascii() or "_" in value):
-            raise InvalidOperation
-        number = Decimal(value)
-    except InvalidOperation:
-        raise bad_value(name, "is not an amount", "Write it like 12.5 or 0.00000001.") from None
-    if not number.is_finite():
-        raise bad_value(name, "is not an amount", "Write it like 12.5 or 0.00000001.")
-    if abs(number.adjusted()) > _MAX_EXPONENT and number:
-        raise bad_value(name, "is out of range")
-    units = number * UNITS_PER_TIME
-    if units != units.to_integral_value():
+    if isinstance(value, Decimal) and len(value.as_tuple().digits) > _MAX_DIGITS:
         raise bad_value(name, "has more than eight decimals")
-    if not 0 <= units <= MAX_MONEY:
-        raise bad_value(name, "is out of range")
-    return int(units)
+    try:
+        return parse_amount(value)
+    except InvalidAmount as error:
+        raise bad_value(name, _AMOUNT_PROBLEMS[error.rule], "Write it like 12.5 or 0.00000001.") from None
 
 
 @attrs.frozen

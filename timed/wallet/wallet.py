@@ -214,6 +214,10 @@ class Wallet:
         self._forget(txid)
         self.outbox.append({"abandon": {"txid": txid.hex()}})
 
+    def settle(self, txid: bytes) -> None:
+        """A block holds the payment: nothing is left to do for it."""
+        self._forget(txid)
+
     def payment(self, txid: bytes) -> Payment | None:
         return self._payments.get(txid)
 

@@ -1,0 +1,98 @@
+"""What can go wrong between a caller and a node, as types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from timed.errors import TimedError
+
+
+class ClientError(TimedError):
+    """The root of every error of the client."""
+
+
+class CannotConnect(ClientError):
+    """No node answers there; `hint` says how to mend it."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+
+class Unauthorized(CannotConnect):
+    """A node answers, but does not take these credentials."""
+
+
+class BadResponse(ClientError):
+    """What came back is not an answer of a node."""
+
+
+class RpcFailure(ClientError):
+    """The node answered with an error. `rule` and `hint` are empty if it gave none."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.data: dict[str, Any] = data if isinstance(data, dict) else {}
+
+    @property
+    def rule(self) -> str:
+        return str(self.data.get("rule", ""))
+
+    @property
+    def hint(self) -> str:
+        return str(self.data.get("hint", ""))
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.code})"
+
+
+class MethodNotFound(RpcFailure):
+    """-32601: this node has no such method."""
+
+
+class InvalidArguments(RpcFailure):
+    """-32602, -3 or -8: `data["param"]` names the argument at fault."""
+
+
+class NotFound(RpcFailure):
+    """-5: an address, block or transaction that is not there."""
+
+
+class InsufficientFunds(RpcFailure):
+    """-6: the wallet cannot pay that now."""
+
+
+class Rejected(RpcFailure):
+    """-26: a transaction that breaks the rule `rule`."""
+
+
+class NotReady(RpcFailure):
+    """-28 or -9: ask again later."""
+
+
+_BY_CODE: dict[int, type[RpcFailure]] = {
+    -32601: MethodNotFound,
+    -32602: InvalidArguments,
+    -3: InvalidArguments,
+    -8: InvalidArguments,
+    -5: NotFound,
+    -6: InsufficientFunds,
+    -26: Rejected,
+    -28: NotReady,
+    -9: NotReady,
+}
+
+
+def failure(error: Any) -> ClientError:
+    """The exception for the `error` member of a response."""
+    if not isinstance(error, dict) or not isinstance(error.get("code"), int):
+        return BadResponse(f"not an error object: {error!r:.200}")
+    code = error["code"]
+    kind = _BY_CODE.get(code, RpcFailure)
+    return kind(code, str(error.get("message", "")), error.get("data"))

@@ -1,0 +1,70 @@
+"""Where a node answers and what it wants to hear: URL and credentials.
+
+The network decides port and directory; nothing is guessed by trying.
+"""
+
+from __future__ import annotations
+
+import os
+from urllib.parse import unquote, urlsplit
+
+import attrs
+
+from timed.client.errors import CannotConnect
+from timed.params import network
+
+DEFAULT_DATADIR = "~/.timed/{network}"
+COOKIE = ".cookie"
+MAX_COOKIE = 1024
+
+
+@attrs.frozen
+class Location:
+    """An HTTP address, and either a user and password or a cookie file that holds them."""
+
+    host: str
+    port: int
+    user: str = ""
+    password: str = attrs.field(default="", repr=False)
+    cookie_file: str = ""
+
+    def credentials(self) -> tuple[str, str]:
+        """(user, password); CannotConnect when the cookie file cannot be read."""
+        if self.user:
+            return self.user, self.password
+        if not self.cookie_file:
+            return "", ""
+        try:
+            with open(self.cookie_file, encoding="utf-8") as file:
+                user, _, password = file.read(MAX_COOKIE).strip().partition(":")
+        except FileNotFoundError:
+            raise CannotConnect(
+                f"there is no cookie file {self.cookie_file}.",
+                "Start the node, or name its directory with --datadir.",
+            ) from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise CannotConnect(
+                f"cannot read the cookie file {self.cookie_file}: {error}.", "Run this as the user of the node."
+            ) from error
+        return user, password
+
+
+def from_datadir(datadir: str = "", name: str = "testnet", host: str = "127.0.0.1", port: int = 0) -> Location:
+    """The node of a data directory; port and directory follow from the network unless given."""
+    params = network(name)
+    directory = os.path.expanduser((datadir or DEFAULT_DATADIR).replace("{network}", name))
+    return Location(host, port or params.rpc_port, cookie_file=os.path.join(directory, COOKIE))
+
+
+def from_url(url: str, cookie_file: str = "") -> Location:
+    """`http://user:password@host:port/`; CannotConnect for anything else."""
+    try:
+        parts = urlsplit(url if "//" in url else f"//{url}", scheme="http")
+        port = parts.port
+    except ValueError as error:
+        raise CannotConnect(f"{url!r} is not an address: {error}.", "Write it like http://127.0.0.1:8000.") from None
+    if parts.scheme != "http" or not parts.hostname or port is None:
+        raise CannotConnect(f"{url!r} is not an address.", "Write it like http://127.0.0.1:8000.")
+    return Location(
+        parts.hostname, port, unquote(parts.username or ""), unquote(parts.password or ""), cookie_file
+    )

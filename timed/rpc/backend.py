@@ -1,0 +1,224 @@
+"""The one place where RPC and wallet touch the node.
+
+Everything is a read of this moment on the reactor thread, except `submit`. What
+the node calls a thing is mended here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from timed.interfaces import Coin, IEventSink, IStore, StoredTip
+from timed.ledger.compose import Tip
+from timed.ledger.genesis import Genesis
+from timed.params import NetworkParams
+from timed.primitives.block import Block, BlockHeader
+from timed.primitives.certificate import BlockCertificate
+from timed.primitives.roster import Roster
+from timed.primitives.transaction import OutPoint, Transaction
+
+if TYPE_CHECKING:
+    from timed.ledger.mempool import Mempool
+    from timed.peer.values import PeerHandle, PeerStatistics
+    from timed.sync.catchup import SyncState
+
+PENDING, LOCKED, CERTIFIED, FINAL, CONFIRMED = "pending", "locked", "certified", "final", "confirmed"
+SETTLED = (FINAL, CONFIRMED)
+"""States a merchant may rely on."""
+
+UNSPENT = "Unspent"
+
+
+@attrs.frozen
+class TransactionStatus:
+    """Where a transaction stands. Weights are voting weight of `total_weight`."""
+
+    txid: bytes
+    state: str
+    epoch: int | None = None
+    votes: int | None = None
+    acknowledgements: int | None = None
+    total_weight: int | None = None
+    height: int | None = None
+    position: int | None = None
+
+    @property
+    def final(self) -> bool:
+        return self.state in SETTLED
+
+
+@attrs.frozen
+class OutputStatus:
+    """The state of an outpoint in the protocol's words, and who spends it."""
+
+    state: str
+    spender: bytes | None
+
+
+class ChainBackend:
+    """Reads of one running node, and the way into it."""
+
+    def __init__(self, driver: Any, store: IStore) -> None:
+        self._driver = driver
+        self._store = store
+
+    @property
+    def _node(self) -> Any:
+        return self._driver.node
+
+    def now(self) -> int:
+        """Microseconds of unix time."""
+        return int(self._driver.clock())
+
+    def subscribe(self, sink: IEventSink) -> None:
+        """Tell `sink` every event published from now on."""
+        self._driver.add_sink(sink)
+
+    def submit(self, raw: bytes) -> bytes:
+        """Hand a transaction to the node: its txid, or InvalidTransaction at once; else events tell."""
+        txid: bytes = self._driver.submit(raw)
+        return txid
+
+    # The chain.
+
+    @property
+    def genesis(self) -> Genesis:
+        genesis: Genesis = self._node.ledger.genesis
+        return genesis
+
+    @property
+    def params(self) -> NetworkParams:
+        return self.genesis.params
+
+    def tip(self) -> Tip:
+        tip: Tip = self._node.ledger.tip
+        return tip
+
+    def stored_tip(self) -> StoredTip | None:
+        """The newest durable block, with the size and sum of the set of coins."""
+        return self._store.tip()
+
+    def header(self, height: int) -> BlockHeader | None:
+        header: BlockHeader | None = self._node.ledger.header(height)
+        return header
+
+    def block(self, height: int) -> Block | None:
+        block: Block | None = self._node.ledger.block(height)
+        return block
+
+    def raw_block(self, height: int) -> bytes | None:
+        return self._store.block(height)
+
+    def certificate(self, height: int) -> BlockCertificate | None:
+        certificate: BlockCertificate | None = self._node.ledger.certificate(height)
+        return certificate
+
+    def height_of(self, block_hash: bytes) -> int | None:
+        return self._store.height_of(block_hash)
+
+    def roster(self, height: int) -> Roster:
+        roster: Roster = self._node.ledger.roster(height)
+        return roster
+
+    def coin(self, outpoint: OutPoint) -> Coin | None:
+        coin: Coin | None = self._node.ledger.coin(outpoint)
+        return coin
+
+    def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
+        """Every unspent output of one consistent snapshot."""
+        return self._store.coins()
+
+    def confirmed_transaction(self, txid: bytes) -> tuple[Transaction, int, int] | None:
+        """(transaction, height, position) of a transaction in a durable block."""
+        place = self._store.locate(txid)
+        block = self.block(place[0]) if place is not None else None
+        if place is None or block is None:
+            return None
+        return block.transactions[place[1]], place[0], place[1]
+
+    # What is under way.
+
+    @property
+    def mempool(self) -> Mempool:
+        mempool: Mempool = self._node.mempool
+        return mempool
+
+    def status(self, txid: bytes) -> TransactionStatus | None:
+        """Where a transaction stands; None when nothing is known of it."""
+        place = self._store.locate(txid)
+        if place is not None:
+            return TransactionStatus(txid, CONFIRMED, epoch=place[0], height=place[0], position=place[1])
+        state = self._node.transaction_state(txid)
+        if state is None:
+            return TransactionStatus(txid, PENDING) if txid in self.mempool else None
+        return TransactionStatus(
+            txid,
+            _word(state.state),
+            epoch=state.epoch,
+            votes=state.votes,
+            acknowledgements=state.acknowledgements,
+            total_weight=self.roster(self.tip().height + 1).total_weight,
+        )
+
+    def output_status(self, outpoint: OutPoint) -> OutputStatus:
+        """The state of an outpoint that is in the set of coins or made by a pending transaction."""
+        state = self._node.outpoint_state(outpoint)
+        return OutputStatus(str(getattr(state.state, "value", state.state)), state.txid)
+
+    def consensus(self) -> dict[str, Any]:
+        """Height, round, step and counters of the making of the next block."""
+        return _fields(self._node.consensus_state())
+
+    def sync(self) -> SyncState:
+        """How far the chain is proven beyond what is applied."""
+        state: SyncState = self._node.sync_state()
+        return state
+
+    def counters(self) -> Any:
+        return self._node.counters
+
+    def peers(self) -> tuple[PeerHandle, ...]:
+        """The open sessions, ordered by node id."""
+        peers: tuple[PeerHandle, ...] = self._node.peers.peers()
+        return peers
+
+    def peer_statistics(self, node_id: bytes) -> PeerStatistics | None:
+        statistics: PeerStatistics | None = self._node.peers.statistics(node_id)
+        return statistics
+
+    # What the wallet asks (timed.wallet.wallet.WalletChain).
+
+    def next_height(self) -> int:
+        return self.tip().height + 1
+
+    def pending(self, txid: bytes) -> Transaction | None:
+        return self.mempool.get(txid)
+
+    def spenders(self, outpoint: OutPoint) -> tuple[bytes, ...]:
+        return self.mempool.spenders(outpoint)
+
+    def is_locked(self, outpoint: OutPoint) -> bool:
+        return self.output_status(outpoint).state != UNSPENT
+
+    def block_transactions(self, height: int) -> tuple[Transaction, ...]:
+        block = self.block(height)
+        return block.transactions if block is not None else ()
+
+    def final_transactions(self) -> tuple[Transaction, ...]:
+        found = []
+        for transaction in self.mempool:
+            status = self.status(transaction.txid)
+            if status is not None and status.final:
+                found.append(transaction)
+        return tuple(found)
+
+
+def _word(state: Any) -> str:
+    return str(getattr(state, "value", state)).lower()
+
+
+def _fields(state: Any) -> dict[str, Any]:
+    return dict(state) if isinstance(state, dict) else attrs.asdict(state, recurse=False)

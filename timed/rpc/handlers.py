@@ -1,0 +1,15 @@
+"""Every method's handler by the method's name."""
+
+from __future__ import annotations
+
+from timed.rpc.dispatch import Handler
+from timed.rpc.methods import chain, control, masternodes, network, transactions, wallet
+
+HANDLERS: dict[str, Handler] = {
+    **chain.HANDLERS,
+    **transactions.HANDLERS,
+    **wallet.HANDLERS,
+    **network.HANDLERS,
+    **masternodes.HANDLERS,
+    **control.HANDLERS,
+}

@@ -1,0 +1,185 @@
+"""Values of the chain as JSON objects; hashes in hexadecimal, amounts with eight decimals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from timed.interfaces import Coin
+from timed.params import NetworkParams
+from timed.primitives.address import encode_address
+from timed.primitives.block import Block, BlockHeader
+from timed.primitives.certificate import BlockCertificate, indices_of
+from timed.primitives.roster import Member, Roster, Tier
+from timed.primitives.transaction import LOCK_KEY_HASH, Lock, Output, Transaction, TransactionKind
+from timed.rpc.backend import ChainBackend, TransactionStatus
+from timed.rpc.jsontext import amount
+
+Object = dict[str, Any]
+
+
+def address_of(lock: Lock, params: NetworkParams) -> str | None:
+    """The address text of a lock; None for locks that have none."""
+    if lock.kind != LOCK_KEY_HASH or len(lock.data) != 20:
+        return None
+    return encode_address(params, lock)
+
+
+def lock_object(lock: Lock, params: NetworkParams) -> Object:
+    """A lock under the name Bitcoin's clients look for."""
+    shown: Object = {"hex": lock.encode().hex(), "type": "keyhash" if lock.kind == LOCK_KEY_HASH else "multisig"}
+    address = address_of(lock, params)
+    if address is not None:
+        shown["address"] = address
+    return shown
+
+
+def header_object(header: BlockHeader, chain: ChainBackend) -> Object:
+    """A header with all its roots and its place in the chain."""
+    tip = chain.tip()
+    following = chain.header(header.height + 1) if header.height < tip.height else None
+    return {
+        "hash": header.hash.hex(),
+        "confirmations": tip.height - header.height + 1,
+        "height": header.height,
+        "version": header.version,
+        "chain_id": header.chain_id,
+        "time": header.time,
+        "previousblockhash": header.previous.hex() if header.height else None,
+        "nextblockhash": following.hash.hex() if following is not None else None,
+        "tx_root": header.tx_root.hex(),
+        "utxo_root": header.utxo_root.hex(),
+        "filter_root": header.filter_root.hex(),
+        "roster": header.roster.hex(),
+        "next_roster": header.next_roster.hex(),
+        "attendance_root": header.attendance_root.hex(),
+        "evidence_root": header.evidence_root.hex(),
+        "reward": amount(header.reward),
+        "proposer": header.proposer.hex(),
+        "round": header.round,
+        "certificate": certificate_object(chain.certificate(header.height), chain),
+    }
+
+
+def certificate_object(certificate: BlockCertificate | None, chain: ChainBackend) -> Object | None:
+    """Who signed a block; None for genesis."""
+    if certificate is None:
+        return None
+    roster = chain.roster(certificate.height)
+    signers = indices_of(certificate.bitmap, len(roster.members))
+    return {
+        "round": certificate.round,
+        "signers": list(signers),
+        "weight": roster.weight_of(signers),
+        "total_weight": roster.total_weight,
+    }
+
+
+def block_object(block: Block, chain: ChainBackend, decoded: bool) -> Object:
+    """A block: its header, and its transactions as ids or decoded."""
+    params = chain.params
+    coinbase = block.transactions[0]
+    shown = header_object(block.header, chain)
+    shown["merkleroot"] = shown["tx_root"]
+    shown["nTx"] = len(block.transactions)
+    shown["size"] = len(block.encode())
+    shown["block_reward"] = block.header.reward
+    shown["masternode_rewards"] = len(coinbase.outputs) if block.header.height else 0
+    shown["attendance"] = block.attendance.hex()
+    shown["reports"] = [{"member": each.member, "report": each.report.hex()} for each in block.reports]
+    if decoded:
+        shown["tx"] = [transaction_object(each, params) for each in block.transactions]
+    else:
+        shown["tx"] = [each.txid.hex() for each in block.transactions]
+    return shown
+
+
+def transaction_object(transaction: Transaction, params: NetworkParams) -> Object:
+    """What a transaction holds."""
+    return {
+        "txid": transaction.txid.hex(),
+        "version": transaction.version,
+        "kind": kind_of(transaction),
+        "size": transaction.size,
+        "lock_height": transaction.lock_height,
+        "payload": transaction.payload.hex(),
+        "vin": [{"txid": each.txid.hex(), "vout": each.index} for each in transaction.inputs],
+        "vout": [output_object(index, each, params) for index, each in enumerate(transaction.outputs)],
+        "witnesses": [
+            {"public_key": each.public_key.hex(), "signature": each.signature.hex()}
+            for each in transaction.witnesses
+        ],
+    }
+
+
+def kind_of(transaction: Transaction) -> str:
+    try:
+        return TransactionKind(transaction.kind).name.lower()
+    except ValueError:
+        return str(transaction.kind)
+
+
+def output_object(index: int, output: Output, params: NetworkParams) -> Object:
+    return {"value": amount(output.value), "n": index, "scriptPubKey": lock_object(output.lock, params)}
+
+
+def status_object(status: TransactionStatus, chain: ChainBackend) -> Object:
+    """Where a transaction stands; what is not known is null."""
+    header = chain.header(status.height) if status.height is not None else None
+    return {
+        "txid": status.txid.hex(),
+        "state": status.state,
+        "final": status.final,
+        "epoch": status.epoch,
+        "votes": status.votes,
+        "acknowledgements": status.acknowledgements,
+        "total_weight": status.total_weight,
+        "height": status.height,
+        "confirmations": chain.tip().height - status.height + 1 if status.height is not None else 0,
+        "blockhash": header.hash.hex() if header is not None else None,
+        "blocktime": header.time if header is not None else None,
+    }
+
+
+def coin_object(coin: Coin, chain: ChainBackend) -> Object:
+    """An output of the set of coins, as gettxout shows it."""
+    tip = chain.tip()
+    return {
+        "bestblock": tip.hash.hex(),
+        "confirmations": max(0, tip.height - coin.height + 1),
+        "value": amount(coin.output.value),
+        "scriptPubKey": lock_object(coin.output.lock, chain.params),
+        "coinbase": coin.coinbase,
+    }
+
+
+def member_object(index: int, member: Member, params: NetworkParams) -> Object:
+    """A masternode of a roster."""
+    return {
+        "index": index,
+        "operator": member.operator_key.hex(),
+        "owner": member.owner_key.hex(),
+        "address": member.network_address.decode("utf-8", "replace"),
+        "wallet_address": address_of(member.reward, params),
+        "tier": Tier(member.tier).name.capitalize(),
+        "weight": member.weight,
+    }
+
+
+def quorum_weight(roster: Roster) -> int:
+    """The least weight that is a quorum of `roster` (protocol §2)."""
+    return -(-2 * roster.total_weight // 3)
+
+
+def plain(value: Any) -> Any:
+    """Bytes as hexadecimal and enums as words, at any depth of a dict, list or tuple."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, dict):
+        return {str(plain(key)): plain(item) for key, item in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    name = getattr(value, "name", None)
+    if isinstance(name, str) and not isinstance(value, int | str):
+        return name.lower()
+    return value if isinstance(value, int | float | str) or value is None else str(value)

@@ -1,0 +1,127 @@
+"""Calls that wait for something to happen to a transaction.
+
+They wait for published events, never by asking again and again. Their number is
+bounded; a wait ends by its event, by its time, or when the service stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+from timed import events
+from timed.interfaces import IEventSink
+from timed.params import SECOND
+from timed.rpc.errors import CLIENT_BUSY, RpcError
+
+MAX_WAITERS = 1_000
+"""Waiting calls at one time; one more is refused with -9."""
+
+Wanted = Callable[[object], bool]
+
+
+class _Waiter:
+    def __init__(self, txid: bytes, wanted: Wanted) -> None:
+        self.txid = txid
+        self.wanted = wanted
+        self.done: Deferred[Any] = Deferred()
+        self.timer: IDelayedCall | None = None
+
+
+@implementer(IEventSink)
+class Waiters:
+    """Deferreds that fire with the first wanted event about a transaction."""
+
+    name = "rpc-waiters"
+
+    def __init__(self, reactor: IReactorTime) -> None:
+        self._reactor = reactor
+        self._by_txid: dict[bytes, list[_Waiter]] = {}
+        self._count = 0
+        self._closed = False
+        self.refused = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def wait(self, txid: bytes, wanted: Wanted, timeout_us: int) -> Deferred[Any]:
+        """Fires with the event, or with None when the time is over; RpcError -9 when too many wait."""
+        if self._count >= MAX_WAITERS or self._closed:
+            self.refused += 1
+            raise RpcError(
+                CLIENT_BUSY,
+                "Too many calls are waiting",
+                rule="waiters-full",
+                hint="Wait for fewer transactions at once, or ask with gettransaction.",
+            )
+        waiter = _Waiter(txid, wanted)
+        waiter.timer = self._reactor.callLater(timeout_us / SECOND, self._end, waiter, None)
+        self._by_txid.setdefault(txid, []).append(waiter)
+        self._count += 1
+        return waiter.done
+
+    def forget(self, done: Deferred[Any]) -> None:
+        """Nobody waits for `done` any more; it never fires."""
+        for waiters in list(self._by_txid.values()):
+            for waiter in list(waiters):
+                if waiter.done is done:
+                    self._remove(waiter)
+
+    def published(self, event: object, now_us: int) -> None:
+        """`IEventSink.published`."""
+        if not self._by_txid:
+            return
+        if isinstance(event, events.BlockCertified):
+            for txid in event.txids:
+                self._tell(txid, event)
+        else:
+            txid = getattr(event, "txid", None)
+            if txid is not None:
+                self._tell(txid, event)
+
+    def close(self) -> None:
+        """End every wait as if its time were over; later ones are refused."""
+        self._closed = True
+        for waiters in list(self._by_txid.values()):
+            for waiter in list(waiters):
+                self._end(waiter, None)
+
+    def _tell(self, txid: bytes, event: object) -> None:
+        for waiter in list(self._by_txid.get(txid, ())):
+            if waiter.wanted(event):
+                self._end(waiter, event)
+
+    def _end(self, waiter: _Waiter, event: object | None) -> None:
+        if waiter in self._by_txid.get(waiter.txid, ()):
+            self._remove(waiter)
+            waiter.done.callback(event)
+
+    def _remove(self, waiter: _Waiter) -> None:
+        waiters = self._by_txid[waiter.txid]
+        waiters.remove(waiter)
+        if not waiters:
+            del self._by_txid[waiter.txid]
+        self._count -= 1
+        if waiter.timer is not None and waiter.timer.active():
+            waiter.timer.cancel()
+
+
+def is_decided(event: object) -> bool:
+    """True when the node has accepted or dropped the transaction, or more."""
+    return isinstance(
+        event,
+        events.TransactionAccepted
+        | events.TransactionCertified
+        | events.TransactionFinal
+        | events.TransactionDropped
+        | events.BlockCertified,
+    )
+
+
+def is_settled(event: object) -> bool:
+    """True when the transaction is final, in a block, or dropped."""
+    return isinstance(event, events.TransactionFinal | events.TransactionDropped | events.BlockCertified)

@@ -1,0 +1,183 @@
+"""The wallet in a running process: its file, its thread, its scan, and sending again.
+
+Writing happens on one thread; what is asked for while a write is under way shares
+the next one.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import islice
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+from zope.interface import implementer
+
+from timed.errors import InvalidTransaction, StoreError
+from timed.events import BlockCertified
+from timed.interfaces import Coin, IEventSink
+from timed.primitives.transaction import OutPoint
+from timed.rpc.backend import CONFIRMED, ChainBackend
+from timed.wallet.wallet import Payment, Wallet
+from timed.wallet.walletfile import WalletFile
+
+SCAN_STEP = 2_000
+"""Coins looked at in one turn of the reactor."""
+MAX_RESENT = 100
+"""Payments sent again after one block."""
+MAX_ATTEMPTS = 144
+"""Blocks after which a payment that stays refused is given up."""
+TEMPORARY = frozenset({"input-missing", "mempool-full", "mempool-conflict", "coinbase-immature", "lock-height"})
+"""Refusals that may pass: the payment is kept and sent again after the next block."""
+
+
+@implementer(IEventSink)
+class WalletHost:
+    """Owns the wallet of one node while the RPC service runs."""
+
+    name = "wallet"
+    _log = Logger()
+
+    def __init__(
+        self, path: str, chain: ChainBackend, reactor: Any, entropy: Callable[[int], bytes]
+    ) -> None:
+        self.wallet = Wallet(chain, entropy)
+        self._file = WalletFile(path, chain.params.name)
+        self._chain = chain
+        self._reactor = reactor
+        self._pool: ThreadPool | None = None
+        self._waiting: list[Deferred[None]] = []
+        self._busy = False
+        self._idle: list[Deferred[None]] = []
+        self._scan: Iterator[tuple[OutPoint, Coin]] | None = None
+        self._scan_call: IDelayedCall | None = None
+        self._attempts: Counter[bytes] = Counter()
+
+    def start(self, seed: bytes | None) -> None:
+        """Load the file and begin the scan; LocalError when the wallet cannot be used.
+
+        `seed` is a key that a new wallet begins with.
+        """
+        self.wallet.restore(self._file.load())
+        if seed is not None:
+            self.wallet.keys.adopt(seed, "regtest")
+        self.wallet.keys.refill()
+        self._file.append(self.wallet.take_outbox())
+        self._pool = ThreadPool(minthreads=0, maxthreads=1, name="timed-wallet")
+        self._pool.start()
+        self._chain.subscribe(self)
+        self._scan = self._chain.coins()
+        self._step()
+
+    def published(self, event: object, now_us: int) -> None:
+        """`IEventSink.published`."""
+        if self._pool is None:
+            return
+        self.wallet.published(event)
+        if isinstance(event, BlockCertified) and event.live and self.wallet.ready:
+            self._send_again()
+
+    def write(self) -> Deferred[None]:
+        """Fires when everything now in the wallet's outbox is durable; LocalError otherwise."""
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        if not self._busy:
+            self._write()
+        return done
+
+    def stop(self) -> Deferred[None]:
+        """Write what is left and release file and thread."""
+        if self._pool is None:
+            return succeed(None)
+        if self._scan_call is not None and self._scan_call.active():
+            self._scan_call.cancel()
+        self._scan = None
+        finished: Deferred[None] = Deferred()
+        self._idle.append(finished)
+        if not self._busy:
+            self._write()
+        finished.addBoth(self._release)
+        return finished
+
+    def _release(self, result: None) -> None:
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool = None
+        self._file.close()
+
+    def _write(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        records = self.wallet.take_outbox()
+        if not waiting and not records:
+            idle, self._idle = self._idle, []
+            for done in idle:
+                done.callback(None)
+            return
+        self._busy = True
+        writing = deferToThreadPool(self._reactor, self._pool, self._file.append, records)
+        writing.addBoth(self._written, waiting)
+
+    def _written(self, result: object, waiting: list[Deferred[None]]) -> None:
+        self._busy = False
+        if isinstance(result, Failure) and not waiting:
+            self._log.error("the wallet could not be written: {reason}", reason=result.getErrorMessage())
+        for done in waiting:
+            if isinstance(result, Failure):
+                done.errback(Failure(result.value))
+            else:
+                done.callback(None)
+        if not self._busy and (self._waiting or self._idle):
+            self._write()
+
+    def _step(self) -> None:
+        self._scan_call = None
+        if self._scan is None:
+            return
+        try:
+            entries = list(islice(self._scan, SCAN_STEP))
+        except StoreError as error:
+            self._log.error("the wallet could not read the set of coins: {reason}", reason=str(error))
+            return
+        if entries:
+            self.wallet.scan(entries)
+            self._scan_call = self._reactor.callLater(0, self._step)
+            return
+        self._scan = None
+        self.wallet.scanned()
+        self._send_again()
+
+    def _send_again(self) -> None:
+        """Hand every stored payment that the node does not hold to it once more."""
+        before = len(self.wallet.outbox)
+        for payment in self.wallet.unsent()[:MAX_RESENT]:
+            status = self._chain.status(payment.txid)
+            if status is not None and status.state == CONFIRMED:
+                self.wallet.settle(payment.txid)
+                continue
+            try:
+                self._chain.submit(payment.transaction.raw)
+            except InvalidTransaction as error:
+                self._refused(payment, error)
+        if len(self.wallet.outbox) > before:
+            self.write().addErrback(self._not_written)
+
+    def _refused(self, payment: Payment, error: InvalidTransaction) -> None:
+        self._attempts[payment.txid] += 1
+        if error.rule in TEMPORARY and self._attempts[payment.txid] < MAX_ATTEMPTS:
+            return
+        del self._attempts[payment.txid]
+        self.wallet.abandon(payment.txid)
+        self._log.warn(
+            "the payment {txid} was given up, its coins are free again: {reason}",
+            txid=payment.txid.hex(),
+            reason=str(error),
+        )
+
+    def _not_written(self, failure: Failure) -> None:
+        self._log.error("the wallet could not be written: {reason}", reason=failure.getErrorMessage())

@@ -16,8 +16,8 @@ from timed.events import Action, Close, Dial, Publish, Write
 from timed.params import REGTEST, SECOND, NetworkParams
 from timed.peer.table import PeerTable
 from timed.peer.values import Closed, Delivery, Identity, Incoming, Opened, PeerAddress, RequestFailed
-from timed.wire.framing import FrameReader, frames_of
 from timed.wire.catalogue import decode_message, encode_message, limit_for
+from timed.wire.framing import FrameReader, frames_of
 from timed.wire.message import Message
 
 START = 1_700_000_000 * SECOND

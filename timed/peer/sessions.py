@@ -303,7 +303,8 @@ class Sessions:
         if ban is not None:
             raise Refused("banned", ban.reason)
         rival = self._by_node.get(peer_id)
-        if session.outbound and rival is not None and rival.state is State.OPEN:
+        silent = session.outbound and session.ours is None
+        if silent and rival is not None and rival.state is State.OPEN:
             raise Refused("duplicate")
 
     def _greeted(self, session: Session, theirs: Handshake) -> None:

@@ -17,7 +17,8 @@ from timed.app.driver import Hands, NodeDriver
 from timed.app.registry import choose
 from timed.crypto.batch import verify_batch
 from timed.interfaces import IEventSink, IStore, IStoreBackend
-from timed.node.node import Node, NodeConfig
+from timed.node.config import NodeConfig
+from timed.node.node import Node
 
 SOFTWARE = f"timed/{__version__}"
 

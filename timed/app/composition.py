@@ -19,6 +19,7 @@ from timed import __version__
 from timed.app.config import Config
 from timed.app.context import Context
 from timed.app.datadir import prepare
+from timed.app.genesis_file import read_genesis
 from timed.app.logging import LineObserver
 from timed.app.ports import check_port
 from timed.app.registry import choose, find
@@ -27,7 +28,6 @@ from timed.crypto.rule import use_backend
 from timed.errors import ConfigError, LocalError
 from timed.interfaces import IServiceMaker, ISignatureBackend, names
 from timed.ledger.genesis import Genesis
-from timed.ledger.genesis_file import read_genesis
 from timed.ledger.regtest import builtin_regtest, well_known_seed
 from timed.params import REGTEST
 

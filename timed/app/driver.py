@@ -14,11 +14,13 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from zope.interface import implementer
 
 from timed.app.storequeue import StoreQueue, Threads
 from timed.app.verifier import Verifier, VerifyBatch
 from timed.events import Action, Close, CommitBlock, Dial, Persist, Publish, Verify, Write
 from timed.interfaces import IEventSink, IStore
+from timed.net.interfaces import INetworkHost
 from timed.params import SECOND
 
 LONGEST_WAIT = 1 * SECOND
@@ -78,6 +80,7 @@ class Hands:
     verify_batch: VerifyBatch
 
 
+@implementer(INetworkHost)
 class NodeDriver:
     """Calls the node, executes its actions, wakes it when it asks to be woken."""
 
@@ -138,9 +141,13 @@ class NodeDriver:
         self._sinks.append(sink)
 
     def start(self) -> None:
-        """Start the node; its first actions are executed at the end of this turn."""
+        """Start the node; its first actions are executed at the end of this turn.
+
+        What the node raises here, it raises for the operator: a damaged log, say.
+        """
+        self.node.start(self.clock())
         self._running = True
-        self._call(self.node.start)
+        self._end_of_turn()
 
     def submit(self, raw: bytes) -> bytes:
         """Hand a transaction to the node and return its txid; InvalidTransaction as the node raises it."""
@@ -166,7 +173,7 @@ class NodeDriver:
         self._transport = None
         return self.store_queue.drained()
 
-    # The network's side (timed.net's host).
+    # The network's side.
 
     def connected(self, link: int, outbound: bool, peer_id: bytes | None, host: str, port: int) -> None:
         self._call(self.node.connected, link, outbound, peer_id, host, port)

@@ -14,6 +14,7 @@ import attrs
 T = TypeVar("T")
 
 MAX_PORT = 65_535
+NODE_ID_SIZE = 32
 
 
 @attrs.frozen
@@ -112,7 +113,7 @@ def parse_peer(text: str) -> PeerAddress:
             node_id = bytes.fromhex(identity)
         except ValueError:
             node_id = b""
-        if len(node_id) != 32:
+        if len(node_id) != NODE_ID_SIZE:
             raise ValueError(f"names the peer {text!r}, whose node id is not 64 hexadecimal digits")
     host, colon, port_text = address.rpartition(":")
     if not colon or not port_text.isascii() or not port_text.isdigit():
@@ -129,6 +130,18 @@ def _peers(text: str) -> tuple[PeerAddress, ...]:
     return tuple(parse_peer(word) for word in _words(text))
 
 
+def _node_ids(text: str) -> tuple[bytes, ...]:
+    ids = []
+    for word in _words(text):
+        try:
+            ids.append(bytes.fromhex(word))
+        except ValueError:
+            ids.append(b"")
+        if len(ids[-1]) != NODE_ID_SIZE:
+            raise ValueError(f"names the node {word!r}, which is not 64 hexadecimal digits")
+    return tuple(ids)
+
+
 def _name(text: str) -> str:
     if not text or len(text.split()) != 1 or "," in text:
         raise ValueError(f"must be one name, not {text!r}")
@@ -139,6 +152,9 @@ def _show_list(values: tuple[object, ...]) -> str:
     return ", ".join(str(value) for value in values)
 
 
+NODE_IDS: Kind[tuple[bytes, ...]] = Kind(
+    "list of node ids", _node_ids, lambda ids: ", ".join(node_id.hex() for node_id in ids)
+)
 FLAG: Kind[bool] = Kind("yes | no", _flag, lambda value: "yes" if value else "no")
 HOST: Kind[str] = Kind("host or address", _host)
 NAME: Kind[str] = Kind("name", _name)

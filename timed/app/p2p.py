@@ -5,9 +5,10 @@ from __future__ import annotations
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from timed.app.context import Context
-from timed.errors import ConfigError
+from timed.net.limits import NetworkLimits
 from timed.net.network import Network
 
 
@@ -25,19 +26,22 @@ class P2PService(Service):
         self._context = context
 
     def startService(self) -> None:
-        """ConfigError when the port cannot be had."""
+        """LocalError when the port cannot be had."""
         super().startService()
         context = self._context
         p2p = context.config.settings.p2p
-        network = Network(context.reactor, context.node_key, plain=p2p.plain, host=context.driver)
+        # Above the sessions that the node wants, so that one too many is told so.
+        limits = NetworkLimits(max_inbound=2 * p2p.max_inbound + 16)
+        network = Network(
+            context.reactor, context.node_key, plain=p2p.plain, host=context.driver, limits=limits
+        )
         context.network = network
         context.driver.attach(network)
-        port = context.config.p2p_port
-        failures: list[str] = []
-        listening: Deferred[object] = network.listen(port, interface=p2p.host)
-        listening.addErrback(lambda failure: failures.append(failure.getErrorMessage()))
-        if failures:
-            raise ConfigError(f"cannot listen on {p2p.host} port {port}: {failures[0]}.", "Set p2p.port.")
+        failures: list[Failure] = []
+        # The answer has come when `listen` returns.
+        network.listen(context.config.p2p_port, p2p.host).addErrback(failures.append)
+        for failure in failures:
+            failure.raiseException()
 
     def stopService(self) -> Deferred[None]:
         super().stopService()

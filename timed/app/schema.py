@@ -11,7 +11,20 @@ from typing import Any, TypeVar
 
 import attrs
 
-from timed.app.kinds import FLAG, HOST, NAME, PATH, PEERS, PORT, WORDS, Kind, PeerAddress, choice, integer
+from timed.app.kinds import (
+    FLAG,
+    HOST,
+    NAME,
+    NODE_IDS,
+    PATH,
+    PEERS,
+    PORT,
+    WORDS,
+    Kind,
+    PeerAddress,
+    choice,
+    integer,
+)
 from timed.params import NETWORKS
 
 T = TypeVar("T")
@@ -66,7 +79,9 @@ class P2PSection:
     peers: tuple[PeerAddress, ...] = key(
         PEERS, (), "Nodes to stay connected with: host:port, or node-id@host:port to insist on an identity."
     )
-    trusted: tuple[str, ...] = key(WORDS, (), "Hosts that are never limited or banned, as loopback never is.")
+    trusted: tuple[bytes, ...] = key(
+        NODE_IDS, (), "Nodes that are never limited or banned, as those on this machine never are."
+    )
     max_inbound: int = key(integer(0, 10_000), 125, "Inbound sessions at most.")
     plain: bool = key(FLAG, False, "Plain TCP instead of TLS, for debugging; regtest only.")
 

@@ -1,0 +1,227 @@
+"""The files of a network on one machine: genesis, keys and configurations.
+
+::
+
+    DIR/genesis.json
+    DIR/testnet.json       who runs where, for `status` and `down`
+    DIR/node-1.ini         one per node
+    DIR/node-1.log
+    DIR/node-1/            its data directory
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import attrs
+
+from timed.app.datadir import NODE_KEY, OPERATOR_KEY
+from timed.app.genesis_file import write_genesis
+from timed.app.kinds import PeerAddress
+from timed.crypto.keys import SigningKey, create_key_file
+from timed.ledger.genesis import Genesis
+from timed.params import REGTEST, UNITS_PER_TIME
+from timed.primitives.roster import Member, Roster, Tier, weights_for
+from timed.primitives.transaction import Lock
+from timed.wallet.keystore import Keystore
+from timed.wallet.walletfile import Record, WalletFile
+
+HOST = "127.0.0.1"
+COINS_PER_MEMBER = 50
+COIN = 10_000 * UNITS_PER_TIME
+STATE_FILE = "testnet.json"
+PORTS_PER_NODE = 3
+
+
+@attrs.frozen
+class NodePlan:
+    """One node: where it listens, where it keeps what it has, whether it votes."""
+
+    number: int
+    member: bool
+    node_id: bytes
+    p2p_port: int
+    rpc_port: int
+    monitor_port: int
+    directory: Path
+
+    @property
+    def name(self) -> str:
+        return f"node-{self.number}"
+
+    @property
+    def datadir(self) -> Path:
+        return self.directory / self.name
+
+    @property
+    def ini(self) -> Path:
+        return self.directory / f"{self.name}.ini"
+
+    @property
+    def log(self) -> Path:
+        return self.directory / f"{self.name}.log"
+
+    @property
+    def cookie(self) -> Path:
+        return self.datadir / ".cookie"
+
+    @property
+    def peer_address(self) -> PeerAddress:
+        return PeerAddress(HOST, self.p2p_port, self.node_id)
+
+    @property
+    def rpc_url(self) -> str:
+        return f"http://{HOST}:{self.rpc_port}"
+
+    @property
+    def monitor_url(self) -> str:
+        return f"http://{HOST}:{self.monitor_port}"
+
+
+@attrs.frozen
+class Plan:
+    """The whole network; `late` is the node that `--check` adds later."""
+
+    directory: Path
+    interval: int
+    nodes: tuple[NodePlan, ...]
+    late: NodePlan
+
+    @property
+    def members(self) -> tuple[NodePlan, ...]:
+        return tuple(node for node in self.nodes if node.member)
+
+    def peers_of(self, node: NodePlan) -> tuple[NodePlan, ...]:
+        """The nodes that `node` must be connected with: members all pairs, others with the members."""
+        return tuple(
+            other for other in self.nodes if other.number != node.number and (other.member or node.member)
+        )
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback address that nobody uses now."""
+    held = []
+    try:
+        for _ in range(count):
+            probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            held.append(probe)
+            probe.bind((HOST, 0))
+        return [int(probe.getsockname()[1]) for probe in held]
+    finally:
+        for probe in held:
+            probe.close()
+
+
+def make_network(directory: Path, nodes: int, members: int, interval: int) -> Plan:
+    """Write everything for `nodes` nodes, of which the first `members` vote, and for a late one."""
+    directory.mkdir(parents=True, exist_ok=True)
+    ports = free_ports(PORTS_PER_NODE * (nodes + 1))
+    plans, roster, allocation = [], [], []
+    for number in range(1, nodes + 2):
+        datadir = directory / f"node-{number}"
+        datadir.mkdir(mode=0o700)
+        member = number <= members
+        p2p, rpc, monitor = ports[PORTS_PER_NODE * (number - 1) : PORTS_PER_NODE * number]
+        node_key = create_key_file(str(datadir / NODE_KEY), os.urandom)
+        plans.append(NodePlan(number, member, node_key.public, p2p, rpc, monitor, directory))
+        if member:
+            operator = create_key_file(str(datadir / OPERATOR_KEY), os.urandom)
+            lock = make_wallet(datadir / "wallet.json")
+            roster.append(member_of(operator, lock, p2p))
+            allocation += [(lock, COIN)] * COINS_PER_MEMBER
+    genesis = Genesis(
+        params=REGTEST,
+        time=int(time.time()) // interval * interval,
+        interval=interval,
+        profile="equal",
+        shard_bits=0,
+        allocation=tuple(allocation),
+        members=Roster(tuple(sorted(roster, key=lambda member: member.operator_key))),
+    )
+    write_genesis(directory / "genesis.json", genesis)
+    plan = Plan(directory, interval, tuple(plans[:-1]), plans[-1])
+    for node in (*plan.nodes, plan.late):
+        node.ini.write_text(ini_of(node, plan.peers_of(node)), encoding="utf-8")
+    return plan
+
+
+def member_of(operator: SigningKey, reward: Lock, p2p_port: int) -> Member:
+    """A member of weight one whose owner and operator are the same key."""
+    (weight,) = weights_for("equal", [Tier.FREE])
+    return Member(
+        operator_key=operator.public,
+        owner_key=operator.public,
+        reward=reward,
+        tier=Tier.FREE,
+        weight=weight,
+        network_address=f"{HOST}:{p2p_port}".encode(),
+    )
+
+
+def make_wallet(path: Path) -> Lock:
+    """A new wallet file with one key; the lock that pays to it."""
+    outbox: list[Record] = []
+    keys = Keystore(os.urandom, outbox)
+    key = keys.adopt(os.urandom(32), "genesis")
+    file = WalletFile(str(path), REGTEST.name)
+    try:
+        file.load()
+        file.append(outbox)
+    finally:
+        file.close()
+    return key.lock
+
+
+def ini_of(node: NodePlan, peers: Sequence[NodePlan]) -> str:
+    """The configuration of one node."""
+    addresses = ",\n    ".join(str(peer.peer_address) for peer in peers)
+    return "\n".join(
+        [
+            "[node]",
+            "network = regtest",
+            f"datadir = {node.name}",
+            "genesis = genesis.json",
+            f"member = {'yes' if node.member else 'no'}",
+            "[p2p]",
+            f"host = {HOST}",
+            f"port = {node.p2p_port}",
+            f"peers = {addresses}",
+            "[rpc]",
+            f"port = {node.rpc_port}",
+            "[monitor]",
+            f"port = {node.monitor_port}",
+            "",
+        ]
+    )
+
+
+@attrs.frozen
+class State:
+    """What `status` and `down` need: the runner's process and its nodes'."""
+
+    runner: int
+    directory: str
+    nodes: dict[str, int] = attrs.field(factory=dict)
+    """Node name to process id."""
+    urls: dict[str, list[str]] = attrs.field(factory=dict)
+    """Node name to its RPC and monitor URL."""
+
+    def write(self, path: Path) -> None:
+        """Replace the file in one step."""
+        temporary = path.with_suffix(".new")
+        temporary.write_text(json.dumps(attrs.asdict(self), indent=1), encoding="utf-8")
+        temporary.replace(path)
+
+    @classmethod
+    def read(cls, path: Path) -> State | None:
+        """None when there is no network, or the file is not one of ours."""
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            return cls(**fields)
+        except (OSError, ValueError, TypeError):
+            return None

@@ -1,0 +1,86 @@
+"""Where running networks are noted, so that `status` and `down` find them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from timed.errors import LocalError
+from timed.testnet.layout import State
+
+DOWN_S = 60.0
+KILL_S = 15.0
+POLL_S = 0.1
+
+
+def registry() -> Path:
+    """The directory with one file per running network of this user, made if need be."""
+    base = os.environ.get("XDG_RUNTIME_DIR")
+    path = (
+        Path(base, "timed-testnet") if base else Path(tempfile.gettempdir(), f"timed-testnet-{os.getuid()}")
+    )
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise LocalError(f"{path} is not a private directory of yours.", "Remove it.")
+    return path
+
+
+def state_path() -> Path:
+    """Where the network of this process is noted."""
+    return registry() / f"{os.getpid()}.json"
+
+
+def networks() -> Iterator[tuple[Path, State]]:
+    """Every network that is noted, dead or alive."""
+    for path in sorted(registry().glob("*.json")):
+        state = State.read(path)
+        if state is not None:
+            yield path, state
+
+
+def command_line(pid: int) -> str:
+    """The command line of a process, empty when there is none."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def runner_alive(state: State) -> bool:
+    return "testnet" in command_line(state.runner)
+
+
+def living_nodes(state: State) -> dict[str, int]:
+    """The nodes whose process runs, recognised by the configuration they were given."""
+    return {
+        name: pid
+        for name, pid in state.nodes.items()
+        if str(Path(state.directory, f"{name}.ini")) in command_line(pid)
+    }
+
+
+def bring_down(path: Path, state: State) -> bool:
+    """Stop one network: its runner if it lives, else its nodes. True when nothing is left."""
+    if runner_alive(state):
+        os.kill(state.runner, signal.SIGTERM)
+        _wait_until_gone(lambda: runner_alive(state), DOWN_S)
+    for number, seconds in ((signal.SIGTERM, KILL_S), (signal.SIGKILL, KILL_S)):
+        for pid in living_nodes(state).values():
+            os.killpg(pid, number)
+        _wait_until_gone(lambda: bool(living_nodes(state)), seconds)
+    gone = not living_nodes(state) and not runner_alive(state)
+    if gone:
+        path.unlink(missing_ok=True)
+    return gone
+
+
+def _wait_until_gone(there: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while there() and time.monotonic() < deadline:
+        time.sleep(POLL_S)

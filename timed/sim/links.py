@@ -119,7 +119,7 @@ class Stream:
     """One direction of a connection, with sequence numbers, window and end mark."""
 
     __slots__ = (
-        "arrived", "back", "backlog", "clock", "cut", "end", "ended", "entropy", "flight", "held", "here",
+        "arrived", "back", "backlog", "clock", "cut", "draining", "end", "ended", "entropy", "flight", "held", "here",
         "label", "on_end", "path", "sent", "stray", "there", "waiting", "written",
     )  # fmt: skip
 
@@ -139,6 +139,7 @@ class Stream:
         self.end: int | None = None
         """Sequence number of the end mark once the writer closed."""
         self.ended = False
+        self.draining = False
         """The end mark has left."""
         self.cut = False
         """The writer's machine forgot the stream: nothing of it arrives any more."""
@@ -152,6 +153,7 @@ class Stream:
         self.backlog.append(data)
         self.written += len(data)
         self._pump()
+        self._tell_drained()
 
     @property
     def unsent(self) -> int:
@@ -217,10 +219,15 @@ class Stream:
         """The window opened: send on, and tell the writer when its transport is empty."""
         if self.backlog and not self.back.blocked:
             self._pump()
-            if self.unsent <= LOW_WATER and self.here.open:
-                self.clock.after(0, f"drained {self.label}", self._drained)
+            self._tell_drained()
+
+    def _tell_drained(self) -> None:
+        if self.unsent <= LOW_WATER and self.here.open and not self.draining:
+            self.draining = True
+            self.clock.after(0, f"drained {self.label}", self._drained)
 
     def _drained(self) -> None:
+        self.draining = False
         if self.here.open and self.unsent <= LOW_WATER:
             self.here.endpoint.drained(self.here.link)
 

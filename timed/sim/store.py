@@ -9,19 +9,26 @@ survives is opened again by a new `LossyStore` over the same disk.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from zope.interface import implementer
 
 from timed.errors import StoreError
-from timed.interfaces import IStore
+from timed.interfaces import BlockCommit, IStore
 from timed.store.memory import MemoryStore
 
 if TYPE_CHECKING:
     import random
 
-    from timed.interfaces import BlockCommit, Coin, StoredTip
+    from timed.interfaces import Coin, StoredTip
     from timed.primitives.transaction import OutPoint
+
+
+DOUBT = 0.1
+"""Chance that a torn tail leaves the store in doubt about what it had acknowledged."""
+
+Write = Union[tuple[bytes, ...], BlockCommit]
+"""Records for the log, or a block."""
 
 
 @implementer(IStore)
@@ -34,7 +41,9 @@ class LossyStore:
         self.failing = ""
         """When set, every write raises StoreError with this text (EIO, disk full)."""
         self.syncs = 0
-        self._staged: list[tuple[bytes, ...] | BlockCommit] = []
+        self.kept: tuple[Write, ...] = ()
+        """What the crash before this store's life left on the disk without anybody knowing."""
+        self._staged: list[Write] = []
 
     @property
     def unsynced(self) -> int:
@@ -45,7 +54,7 @@ class LossyStore:
         """Hand one write to the operating system: visible to nobody, durable never by itself."""
         if self.failing:
             raise StoreError(self.failing)
-        self._staged.append(tuple(write) if isinstance(write, Sequence) else write)
+        self._staged.append(write if isinstance(write, BlockCommit) else tuple(write))
 
     def sync(self) -> None:
         """Everything staged becomes durable and visible, in order."""
@@ -63,27 +72,36 @@ class LossyStore:
         random prefix of it, cut at any record.
         """
         staged, self._staged = self._staged, []
-        if lose_all or not staged:
-            return LossyStore(self.disk)
-        for write in staged[: entropy.randrange(len(staged) + 1)]:
-            if isinstance(write, tuple) and entropy.random() < 0.5:
-                torn = entropy.randrange(len(write) + 1)
-                self._apply(write[:torn])
-                break
+        kept: list[Write] = []
+        torn = False
+        if staged and not lose_all:
+            for write in staged[: entropy.randrange(len(staged) + 1)]:
+                if isinstance(write, tuple) and entropy.random() < 0.5:
+                    kept.append(write[: entropy.randrange(len(write) + 1)])
+                    torn = True
+                    break
+                kept.append(write)
+        for write in kept:
             self._apply(write)
-        return LossyStore(self.disk)
+        after = LossyStore(self.disk, doubtful=self.doubtful or (torn and entropy.random() < DOUBT))
+        after.kept = tuple(kept)
+        return after
 
-    def _apply(self, write: tuple[bytes, ...] | BlockCommit) -> None:
+    def _apply(self, write: Write) -> None:
         if isinstance(write, tuple):
             self.disk.append(write)
         else:
             self.disk.commit(write)
+            self.doubtful = False
 
     def tip(self) -> StoredTip | None:
         return self.disk.tip()
 
     def block(self, height: int) -> bytes | None:
         return self.disk.block(height)
+
+    def header(self, height: int) -> bytes | None:
+        return self.disk.header(height)
 
     def header(self, height: int) -> bytes | None:
         return self.disk.header(height)

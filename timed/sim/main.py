@@ -1,0 +1,115 @@
+"""The command `timed-sim`: run seeds, or break the code on purpose and see it caught."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from timed.sim.nemesis import FAULTS
+from timed.sim.run import SeedResult, combined_hash, run_seeds
+from timed.sim.world import Scenario
+
+EXIT_VIOLATION = 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0 when every invariant held (or every mutant was caught), 1 otherwise, 2 for usage."""
+    parser = argparse.ArgumentParser(prog="timed-sim", description="Simulate a whole network from a seed.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run seeds and check the invariants after every event")
+    run.add_argument("--nodes", type=int, default=4, choices=range(1, 65), metavar="N")
+    run.add_argument("--seeds", type=_seeds, default=range(0, 4), metavar="A..B", help="inclusive")
+    run.add_argument("--faults", type=_faults, default=tuple(FAULTS), metavar="all|none|NAME,NAME",
+                     help=f"of: {' '.join(FAULTS)}")  # fmt: skip
+    run.add_argument("--minutes", type=float, default=10.0, metavar="M", help="virtual minutes of a seed")
+    run.add_argument("--interval", type=int, default=15, metavar="S", help="seconds between blocks")
+    run.add_argument("--jobs", type=int, default=2, metavar="J", help="processes")
+    run.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+    mutants = commands.add_parser("mutants", help="put known mistakes into a copy and see them caught")
+    mutants.add_argument("names", nargs="*", help="only these")
+    mutants.add_argument("--jobs", type=int, default=2, metavar="J", help="processes")
+    mutants.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+    options = parser.parse_args(arguments)
+    if options.command == "run":
+        return _run(options)
+    from timed.sim.mutants import run_mutants
+
+    return run_mutants(options.names, options.jobs, as_json=options.json)
+
+
+def _seeds(text: str) -> range:
+    first, _, last = text.partition("..")
+    try:
+        seeds = range(int(first), int(last or first) + 1)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not A..B") from None
+    if not seeds:
+        raise argparse.ArgumentTypeError(f"{text!r} names no seed")
+    return seeds
+
+
+def _faults(text: str) -> tuple[str, ...]:
+    if text == "all":
+        return tuple(FAULTS)
+    names = [] if text == "none" else text.split(",")
+    unknown = [name for name in names if name not in FAULTS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"there is no fault {unknown[0]!r}; use all, none or: {' '.join(FAULTS)}")
+    return tuple(name for name in FAULTS if name in names)
+
+
+def _run(options: argparse.Namespace) -> int:
+    scenarios = [
+        Scenario(seed, options.nodes, options.minutes, options.interval, options.faults) for seed in options.seeds
+    ]
+    results = []
+    for result in run_seeds(scenarios, options.jobs):
+        results.append(result)
+        print(_line(result), flush=True)
+        if result.violation:
+            _explain(result)
+    violations = [result for result in results if result.violation]
+    print(f"{len(results)} seeds, {len(violations)} violations")
+    if options.json:
+        print(json.dumps(summary(results)))
+    return EXIT_VIOLATION if violations else 0
+
+
+def summary(results: Sequence[SeedResult]) -> dict[str, object]:
+    """The object of the last line."""
+    return {
+        "seeds": len(results),
+        "events": sum(result.events for result in results),
+        "transactions_final": sum(result.transactions_final for result in results),
+        "blocks": sum(result.blocks for result in results),
+        "faults": sum(result.faults for result in results),
+        "violations": sum(1 for result in results if result.violation),
+        "trace_hash": combined_hash(results),
+        "min_blocks": min(result.blocks for result in results),
+        "min_final": min(result.transactions_final for result in results),
+        "min_faults": min(result.faults for result in results),
+        "min_lossy_crashes": min(result.lossy_crashes for result in results),
+        "cpu_s": round(sum(result.cpu_s for result in results), 1),
+    }
+
+
+def _line(result: SeedResult) -> str:
+    verdict = f"VIOLATION {result.violation}" if result.violation else "ok"
+    return (
+        f"seed {result.seed:5d}  events {result.events:7d}  final {result.transactions_final:3d}"
+        f"/{result.confirmed}/{result.payments}  blocks {result.blocks:3d}  faults {result.faults:3d}"
+        f"  {result.cpu_s:5.1f} s  {result.trace_hash[:12]}  {verdict}"
+    )
+
+
+def _explain(result: SeedResult) -> None:
+    print(f"  {result.violation} at event {result.events} of seed {result.seed}: {result.detail}")
+    print("  the last events (microseconds since the start):")
+    for line in result.tail:
+        print(f"    {line}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""Runs one scenario to its end, and many of them beside each other."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import multiprocessing
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+
+import attrs
+
+from timed.params import SECOND
+from timed.sim.nemesis import MIN_FAULTS
+from timed.sim.violation import Violation
+from timed.sim.world import Scenario, World
+
+WARM_UP = 6 * SECOND
+"""Virtual time before the first payment."""
+MIN_BLOCKS = 22
+MIN_FINAL = 50
+MAX_MINUTES_MORE = 20
+"""A run that has not seen enough blocks or faults goes on this long at the most."""
+HEAL = 5 * SECOND
+"""How soon after healing all nodes must be at one height (targets: network)."""
+MAX_EVENTS = 3_000_000
+"""A run with more events is not making progress."""
+SETTLE_SLOTS = 6
+"""Slots within which every open payment must be confirmed after healing."""
+
+
+@attrs.frozen
+class SeedResult:
+    """What one seed did, and what broke."""
+
+    seed: int
+    events: int
+    transactions_final: int
+    payments: int
+    confirmed: int
+    blocks: int
+    faults: int
+    kinds: dict[str, int]
+    lossy_crashes: int
+    trace_hash: str
+    cpu_s: float
+    violation: str = ""
+    detail: str = ""
+    tail: tuple[str, ...] = ()
+
+
+class Run:
+    """One world from the first boot to the last check."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.world = World(scenario)
+
+    def play(self) -> None:
+        """Raises Violation, or whatever a node raised, at the event that showed it."""
+        world, clock = self.world, self.world.clock
+        end = clock.start + int(self.scenario.minutes * 60) * SECOND
+        for host in world.hosts:
+            clock.at(clock.start + 1 + host.index * 1_000, f"boot {host.index}",
+                     lambda index=host.index: world.boot(index))  # type: ignore[misc]  # fmt: skip
+        calm = end - 3 * self.scenario.interval * SECOND
+        world.workload.plan(clock.start + WARM_UP, calm)
+        world.nemesis.plan(clock.start + WARM_UP, calm)
+        self._until(calm)
+        self._enough(calm)
+        world.nemesis.heal()
+        self._live()
+
+    def _until(self, when: int) -> None:
+        """Execute events up to `when`, in steps, so that a run without progress is noticed."""
+        clock = self.world.clock
+        while clock.now < when:
+            clock.run_until(min(when, clock.now + SECOND))
+            if clock.events > MAX_EVENTS:
+                raise Violation("progress", f"{clock.events} events and no end")
+
+    def _enough(self, calm: int) -> None:
+        """Go on until the run is worth its name: enough blocks and, where asked for, faults."""
+        world = self.world
+        limit = calm + MAX_MINUTES_MORE * 60 * SECOND
+        while world.clock.now < limit:
+            faults = world.nemesis.total >= MIN_FAULTS and world.nemesis.lossy_crashes > 0
+            blocks = world.invariants.chain.height >= MIN_BLOCKS
+            final = len(world.invariants.chain.final) >= MIN_FINAL
+            if (faults or not world.nemesis.names) and blocks and final:
+                return
+            if not faults and world.nemesis.names:
+                world.nemesis.more()
+            self._until(world.clock.now + 10 * SECOND)
+
+    def _live(self) -> None:
+        """All is healed: equal heights soon, every session there, every payment confirmed."""
+        world, interval = self.world, self.scenario.interval * SECOND
+        start = world.clock.now
+        height = world.invariants.chain.height
+        deadline = start + RECONNECT + HEAL + 2 * interval
+        while len(set(world.heights())) > 1 or min(world.heights()) < height + 1:
+            if world.clock.now > deadline:
+                raise Violation("live-heights", f"heights {world.heights()} {RECONNECT // SECOND} s + {HEAL // SECOND}"
+                                f" s + 2 slots after healing at {height}")  # fmt: skip
+            self._until(world.clock.now + SECOND // 2)
+        world.workload.repeat()
+        for _ in range(SETTLE_SLOTS):
+            self._until(world.clock.now + interval)
+            if not world.workload.open_payments():
+                break
+            world.workload.repeat()
+        waiting = [p for p in world.workload.open_payments() if p.kind != "conflict"]
+        if waiting:
+            raise Violation("live-payments", f"{len(waiting)} payments are not confirmed, the first "
+                            f"{waiting[0].transaction.txid.hex()[:12]} ({waiting[0].kind})")  # fmt: skip
+        world.check_sessions()
+
+    def result(self, started: float, violation: str = "", detail: str = "") -> SeedResult:
+        world = self.world
+        return SeedResult(
+            seed=self.scenario.seed,
+            events=world.clock.events,
+            transactions_final=len(world.invariants.chain.final),
+            payments=len(world.workload.payments),
+            confirmed=sum(1 for p in world.workload.payments.values() if p.height is not None),
+            blocks=world.invariants.chain.height,
+            faults=world.nemesis.total,
+            kinds=dict(world.nemesis.counts),
+            lossy_crashes=world.nemesis.lossy_crashes,
+            trace_hash=world.clock.trace_hash,
+            cpu_s=time.process_time() - started,
+            violation=violation,
+            detail=detail,
+            tail=tuple(world.clock.tail) if violation else (),
+        )
+
+
+RECONNECT = 20 * SECOND
+"""The longest pause of a dialler on this network, plus a dial that was under way."""
+
+
+def run_seed(scenario: Scenario) -> SeedResult:
+    """Play one scenario; whatever a node raises is a violation, too."""
+    started = time.process_time()
+    run = Run(scenario)
+    try:
+        run.play()
+    except Violation as violation:
+        return run.result(started, violation.name, violation.detail)
+    except Exception:  # noqa: BLE001 - a traceback out of a node is what is being looked for
+        return run.result(started, "no-traceback", traceback.format_exc())
+    finally:
+        gc.collect()
+    return run.result(started)
+
+
+def run_seeds(scenarios: Iterable[Scenario], jobs: int) -> Iterator[SeedResult]:
+    """Results in the order of the scenarios, from `jobs` processes."""
+    work = list(scenarios)
+    if jobs <= 1 or len(work) <= 1:
+        yield from map(run_seed, work)
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs, initializer=gc.disable) as pool:
+        yield from pool.imap(run_seed, work)
+
+
+def combined_hash(results: Iterable[SeedResult]) -> str:
+    """One hash over the trace hashes of all seeds, in their order."""
+    digest = hashlib.blake2b(digest_size=16)
+    for result in results:
+        digest.update(f"{result.seed} {result.trace_hash}\n".encode())
+    return digest.hexdigest()

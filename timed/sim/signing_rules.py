@@ -1,0 +1,244 @@
+"""Invariants on what keys sign (protocol §3, §4): once, durably, and backed by what they hold."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from timed.consensus.proposer import proposer
+from timed.crypto.rule import verify
+from timed.errors import InvalidCertificate
+from timed.primitives.bitmap import indices_of
+from timed.primitives.certificate import PRECOMMIT, BlockCertificate, BundleCertificate, CertificateKind
+from timed.sim.violation import Violation
+from timed.wire.catalogue import encode_record
+from timed.wire.messages import BlockProposal, BlockVote, EpochReport, TransactionVote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from timed.primitives.roster import Roster
+    from timed.primitives.transaction import OutPoint, Transaction
+    from timed.sim.durable import DurableLog
+
+VOTE = int(CertificateKind.VOTE)
+ACKNOWLEDGEMENT = int(CertificateKind.ACKNOWLEDGEMENT)
+
+
+class SigningRules:
+    """Everything members have signed so far, and the certificates made of it.
+
+    `body` finds a transaction by id; `unspent_before(outpoint, epoch)` answers
+    whether a coin was unspent after the block before `epoch` (None: not known yet).
+    """
+
+    def __init__(
+        self,
+        roster: Roster,
+        body: Callable[[bytes], Transaction | None],
+        unspent_before: Callable[[OutPoint, int], bool | None],
+    ) -> None:
+        self._roster = roster
+        self._body = body
+        self._unspent_before = unspent_before
+        self._cast: dict[bytes, TransactionVote] = {}
+        """Signature -> the bundle it is under."""
+        self._locked: dict[tuple[int, OutPoint, int], bytes] = {}
+        self._acknowledged: dict[tuple[int, int], dict[bytes, None]] = {}
+        self._reports: dict[tuple[int, int], EpochReport] = {}
+        self._block_votes: dict[tuple[int, int, int, int], BlockVote] = {}
+        self._proposals: dict[tuple[int, int], bytes] = {}
+        self._certified: dict[tuple[int, bytes], None] = {}
+        self._spent: dict[tuple[int, OutPoint], bytes] = {}
+        self._checked: dict[bytes, None] = {}
+        self.block_targets: dict[int, bytes] = {}
+
+    # What becomes durable
+
+    def bundle(self, bundle: TransactionVote, log: DurableLog) -> None:
+        """A member's own bundle reached its disk; `log` is what the disk holds, this bundle included."""
+        if bundle.signature in self._cast:
+            return
+        self._signature(bundle.member, bundle.signed_message(), bundle.signature, "bundle")
+        self._cast[bundle.signature] = bundle
+        if any(report.epoch == bundle.epoch and report.member == bundle.member for report in log.reports):
+            self._fail("silent-after-report", bundle.member, f"signed a bundle of kind {bundle.kind} in epoch "
+                       f"{bundle.epoch} after its report")  # fmt: skip
+        for txid in bundle.entries:
+            if bundle.kind == VOTE:
+                self._lock(bundle, txid, log)
+            else:
+                self._acknowledge(bundle, txid, log)
+
+    def _lock(self, bundle: TransactionVote, txid: bytes, log: DurableLog) -> None:
+        transaction = self._body(txid)
+        if transaction is None:
+            self._fail("inputs-available", bundle.member, f"voted for the unknown {_short(txid)}")
+        if txid not in log.bodies:
+            self._fail("durable-before-send", bundle.member, f"voted for {_short(txid)}, whose body is not durable")
+        for outpoint in transaction.inputs:
+            first = self._locked.setdefault((bundle.member, outpoint, bundle.epoch), txid)
+            if first != txid:
+                self._fail("vote-once", bundle.member, f"voted for {_short(first)} and {_short(txid)} on one "
+                           f"outpoint in epoch {bundle.epoch}")  # fmt: skip
+            if not self._available(outpoint, bundle.epoch, log):
+                self._fail("inputs-available", bundle.member, f"voted for {_short(txid)} without the certificate "
+                           f"of its parent {_short(outpoint.txid)}")  # fmt: skip
+
+    def _available(self, outpoint: OutPoint, epoch: int, log: DurableLog) -> bool:
+        held = log.certified.get(outpoint.txid)
+        return (held is not None and held.epoch == epoch) or self._unspent_before(outpoint, epoch) is not False
+
+    def _acknowledge(self, bundle: TransactionVote, txid: bytes, log: DurableLog) -> None:
+        held = log.certified.get(txid)
+        if held is None or held.epoch != bundle.epoch:
+            self._fail("durable-before-send", bundle.member, f"acknowledged {_short(txid)}, whose certificate "
+                       "is not durable")  # fmt: skip
+        self._acknowledged.setdefault((bundle.member, bundle.epoch), {})[txid] = None
+
+    def report(self, report: EpochReport, log: DurableLog) -> None:
+        """A member's own report reached its disk."""
+        known = self._reports.setdefault((report.member, report.epoch), report)
+        if known.hash != report.hash:
+            self._fail("report-once", report.member, f"reported epoch {report.epoch} twice, differently")
+        if known is not report:
+            return
+        self._signature(report.member, report.signed_message(), report.signature, "report")
+        named = dict.fromkeys(report.txids)
+        for txid in self._acknowledged.get((report.member, report.epoch), {}):
+            if txid not in named:
+                self._fail("acknowledged-is-reported", report.member, f"acknowledged {_short(txid)} in epoch "
+                           f"{report.epoch} and left it out of its report")  # fmt: skip
+        for txid in report.txids:
+            if txid not in log.certified or txid not in log.bodies:
+                self._fail("durable-before-send", report.member, f"reported {_short(txid)}, which is not durable")
+
+    def block_vote(self, vote: BlockVote) -> None:
+        """A member's own prevote or precommit reached its disk, or was seen on a link."""
+        key = (vote.member, vote.height, vote.round, vote.step)
+        known = self._block_votes.get(key)
+        if known is None:
+            self._signature(vote.member, vote.signed_message(), vote.signature, "block vote")
+            self._block_votes[key] = vote
+        elif known.block != vote.block:
+            self._fail("block-vote-once", vote.member, f"signed two values at height {vote.height} round "
+                       f"{vote.round} step {vote.step}")  # fmt: skip
+
+    def proposal(self, proposal: BlockProposal) -> None:
+        """A proposal reached a disk: its proposer's, or that of a member that votes on it."""
+        key = (proposal.header.height, proposal.round)
+        first = self._proposals.setdefault(key, proposal.signed_message())
+        if first != proposal.signed_message():
+            member = proposer(self._roster, *key)
+            self._fail("block-vote-once", member, f"proposed twice at height {key[0]} round {key[1]}")
+
+    # What leaves a node
+
+    def sent(self, message: object, member: int, log: DurableLog) -> None:
+        """`member`'s node hands `message` to a link: what it signed must be on its disk by now."""
+        if isinstance(message, (TransactionVote, EpochReport, BlockVote)):
+            own = message.member == member
+        else:
+            own = (
+                isinstance(message, BlockProposal)
+                and proposer(self._roster, message.header.height, message.round) == member
+            )
+        if own:
+            if encode_record(message) not in log.ever:  # type: ignore[arg-type]
+                self._fail("durable-before-send", member, f"sent a {type(message).__name__} that is not durable")
+        elif isinstance(message, TransactionVote):
+            self._relayed(message.signature in self._cast, member, message)
+        elif isinstance(message, EpochReport):
+            known = self._reports.get((message.member, message.epoch))
+            self._relayed(known is not None and known.hash == message.hash, member, message)
+        elif isinstance(message, BlockVote):
+            vote = self._block_votes.get((message.member, message.height, message.round, message.step))
+            self._relayed(vote is not None and vote.block == message.block, member, message)
+
+    def _relayed(self, known: bool, member: int, message: object) -> None:
+        if not known:
+            self._fail("certificate-counts-cast-votes", member, f"passed on a {type(message).__name__} nobody signed")
+
+    # Certificates
+
+    def bundle_certificate(self, certificate: BundleCertificate) -> None:
+        """A certificate that a node holds, sends or puts on its disk."""
+        if self._known(certificate.encode()):
+            return
+        self._valid(certificate)
+        target, epoch = certificate.target, certificate.epoch
+        positions = indices_of(certificate.bitmap, len(self._roster.members))
+        for member, signer in zip(positions, certificate.signers, strict=True):
+            bundle = self._cast.get(signer.signature)
+            cast = (
+                bundle is not None
+                and (bundle.member, bundle.epoch, bundle.kind) == (member, epoch, certificate.kind)
+                and bundle.entries[signer.leaf : signer.leaf + 1] == (target,)
+            )
+            if not cast:
+                self._fail("certificate-counts-cast-votes", member, f"is counted for {_short(target)} in epoch "
+                           f"{epoch}, kind {certificate.kind}, and never signed that")  # fmt: skip
+        if certificate.kind == VOTE:
+            self._certify(target, epoch)
+
+    def _certify(self, txid: bytes, epoch: int) -> None:
+        if (epoch, txid) in self._certified:
+            return
+        self._certified[(epoch, txid)] = None
+        transaction = self._body(txid)
+        if transaction is None:
+            raise Violation("parent-certified", f"{_short(txid)} is certified and nobody made it")
+        for outpoint in transaction.inputs:
+            first = self._spent.setdefault((epoch, outpoint), txid)
+            if first != txid:
+                raise Violation(
+                    "no-conflicting-certificates",
+                    f"{_short(first)} and {_short(txid)} spend one output and are both certified in epoch {epoch}",
+                )
+            if (epoch, outpoint.txid) not in self._certified and self._unspent_before(outpoint, epoch) is False:
+                raise Violation(
+                    "parent-certified",
+                    f"{_short(txid)} is certified in epoch {epoch}, its parent {_short(outpoint.txid)} is not",
+                )
+
+    def block_certificate(self, certificate: BlockCertificate) -> None:
+        """A block certificate that a node holds, sends or puts on its disk."""
+        if self._known(certificate.encode()):
+            return
+        self._valid(certificate)
+        height, round_, target = certificate.height, certificate.round, certificate.target
+        positions = indices_of(certificate.bitmap, len(self._roster.members))
+        for member in positions:
+            vote = self._block_votes.get((member, height, round_, PRECOMMIT))
+            if vote is None or vote.block != target:
+                self._fail("certificate-counts-cast-votes", member, f"is counted for block {_short(target)} at "
+                           f"height {height} round {round_} and never precommitted it")  # fmt: skip
+        first = self.block_targets.setdefault(height, target)
+        if first != target:
+            raise Violation("one-block-per-height", f"{_short(first)} and {_short(target)} at height {height}")
+
+    def _known(self, encoded: bytes) -> bool:
+        if encoded in self._checked:
+            return True
+        self._checked[encoded] = None
+        return False
+
+    def _valid(self, certificate: BlockCertificate | BundleCertificate) -> None:
+        try:
+            items = certificate.signature_items(self._roster)
+        except InvalidCertificate as error:
+            raise Violation("certificate-valid", str(error)) from None
+        for public, message, signature in items:
+            if not verify(public, message, signature):
+                raise Violation("certificate-valid", f"a signature of {_short(public)} is wrong")
+
+    def _signature(self, member: int, message: bytes, signature: bytes, what: str) -> None:
+        if not verify(self._roster.members[member].operator_key, message, signature):
+            self._fail("certificate-valid", member, f"signed a {what} wrongly")
+
+    @staticmethod
+    def _fail(name: str, member: int, detail: str) -> None:
+        raise Violation(name, f"member {member} {detail}")
+
+
+def _short(identifier: bytes) -> str:
+    return identifier.hex()[:12]

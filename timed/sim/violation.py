@@ -1,0 +1,43 @@
+"""What a broken promise looks like."""
+
+from __future__ import annotations
+
+NAMES = (
+    "vote-once",
+    "block-vote-once",
+    "report-once",
+    "silent-after-report",
+    "acknowledged-is-reported",
+    "durable-before-send",
+    "durable-before-publish",
+    "inputs-available",
+    "certificate-valid",
+    "certificate-counts-cast-votes",
+    "no-conflicting-certificates",
+    "parent-certified",
+    "one-block-per-height",
+    "supply",
+    "equal-roots",
+    "final-in-block",
+    "no-honest-ban",
+    "one-session",
+    "no-alarm",
+    "no-traceback",
+    "progress",
+    "live-heights",
+    "live-payments",
+    "live-sessions",
+)
+"""Every invariant has one stable name; mutants are caught by name."""
+
+
+class Violation(Exception):
+    """An invariant does not hold; `name` is one of NAMES."""
+
+    def __init__(self, name: str, detail: str) -> None:
+        super().__init__(name, detail)
+        self.name = name
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.detail}"

@@ -1,0 +1,159 @@
+"""One simulated network: machines, processes, payments, faults and the eye on all of them."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import attrs
+
+from timed.node.config import NodeConfig
+from timed.node.node import Node
+from timed.params import SECOND
+from timed.sim.cast import GENESIS_TIME, PORT, make_cast
+from timed.sim.clock import Clock
+from timed.sim.host import Host, Process
+from timed.sim.invariants import Invariants
+from timed.sim.nemesis import Nemesis
+from timed.sim.network import Network
+from timed.sim.tap import Tap
+from timed.sim.violation import Violation
+from timed.sim.workload import Workload
+
+if TYPE_CHECKING:
+    from timed.events import CommitBlock, NodeEvent, Persist
+    from timed.primitives.transaction import Transaction
+
+
+@attrs.frozen
+class Scenario:
+    """What to simulate; with `seed` it fixes every event."""
+
+    seed: int
+    nodes: int = 4
+    minutes: float = 10
+    interval: int = 15
+    """Seconds between grid points."""
+    faults: tuple[str, ...] = ()
+    """Names of faults the nemesis may use."""
+
+
+class World:
+    """Composes production nodes with the virtual network and watches them.
+
+    It is the Observer of every process: what a process does goes to the invariants
+    first and to the nemesis afterwards, which may end the process on the spot.
+    """
+
+    def __init__(self, scenario: Scenario) -> None:
+        seed, nodes = scenario.seed, scenario.nodes
+        self.scenario = scenario
+        self.cast = make_cast(seed, nodes, scenario.interval)
+        self.clock = Clock((GENESIS_TIME + scenario.interval // 2) * SECOND)
+        self.network = Network(self.clock, self.entropy("network"), nodes + 1)
+        self.workload = Workload(self, self.cast, self.entropy("workload"))
+        self.invariants = Invariants(self.cast, self.workload.transactions.get)
+        self.tap = Tap(self.cast.genesis.params, checksum=False)
+        self.hosts = [
+            Host(index, self.clock, self.network, self.entropy(f"host {index}"), self) for index in range(nodes)
+        ]
+        self.nemesis = Nemesis(self, self.entropy("nemesis"), scenario.faults)
+        self.process_of: dict[bytes, int] = {key.public: index for index, key in enumerate(self.cast.node_keys)}
+        for host in self.hosts:
+            commit = self.cast.genesis.commit()
+            host.store.commit(commit)
+            self.invariants.begun(host.index, commit, host.store.tip())
+
+    def entropy(self, purpose: str) -> random.Random:
+        """A generator of its own for each purpose, so that one part's draws do not move another's."""
+        return random.Random(f"timed {self.scenario.seed} {purpose}")
+
+    # Processes
+
+    def running(self) -> list[Process]:
+        """The processes that live, by machine."""
+        return [host.process for host in self.hosts if host.process is not None]
+
+    def boot(self, index: int, first: Transaction | None = None) -> None:
+        """Start a process on machine `index`; `first` is submitted before it hears anybody."""
+        host = self.hosts[index]
+        if host.process is not None:
+            return
+        self.invariants.survived(index, host.store)
+        self.invariants.started(index)
+        config = NodeConfig(
+            genesis=self.cast.genesis,
+            node_key=self.cast.node_keys[index],
+            operator_key=self.cast.operator_keys[index],
+            wanted=tuple(
+                (self.network.machines[peer].host, PORT, self.cast.node_keys[peer].public)
+                for peer in range(len(self.hosts))
+                if peer != index
+            ),
+            software="timed-sim",
+            listen_port=PORT,
+            boot=host.lives + 1,
+        )
+        entropy = self.entropy(f"node {index} life {host.lives}")
+        node = Node(config, host.store, entropy)
+        self.clock.note(f"boot {index} life {host.lives + 1}")
+        process = host.start(node, self.cast.node_keys[index].public, PORT)
+        if first is not None and process.alive:
+            self.workload.submit(first, process)
+
+    # Observer
+
+    def writing(self, process: Process, link: int, data: bytes) -> bool:
+        messages = self.tap.read(link, data)
+        if not self.nemesis.before_send(process, messages):
+            return False
+        for message in messages:
+            self.invariants.sent(process, message)
+        self.nemesis.sent(process, messages)
+        return process.alive
+
+    def written(self, process: Process, link: int) -> None:
+        self.nemesis.after_send(process)
+
+    def staged(self, process: Process, writes: tuple[Persist | CommitBlock, ...]) -> None:
+        self.nemesis.staged(process, writes)
+
+    def synced(self, process: Process, writes: tuple[Persist | CommitBlock, ...]) -> None:
+        self.invariants.synced(process, writes)
+        self.nemesis.synced(process, writes)
+
+    def published(self, process: Process, event: NodeEvent) -> None:
+        self.clock.note(f"told {process.name} {_words(event)}")
+        self.invariants.published(process, event)
+        self.workload.published(event)
+        self.nemesis.published(process, event)
+
+    def opened(self, process: Process, link: int) -> None:
+        self.clock.note(f"link {process.name} #{link}")
+
+    # The end
+
+    def check_sessions(self) -> None:
+        """When all is healed, every pair has exactly one connection and both know of it."""
+        for index, host in enumerate(self.hosts):
+            for other in range(index + 1, len(self.hosts)):
+                links = [c for c in self.network.between(index, other) if c.sides[0].open and c.sides[1].open]
+                a, b = self.cast.node_keys[index].public, self.cast.node_keys[other].public
+                both = b in self.invariants.sessions[index] and a in self.invariants.sessions[other]
+                if len(links) != 1 or not both or host.process is None:
+                    raise Violation("live-sessions", f"{len(links)} connections between {index} and {other}, "
+                                    f"sessions known to both: {both}")  # fmt: skip
+
+    def heights(self) -> list[int]:
+        """The height each machine's disk is at."""
+        return [log.height for log in self.invariants.logs]
+
+
+def _words(event: NodeEvent) -> str:
+    """An event in one line of the trace."""
+    values = [
+        value.hex()[:12] if isinstance(value, bytes) else str(value)
+        for value in (getattr(event, field.name) for field in attrs.fields(type(event)))
+        if not isinstance(value, tuple)
+    ]
+    return f"{type(event).__name__} {' '.join(values)}"

@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from timed.consensus import effects as fx
-from timed.consensus.rounds import Step
 from timed.errors import DecodeError, InvalidBlock, InvalidTransaction
 from timed.events import (
     Action,
@@ -38,10 +37,9 @@ from timed.node.exchange import Exchange
 from timed.node.gate import Checks, Gate
 from timed.node.inbox import Inbox
 from timed.node.inventory import Inventory
-from timed.node.queries import ConsensusState, OutpointState, TransactionState
 from timed.node.serving import Serving
+from timed.node.views import ConsensusState, OutpointState, TransactionState, Views
 from timed.node.voters import Voters
-from timed.params import NULL_HASH
 from timed.peer.table import PeerTable
 from timed.peer.values import (
     Closed,
@@ -59,7 +57,6 @@ from timed.sync.catchup import CatchUp, SyncState
 from timed.wire import messages as wire
 from timed.wire.catalogue import decode_record
 from timed.wire.message import Message
-from timed.wire.messages import UTXOStateKind
 
 if TYPE_CHECKING:
     from random import Random
@@ -118,7 +115,7 @@ class Node:
         )
         self.inbox = Inbox(self)
         self.stopping = False
-        self._shown: dict[bytes, str] = {}
+        self.views = Views(self.chain, self.serving, self.gate)
         self._submitted: dict[bytes, None] = {}
         self._executors: dict[type, Callable[[Any], None]] = {
             fx.Sign: self._do_sign,
@@ -146,7 +143,7 @@ class Node:
             self.chain.restore(message, now)
         if self._store.doubtful:
             self.chain.abstain()
-        self._show_restored()
+        self.views.restore()
         self.voters.update(self.chain.fastpath.roster, self.peers.peers())
         self.chain.resume(now)
         self._settle(now)
@@ -272,78 +269,13 @@ class Node:
     # Queries
 
     def transaction_state(self, txid: bytes) -> TransactionState:
-        """What this node may say of a transaction."""
-        path = self.chain.fastpath
-        place = self.ledger.locate(txid)
-        if place is not None:
-            return TransactionState(
-                txid,
-                "confirmed",
-                place[0],
-                height=place[0],
-                position=place[1],
-                confirmations=self.ledger.tip.height - place[0] + 1,
-            )
-        transaction = self.serving.transaction(txid)
-        tally = path.tallies.get(txid)
-        state = self._shown.get(txid)
-        if state is None:
-            state = "pending" if txid in self.mempool else "waiting" if transaction is not None else "unknown"
-        return TransactionState(
-            txid,
-            state,
-            self.chain.epoch,
-            votes=tally.votes.weight if tally is not None else 0,
-            acknowledgements=tally.acknowledgements.weight if tally is not None else 0,
-            total_weight=path.roster.total_weight,
-            conflicts=self.mempool.conflicts(transaction) if transaction is not None else (),
-        )
+        return self.views.transaction(txid)
 
     def outpoint_state(self, outpoint: OutPoint) -> OutpointState:
-        """Unspent, locked, spent and how surely; derived, never stored."""
-        spender = self.chain.fastpath.lock_of(outpoint)
-        for txid in self.mempool.spenders(outpoint):
-            if self._shown.get(txid) in ("certified", "final"):
-                spender = txid
-        unspent = self.ledger.coin(outpoint) is not None or outpoint in self.chain.fastpath.created
-        if not unspent:
-            confirmed = self.ledger.locate(outpoint.txid) is not None
-            return OutpointState(UTXOStateKind.CONFIRMED if confirmed else UTXOStateKind.UNKNOWN, NULL_HASH)
-        kinds = {
-            "locked": UTXOStateKind.LOCKED,
-            "certified": UTXOStateKind.SPENT_PENDING,
-            "final": UTXOStateKind.SPENT_FINALIZED,
-        }
-        shown = self._shown.get(spender) if spender is not None else None
-        if spender is None or shown not in kinds:
-            return OutpointState(UTXOStateKind.UNSPENT, NULL_HASH)
-        return OutpointState(kinds[shown], spender)
+        return self.views.outpoint(outpoint)
 
     def consensus_state(self) -> ConsensusState:
-        chain = self.chain
-        path, rounds = chain.fastpath, chain.rounds
-        total = path.roster.total_weight
-        started = rounds.step is not Step.WAITING
-        proposer = path.roster.members[rounds.proposer(rounds.round)].operator_key if started else None
-        tallies = path.tallies.values()
-        return ConsensusState(
-            height=self.ledger.tip.height,
-            epoch=chain.epoch,
-            round=rounds.round,
-            step=rounds.step.name.lower(),
-            members=len(path.roster.members),
-            total_weight=total,
-            quorum_weight=(2 * total + 2) // 3,
-            member=path.me,
-            signing=path.signing and chain.frozen is None and self.gate.failure is None,
-            frozen=chain.frozen,
-            slot_us=chain.slot_us,
-            proposer=proposer,
-            reports=len(chain.closing.reports),
-            transactions=len(tallies),
-            certified=sum(1 for tally in tallies if tally.certificate is not None),
-            final=sum(1 for tally in tallies if tally.final is not None),
-        )
+        return self.views.consensus()
 
     def sync_state(self) -> SyncState:
         return self.catchup.state()
@@ -395,7 +327,7 @@ class Node:
         shown = _SHOWN.get(type(event))
         if shown is not None and event.epoch == self.chain.epoch:  # type: ignore[union-attr]
             txid: bytes = event.txid  # type: ignore[union-attr]
-            self._shown[txid] = max(self._shown.get(txid, "locked"), shown, key=_ORDER.index)
+            self.views.show(txid, shown)
         self._emit(Publish(event))
 
     def _do_sign(self, effect: fx.Sign) -> None:
@@ -472,7 +404,7 @@ class Node:
     def _advanced(self, live: bool, fetched: bool, now: int) -> None:
         """A new tip: tell peers, forget what the old epoch showed, take up the new one."""
         tip = self.ledger.tip
-        self._shown.clear()
+        self.views.clear()
         self.voters.update(self.chain.fastpath.roster, self.peers.peers())
         for txid in [one for one in self._submitted if one not in self.mempool]:
             del self._submitted[txid]
@@ -542,18 +474,7 @@ class Node:
         if bodies:
             self.gate.persist(bodies, lambda now: None)
 
-    def _show_restored(self) -> None:
-        """What the log holds was durable, and may be shown again."""
-        for txid, tally in self.chain.fastpath.tallies.items():
-            if tally.final is not None:
-                self._shown[txid] = "final"
-            elif tally.certificate is not None:
-                self._shown[txid] = "certified"
-            elif tally.voted:
-                self._shown[txid] = "locked"
 
-
-_ORDER = ("locked", "certified", "final")
 _SHOWN: dict[type, str] = {
     TransactionLocked: "locked",
     TransactionCertified: "certified",

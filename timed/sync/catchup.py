@@ -282,6 +282,7 @@ class CatchUp:
         ]
         if self._applying and wanted and wanted[0] == tip + 1:
             wanted = wanted[1:]
+        share = -(-len(wanted) // max(1, len(self._sources)))
         for node_id, source in self._by_load():
             while (
                 wanted
@@ -291,7 +292,7 @@ class CatchUp:
                 and source.claimed >= wanted[0]
             ):
                 count = 1
-                while count < min(BLOCKS_PER_REQUEST, len(wanted)) and wanted[count] == wanted[0] + count:
+                while count < min(BLOCKS_PER_REQUEST, share, len(wanted)) and wanted[count] == wanted[0] + count:
                     count += 1
                 request = self._around.request(node_id, GetBlocks(start=wanted[0], count=count), now)
                 if request is None:

@@ -14,7 +14,7 @@ import attrs
 from timed.interfaces import Coin, IEventSink, IStore, StoredTip
 from timed.ledger.compose import Tip
 from timed.ledger.genesis import Genesis
-from timed.params import NetworkParams
+from timed.params import NULL_HASH, NetworkParams
 from timed.primitives.block import Block, BlockHeader
 from timed.primitives.certificate import BlockCertificate
 from timed.primitives.roster import Roster
@@ -22,12 +22,15 @@ from timed.primitives.transaction import OutPoint, Transaction
 
 if TYPE_CHECKING:
     from timed.ledger.mempool import Mempool
+    from timed.node.queries import ConsensusState, OutpointState, TransactionState
     from timed.peer.values import PeerHandle, PeerStatistics
     from timed.sync.catchup import SyncState
 
 PENDING, LOCKED, CERTIFIED, FINAL, CONFIRMED = "pending", "locked", "certified", "final", "confirmed"
 SETTLED = (FINAL, CONFIRMED)
 """States a merchant may rely on."""
+
+UNKNOWN = "unknown"
 
 UNSPENT = "Unspent"
 
@@ -146,39 +149,57 @@ class ChainBackend:
         mempool: Mempool = self._node.mempool
         return mempool
 
+    def body(self, txid: bytes) -> Transaction | None:
+        """A transaction that no block holds, also one whose inputs are not known yet."""
+        return self.mempool.get(txid) or self.mempool.waiting.get(txid)
+
     def status(self, txid: bytes) -> TransactionStatus | None:
         """Where a transaction stands; None when nothing is known of it."""
-        place = self._store.locate(txid)
-        if place is not None:
-            return TransactionStatus(txid, CONFIRMED, epoch=place[0], height=place[0], position=place[1])
-        state = self._node.transaction_state(txid)
-        if state is None:
-            return TransactionStatus(txid, PENDING) if txid in self.mempool else None
+        found: TransactionState = self._node.transaction_state(txid)
+        if found.state == UNKNOWN:
+            return None
+        if found.state == CONFIRMED:
+            return TransactionStatus(
+                txid, CONFIRMED, epoch=found.epoch, height=found.height, position=found.position
+            )
         return TransactionStatus(
             txid,
-            _word(state.state),
-            epoch=state.epoch,
-            votes=state.votes,
-            acknowledgements=state.acknowledgements,
-            total_weight=self.roster(self.tip().height + 1).total_weight,
+            found.state,
+            epoch=found.epoch,
+            votes=found.votes,
+            acknowledgements=found.acknowledgements,
+            total_weight=found.total_weight,
         )
 
     def output_status(self, outpoint: OutPoint) -> OutputStatus:
-        """The state of an outpoint that is in the set of coins or made by a pending transaction."""
-        state = self._node.outpoint_state(outpoint)
-        return OutputStatus(str(getattr(state.state, "value", state.state)), state.txid)
+        """The state of an outpoint, derived by the node."""
+        found: OutpointState = self._node.outpoint_state(outpoint)
+        word = found.state.name.title().replace("_", "")
+        return OutputStatus(word, None if found.txid == NULL_HASH else found.txid)
 
-    def consensus(self) -> dict[str, Any]:
-        """Height, round, step and counters of the making of the next block."""
-        return _fields(self._node.consensus_state())
+    def mempool_counters(self) -> dict[str, int]:
+        """What happened in the mempool since the start."""
+        mempool = self.mempool
+        return {**attrs.asdict(mempool.counters), "waiting_evicted": mempool.waiting.evicted}
+
+    def consensus(self) -> ConsensusState:
+        """Where the making of the next block stands."""
+        state: ConsensusState = self._node.consensus_state()
+        return state
 
     def sync(self) -> SyncState:
         """How far the chain is proven beyond what is applied."""
         state: SyncState = self._node.sync_state()
         return state
 
-    def counters(self) -> Any:
-        return self._node.counters
+    def store_failure(self) -> str | None:
+        """Why nothing is written any more, None while the disk works."""
+        failure: str | None = self._node.gate.failure
+        return failure
+
+    def wanted_peers(self) -> int:
+        """How many peers the configuration names."""
+        return len(self._node.config.wanted)
 
     def peers(self) -> tuple[PeerHandle, ...]:
         """The open sessions, ordered by node id."""
@@ -214,11 +235,3 @@ class ChainBackend:
             if status is not None and status.final:
                 found.append(transaction)
         return tuple(found)
-
-
-def _word(state: Any) -> str:
-    return str(getattr(state, "value", state)).lower()
-
-
-def _fields(state: Any) -> dict[str, Any]:
-    return dict(state) if isinstance(state, dict) else attrs.asdict(state, recurse=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from timed.interfaces import Coin
@@ -169,17 +168,3 @@ def member_object(index: int, member: Member, params: NetworkParams) -> Object:
 def quorum_weight(roster: Roster) -> int:
     """The least weight that is a quorum of `roster` (protocol §2)."""
     return -(-2 * roster.total_weight // 3)
-
-
-def plain(value: Any) -> Any:
-    """Bytes as hexadecimal and enums as words, at any depth of a dict, list or tuple."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict):
-        return {str(plain(key)): plain(item) for key, item in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [plain(item) for item in value]
-    name = getattr(value, "name", None)
-    if isinstance(name, str) and not isinstance(value, int | str):
-        return name.lower()
-    return value if isinstance(value, int | float | str) or value is None else str(value)

@@ -109,7 +109,7 @@ _CHAIN = (
     ),
     Method(
         "gettxout", "chain", "An unspent output, or null when it is spent or unknown.",
-        "null or object: bestblock, confirmations, value, state, txid of the spender if any, scriptPubKey, coinbase",
+        "null or object: bestblock, confirmations, value, scriptPubKey, coinbase, state, spender",
         (
             Param("txid", TXID, f"Transaction that made it, {HASHES}."),
             Param("n", Integer(0, 65_535), "Number of the output."),
@@ -187,7 +187,7 @@ _TRANSACTIONS = (
 _WALLET = (
     Method(
         "getbalance", "wallet", "What this wallet can spend: certified and final outputs.", "amount",
-        (Param("address", ADDRESS, "Only the coins of this address, which may be anybody's.", None),),
+        (Param("address", ADDRESS, "Only the coins of this address of the wallet.", None),),
         permission=WALLET,
     ),
     Method(
@@ -255,7 +255,8 @@ _MASTERNODES = (
     ),
     Method(
         "getconsensusinfo", "masternodes", "Where the making of the next block stands.",
-        "object: type, masternodes, total_weight, quorum, epoch, height, round, step, proposer, next_slot, counters",
+        "object: type, masternodes, total_weight, quorum, height, epoch, round, step, next_slot, proposer, member, voting, "
+        "frozen, reports, transactions, certified, final",
     ),
 )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from timed.params import SECOND
 from timed.primitives.roster import Roster
 from timed.rpc.environment import Environment
 from timed.rpc.errors import INVALID_PARAMETER, RpcError
-from timed.rpc.present import Object, member_object, plain, quorum_weight
+from timed.rpc.present import Object, member_object, quorum_weight
 
 KNOWN_AHEAD = 2
 """Rosters are known up to two blocks after the tip (protocol §2)."""
@@ -43,7 +44,9 @@ def masternodestatus(env: Environment) -> Object:
     if index is None:
         return {"status": "Not a masternode", "message": "This node is not configured as a masternode"}
     member = member_object(index, roster.members[index], env.params)
-    voting, reason = chain.voting()
+    consensus = chain.consensus()
+    reason = consensus.frozen or chain.store_failure()
+    voting = consensus.signing
     return {
         "status": "active" if voting else "silent",
         "index": index,
@@ -61,8 +64,26 @@ def masternodestatus(env: Environment) -> Object:
 
 def getconsensusinfo(env: Environment) -> Object:
     chain = env.chain
-    roster = chain.roster(chain.tip().height + 1)
-    return {"type": "BFT", "masternodes": len(roster.members), **_weights(roster), **plain(chain.consensus())}
+    state = chain.consensus()
+    return {
+        "type": "BFT",
+        "masternodes": state.members,
+        "total_weight": state.total_weight,
+        "quorum": state.quorum_weight,
+        "height": state.height,
+        "epoch": state.epoch,
+        "round": state.round,
+        "step": state.step,
+        "next_slot": state.slot_us // SECOND,
+        "proposer": state.proposer.hex() if state.proposer is not None else None,
+        "member": state.member,
+        "voting": state.signing,
+        "frozen": state.frozen,
+        "reports": state.reports,
+        "transactions": state.transactions,
+        "certified": state.certified,
+        "final": state.final,
+    }
 
 
 def _weights(roster: Roster) -> Object:

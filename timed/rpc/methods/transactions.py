@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from timed import events
+from timed.ledger.mempool import MAX_BYTES, MAX_COUNT
 from timed.primitives.amounts import checked_sum
 from timed.primitives.transaction import OutPoint, Output, Transaction
 from timed.rpc.backend import ChainBackend
@@ -24,8 +25,8 @@ def getmempoolinfo(env: Environment) -> Object:
         "size": len(mempool),
         "bytes": mempool.bytes,
         "usage": mempool.bytes,
-        "maxmempool": mempool.max_bytes,
-        "maxcount": mempool.max_count,
+        "maxmempool": MAX_BYTES,
+        "maxcount": MAX_COUNT,
         "waiting": len(mempool.waiting),
         "mempoolminfee": least,
         "minrelaytxfee": least,
@@ -107,7 +108,7 @@ def decoderawtransaction(env: Environment, hexstring: bytes) -> Object:
 
 
 def _find(chain: ChainBackend, txid: bytes) -> Transaction:
-    transaction = chain.pending(txid)
+    transaction = chain.body(txid)
     if transaction is not None:
         return transaction
     confirmed = chain.confirmed_transaction(txid)

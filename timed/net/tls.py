@@ -75,14 +75,14 @@ def make_context(identity: TlsIdentity) -> SSL.Context:
     context.set_options(SSL.OP_NO_TICKET | SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    context.set_verify(SSL.VERIFY_PEER, _note_certificate)
+    context.set_verify(SSL.VERIFY_PEER, note_certificate)
     context.use_certificate(identity.certificate)
     context.use_privatekey(PKey.from_cryptography_key(identity.private_key))
     return context
 
 
-def _note_certificate(connection: SSL.Connection, certificate: X509, error: int, depth: int, ok: int) -> bool:
-    """OpenSSL's verdict on names, dates and issuers is of no interest."""
+def note_certificate(connection: SSL.Connection, certificate: X509, error: int, depth: int, ok: int) -> bool:
+    """OpenSSL's verify callback: its verdict on names, dates and issuers is of no interest."""
     if depth == 0:
         connection.get_app_data().shown = certificate
     return True

@@ -1,0 +1,284 @@
+"""Every bound of the transports has a name, a policy and a counter."""
+
+from __future__ import annotations
+
+from twisted.internet import error
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import IHostnameResolver
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+from tests.net_world import HOST, NetTestCase, RecordingHost, a_turn, key, node_context, turns
+from timed.net import reasons
+from timed.net.limits import NetworkLimits, address_group
+from timed.net.network import Network
+
+
+class DeadlineTests(NetTestCase):
+    """[19] One deadline for everything before a link is up."""
+
+    async def test_a_client_that_says_nothing_is_closed_at_the_deadline(self):
+        clock = Clock()
+        network, host, port = await self.listening(clock=clock)
+        client = await self.raw(port)
+        await turns(lambda: network.counters.accepted == 1)
+        clock.advance(9.9)
+        self.assertEqual(host.events, [])
+        clock.advance(0.2)
+        await client.lost
+        await host.first("disconnected")
+        self.assertEqual([reason for _, reason in host.of("disconnected")], ["timeout"])
+        self.assertEqual(network.counters.refused, {"timeout": 1})
+
+    async def test_dripping_bytes_do_not_extend_the_deadline(self):
+        clock = Clock()
+        network, host, port = await self.listening(clock=clock)
+        client = await self.raw(port)
+        await turns(lambda: network.counters.accepted == 1)
+        for byte in b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03":
+            client.transport.write(bytes([byte]))
+            await a_turn()
+            clock.advance(1.01)
+        await client.lost
+        self.assertEqual((await host.first("disconnected"))[1], "timeout")
+
+    async def test_a_link_that_is_up_has_no_deadline(self):
+        clock = Clock()
+        _, host, port = await self.listening(clock=clock)
+        client = await self.raw(port, node_context(9))
+        (link, *_) = await host.first("connected")
+        clock.advance(3600)
+        client.transport.write(b"still here")
+        await host.until(lambda: host.data[link] == b"still here")
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    async def test_a_server_that_says_nothing_fails_the_dial_at_the_deadline(self):
+        clock = Clock()
+        server, port = await self.raw_listening()
+        network, host = self.network(clock=clock)
+        network.dial(HOST, port, key(2).public)
+        clock.advance(0)
+        await turns(lambda: server.built and server.built[0].data)
+        clock.advance(9.9)
+        self.assertEqual(host.events, [])
+        clock.advance(0.2)
+        self.assertEqual(host.events, [("dial_failed", HOST, port, "timeout")])
+        await server.built[0].lost
+        self.assertEqual(len(host.events), 1)
+
+    async def test_a_peer_that_does_not_answer_the_tls_shutdown_is_aborted(self):
+        clock = Clock()
+        network, host, port = await self.listening(clock=clock)
+        client = await self.raw(port, node_context(9))
+        (link, *_) = await host.first("connected")
+        client.transport.transport.pauseProducing()
+        network.close(link, "done")
+        await a_turn()
+        self.assertEqual(host.of("disconnected"), [])
+        clock.advance(5.1)
+        await host.first("disconnected")
+        self.assertEqual(host.of("disconnected"), [(link, "done")])
+
+
+class InboundBoundTests(NetTestCase):
+    async def test_beyond_max_inbound_a_newcomer_is_closed_unheard(self):
+        network, host, port = await self.listening(limits=NetworkLimits(max_inbound=2))
+        for number in (8, 9):
+            await self.raw(port, node_context(number))
+        await host.until(lambda: len(host.links) == 2)
+        third = await self.raw(port, node_context(10))
+        await third.lost
+        self.assertEqual(network.counters.refused, {"full": 1})
+        self.assertEqual(len(host.events), 2)
+
+    async def test_a_slot_is_free_again_when_its_link_has_ended(self):
+        network, host, port = await self.listening(limits=NetworkLimits(max_inbound=1))
+        for number in (8, 9, 10):
+            client = await self.raw(port, node_context(number))
+            await host.until(lambda: len(host.links) == len(host.of("disconnected")) + 1)
+            await self.drop(client)
+            await host.until(lambda: len(host.links) == len(host.of("disconnected")))
+        self.assertEqual(len(host.links), 3)
+        self.assertEqual(network.counters.refused, {})
+
+    async def test_stalling_clients_make_room_for_the_newest(self):
+        """[19] An honest peer gets through a lobby full of slow ones."""
+        network, host, port = await self.listening(limits=NetworkLimits(max_half_open=3))
+        slow = []
+        for count in range(1, 4):
+            slow.append(await self.raw(port))
+            await turns(lambda count=count: network.counters.accepted == count)
+        honest = await self.raw(port, node_context(9))
+        (_, _, peer_id, _, _) = await host.first("connected")
+        self.assertEqual(peer_id, key(9).public)
+        await slow[0].lost
+        self.assertEqual(network.counters.refused, {"crowded-out": 1})
+        self.assertFalse(slow[1].lost.called or slow[2].lost.called or honest.lost.called)
+
+
+class MemoryNetTestCase(SynchronousTestCase):
+    """No sockets: connections are made up."""
+
+    def network(self, limits=None, plain=False):
+        self.reactor = MemoryReactorClock()
+        self.host = RecordingHost()
+        return Network(self.reactor, key(1), plain, self.host, limits)
+
+    def arrive(self, network, host):
+        """A connection from `host`; None when it was closed at the door."""
+        if not self.reactor.tcpServers:
+            self.successResultOf(network.listen(7000))
+        factory = self.reactor.tcpServers[0][1]
+        address = (IPv6Address if ":" in host else IPv4Address)("TCP", host, 5555)
+        protocol = factory.buildProtocol(address)
+        if protocol is not None:
+            protocol.makeConnection(Aborting(peerAddress=address))
+        return protocol
+
+
+class Aborting(StringTransport):
+    aborted = False
+
+    def abortConnection(self):
+        self.aborted = True
+
+
+class GroupTests(MemoryNetTestCase):
+    def test_one_group_of_addresses_has_few_half_open_connections(self):
+        """[19] The rest of the world gets in; so does the group when one has left."""
+        network = self.network(NetworkLimits(max_half_open_per_group=2))
+        inside = [self.arrive(network, f"203.0.113.{n}") for n in (1, 2)]
+        self.assertIsNone(self.arrive(network, "203.0.113.3"))
+        self.assertIsNotNone(self.arrive(network, "203.0.114.3"))
+        self.assertEqual(network.counters.refused, {"group-full": 1})
+        inside[0].connectionLost(Failure(error.ConnectionLost()))
+        self.assertIsNotNone(self.arrive(network, "203.0.113.3"))
+
+    def test_loopback_is_no_group(self):
+        network = self.network(NetworkLimits(max_half_open_per_group=1))
+        self.assertTrue(all(self.arrive(network, "127.0.0.1") for _ in range(5)))
+
+    def test_groups(self):
+        self.assertEqual(address_group("198.51.100.7"), address_group("198.51.100.250"))
+        self.assertNotEqual(address_group("198.51.100.7"), address_group("198.51.101.7"))
+        self.assertEqual(address_group("198.51.100.7"), address_group("::ffff:198.51.100.9"))
+        self.assertEqual(address_group("2001:db8:1:2::3"), address_group("2001:db8:1:ffff::9"))
+        self.assertNotEqual(address_group("2001:db8:1::3"), address_group("2001:db8:2::3"))
+        self.assertEqual(address_group("fe80::1%eth0"), address_group("fe80::2"))
+        for loopback in ("127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"):
+            self.assertIsNone(address_group(loopback))
+
+    def test_nothing_is_kept_of_those_who_have_left(self):
+        network = self.network(NetworkLimits(max_half_open=4))
+        for n in range(50):
+            self.arrive(network, f"203.0.{n}.1")
+        self.assertEqual(len(network._lobby), 4)
+        self.assertEqual(network.counters.refused, {})
+        self.assertEqual(len(self.reactor.getDelayedCalls()), 4)
+
+
+class RaceTests(MemoryNetTestCase):
+    def test_two_that_race_for_the_last_slot(self):
+        """Both were let in at the door; the one that is up last is refused."""
+        network = self.network(NetworkLimits(max_inbound=1), plain=True)
+        self.successResultOf(network.listen(7000))
+        factory = self.reactor.tcpServers[0][1]
+        address = IPv4Address("TCP", "203.0.113.1", 5555)
+        first, second = factory.buildProtocol(address), factory.buildProtocol(address)
+        for protocol in (second, first):
+            protocol.makeConnection(Aborting(peerAddress=address))
+        self.assertEqual((second.transport.aborted, first.transport.aborted), (False, True))
+        first.connectionLost(Failure(error.ConnectionAborted()))
+        self.assertEqual(network.counters.refused, {"full": 1})
+        self.assertEqual(self.host.of("disconnected"), [(first.link, "full")])
+        self.assertEqual(len(self.host.links), 1)
+
+
+class DialBoundTests(MemoryNetTestCase):
+    def test_an_address_that_never_answers_fails_at_the_deadline(self):
+        network = self.network()
+        network.dial("192.0.2.1", 24000, None)
+        self.reactor.advance(0)
+        self.assertEqual(self.reactor.tcpClients[0][:2], ("192.0.2.1", 24000))
+        self.reactor.advance(9.9)
+        self.assertEqual(self.host.events, [])
+        self.reactor.advance(0.2)
+        self.assertEqual(self.host.events, [("dial_failed", "192.0.2.1", 24000, "timeout")])
+        self.assertTrue(self.reactor.connectors[0].stoppedConnecting)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_no_outcome_is_reported_from_inside_dial(self):
+        network = self.network(NetworkLimits(max_outbound=1))
+        for host in ("192.0.2.1", "192.0.2.2", "-bad-"):
+            network.dial(host, 1, None)
+        self.assertEqual(self.host.events, [])
+
+    def test_beyond_max_outbound_a_dial_fails(self):
+        network = self.network(NetworkLimits(max_outbound=2))
+        for n in range(1, 5):
+            network.dial(f"192.0.2.{n}", 24000, None)
+        self.reactor.advance(0)
+        self.assertEqual(len(self.reactor.tcpClients), 2)
+        self.assertEqual(
+            self.host.events, [("dial_failed", f"192.0.2.{n}", 24000, "dial-limit") for n in (3, 4)]
+        )
+        self.assertEqual(network.counters.dials_failed, {"dial-limit": 2})
+
+    def test_what_no_resolver_should_see_is_a_bad_address(self):
+        """[21] Addresses come from peers: none of them is a traceback."""
+        network = self.network()
+        bad = ["", ".", "a..b", "-a", "a b", "x" * 64, "a." * 200, "münchen.example", "a/b", "[::1]", "1.2.3.4:5",
+               "\x00", "a\n", "::g", "%", "user@host", "-"]  # fmt: skip
+        for host in bad:
+            network.dial(host, 24000, None)
+        for port in (0, -1, 65536):
+            network.dial("192.0.2.1", port, None)
+        self.reactor.advance(0)
+        self.assertEqual([reason for *_, reason in self.host.events], ["bad-address"] * (len(bad) + 3))
+        self.assertEqual(self.reactor.tcpClients, [])
+
+    def test_reasons_of_the_operating_system_have_names(self):
+        named = {
+            error.ConnectionRefusedError: "connection-refused",
+            error.NoRouteError: "unreachable",
+            error.TCPTimedOutError: "timeout",
+            error.ConnectError: "connect-failed",
+        }
+        for kind, name in named.items():
+            self.assertEqual(reasons.reason_of(Failure(kind())), name)
+        self.assertEqual(reasons.reason_of(Failure(ZeroDivisionError())), "connect-failed")
+
+
+@implementer(IHostnameResolver)
+class TableResolver:
+    """Knows the names it was given."""
+
+    def __init__(self, **names):
+        self.names = names
+
+    def resolveHostName(self, receiver, name, portNumber=0, *_):  # noqa: N803 - IHostnameResolver's name
+        receiver.resolutionBegan(None)
+        for address in self.names.get(name, ()):
+            receiver.addressResolved(IPv4Address("TCP", address, portNumber))
+        receiver.resolutionComplete()
+
+
+class NameTests(NetTestCase):
+    async def test_a_host_name_is_resolved(self):
+        clock = Clock()
+        _, _, port = await self.listening(2)
+        network, host = self.network(clock=clock, resolver=TableResolver(peer=[HOST]))
+        network.dial("peer", port, key(2).public)
+        clock.advance(0)
+        await host.first("connected")
+        self.assertEqual(host.of("connected")[0][3], HOST)
+
+    async def test_a_name_nobody_knows(self):
+        clock = Clock()
+        network, host = self.network(clock=clock, resolver=TableResolver())
+        network.dial("nobody.example", 24000, None)
+        clock.advance(0)
+        self.assertEqual(host.events, [("dial_failed", "nobody.example", 24000, "unknown-host")])

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from timed.consensus.effects import AskCertificates, Effects, Sign, Tell
-from timed.consensus.fastpath import ASK_AGAIN_US, MAX_ASK, FastPath
+from timed.consensus.fastpath import FastPath
+from timed.consensus.missing import ASK_AGAIN_US, MAX_ASK
 from timed.consensus.signing import signed
 from timed.crypto.keys import SigningKey
 from timed.errors import InvalidBlock

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
+from timed.consensus.bundler import ACKNOWLEDGEMENT, VOTE, Bundler
 from timed.consensus.effects import (
     AskCertificates,
     AskTransactions,
@@ -21,7 +22,7 @@ from timed.consensus.effects import (
     Tell,
     ToFollowers,
 )
-from timed.consensus.signing import signed
+from timed.consensus.missing import ASK_AGAIN_US, MAX_ASK, Missing
 from timed.consensus.tally import Tally, assemble
 from timed.crypto.keys import SigningKey
 from timed.errors import StoreError
@@ -33,23 +34,10 @@ from timed.events import (
     TransactionLocked,
 )
 from timed.params import NetworkParams
-from timed.primitives.certificate import BundleCertificate, CertificateKind
+from timed.primitives.certificate import BundleCertificate
 from timed.primitives.roster import Roster, is_quorum
 from timed.primitives.transaction import OutPoint, Transaction
 from timed.wire import messages
-
-MAX_BUNDLE_ENTRIES = 1_024
-"""Entries of one bundle; more wait for the next tick."""
-TICK_US = 2_000
-"""How long entries gather before a bundle is signed, with a roster of up to 16."""
-TICK_PER_MEMBER_US = 125
-MISSING_AFTER_US = 150_000
-"""A vote for an unknown transaction waits this long for the body before it is asked for."""
-ASK_AGAIN_US = 1_000_000
-MAX_ASK = 64
-
-VOTE = CertificateKind.VOTE
-ACKNOWLEDGEMENT = CertificateKind.ACKNOWLEDGEMENT
 
 
 @attrs.define
@@ -60,7 +48,6 @@ class FastPathCounters:
     votes_ignored: int = 0
     votes_over_budget: int = 0
     own_votes_over_budget: int = 0
-    bundles_signed: int = 0
     certified: int = 0
     final: int = 0
     double_spends: int = 0
@@ -86,6 +73,7 @@ class FastPath:
         self._spendable = spendable
         self._effects = effects
         self.counters = FastPathCounters()
+        self.bundler = Bundler(params.chain_id, operator)
         self.epoch = 0
         self.roster = Roster(members=())
         self.me: int | None = None
@@ -97,17 +85,11 @@ class FastPath:
         self.created: dict[OutPoint, bytes] = {}
         self.closed = False
         self.signing = False
-        self._vote_queue: dict[bytes, None] = {}
-        self._acknowledgement_queue: dict[bytes, None] = {}
-        self._queued_at: int | None = None
-        self._tick = 0
-        self._writing = 0
         self._bytes_voted = 0
         self._votes_cast = 0
         self._entries_of: dict[int, int] = {}
         self._recorded: set[bytes] = set()
-        self._unknown: dict[bytes, None] = {}
-        self._asked: dict[bytes, None] = {}
+        self._missing = Missing()
         self._children: dict[bytes, dict[bytes, None]] = {}
         self._first_vote: dict[tuple[OutPoint, int], bytes] = {}
         self._unbacked: dict[bytes, BundleCertificate] = {}
@@ -123,13 +105,12 @@ class FastPath:
         me = roster.index_of(self._operator.public) if self._operator is not None else None
         self.me = me if me is not None and roster.members[me].weight else None
         self.signing = signing and self.me is not None
+        self.bundler.begin(epoch, roster, self.me)
 
     def close(self) -> None:
         """Slot time: stop voting and acknowledging; the queues were never signed."""
         self.closed = True
-        self._vote_queue.clear()
-        self._acknowledgement_queue.clear()
-        self._queued_at = None
+        self.bundler.clear()
 
     def stop_signing(self) -> None:
         """Sign nothing more in this epoch: the log is in doubt or safety has failed."""
@@ -147,7 +128,7 @@ class FastPath:
         tally = self._tally(transaction.txid, now)
         if tally.transaction is None:
             tally.transaction = transaction
-            self._body_known(transaction.txid)
+            self._missing.found(transaction.txid)
             self._look_for_equivocation(tally)
         self._advance([transaction.txid], now)
 
@@ -178,13 +159,13 @@ class FastPath:
         """Our own bundle is durable: it counts, and the next one may be signed."""
         if bundle.epoch != self.epoch:
             return
-        self._writing -= 1
+        self.bundler.written()
         self.own_bundles.append(bundle)
         if bundle.kind == VOTE:
             for txid in bundle.entries:
                 self._effects.add(Tell(TransactionLocked(txid, self.epoch)))
         self._advance(self._count(bundle, now), now)
-        self._flush_if_due(now)
+        self._sign_due(now)
 
     def certificate(self, certificate: BundleCertificate, now: int) -> None:
         """Take a certificate whose signatures have been checked."""
@@ -210,18 +191,15 @@ class FastPath:
 
     def next_deadline(self) -> int | None:
         """When `wake` has something to do."""
-        deadlines = []
-        if self._queued_at is not None and not self._writing:
-            deadlines.append(self._queued_at + self._tick_length())
-        for waiting in (self._unknown, self._asked):
-            for txid in waiting:
-                deadlines.append(self._ask_at(self.tallies[txid]))
-                break
-        return min(deadlines, default=None)
+        deadlines = (self.bundler.deadline(), self._missing.deadline())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def wake(self, now: int) -> None:
-        self._flush_if_due(now)
-        self._ask_for_unknown(now)
+        self._sign_due(now)
+        for txid in self._missing.due(now):
+            tally = self.tallies[txid]
+            signers = tuple(tally.votes.signers) or tuple(tally.acknowledgements.signers)
+            self._effects.add(AskTransactions((txid,), signers))
 
     # Restart
 
@@ -229,7 +207,7 @@ class FastPath:
         """A bundle of ours from the log: its locks hold and it is never signed again."""
         if bundle.epoch != self.epoch:
             return
-        self._tick = max(self._tick, bundle.tick)
+        self.bundler.tick = max(self.bundler.tick, bundle.tick)
         self.own_bundles.append(bundle)
         for txid in bundle.entries:
             tally = self._tally(txid, now)
@@ -250,7 +228,7 @@ class FastPath:
         self._recorded.add(transaction.txid)
         tally = self._tally(transaction.txid, now)
         tally.transaction = transaction
-        self._body_known(transaction.txid)
+        self._missing.found(transaction.txid)
 
     def restore_certificate(self, certificate: BundleCertificate, now: int) -> None:
         """A certificate from the log: it is held, so the report names it."""
@@ -271,8 +249,8 @@ class FastPath:
     def _tally(self, txid: bytes, now: int) -> Tally:
         tally = self.tallies.get(txid)
         if tally is None:
-            tally = self.tallies[txid] = Tally(txid, now)
-            self._unknown[txid] = None
+            tally = self.tallies[txid] = Tally(txid)
+            self._missing.heard(txid, now)
         return tally
 
     def _expected(self, bundle: messages.TransactionVote) -> bool:
@@ -300,10 +278,6 @@ class FastPath:
                 if bundle.kind == VOTE:
                     self._look_for_equivocation(tally, bundle.member)
         return touched
-
-    def _body_known(self, txid: bytes) -> None:
-        self._unknown.pop(txid, None)
-        self._asked.pop(txid, None)
 
     def _advance(self, txids: list[bytes], now: int) -> None:
         """Vote, certify and finalise what has become possible, children after parents."""
@@ -348,8 +322,7 @@ class FastPath:
             return
         tally.voted = True
         self._take_locks(tally, transaction)
-        self._vote_queue[tally.txid] = None
-        self._queue(now)
+        self.bundler.put(VOTE, tally.txid, now)
 
     def _take_locks(self, tally: Tally, transaction: Transaction) -> None:
         self._bytes_voted += transaction.size
@@ -388,8 +361,7 @@ class FastPath:
     def _consider_acknowledging(self, tally: Tally, now: int) -> None:
         if self.signing and not self.closed and not tally.acknowledged:
             tally.acknowledged = True
-            self._acknowledgement_queue[tally.txid] = None
-            self._queue(now)
+            self.bundler.put(ACKNOWLEDGEMENT, tally.txid, now)
 
     def _hold(self, tally: Tally, certificate: BundleCertificate) -> None:
         tally.certificate = certificate
@@ -418,69 +390,13 @@ class FastPath:
                 bodies.append(messages.TransactionBroadcast(transaction=transaction))
         return tuple(bodies)
 
-    # Bundles
-
-    def _queue(self, now: int) -> None:
-        if self._queued_at is None:
-            self._queued_at = now
-
-    def _tick_length(self) -> int:
-        return max(TICK_US, TICK_PER_MEMBER_US * len(self.roster.members))
-
-    def _flush_if_due(self, now: int) -> None:
-        """Sign what has gathered; one write is under way at a time, so load makes bundles longer."""
-        if self._queued_at is None or self._writing or now < self._queued_at + self._tick_length():
-            return
-        self._queued_at = None
-        for kind, queue in ((VOTE, self._vote_queue), (ACKNOWLEDGEMENT, self._acknowledgement_queue)):
-            entries = tuple(list(queue)[:MAX_BUNDLE_ENTRIES])
-            if not entries:
-                continue
-            for txid in entries:
-                del queue[txid]
-            self._sign(kind, entries)
-            if queue:
-                self._queue(now)
-
-    def _sign(self, kind: int, entries: tuple[bytes, ...]) -> None:
-        if self._operator is None or self.me is None:
-            return
-        self._tick += 1
-        unsigned = messages.TransactionVote(
-            kind=kind,
-            chain_id=self._params.chain_id,
-            epoch=self.epoch,
-            roster=self.roster.hash,
-            tick=self._tick,
-            member=self.me,
-            entries=entries,
-            signature=bytes(64),
-        )
-        bundle = signed(unsigned, self._operator)
-        self._writing += 1
-        self.counters.bundles_signed += 1
-        self._effects.add(Sign(bundle, self._bodies(entries) if kind == VOTE else ()))
+    def _sign_due(self, now: int) -> None:
+        """Bodies and locks go into the log in front of the votes that rest on them."""
+        for bundle in self.bundler.due(now):
+            records = self._bodies(bundle.entries) if bundle.kind == VOTE else ()
+            self._effects.add(Sign(bundle, records))
 
     # What is missing, and what must not be
-
-    def _ask_at(self, tally: Tally) -> int:
-        return tally.asked_at + ASK_AGAIN_US if tally.asked_at else tally.heard_at + MISSING_AFTER_US
-
-    def _ask_for_unknown(self, now: int) -> None:
-        """Ask those who signed for a transaction for its body, again every second."""
-        due: list[bytes] = []
-        for waiting in (self._unknown, self._asked):
-            for txid in waiting:
-                if now < self._ask_at(self.tallies[txid]) or len(due) == MAX_ASK:
-                    break
-                due.append(txid)
-        for txid in due:
-            self._body_known(txid)
-            self._asked[txid] = None
-            tally = self.tallies[txid]
-            tally.asked_at = now
-            signers = tuple(tally.votes.signers) or tuple(tally.acknowledgements.signers)
-            self._effects.add(AskTransactions((txid,), signers))
 
     def _await_parents(self, tally: Tally, now: int) -> None:
         """Come back to `tally` with its parents; fetch their certificates when a quorum has them."""

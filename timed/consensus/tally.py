@@ -46,16 +46,14 @@ class Tally:
         "certificate",
         "conflict_told",
         "final",
-        "heard_at",
         "transaction",
         "txid",
         "voted",
         "votes",
     )
 
-    def __init__(self, txid: bytes, heard_at: int) -> None:
+    def __init__(self, txid: bytes) -> None:
         self.txid = txid
-        self.heard_at = heard_at
         self.asked_at = 0
         self.transaction: Transaction | None = None
         self.votes = Count()

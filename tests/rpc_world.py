@@ -43,7 +43,7 @@ FRIEND = wallet_key(9)
 class InlineThreads:
     """Threads that are done before they are asked."""
 
-    def callInThread(self, func: Callable[..., object], *args: object) -> None:  # noqa: N802
+    def callInThread(self, func: Callable[..., object], *args: object) -> None:
         func(*args)
 
 
@@ -66,7 +66,13 @@ class World:
             verify_batch=verify_batch,
         )
         self.driver = NodeDriver(
-            self.node, self.store, self.clock, self.now, hands, max_store_bytes=1 << 24, max_verify_items=1 << 16
+            self.node,
+            self.store,
+            self.clock,
+            self.now,
+            hands,
+            max_store_bytes=1 << 24,
+            max_verify_items=1 << 16,
         )
         self.backend = ChainBackend(self.driver, self.store)
         self.waiters = Waiters(self.clock)
@@ -88,7 +94,10 @@ class World:
             own_wallet=self.wallet if with_wallet else None,
         )
         self.dispatcher = Dispatcher(
-            HANDLERS, self.environment, pause=lambda: succeed(None), failed=lambda *what: self.failures.append(what)
+            HANDLERS,
+            self.environment,
+            pause=lambda: succeed(None),
+            failed=lambda *what: self.failures.append(what),
         )
         self.driver.start()
         self.driver.add_sink(Sink(self.wallet.published))
@@ -126,7 +135,12 @@ class World:
         return ensureDeferred(self.dispatcher.answer(data, permissions))
 
     def begin(self, method: str, params: Any = None) -> Deferred[Reply]:
-        request = {"jsonrpc": "2.0", "id": 7, "method": method, "params": params if params is not None else []}
+        request = {
+            "jsonrpc": "2.0",
+            "id": 7,
+            "method": method,
+            "params": params if params is not None else [],
+        }
         return self.answer(json.dumps(request, default=str))
 
     def exchange(self, method: str, params: Any = None) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import treq
-from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.web.client import ResponseFailed
 
 from timed.client import message
@@ -63,7 +63,9 @@ class AsyncClient:
                 f"cannot reach a node at {place}: {error!s:.200}.", "Start it, or give its port."
             ) from error
         if response.code == 401:
-            raise Unauthorized(f"the node at {place} does not take these credentials.", "Use its cookie file.")
+            raise Unauthorized(
+                f"the node at {place} does not take these credentials.", "Use its cookie file."
+            )
         if response.headers.getRawHeaders("Content-Type") != ["application/json"]:
             raise BadResponse(f"HTTP {response.code} from {place}: {body[:200].decode(errors='replace')}")
         return body

@@ -78,7 +78,9 @@ class Client:
                 "Use the cookie file of that node: --datadir names its directory.",
             )
         if response.getheader("Content-Type") != "application/json":
-            raise BadResponse(f"HTTP {response.status} from {self._place}: {body[:200].decode(errors='replace')}")
+            raise BadResponse(
+                f"HTTP {response.status} from {self._place}: {body[:200].decode(errors='replace')}"
+            )
         return body
 
     @property

@@ -44,12 +44,15 @@ class Location:
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise CannotConnect(
-                f"cannot read the cookie file {self.cookie_file}: {error}.", "Run this as the user of the node."
+                f"cannot read the cookie file {self.cookie_file}: {error}.",
+                "Run this as the user of the node.",
             ) from error
         return user, password
 
 
-def from_datadir(datadir: str = "", name: str = "testnet", host: str = "127.0.0.1", port: int = 0) -> Location:
+def from_datadir(
+    datadir: str = "", name: str = "testnet", host: str = "127.0.0.1", port: int = 0
+) -> Location:
     """The node of a data directory; port and directory follow from the network unless given."""
     params = network(name)
     directory = os.path.expanduser((datadir or DEFAULT_DATADIR).replace("{network}", name))
@@ -62,7 +65,9 @@ def from_url(url: str, cookie_file: str = "") -> Location:
         parts = urlsplit(url if "//" in url else f"//{url}", scheme="http")
         port = parts.port
     except ValueError as error:
-        raise CannotConnect(f"{url!r} is not an address: {error}.", "Write it like http://127.0.0.1:8000.") from None
+        raise CannotConnect(
+            f"{url!r} is not an address: {error}.", "Write it like http://127.0.0.1:8000."
+        ) from None
     if parts.scheme != "http" or not parts.hostname or port is None:
         raise CannotConnect(f"{url!r} is not an address.", "Write it like http://127.0.0.1:8000.")
     return Location(

@@ -155,7 +155,10 @@ class Dispatcher:
             request = _request(value)
             if room <= 0:
                 raise RpcError(
-                    INTERNAL_ERROR, "The reply of this batch is too long", rule="reply-size", hint="Ask for less."
+                    INTERNAL_ERROR,
+                    "The reply of this batch is too long",
+                    rule="reply-size",
+                    hint="Ask for less.",
                 )
         except RpcError as error:
             self._count(error)
@@ -185,7 +188,7 @@ class Dispatcher:
             raise rejected(error) from error
         except LocalError as error:
             raise RpcError(INTERNAL_ERROR, error.message, rule="local", hint=error.hint) from error
-        except Exception as error:  # noqa: BLE001 - a caller gets an error object, never a traceback
+        except Exception as error:
             self._failed(method.name, error)
             raise RpcError(
                 INTERNAL_ERROR, "Internal error", rule="internal", hint="The node's log holds the details."

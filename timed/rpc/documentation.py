@@ -55,7 +55,14 @@ def _section(category: str) -> Iterator[str]:
         yield from (method.name, "~" * len(method.name), "", method.summary, "")
         yield from ("::", "", f"    timed-cli {method.name} {method.example}".rstrip(), "")
         if method.params:
-            yield from (".. list-table::", "   :header-rows: 1", "", "   * - argument", "     - type", "     - meaning")
+            yield from (
+                ".. list-table::",
+                "   :header-rows: 1",
+                "",
+                "   * - argument",
+                "     - type",
+                "     - meaning",
+            )
             for param in method.params:
                 yield from (f"   * - ``{param.name}``", f"     - {_kind(param)}", f"     - {param.help}")
             yield ""

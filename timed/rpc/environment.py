@@ -63,7 +63,10 @@ class Environment:
             )
         if not self.own_wallet.ready:
             raise RpcError(
-                WARMING_UP, "The wallet is reading the set of coins", rule="wallet-scan", hint="Try again soon."
+                WARMING_UP,
+                "The wallet is reading the set of coins",
+                rule="wallet-scan",
+                hint="Try again soon.",
             )
         return self.own_wallet
 

@@ -26,7 +26,10 @@ def address_of(lock: Lock, params: NetworkParams) -> str | None:
 
 def lock_object(lock: Lock, params: NetworkParams) -> Object:
     """A lock under the name Bitcoin's clients look for."""
-    shown: Object = {"hex": lock.encode().hex(), "type": "keyhash" if lock.kind == LOCK_KEY_HASH else "multisig"}
+    shown: Object = {
+        "hex": lock.encode().hex(),
+        "type": "keyhash" if lock.kind == LOCK_KEY_HASH else "multisig",
+    }
     address = address_of(lock, params)
     if address is not None:
         shown["address"] = address

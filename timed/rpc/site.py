@@ -148,16 +148,16 @@ class BoundedSite(HTTPFactory):  # type: ignore[misc]
         self._channels: dict[BoundedChannel, None] = {}
         self._empty: list[Deferred[None]] = []
 
-    def buildProtocol(self, addr: IAddress | None) -> BoundedChannel:  # noqa: N802 - Twisted's name
+    def buildProtocol(self, addr: IAddress | None) -> BoundedChannel:
         channel: BoundedChannel = super().buildProtocol(addr)
         channel.requestFactory = BoundedRequest
         channel.site = self
         return channel
 
-    def startFactory(self) -> None:  # noqa: N802 - Twisted's name
+    def startFactory(self) -> None:
         """No access log, hence no clock for it."""
 
-    def stopFactory(self) -> None:  # noqa: N802 - Twisted's name
+    def stopFactory(self) -> None:
         """Nothing was started."""
 
     def log(self, request: Any) -> None:

@@ -75,19 +75,26 @@ HASHES = "64 hexadecimal digits"
 
 _CHAIN = (
     Method(
-        "getblockchaininfo", "chain", "The state of the chain as this node has it.",
+        "getblockchaininfo",
+        "chain",
+        "The state of the chain as this node has it.",
         "object: chain, network, height, blocks, headers, bestblockhash, genesishash, time, interval_s, syncing, "
         "initialblockdownload, verificationprogress, supply, coins, pruned, consensus, instant_finality, warnings",
     ),
     Method("getblockcount", "chain", "The height of the newest certified block.", "integer"),
     Method("getbestblockhash", "chain", "The hash of the newest certified block.", "hex"),
     Method(
-        "getblockhash", "chain", "The hash of the block at a height.", "hex",
+        "getblockhash",
+        "chain",
+        "The hash of the block at a height.",
+        "hex",
         (Param("height", Integer(0, 2**63 - 1), "Height of the block; genesis is 0."),),
         example="0",
     ),
     Method(
-        "getblock", "chain", "A block, by height or by hash.",
+        "getblock",
+        "chain",
+        "A block, by height or by hash.",
         "hex (verbosity 0) or object: the members of getblockheader, and merkleroot, tx (ids, or decoded "
         "transactions with verbosity 2), nTx, size, block_reward (units), masternode_rewards (count), attendance, reports",
         (
@@ -97,7 +104,9 @@ _CHAIN = (
         example="0 1",
     ),
     Method(
-        "getblockheader", "chain", "A block's header with all its roots, by height or by hash.",
+        "getblockheader",
+        "chain",
+        "A block's header with all its roots, by height or by hash.",
         "hex (verbose false) or object: hash, confirmations, height, version, chain_id, time, previousblockhash, "
         "nextblockhash, tx_root, utxo_root, filter_root, roster, next_roster, attendance_root, evidence_root, reward, "
         "proposer, round, certificate",
@@ -108,7 +117,9 @@ _CHAIN = (
         example="0",
     ),
     Method(
-        "gettxout", "chain", "An unspent output, or null when it is spent or unknown.",
+        "gettxout",
+        "chain",
+        "An unspent output, or null when it is spent or unknown.",
         "null or object: bestblock, confirmations, value, scriptPubKey, coinbase, state, spender",
         (
             Param("txid", TXID, f"Transaction that made it, {HASHES}."),
@@ -118,23 +129,31 @@ _CHAIN = (
         example="<txid> 0",
     ),
     Method(
-        "gettxoutsetinfo", "chain", "The set of unspent outputs: its size, sum and digest.",
+        "gettxoutsetinfo",
+        "chain",
+        "The set of unspent outputs: its size, sum and digest.",
         "object: height, bestblock, transactions, txouts, total_amount, supply, utxo_root, digests, disk_size",
     ),
 )
 
 _TRANSACTIONS = (
     Method(
-        "getmempoolinfo", "transactions", "What waits for a block.",
+        "getmempoolinfo",
+        "transactions",
+        "What waits for a block.",
         "object: loaded, size, bytes, usage, maxmempool, waiting, mempoolminfee, minrelaytxfee, counters",
     ),
     Method(
-        "getrawmempool", "transactions", "The transactions that wait for a block, oldest first.",
+        "getrawmempool",
+        "transactions",
+        "The transactions that wait for a block, oldest first.",
         "array of ids, or object from id to state when verbose",
         (Param("verbose", Boolean(), "true: with size, fee and state of each.", False),),
     ),
     Method(
-        "getrawtransaction", "transactions", "A transaction from the mempool or a block.",
+        "getrawtransaction",
+        "transactions",
+        "A transaction from the mempool or a block.",
         "hex, or the members of decoderawtransaction with state and block when verbose",
         (
             Param("txid", TXID, f"Id of the transaction, {HASHES}."),
@@ -143,14 +162,17 @@ _TRANSACTIONS = (
         example="<txid> true",
     ),
     Method(
-        "gettransaction", "transactions", "How far a transaction is on its way, and what it holds.",
+        "gettransaction",
+        "transactions",
+        "How far a transaction is on its way, and what it holds.",
         "object: txid, state (pending, locked, certified, final, confirmed), final, epoch, votes, acknowledgements, "
         "height, confirmations, blockhash, blocktime, size, fee, vin, vout, hex",
         (Param("txid", TXID, f"Id of the transaction, {HASHES}."),),
         example="<txid>",
     ),
     Method(
-        "waittransactionfinality", "transactions",
+        "waittransactionfinality",
+        "transactions",
         "Waits until a transaction is final, or until the time is over.",
         "object: as gettransaction without the contents, and waited_ms, timed_out, rejected (a rule, or null)",
         (
@@ -160,24 +182,30 @@ _TRANSACTIONS = (
         example="<txid> 10",
     ),
     Method(
-        "sendrawtransaction", "transactions",
+        "sendrawtransaction",
+        "transactions",
         "Hands a signed transaction to the network; answers when this node has accepted or refused it.",
         "hex: the txid",
         (Param("hexstring", TRANSACTION, "The encoded transaction."),),
-        permission=WALLET, example="<hex>",
+        permission=WALLET,
+        example="<hex>",
     ),
     Method(
-        "createrawtransaction", "transactions", "An unsigned transaction from inputs and outputs; nothing is added.",
+        "createrawtransaction",
+        "transactions",
+        "An unsigned transaction from inputs and outputs; nothing is added.",
         "hex",
         (
-            Param("inputs", Array(INPUT, 256), "[{\"txid\": hex, \"vout\": n}, ...]"),
+            Param("inputs", Array(INPUT, 256), '[{"txid": hex, "vout": n}, ...]'),
             Param("outputs", Mapping(Amount(0), 256), "{address: amount, ...}"),
             Param("lock_height", Integer(), "First block height that may hold it.", 0),
         ),
         example="""'[{"txid":"<txid>","vout":0}]' '{"<address>":1.5}'""",
     ),
     Method(
-        "decoderawtransaction", "transactions", "What an encoded transaction holds.",
+        "decoderawtransaction",
+        "transactions",
+        "What an encoded transaction holds.",
         "object: txid, version, kind, size, lock_height, payload, vin, vout, witnesses",
         (Param("hexstring", TRANSACTION, "The encoded transaction."),),
         example="<hex>",
@@ -186,56 +214,84 @@ _TRANSACTIONS = (
 
 _WALLET = (
     Method(
-        "getbalance", "wallet", "What this wallet can spend: certified and final outputs.", "amount",
+        "getbalance",
+        "wallet",
+        "What this wallet can spend: certified and final outputs.",
+        "amount",
         (Param("address", ADDRESS, "Only the coins of this address of the wallet.", None),),
         permission=WALLET,
     ),
     Method(
-        "listunspent", "wallet", "The wallet's unspent outputs.",
+        "listunspent",
+        "wallet",
+        "The wallet's unspent outputs.",
         "array of objects: txid, vout, address, label, amount, confirmations, state, spendable, solvable, safe",
         (
-            Param("minconf", Integer(0, 2**31), "Fewest confirmations; 0 takes final outputs without a block.", 0),
+            Param(
+                "minconf",
+                Integer(0, 2**31),
+                "Fewest confirmations; 0 takes final outputs without a block.",
+                0,
+            ),
             Param("maxconf", Integer(0, 2**31), "Most confirmations.", 9_999_999),
             Param("addresses", Array(ADDRESS, 1_000), "Only these addresses.", ()),
         ),
-        permission=WALLET, example="1 9999999",
+        permission=WALLET,
+        example="1 9999999",
     ),
     Method(
-        "getnewaddress", "wallet", "A fresh address of this wallet; it is on disk before it is shown.", "string",
+        "getnewaddress",
+        "wallet",
+        "A fresh address of this wallet; it is on disk before it is shown.",
+        "string",
         (Param("label", Text(100), "A name for people.", ""),),
-        permission=WALLET, example="shop",
+        permission=WALLET,
+        example="shop",
     ),
     Method(
-        "validateaddress", "wallet", "Whether a text is an address of this network.",
+        "validateaddress",
+        "wallet",
+        "Whether a text is an address of this network.",
         "object: isvalid, address, scriptPubKey, ismine, iswatchonly, isscript, iswitness, error",
         (Param("address", ADDRESS, "The text to look at."),),
         example="TIMER1...",
     ),
     Method(
-        "sendtoaddress", "wallet", "Pays an amount to an address; the fee comes on top.", "hex: the txid",
+        "sendtoaddress",
+        "wallet",
+        "Pays an amount to an address; the fee comes on top.",
+        "hex: the txid",
         (
             Param("address", ADDRESS, "Who is paid."),
             Param("amount", Amount(), "How much, in TIME."),
             Param("comment", Text(256), "A note that stays in this wallet.", ""),
         ),
-        permission=WALLET, example="TIMER1... 12.5",
+        permission=WALLET,
+        example="TIMER1... 12.5",
     ),
     Method(
-        "signrawtransactionwithwallet", "wallet", "Adds the witnesses that this wallet's keys can give.",
+        "signrawtransactionwithwallet",
+        "wallet",
+        "Adds the witnesses that this wallet's keys can give.",
         "object: hex, complete, errors",
         (Param("hexstring", TRANSACTION, "The encoded transaction."),),
-        permission=WALLET, example="<hex>",
+        permission=WALLET,
+        example="<hex>",
     ),
 )
 
 _NETWORK = (
     Method(
-        "getnetworkinfo", "network", "This node's place in the network.",
+        "getnetworkinfo",
+        "network",
+        "This node's place in the network.",
         "object: version, subversion, protocolversion, nodeid, connections, connections_in, connections_out, "
         "networkactive, networks, relayfee, incrementalfee, localaddresses, listenport, timeoffset, warnings",
     ),
     Method(
-        "getpeerinfo", "network", "One object for every open session.",
+        "getpeerinfo",
+        "network",
+        "One object for every open session.",
         "array of objects: nodeid, addr, inbound, conntime, lastsend, lastrecv, bytessent, bytesrecv, pingtime, subver, "
         "version, height, is_masternode, operator, queued_bytes, messages",
     ),
@@ -244,17 +300,23 @@ _NETWORK = (
 
 _MASTERNODES = (
     Method(
-        "masternodelist", "masternodes", "The roster of the block being made.",
+        "masternodelist",
+        "masternodes",
+        "The roster of the block being made.",
         "object: height, total, total_weight, quorum, masternodes (index, operator, owner, address, wallet_address, tier, "
         "weight, connected, is_self)",
         (Param("height", Integer(), "The roster of this height.", None),),
     ),
     Method(
-        "masternodestatus", "masternodes", "Whether this node is a member, and as what.",
+        "masternodestatus",
+        "masternodes",
+        "Whether this node is a member, and as what.",
         "object: status, and for a member index, operator, address, reward_address, tier, weight, voting, reason",
     ),
     Method(
-        "getconsensusinfo", "masternodes", "Where the making of the next block stands.",
+        "getconsensusinfo",
+        "masternodes",
+        "Where the making of the next block stands.",
         "object: type, masternodes, total_weight, quorum, height, epoch, round, step, next_slot, proposer, member, voting, "
         "frozen, reports, transactions, certified, final",
     ),

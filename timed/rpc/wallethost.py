@@ -33,7 +33,9 @@ MAX_RESENT = 100
 """Payments sent again after one block."""
 MAX_ATTEMPTS = 144
 """Blocks after which a payment that stays refused is given up."""
-TEMPORARY = frozenset({"input-missing", "mempool-full", "mempool-conflict", "coinbase-immature", "lock-height"})
+TEMPORARY = frozenset(
+    {"input-missing", "mempool-full", "mempool-conflict", "coinbase-immature", "lock-height"}
+)
 """Refusals that may pass: the payment is kept and sent again after the next block."""
 
 
@@ -44,9 +46,7 @@ class WalletHost:
     name = "wallet"
     _log = Logger()
 
-    def __init__(
-        self, path: str, chain: ChainBackend, reactor: Any, entropy: Callable[[int], bytes]
-    ) -> None:
+    def __init__(self, path: str, chain: ChainBackend, reactor: Any, entropy: Callable[[int], bytes]) -> None:
         self.wallet = Wallet(chain, entropy)
         self._file = WalletFile(path, chain.params.name)
         self._chain = chain

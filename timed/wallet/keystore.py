@@ -80,7 +80,9 @@ class Keystore:
             for record in records:
                 self._apply(record)
         except (KeyError, TypeError, ValueError) as error:
-            raise LocalError(f"a key in the wallet file is damaged ({error!r}).", "Restore it from a backup.") from None
+            raise LocalError(
+                f"a key in the wallet file is damaged ({error!r}).", "Restore it from a backup."
+            ) from None
         self._pool = deque(key for key in self._keys.values() if key.role == POOL)
 
     def refill(self) -> None:
@@ -120,7 +122,9 @@ class Keystore:
     def _apply(self, record: Record) -> None:
         if "key" in record:
             fields = record["key"]
-            key = WalletKey(SigningKey.from_seed(bytes.fromhex(fields["seed"])), fields["role"], fields["label"])
+            key = WalletKey(
+                SigningKey.from_seed(bytes.fromhex(fields["seed"])), fields["role"], fields["label"]
+            )
             self._keys.setdefault(key.hash, key)
         elif "issue" in record:
             fields = record["issue"]

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from timed.primitives.transaction import LOCK_KEY_HASH, Lock, Output, Transaction, Witness, key_hash, signing_hash
+from timed.primitives.transaction import (
+    LOCK_KEY_HASH,
+    Lock,
+    Output,
+    Transaction,
+    Witness,
+    key_hash,
+    signing_hash,
+)
 from timed.wallet.keystore import Keystore
 
 
-def sign(
-    transaction: Transaction, spent: Sequence[Output], chain_id: int, keystore: Keystore
-) -> Transaction:
+def sign(transaction: Transaction, spent: Sequence[Output], chain_id: int, keystore: Keystore) -> Transaction:
     """The transaction with every witness this wallet can add to those already there.
 
     One witness for each distinct key, sorted by key, never more than a lock asks

@@ -223,9 +223,7 @@ class Wallet:
 
     def unsent(self) -> tuple[Payment, ...]:
         """Stored payments that neither a block nor the mempool holds, oldest first."""
-        return tuple(
-            payment for txid, payment in self._payments.items() if self._chain.pending(txid) is None
-        )
+        return tuple(payment for txid, payment in self._payments.items() if self._chain.pending(txid) is None)
 
     def _remember(self, payment: Payment) -> None:
         self._payments[payment.txid] = payment

@@ -114,7 +114,9 @@ def _find(chain: ChainBackend, txid: bytes) -> Transaction:
     confirmed = chain.confirmed_transaction(txid)
     if confirmed is None:
         raise not_found(
-            "Transaction", txid.hex(), "It is neither in the mempool nor in a block; it may not have arrived yet."
+            "Transaction",
+            txid.hex(),
+            "It is neither in the mempool nor in a block; it may not have arrived yet.",
         )
     return confirmed[0]
 

@@ -94,7 +94,16 @@ def signrawtransactionwithwallet(env: Environment, hexstring: bytes) -> Object:
         coin = chain.coin(outpoint)
         output = coin.output if coin is not None else chain.mempool.output(outpoint)
         if output is None:
-            return _signed(transaction, [{"txid": outpoint.txid.hex(), "vout": outpoint.index, "error": "Input not found or already spent"}])
+            return _signed(
+                transaction,
+                [
+                    {
+                        "txid": outpoint.txid.hex(),
+                        "vout": outpoint.index,
+                        "error": "Input not found or already spent",
+                    }
+                ],
+            )
         spent.append(output)
     signed = sign(transaction, spent, chain.params.chain_id, wallet.keys)
     errors = [

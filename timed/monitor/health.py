@@ -1,0 +1,163 @@
+"""Named checks: how each part of the node is, since when, why, and what to do.
+
+One table; a check reads the owner of the fact and keeps nothing. Only the moment
+of its last change is remembered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from timed.monitor.view import View
+from timed.params import SECOND
+
+OK, DEGRADED, FAILED = "ok", "degraded", "failed"
+
+BEHIND = 3
+"""Proven blocks that are not applied yet; more count as catching up."""
+LATE_INTERVALS = 10
+"""A network that made no block for this many intervals is late."""
+
+
+@attrs.frozen
+class Finding:
+    """What a check found; `reason` and `remedy` are empty when all is well."""
+
+    state: str = OK
+    reason: str = ""
+    remedy: str = ""
+
+
+@attrs.frozen
+class Check:
+    """One row; `ready` says whether the node is fit for use only while this is ok."""
+
+    name: str
+    find: Callable[[View], Finding]
+    ready: bool = False
+
+
+def _chain(view: View) -> Finding:
+    if view.node is not None:
+        return Finding()
+    if view.context.chosen_genesis is None:
+        return Finding(
+            FAILED, f"{view.context.params.name} has no genesis yet", "Set node.genesis to a genesis file."
+        )
+    return Finding(FAILED, "the chain service does not run", "Put chain into services.enabled.")
+
+
+def _disk(view: View) -> Finding:
+    failure = view.node.gate.failure if view.node is not None else None
+    if failure is not None:
+        return Finding(
+            FAILED, f"the store refuses writes: {failure}", "Mend the disk, then start the node again."
+        )
+    return Finding()
+
+
+def _safety(view: View) -> Finding:
+    state = view.consensus
+    if state is not None and state.frozen is not None:
+        return Finding(
+            FAILED, state.frozen, "Do not restart; keep the data and compare with other operators."
+        )
+    return Finding()
+
+
+def _voting(view: View) -> Finding:
+    state = view.consensus
+    if state is None or state.member is None or state.signing or state.frozen is not None:
+        return Finding()
+    return Finding(DEGRADED, "this member does not vote", "It resumes with the next epoch if the disk works.")
+
+
+def _peers(view: View) -> Finding:
+    node = view.node
+    if node is None or view.peers or not node.config.wanted:
+        return Finding()
+    return Finding(
+        DEGRADED, "no session with any peer", "Look at p2p.peers, the firewall and refused sessions."
+    )
+
+
+def _sync(view: View) -> Finding:
+    sync = view.sync
+    if sync is None or sync.behind <= BEHIND:
+        return Finding()
+    return Finding(DEGRADED, f"{sync.behind} blocks behind", "Wait: the node is catching up.")
+
+
+def _blocks(view: View) -> Finding:
+    node = view.node
+    if node is None:
+        return Finding()
+    latest = max(node.ledger.tip.header.time * SECOND, view.context.started_at)
+    age_s = (view.now() - latest) // SECOND
+    if age_s <= LATE_INTERVALS * node.config.genesis.interval:
+        return Finding()
+    return Finding(DEGRADED, f"no block for {age_s} s", "A quorum of members must be connected and awake.")
+
+
+def _bugs(view: View) -> Finding:
+    faults = view.driver.counters.faults if view.driver is not None else 0
+    if faults:
+        return Finding(
+            DEGRADED, f"{faults} internal errors", "Look for tracebacks in the log and report them."
+        )
+    return Finding()
+
+
+CHECKS: tuple[Check, ...] = (
+    Check("chain", _chain, ready=True),
+    Check("disk", _disk, ready=True),
+    Check("safety", _safety, ready=True),
+    Check("voting", _voting),
+    Check("peers", _peers, ready=True),
+    Check("sync", _sync, ready=True),
+    Check("blocks", _blocks),
+    Check("bugs", _bugs),
+)
+
+
+class Board:
+    """The last finding of every check and the time (microseconds) its state last changed."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._since: dict[str, tuple[str, int]] = {}
+
+    def look(self) -> dict[str, dict[str, Any]]:
+        """Run every check now."""
+        now = self._view.now()
+        shown = {}
+        for check in CHECKS:
+            found = check.find(self._view)
+            state, since = self._since.get(check.name, ("", now))
+            if state != found.state:
+                since = now
+                self._since[check.name] = (found.state, now)
+            shown[check.name] = {
+                "state": found.state,
+                "since": since // SECOND,
+                "reason": found.reason,
+                "remedy": found.remedy,
+            }
+        return shown
+
+    def health(self) -> tuple[int, dict[str, Any]]:
+        """(HTTP status, body): 503 when a check has failed."""
+        checks = self.look()
+        states = [check["state"] for check in checks.values()]
+        worst = FAILED if FAILED in states else DEGRADED if DEGRADED in states else OK
+        return (503 if worst == FAILED else 200), {"state": worst, "checks": checks}
+
+    def ready(self) -> tuple[int, dict[str, Any]]:
+        """(HTTP status, body): 503 until the node may be used."""
+        checks = self.look()
+        waiting = [check.name for check in CHECKS if check.ready and checks[check.name]["state"] != OK]
+        body = {"ready": not waiting, "waiting_for": {name: checks[name] for name in waiting}}
+        return (503 if waiting else 200), body

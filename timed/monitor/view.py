@@ -1,0 +1,67 @@
+"""What metrics and health checks read of a running application."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from timed.monitor.observer import EventCounts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from timed.app.context import Context
+    from timed.app.driver import NodeDriver
+    from timed.node.node import Node
+    from timed.node.queries import ConsensusState
+    from timed.sync.catchup import SyncState
+
+
+class View:
+    """Reads of this moment; everything of a part that does not run is None."""
+
+    def __init__(self, context: Context, counts: EventCounts, sibling: Callable[[str], Any | None]) -> None:
+        self.context = context
+        self.counts = counts
+        self._sibling = sibling
+
+    def now(self) -> int:
+        """Microseconds of unix time."""
+        return self.context.clock()
+
+    @property
+    def driver(self) -> NodeDriver | None:
+        running = self.context.running
+        return running.driver if running is not None else None
+
+    @property
+    def node(self) -> Node | None:
+        running = self.context.running
+        return running.node if running is not None else None
+
+    @property
+    def consensus(self) -> ConsensusState | None:
+        return self.node.consensus_state() if self.node is not None else None
+
+    @property
+    def sync(self) -> SyncState | None:
+        return self.node.sync_state() if self.node is not None else None
+
+    @property
+    def peers(self) -> int:
+        return len(self.node.peers.peers()) if self.node is not None else 0
+
+    @property
+    def rpc(self) -> Any | None:
+        """The rpc service, if it runs in this process."""
+        return self._sibling("rpc")
+
+    def traffic(self) -> tuple[int, int]:
+        """(bytes received, bytes sent) on the open sessions."""
+        received = sent = 0
+        if self.node is not None:
+            for peer in self.node.peers.peers():
+                numbers = self.node.peers.statistics(peer.node_id)
+                if numbers is not None:
+                    received += numbers.bytes_received
+                    sent += numbers.bytes_sent
+        return received, sent

@@ -93,6 +93,13 @@ class Judge:
 
 
 @attrs.frozen
+class Forget:
+    """The judged block is not needed any more."""
+
+    block_hash: bytes
+
+
+@attrs.frozen
 class Decide:
     """The block is certified: apply it."""
 
@@ -101,7 +108,17 @@ class Decide:
 
 
 Effect = Union[
-    Sign, Record, Tell, ToVoters, ToFollowers, AskTransactions, AskCertificates, AskProposal, Judge, Decide
+    Sign,
+    Record,
+    Tell,
+    ToVoters,
+    ToFollowers,
+    AskTransactions,
+    AskCertificates,
+    AskProposal,
+    Judge,
+    Forget,
+    Decide,
 ]
 
 

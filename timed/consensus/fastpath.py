@@ -138,9 +138,7 @@ class FastPath:
         The one condition for voting, for assembling a certificate and for
         acknowledging ([13]); a report is counted under it, too.
         """
-        return all(
-            outpoint in self.created or self._spendable(outpoint) for outpoint in transaction.inputs
-        )
+        return all(outpoint in self.created or self._spendable(outpoint) for outpoint in transaction.inputs)
 
     def lock_of(self, outpoint: OutPoint) -> bytes | None:
         """The transaction this node has voted for, or that is certified, on `outpoint`."""
@@ -182,9 +180,7 @@ class FastPath:
     def lacks(self, txids: Iterable[bytes]) -> tuple[bytes, ...]:
         """Those whose certificate is not held."""
         return tuple(
-            txid
-            for txid in txids
-            if (tally := self.tallies.get(txid)) is None or tally.certificate is None
+            txid for txid in txids if (tally := self.tallies.get(txid)) is None or tally.certificate is None
         )
 
     # Time
@@ -407,9 +403,7 @@ class FastPath:
             if outpoint not in self.created and not self._spendable(outpoint):
                 parents[outpoint.txid] = None
                 self._children.setdefault(outpoint.txid, {})[tally.txid] = None
-        certified = tally.txid in self._unbacked or is_quorum(
-            tally.votes.weight, self.roster.total_weight
-        )
+        certified = tally.txid in self._unbacked or is_quorum(tally.votes.weight, self.roster.total_weight)
         if certified and now >= tally.asked_at + ASK_AGAIN_US:
             tally.asked_at = now
             signers = tuple(tally.votes.signers)

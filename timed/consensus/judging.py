@@ -60,6 +60,10 @@ class Judging:
         for proposal, verdict in list(self._waiting.values()):
             self._finish(proposal, verdict, now)
 
+    def forget(self, block_hash: bytes) -> None:
+        self.blocks.pop(block_hash, None)
+        self._waiting.pop(block_hash, None)
+
     def build(
         self,
         time: int,

@@ -16,9 +16,7 @@ def _order(roster_hash: bytes, weights: tuple[int, ...], height: int) -> tuple[i
     remaining = [index for index, weight in enumerate(weights) if weight]
     order = []
     for draw in range(len(remaining)):
-        seed = tagged_hash(
-            "proposer", roster_hash, height.to_bytes(8, "little"), draw.to_bytes(4, "little")
-        )
+        seed = tagged_hash("proposer", roster_hash, height.to_bytes(8, "little"), draw.to_bytes(4, "little"))
         total = sum(weights[index] for index in remaining)
         point = int.from_bytes(seed, "little") % total
         for place, index in enumerate(remaining):

@@ -13,14 +13,14 @@ from enum import IntEnum
 import attrs
 import msgspec
 
-from timed.consensus.effects import AskProposal, Decide, Effects, Judge, Sign, Tell, ToVoters
+from timed.consensus.effects import AskProposal, Decide, Effects, Forget, Judge, Sign, Tell, ToVoters
 from timed.consensus.proposer import proposer
 from timed.consensus.signing import signed
-from timed.consensus.votes import NIL, VoteSet
+from timed.consensus.votes import NIL, VoteBook
 from timed.crypto.keys import SigningKey
 from timed.events import Equivocation
 from timed.params import SECOND, NetworkParams
-from timed.primitives.certificate import BlockCertificate
+from timed.primitives.certificate import PRECOMMIT, PREVOTE
 from timed.primitives.roster import Roster
 from timed.wire.messages import BlockProposal, BlockVote, RoundState
 
@@ -29,8 +29,10 @@ MAX_ROUNDS_AHEAD = 1_000
 TIMEOUT_STEP_US = SECOND // 2
 MAX_TIMEOUT_US = 10 * SECOND
 STATUS_EVERY_US = 2 * SECOND
-MAX_VALUES = 64
-"""Proposals remembered at one height; more are ignored and asked for when voted for."""
+MAX_PROPOSALS_AHEAD = 8
+"""A proposal for a later round than this is asked for again when its round is there."""
+MAX_VALUES = 32
+"""Blocks remembered at one height; the oldest that nobody here is bound to is forgotten."""
 
 
 class Step(IntEnum):
@@ -40,10 +42,6 @@ class Step(IntEnum):
     PREVOTE = 2
     PRECOMMIT = 3
     DECIDED = 4
-
-
-PREVOTE, PRECOMMIT = 1, 2
-"""The steps as the wire names them."""
 
 
 class Value:
@@ -70,8 +68,9 @@ class RoundCounters:
 class Rounds:
     """The algorithm's state for the height under way.
 
-    `fresh(time, now)` judges a new proposal's time on the own clock; `propose(round,
-    now)` makes a new, unsigned proposal or None while too few reports count.
+    `fresh(time, now)` judges a new proposal's time on the own clock; `ripe(now)` says
+    that some proposal could be fresh; `propose(round, now)` makes a new, unsigned
+    proposal or None while too few reports count.
     """
 
     def __init__(
@@ -80,6 +79,7 @@ class Rounds:
         operator: SigningKey | None,
         base_timeout_us: int,
         fresh: Callable[[int, int], bool],
+        ripe: Callable[[int], bool],
         propose: Callable[[int, int], BlockProposal | None],
         effects: Effects,
     ) -> None:
@@ -87,13 +87,14 @@ class Rounds:
         self._operator = operator
         self._base_timeout_us = base_timeout_us
         self._fresh = fresh
+        self._ripe = ripe
         self._propose = propose
         self._effects = effects
         self.counters = RoundCounters()
         self.height = 0
         self.roster = Roster(members=())
         self.me: int | None = None
-        self._previous: tuple[int, int, bytes, VoteSet] | None = None
+        self.votes = VoteBook()
         self._decided: tuple[int, bytes] | None = None
         self._reset()
 
@@ -106,8 +107,6 @@ class Rounds:
         self.valid: tuple[int, bytes] | None = None
         self.values: dict[bytes, Value] = {}
         self.proposals: dict[int, BlockProposal] = {}
-        self._votes: dict[tuple[int, int], VoteSet] = {}
-        self._highest: dict[int, int] = {}
         self._signed: dict[tuple[int, int], BlockVote] = {}
         self._signed_proposals: dict[int, BlockProposal] = {}
         self._timeout_at: int | None = None
@@ -117,9 +116,7 @@ class Rounds:
 
     def begin(self, height: int, roster: Roster, me: int | None, *, signing: bool, start_at: int) -> None:
         """A new height; rounds start at `start_at` (the slot) or with a third of the others."""
-        if self._decided is not None:
-            round_, block = self._decided
-            self._previous = (self.height, round_, block, self._votes_at(round_, PRECOMMIT))
+        self.votes.begin(height, roster, self._decided)
         self._decided = None
         self.height = height
         self.roster = roster
@@ -131,14 +128,6 @@ class Rounds:
     def stop_signing(self) -> None:
         self.signing = False
 
-    def parent_certificate(self, height: int, stored: BlockCertificate) -> BlockCertificate:
-        """The fullest certificate known for the block at `height`: late precommits count as attendance."""
-        if self._previous is not None and self._previous[0] == height:
-            _, _, block, votes = self._previous
-            if block == stored.target and len(votes.by_member) > len(stored.signatures):
-                return votes.certificate(block)
-        return stored
-
     # Inputs
 
     def proposal(self, proposal: BlockProposal, now: int) -> None:
@@ -149,20 +138,17 @@ class Rounds:
         if known is not None:
             if known.header.hash != proposal.header.hash or known.valid_round != proposal.valid_round:
                 self._equivocation(self.proposer(proposal.round), "proposal")
+                if self.votes.is_wanted(proposal.round, proposal.header.hash):
+                    self._add_value(proposal)
+                    self._run(now)
             return
-        if proposal.round > self.round + MAX_ROUNDS_AHEAD:
+        self.votes.heard(self.proposer(proposal.round), proposal.round)
+        if proposal.round > self.round + MAX_PROPOSALS_AHEAD:
             self.counters.proposals_ignored += 1
-            return
-        block = proposal.header.hash
-        if block not in self.values and len(self.values) >= MAX_VALUES:
-            self.counters.proposals_ignored += 1
-            return
-        self.proposals[proposal.round] = proposal
-        self._heard(self.proposer(proposal.round), proposal.round)
-        self.counters.proposals += 1
-        if block not in self.values:
-            self.values[block] = Value(proposal)
-            self._effects.add(Judge(proposal))
+        else:
+            self.proposals[proposal.round] = proposal
+            self.counters.proposals += 1
+            self._add_value(proposal)
         self._run(now)
 
     def judged(self, block: bytes, valid: bool, now: int) -> None:
@@ -174,15 +160,15 @@ class Rounds:
 
     def vote(self, vote: BlockVote, now: int) -> None:
         """A vote whose signature has been checked."""
-        if self._is_late_precommit(vote):
+        if self.votes.take_late(vote):
             return
         if self.me is None or vote.height != self.height:
             self.counters.votes_ignored += 1
             return
-        self._heard(vote.member, vote.round)
+        self.votes.heard(vote.member, vote.round)
         if vote.round > self.round + MAX_ROUNDS_AHEAD:
             self.counters.votes_ignored += 1
-        elif self._votes_at(vote.round, vote.step).add(vote) is not None:
+        elif self.votes.at(vote.round, vote.step).add(vote) is not None:
             self._equivocation(vote.member, "block-vote")
         self._run(now)
 
@@ -214,7 +200,7 @@ class Rounds:
         if message.height != self.height or message.member != self.me:
             return
         self._signed[message.round, message.step] = message
-        self._votes_at(message.round, message.step).add(message)
+        self.votes.at(message.round, message.step).add(message)
         self._at_least(message.round, Step.PREVOTE if message.step == PREVOTE else Step.PRECOMMIT)
         if message.step == PRECOMMIT and message.block != NIL:
             self.locked = self.valid = (message.round, message.block)
@@ -251,22 +237,12 @@ class Rounds:
 
     def messages_for(self, round_: int) -> list[BlockProposal | BlockVote]:
         """What a peer that is in `round_` of this height may lack, oldest first."""
-        found: list[BlockProposal | BlockVote] = []
-        for number in sorted(self.proposals):
-            if number >= round_ or (self.locked is not None and number == self.locked[0]):
-                found.append(self.proposals[number])
-        for number, step in sorted(self._votes):
-            if number >= round_:
-                votes = self._votes[number, step].by_member
-                found.extend(votes[member] for member in sorted(votes))
-        return found
-
-    def knows(self, vote: BlockVote) -> bool:
-        """This very vote has been counted."""
-        votes = self._votes.get((vote.round, vote.step)) if vote.height == self.height else None
-        if votes is None and self._previous is not None and vote.height == self._previous[0]:
-            votes = self._previous[3]
-        return votes is not None and votes.by_member.get(vote.member) == vote
+        proposals = [
+            self.proposals[number]
+            for number in sorted(self.proposals)
+            if number >= round_ or (self.locked is not None and number == self.locked[0])
+        ]
+        return [*proposals, *self.votes.since(round_)]
 
     def state(self) -> RoundState:
         return RoundState(
@@ -294,7 +270,9 @@ class Rounds:
         self._timeout_at = now + self._timeout_us() if self._timeout_armed else None
 
     def _timeout_us(self) -> int:
-        return min(self._base_timeout_us + self.round * TIMEOUT_STEP_US, max(MAX_TIMEOUT_US, self._base_timeout_us))
+        return min(
+            self._base_timeout_us + self.round * TIMEOUT_STEP_US, max(MAX_TIMEOUT_US, self._base_timeout_us)
+        )
 
     def _try_to_propose(self, now: int) -> None:
         """Lines 14 to 19; waits when too few reports count yet."""
@@ -314,7 +292,8 @@ class Rounds:
         proposal = signed(proposal, self._operator)
         self._signed_proposals[self.round] = proposal
         value = self.values.setdefault(proposal.header.hash, Value(proposal))
-        value.valid = value.recorded = True
+        value.valid = True
+        value.recorded = True
         self._effects.add(Sign(proposal))
 
     def _run(self, now: int) -> None:
@@ -347,7 +326,7 @@ class Rounds:
             acceptable = acceptable and self._fresh(proposal.header.time, now)
         else:
             valid_round = proposal.valid_round - 1
-            if valid_round >= self.round or not self._votes_at(valid_round, PREVOTE).has_quorum(block):
+            if valid_round >= self.round or not self.votes.at(valid_round, PREVOTE).has_quorum(block):
                 return False
             acceptable = self.locked is None or self.locked[0] <= valid_round or self.locked[1] == block
         self._vote(PREVOTE, block if value.valid and acceptable else NIL, now)
@@ -355,7 +334,7 @@ class Rounds:
 
     def _apply_prevote(self, now: int) -> bool:
         """Lines 34 to 46 while prevoting."""
-        votes = self._votes_at(self.round, PREVOTE)
+        votes = self.votes.at(self.round, PREVOTE)
         block = self._polka()
         if block is not None:
             self.locked = self.valid = (self.round, block)
@@ -374,14 +353,14 @@ class Rounds:
         block = self._polka()
         if block is not None and (self.valid is None or self.valid[0] < self.round):
             self.valid = (self.round, block)
-        if self._votes_at(self.round, PRECOMMIT).any_quorum() and not self._timeout_armed:
+        if self.votes.at(self.round, PRECOMMIT).any_quorum() and not self._timeout_armed:
             self._timeout_armed = True
             self._timeout_at = now + self._timeout_us()
         return False
 
     def _polka(self) -> bytes | None:
         """A block of this round that a quorum prevoted and that we know to be valid."""
-        block = self._votes_at(self.round, PREVOTE).winner()
+        block = self.votes.at(self.round, PREVOTE).winner()
         if block is None:
             return None
         value = self.values.get(block)
@@ -394,10 +373,7 @@ class Rounds:
         """Lines 49 to 54, for any round; True when the height is decided."""
         if self.step is Step.DECIDED:
             return True
-        for (round_, step), votes in self._votes.items():
-            block = votes.winner() if step == PRECOMMIT else None
-            if block is None:
-                continue
+        for round_, block in self.votes.precommitted():
             value = self.values.get(block)
             if value is None:
                 self._ask_for(round_, PRECOMMIT, block)
@@ -405,26 +381,20 @@ class Rounds:
                 self.step = Step.DECIDED
                 self._decided = (round_, block)
                 self._timeout_at = self._status_at = None
-                self._effects.add(Decide(block, votes.certificate(block)))
+                self._effects.add(Decide(block, self.votes.at(round_, PRECOMMIT).certificate(block)))
                 return True
         return False
 
     def _skip(self, now: int) -> bool:
         """Lines 55 and 56, and the same before the slot: a third of the weight is ahead."""
-        ahead = [
-            (round_, self.roster.members[member].weight)
-            for member, round_ in self._highest.items()
-            if member != self.me and (round_ > self.round or self.step is Step.WAITING)
-        ]
-        weight = 0
-        for round_, one in sorted(ahead, reverse=True):
-            weight += one
-            if 3 * weight >= self.roster.total_weight:
-                if self.step is Step.WAITING:
-                    self.start_at = now
-                self._start(round_, now)
-                return True
-        return False
+        waiting = self.step is Step.WAITING
+        round_ = self.votes.round_of_a_third(0 if waiting else self.round + 1, self.me)
+        if round_ is None or (waiting and not self._ripe(now)):
+            return False
+        if waiting:
+            self.start_at = now
+        self._start(round_, now)
+        return True
 
     def _timeout(self, now: int) -> None:
         """Lines 57 to 67."""
@@ -470,25 +440,34 @@ class Rounds:
 
     # Inside
 
-    def _votes_at(self, round_: int, step: int) -> VoteSet:
-        votes = self._votes.get((round_, step))
-        if votes is None:
-            votes = self._votes[round_, step] = VoteSet(self.roster)
-        return votes
+    def _add_value(self, proposal: BlockProposal) -> None:
+        """Remember the proposed block and have it judged; room is made by forgetting the oldest."""
+        block = proposal.header.hash
+        if block in self.values:
+            return
+        bound = {one[1] for one in (self.locked, self.valid) if one is not None}
+        bound.update(one.header.hash for number, one in self.proposals.items() if number >= self.round)
+        while len(self.values) >= MAX_VALUES:
+            oldest = next((known for known in self.values if known not in bound), None)
+            if oldest is None:
+                break
+            del self.values[oldest]
+            for number in [one for one, known in self.proposals.items() if known.header.hash == oldest]:
+                del self.proposals[number]
+            self._effects.add(Forget(oldest))
+        self.values[block] = Value(proposal)
+        self._effects.add(Judge(proposal))
 
     def _at_least(self, round_: int, step: Step) -> None:
         if (round_, step) > (self.round, self.step) or self.step is Step.WAITING:
             self.round, self.step = max(self.round, round_), step
-
-    def _heard(self, member: int, round_: int) -> None:
-        self._highest[member] = max(round_, self._highest.get(member, 0))
 
     def _ask_for(self, round_: int, step: int, block: bytes) -> None:
         """Peers voted for a block whose proposal never came: ask them, once a round."""
         if round_ in self._asked:
             return
         self._asked[round_] = None
-        votes = self._votes_at(round_, step).by_member
+        votes = self.votes.at(round_, step).by_member
         voters = tuple(member for member, vote in votes.items() if vote.block == block)
         self._effects.add(AskProposal(round_, voters))
 
@@ -496,19 +475,6 @@ class Rounds:
         self._status_at = now + STATUS_EVERY_US
         self._asked.clear()
         self._effects.add(ToVoters(self.state()))
-
-    def _is_late_precommit(self, vote: BlockVote) -> bool:
-        """A precommit for the block that is the tip by now: its signer attended."""
-        if self._decided is not None and vote.height == self.height:
-            round_, block = self._decided
-            votes = self._votes_at(round_, PRECOMMIT)
-        elif self._previous is not None and vote.height == self._previous[0]:
-            _, round_, block, votes = self._previous
-        else:
-            return False
-        if (vote.round, vote.step, vote.block) == (round_, PRECOMMIT, block):
-            votes.add(vote)
-        return True
 
     def _equivocation(self, member: int, what: str) -> None:
         self.counters.equivocations += 1

@@ -1,9 +1,9 @@
-"""The votes of one (round, step), and the certificate they make."""
+"""The votes of a height: by round and step, who is where, and the certificate they make."""
 
 from __future__ import annotations
 
 from timed.params import NULL_HASH
-from timed.primitives.certificate import BlockCertificate, bitmap_of
+from timed.primitives.certificate import PRECOMMIT, PREVOTE, BlockCertificate, bitmap_of
 from timed.primitives.roster import Roster, is_quorum
 from timed.wire.messages import BlockVote
 
@@ -59,3 +59,94 @@ class VoteSet:
             bitmap=bitmap_of(signers, len(self._roster.members)),
             signatures=tuple(self.by_member[member].signature for member in signers),
         )
+
+
+class VoteBook:
+    """All votes of one height, who is in which round, and late precommits for the height before."""
+
+    def __init__(self) -> None:
+        self._previous: tuple[int, int, bytes, VoteSet] | None = None
+        self.height = 0
+        self.begin(0, Roster(members=()), None)
+
+    def begin(self, height: int, roster: Roster, decided: tuple[int, bytes] | None) -> None:
+        """A new height; `decided` is (round, block) if the rounds of the one before decided it."""
+        if decided is not None:
+            round_, block = decided
+            self._previous = (self.height, round_, block, self.at(round_, PRECOMMIT))
+        self.height = height
+        self._roster = roster
+        self._sets: dict[tuple[int, int], VoteSet] = {}
+        self._highest: dict[int, int] = {}
+
+    def at(self, round_: int, step: int) -> VoteSet:
+        votes = self._sets.get((round_, step))
+        if votes is None:
+            votes = self._sets[round_, step] = VoteSet(self._roster)
+        return votes
+
+    def knows(self, vote: BlockVote) -> bool:
+        """This very vote has been counted."""
+        votes = self._sets.get((vote.round, vote.step)) if vote.height == self.height else None
+        if votes is None and self._previous is not None and vote.height == self._previous[0]:
+            votes = self._previous[3]
+        return votes is not None and votes.by_member.get(vote.member) == vote
+
+    def heard(self, member: int, round_: int) -> None:
+        """A member has signed something in `round_`."""
+        self._highest[member] = max(round_, self._highest.get(member, 0))
+
+    def round_of_a_third(self, beyond: int, me: int | None) -> int | None:
+        """The highest round from `beyond` on that others with a third of the weight have reached."""
+        ahead = [
+            (round_, self._roster.members[member].weight)
+            for member, round_ in self._highest.items()
+            if member != me and round_ >= beyond
+        ]
+        weight = 0
+        for round_, one in sorted(ahead, reverse=True):
+            weight += one
+            if 3 * weight >= self._roster.total_weight:
+                return round_
+        return None
+
+    def precommitted(self) -> list[tuple[int, bytes]]:
+        """(round, block) of every block that a quorum has precommitted."""
+        return [
+            (round_, block)
+            for (round_, step), votes in self._sets.items()
+            if step == PRECOMMIT and (block := votes.winner()) is not None
+        ]
+
+    def is_wanted(self, round_: int, block: bytes) -> bool:
+        """A quorum of `round_` has prevoted or precommitted `block`."""
+        return any(
+            (votes := self._sets.get((round_, step))) is not None and votes.has_quorum(block)
+            for step in (PREVOTE, PRECOMMIT)
+        )
+
+    def since(self, round_: int) -> list[BlockVote]:
+        """Every vote from `round_` on, by round, step and member."""
+        return [
+            self._sets[key].by_member[member]
+            for key in sorted(self._sets)
+            if key[0] >= round_
+            for member in sorted(self._sets[key].by_member)
+        ]
+
+    def take_late(self, vote: BlockVote) -> bool:
+        """True when `vote` is for the height before; a precommit for its block is counted."""
+        if self._previous is None or vote.height != self._previous[0]:
+            return False
+        _, round_, block, votes = self._previous
+        if (vote.round, vote.step, vote.block) == (round_, PRECOMMIT, block):
+            votes.add(vote)
+        return True
+
+    def fullest(self, height: int, stored: BlockCertificate) -> BlockCertificate:
+        """The certificate of the tip with the most signers: late precommits are attendance, too."""
+        if self._previous is not None and self._previous[0] == height:
+            _, _, block, votes = self._previous
+            if block == stored.target and len(votes.by_member) > len(stored.signatures):
+                return votes.certificate(block)
+        return stored

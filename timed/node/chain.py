@@ -71,7 +71,13 @@ class Chain:
         self.closing = Closing(params, operator, self.fastpath, self.effects)
         self.judging = Judging(params, ledger, self.closing, checks.check)
         self.rounds = Rounds(
-            params, operator, base_timeout_us(ledger.genesis), self._fresh, self._propose, self.effects
+            params,
+            operator,
+            base_timeout_us(ledger.genesis),
+            self._fresh,
+            self._ripe,
+            self._propose,
+            self.effects,
         )
         self.committing = False
         self.frozen: str | None = None
@@ -107,9 +113,7 @@ class Chain:
         self.fastpath.begin(self.epoch, roster, signing=signing)
         self.closing.begin()
         self.judging.begin(roster)
-        self.rounds.begin(
-            self.epoch, roster, self.fastpath.me, signing=signing, start_at=self.slot_us
-        )
+        self.rounds.begin(self.epoch, roster, self.fastpath.me, signing=signing, start_at=self.slot_us)
         self._progress = (self.fastpath.counters.certified, 0)
 
     def consider_mempool(self, now: int) -> None:
@@ -139,15 +143,11 @@ class Chain:
         touched = [txid for txid, tally in self.fastpath.tallies.items() if tally.voted or tally.certificate]
         self.ledger.advance(commit)
         confirmed = frozenset(effects.txids)
-        dropped = self.mempool.remove_confirmed(
-            effects.txids, [outpoint for outpoint, _ in effects.spent]
-        )
+        dropped = self.mempool.remove_confirmed(effects.txids, [outpoint for outpoint, _ in effects.spent])
         expired = self.mempool.expire(self.ledger.tip.height)
         self.mempool.unpin_all()
         header = effects.block.header
-        self.effects.add(
-            Tell(BlockCertified(header.height, header.hash, header.time, effects.txids, live))
-        )
+        self.effects.add(Tell(BlockCertified(header.height, header.hash, header.time, effects.txids, live)))
         for txid in dropped:
             self.effects.add(Tell(TransactionDropped(txid, "conflict-confirmed")))
         for txid in expired:
@@ -197,6 +197,8 @@ class Chain:
     # Time
 
     def next_deadline(self) -> int | None:
+        if self.committing:
+            return None
         deadlines = [self.fastpath.next_deadline(), self.closing.next_deadline(), self.rounds.next_deadline()]
         if not self.fastpath.closed:
             deadlines.append(self.slot_us)
@@ -233,6 +235,12 @@ class Chain:
         genesis = self.ledger.genesis
         return slots.acceptable_fresh(genesis.time, genesis.interval, time, now)
 
+    def _ripe(self, now: int) -> bool:
+        """A grid point after the parent's is the newest on some clock within the tolerance."""
+        genesis = self.ledger.genesis
+        latest = slots.newest_slot(genesis.time, genesis.interval, now + slots.tolerance_us(genesis.interval))
+        return latest > self.ledger.tip.header.time
+
     def _propose(self, round_: int, now: int) -> BlockProposal | None:
         """A proposal from the reports that count now, for the newest grid point."""
         genesis, tip = self.ledger.genesis, self.ledger.tip
@@ -243,7 +251,7 @@ class Chain:
             return None
         parent = tip.certificate
         if parent is not None:
-            parent = self.rounds.parent_certificate(tip.height, parent)
+            parent = self.rounds.votes.fullest(tip.height, parent)
         try:
             block = self.judging.build(time, round_, me, reports, parent)
         except InvalidBlock as error:

@@ -335,7 +335,7 @@ class Inbox:
         rounds = self._node.chain.rounds
         roster = self._node.ledger.roster(message.height)
         key = self._member_key(roster, message.roster, message.member)
-        if rounds.knows(message):
+        if rounds.votes.knows(message):
             return
         items = [(key, message.signed_message(), message.signature)]
         self._check(peer, items, lambda later: rounds.vote(message, later))
@@ -355,7 +355,9 @@ class Inbox:
         items = certificate.signature_items(ledger.roster(certificate.height))
         self._check(peer, items, lambda later: self._node.block_proven(peer, certificate, later))
 
-    def _announcement(self, peer: PeerHandle, message: wire.BlockAnnouncement, request: int, now: int) -> None:
+    def _announcement(
+        self, peer: PeerHandle, message: wire.BlockAnnouncement, request: int, now: int
+    ) -> None:
         self._node.catchup.announced(peer.node_id, message.height, now)
 
     def _round_state(self, peer: PeerHandle, message: wire.RoundState, request: int, now: int) -> None:
@@ -393,9 +395,7 @@ class Inbox:
         self._node.catchup.blocks(peer.node_id, request, message, now)
 
     def _get_block(self, peer: PeerHandle, message: wire.BlockRequest, request: int, now: int) -> None:
-        self._node.peers.send_to_peer(
-            peer.node_id, self._node.serving.block(message.hash), reply_to=request
-        )
+        self._node.peers.send_to_peer(peer.node_id, self._node.serving.block(message.hash), reply_to=request)
 
     def _get_masternodes(
         self, peer: PeerHandle, message: wire.GetMasternodes, request: int, now: int

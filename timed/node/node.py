@@ -81,7 +81,12 @@ class Node:
         self.checks = Checks(self._emit, lambda: self.now)
         operator = config.operator_key
         self.chain = Chain(
-            self.ledger, self.mempool, operator if config.vote else None, self.gate, self.checks, self._advanced
+            self.ledger,
+            self.mempool,
+            operator if config.vote else None,
+            self.gate,
+            self.checks,
+            self._advanced,
         )
         self.peers = PeerTable(
             Identity(
@@ -127,6 +132,7 @@ class Node:
             fx.AskCertificates: self._do_ask_certificates,
             fx.AskProposal: self._do_ask_proposal,
             fx.Judge: self._do_judge,
+            fx.Forget: lambda effect: self.chain.judging.forget(effect.block_hash),
             fx.Decide: self._do_decide,
         }
 
@@ -224,7 +230,15 @@ class Node:
         self.now = now
         actions = [*self._actions, *self.peers.drain(now)]
         self._actions.clear()
-        order: dict[type, int] = {CommitBlock: 0, Persist: 0, Verify: 1, Publish: 1, Write: 2, Close: 2, Dial: 2}
+        order: dict[type, int] = {
+            CommitBlock: 0,
+            Persist: 0,
+            Verify: 1,
+            Publish: 1,
+            Write: 2,
+            Close: 2,
+            Dial: 2,
+        }
         actions.sort(key=lambda action: order[type(action)])
         return actions
 
@@ -328,6 +342,7 @@ class Node:
         if shown is not None and event.epoch == self.chain.epoch:  # type: ignore[union-attr]
             txid: bytes = event.txid  # type: ignore[union-attr]
             self.views.show(txid, shown)
+            self.mempool.pin(txid)
         self._emit(Publish(event))
 
     def _do_sign(self, effect: fx.Sign) -> None:

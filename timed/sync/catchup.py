@@ -292,7 +292,9 @@ class CatchUp:
                 and source.claimed >= wanted[0]
             ):
                 count = 1
-                while count < min(BLOCKS_PER_REQUEST, share, len(wanted)) and wanted[count] == wanted[0] + count:
+                while (
+                    count < min(BLOCKS_PER_REQUEST, share, len(wanted)) and wanted[count] == wanted[0] + count
+                ):
                     count += 1
                 request = self._around.request(node_id, GetBlocks(start=wanted[0], count=count), now)
                 if request is None:
@@ -350,9 +352,7 @@ class CatchUp:
             count += 1
         return items, count
 
-    def _headers_checked(
-        self, node_id: bytes, headers: Sequence[SignedHeader], good: bool, now: int
-    ) -> None:
+    def _headers_checked(self, node_id: bytes, headers: Sequence[SignedHeader], good: bool, now: int) -> None:
         self._checking_headers = False
         source = self._sources.get(node_id)
         if not good:

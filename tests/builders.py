@@ -138,7 +138,7 @@ def block_certificate(
     height: int,
     block_hash: bytes,
     *,
-    round: int = 0,
+    round: int = 0,  # noqa: A002 (the field's name)
     signers: Iterable[int] | None = None,
     chain_id: int = REGTEST.chain_id,
 ) -> BlockCertificate:

@@ -58,7 +58,7 @@ class MemoryFiles(Files):
         self.inodes[path] = _Inode()
         return self.open(path)
 
-    def write(self, descriptor: int, data: bytes) -> int:
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:
         taken = bytes(data)[: self.short_writes or None]
         try:
             self._operation("write")

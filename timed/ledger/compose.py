@@ -21,7 +21,7 @@ from timed.ledger.content import (
     coins_of,
 )
 from timed.ledger.digest import apply_digests, utxo_root
-from timed.ledger.filters import block_filter, filter_root
+from timed.ledger.filters import block_filter
 from timed.ledger.genesis import Genesis
 from timed.ledger.order import order_transactions
 from timed.ledger.rewards import base_reward, split
@@ -38,6 +38,7 @@ from timed.primitives.block import (
     tx_root,
 )
 from timed.primitives.certificate import BlockCertificate, SignatureItem, bitmap_of, indices_of
+from timed.primitives.filters import filter_root
 from timed.primitives.roster import Member, Roster, is_quorum
 from timed.primitives.transaction import Transaction
 

@@ -14,7 +14,7 @@ from timed.errors import ConfigError, InvalidTransaction
 from timed.interfaces import BlockCommit, Coin
 from timed.ledger.content import coins_of
 from timed.ledger.digest import MAX_SHARD_BITS, apply_digests, empty_digests, utxo_root
-from timed.ledger.filters import block_filter, filter_root
+from timed.ledger.filters import block_filter
 from timed.params import MAX_MONEY, NULL_HASH, NetworkParams
 from timed.primitives.block import (
     BLOCK_VERSION,
@@ -24,6 +24,7 @@ from timed.primitives.block import (
     evidence_root,
     tx_root,
 )
+from timed.primitives.filters import filter_root
 from timed.primitives.hashing import tagged_hash
 from timed.primitives.roster import PROFILES, Roster
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction, TransactionKind

@@ -72,8 +72,8 @@ class Mempool:
     def __init__(self, max_count: int = MAX_COUNT, max_bytes: int = MAX_BYTES) -> None:
         self.counters = MempoolCounters()
         self.bytes = 0
-        self._max_count = max_count
-        self._max_bytes = max_bytes
+        self.max_count = max_count
+        self.max_bytes = max_bytes
         self._entries: dict[bytes, Entry] = {}
         self._spenders: dict[OutPoint, list[bytes]] = {}
         self._children: dict[bytes, dict[bytes, None]] = {}
@@ -212,7 +212,7 @@ class Mempool:
         victims: dict[bytes, None] = {}
         count, size = len(self._entries) + 1, self.bytes + newcomer.transaction.size
         tried: list[tuple[int, int, bytes]] = []
-        while count > self._max_count or size > self._max_bytes:
+        while count > self.max_count or size > self.max_bytes:
             candidate = self._next_cheapest(newcomer, tried)
             if candidate is None:
                 self.counters.refused_full += 1
@@ -224,7 +224,7 @@ class Mempool:
                     size -= self._entries[txid].transaction.size
         for item in tried:
             heappush(self._cheapest, item)
-        if count > self._max_count or size > self._max_bytes:
+        if count > self.max_count or size > self.max_bytes:
             raise InvalidTransaction("mempool-full", "it pays no more than what is here")
         return tuple(victims)
 

@@ -22,8 +22,8 @@ class Waiting:
     def __init__(self, max_count: int = MAX_WAITING, max_bytes: int = MAX_WAITING_BYTES) -> None:
         self.evicted = 0
         self.bytes = 0
-        self._max_count = max_count
-        self._max_bytes = max_bytes
+        self.max_count = max_count
+        self.max_bytes = max_bytes
         self._transactions: dict[bytes, Transaction] = {}
         self._missing: dict[bytes, tuple[bytes, ...]] = {}
         self._by_parent: dict[bytes, dict[bytes, None]] = {}
@@ -39,7 +39,7 @@ class Waiting:
 
     def add(self, transaction: Transaction, missing: Iterable[bytes]) -> None:
         """Keep `transaction` until one of the `missing` txids is known; a second time does nothing."""
-        if transaction.txid in self._transactions or transaction.size > self._max_bytes:
+        if transaction.txid in self._transactions or transaction.size > self.max_bytes:
             return
         txid = transaction.txid
         self._transactions[txid] = transaction
@@ -47,7 +47,7 @@ class Waiting:
         self.bytes += transaction.size
         for parent in self._missing[txid]:
             self._by_parent.setdefault(parent, {})[txid] = None
-        while len(self._transactions) > self._max_count or self.bytes > self._max_bytes:
+        while len(self._transactions) > self.max_count or self.bytes > self.max_bytes:
             self.remove(next(iter(self._transactions)))
             self.evicted += 1
 

@@ -33,7 +33,7 @@ class Files:
         """A descriptor for an existing file that appends."""
         return os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
 
-    def write(self, descriptor: int, data: bytes) -> int:
+    def write(self, descriptor: int, data: bytes | memoryview) -> int:
         """How many bytes were taken; may be fewer than there are."""
         return os.write(descriptor, data)
 

@@ -72,6 +72,11 @@ class MemoryStore:
         self._log = []
         self._tip = tip
 
+    def commit_many(self, commits: Sequence[BlockCommit]) -> None:
+        """Apply consecutive blocks."""
+        for commit in commits:
+            self.commit(commit)
+
     def replay(self) -> tuple[bytes, ...]:
         return tuple(self._log)
 

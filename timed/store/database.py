@@ -1,0 +1,257 @@
+"""The tables of the chain in one LMDB environment.
+
+Every value carries a CRC-32C, so that a damaged record is named and never used.
+Blocks, coins, indexes and the tip change in one transaction (`write`), which is
+durable when it returns. Reading opens a transaction of its own and may be done
+from any thread, and from other processes, while one process writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import lmdb
+
+from timed.errors import DecodeError, StoreError
+from timed.interfaces import BlockCommit, Coin, StoredTip
+from timed.ledger.content import HEADER_SIZE
+from timed.params import STORE_SCHEMA
+from timed.primitives.hashing import crc32c
+from timed.primitives.transaction import OutPoint
+from timed.store.accounting import next_tip
+from timed.store.records import CoinRecord, HeightRecord, Identity, Location, Seal, TipRecord
+
+MAP_SIZE = 1 << 40
+"""Address space asked for, in bytes. The file grows with what is in it, not with this."""
+MIN_MAP_SIZE = 1 << 30
+"""Where even this much address space is refused, the store does not open."""
+MAX_READERS = 254
+SPARE_TRANSACTIONS = 8
+FILE_MODE = 0o600
+SEAL_SIZE = 4
+KEY_SIZE = 8
+
+TABLES = ("meta", "headers", "blocks", "certificates", "heights", "locations", "coins")
+_IDENTITY = b"identity"
+_TIP = b"tip"
+
+T = TypeVar("T")
+
+
+class Database:
+    """The environment in `path`; `readonly` for a process that does not own the store."""
+
+    def __init__(self, path: str, *, readonly: bool = False, map_size: int = MAP_SIZE) -> None:
+        self.path = path
+        self._environment = _open_environment(path, readonly, map_size)
+        with _explained(path, "read"):
+            self._tables = {
+                name: self._environment.open_db(name.encode(), create=not readonly) for name in TABLES
+            }
+
+    def close(self) -> None:
+        self._environment.close()
+
+    # Whose store it is
+
+    def check_identity(self, network: str, genesis: bytes) -> None:
+        """StoreError when the store belongs to another network, genesis or schema."""
+        with _explained(self.path, "read"), self._environment.begin() as transaction:
+            found = self._get(transaction, "meta", _IDENTITY, Identity.decode)
+        if found is None:
+            raise StoreError(f"{self.path} holds no store of timed.", "Start the node once to make one.")
+        if found.schema > STORE_SCHEMA:
+            raise StoreError(
+                f"{self.path} was written by a newer timed (schema {found.schema}, this one knows {STORE_SCHEMA}).",
+                "Run `pip install --upgrade timecoin-timed`.",
+            )
+        if found.schema < STORE_SCHEMA:
+            raise StoreError(
+                f"{self.path} was written by an older timed (schema {found.schema}, this one needs {STORE_SCHEMA}).",
+                "Move the directory away and start again; the node fetches the chain from its peers.",
+            )
+        if found.network != network:
+            raise StoreError(
+                f"{self.path} belongs to {found.network}, not to {network}.", "Use another data directory."
+            )
+        if found.genesis != genesis:
+            raise StoreError(
+                f"{self.path} belongs to a chain with genesis {found.genesis.hex()}, not {genesis.hex()}.",
+                "Use another data directory, or the genesis file it was made with.",
+            )
+
+    def make_identity(self, network: str, genesis: bytes) -> None:
+        """Mark a new store; one that is marked already is left alone."""
+        with _explained(self.path, "write"), self._environment.begin(write=True) as transaction:
+            if self._get(transaction, "meta", _IDENTITY, Identity.decode) is None:
+                self._put(transaction, "meta", _IDENTITY, Identity(STORE_SCHEMA, network, genesis).encode())
+
+    # Reading
+
+    def tip(self) -> StoredTip | None:
+        return self._read("meta", _TIP, _stored_tip)
+
+    def block(self, height: int) -> bytes | None:
+        return self._at("blocks", height)
+
+    def header(self, height: int) -> bytes | None:
+        return self._at("headers", height)
+
+    def certificate(self, height: int) -> bytes | None:
+        return self._at("certificates", height)
+
+    def height_of(self, block_hash: bytes) -> int | None:
+        found = self._read("heights", block_hash, HeightRecord.decode)
+        return None if found is None else found.height
+
+    def locate(self, txid: bytes) -> tuple[int, int] | None:
+        found = self._read("locations", txid, Location.decode)
+        return None if found is None else (found.height, found.position)
+
+    def coin(self, outpoint: OutPoint) -> Coin | None:
+        return self._read("coins", outpoint.key, _coin)
+
+    def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
+        """Every coin of one snapshot, in key order; the snapshot lasts as long as the iterator."""
+        with _explained(self.path, "read"), self._environment.begin(db=self._tables["coins"]) as transaction:
+            for key, value in transaction.cursor():
+                yield OutPoint.from_key(key), self._unsealed("coins", key, value, _coin)
+
+    # Writing
+
+    def write(self, commits: Sequence[BlockCommit]) -> None:
+        """Apply consecutive blocks in one durable transaction: all of them, or none."""
+        with _explained(self.path, "write"), self._environment.begin(write=True) as transaction:
+            tip = self._get(transaction, "meta", _TIP, _stored_tip)
+            for commit in commits:
+                tip = next_tip(tip, commit)
+                self._write_block(transaction, commit)
+                self._write_coins(transaction, commit)
+            if tip is not None:
+                record = TipRecord(tip.height, tip.block_hash, tip.coins, tip.supply, tip.digests)
+                self._put(transaction, "meta", _TIP, record.encode())
+
+    def _write_block(self, transaction: Any, commit: BlockCommit) -> None:
+        key = _height_key(commit.height)
+        self._put(transaction, "headers", key, commit.block[:HEADER_SIZE])
+        self._put(transaction, "blocks", key, commit.block)
+        self._put(transaction, "certificates", key, commit.certificate)
+        self._put(transaction, "heights", commit.block_hash, HeightRecord(commit.height).encode())
+        for position, txid in enumerate(commit.txids):
+            self._put(transaction, "locations", txid, Location(commit.height, position).encode())
+
+    def _write_coins(self, transaction: Any, commit: BlockCommit) -> None:
+        """StoreError when a coin is made twice or one is spent that does not exist."""
+        table = self._tables["coins"]
+        for outpoint, coin in commit.created:
+            record = CoinRecord(coin.output, coin.height, coin.coinbase).encode()
+            if not transaction.put(outpoint.key, _sealed(record), overwrite=False, db=table):
+                raise StoreError(f"block {commit.height} makes a coin that exists: {outpoint!r}.")
+        for outpoint, _ in commit.spent:
+            if not transaction.delete(outpoint.key, db=table):
+                raise StoreError(f"block {commit.height} spends a coin that does not exist: {outpoint!r}.")
+
+    # Records
+
+    def _at(self, table: str, height: int) -> bytes | None:
+        return self._read(table, _height_key(height), bytes) if height >= 0 else None
+
+    def _read(self, table: str, key: bytes, decode: Callable[[bytes], T]) -> T | None:
+        with _explained(self.path, "read"), self._environment.begin() as transaction:
+            return self._get(transaction, table, key, decode)
+
+    def _get(self, transaction: Any, table: str, key: bytes, decode: Callable[[bytes], T]) -> T | None:
+        value = transaction.get(key, db=self._tables[table])
+        return None if value is None else self._unsealed(table, key, value, decode)
+
+    def _unsealed(self, table: str, key: bytes, value: bytes, decode: Callable[[bytes], T]) -> T:
+        data, seal = value[:-SEAL_SIZE], value[-SEAL_SIZE:]
+        try:
+            if Seal(crc32c(data)).encode() != seal:
+                raise DecodeError("store-seal")
+            return decode(data)
+        except DecodeError as error:
+            raise StoreError(
+                f"the record {key.hex()} of table {table} in {self.path} is damaged ({error}).",
+                "Check the disk; then move the directory away and start again, or restore a copy.",
+            ) from None
+
+    def _put(self, transaction: Any, table: str, key: bytes, data: bytes) -> None:
+        transaction.put(key, _sealed(data), db=self._tables[table])
+
+
+def _sealed(data: bytes) -> bytes:
+    return data + Seal(crc32c(data)).encode()
+
+
+def _height_key(height: int) -> bytes:
+    """Big endian, so that the tables are in the order of heights."""
+    return height.to_bytes(KEY_SIZE, "big")
+
+
+def _coin(data: bytes) -> Coin:
+    record = CoinRecord.decode(data)
+    return Coin(record.output, record.height, record.coinbase)
+
+
+def _stored_tip(data: bytes) -> StoredTip:
+    record = TipRecord.decode(data)
+    return StoredTip(record.height, record.block_hash, record.digests, record.coins, record.supply)
+
+
+def _open_environment(path: str, readonly: bool, map_size: int) -> Any:
+    """Open with as much address space as there is, down to MIN_MAP_SIZE."""
+    while True:
+        try:
+            return lmdb.open(
+                path,
+                map_size=map_size,
+                readonly=readonly,
+                create=not readonly,
+                mode=FILE_MODE,
+                max_dbs=len(TABLES),
+                max_readers=MAX_READERS,
+                max_spare_txns=SPARE_TRANSACTIONS,
+                readahead=False,
+            )
+        except lmdb.MemoryError as error:
+            if map_size // 2 < MIN_MAP_SIZE:
+                raise StoreError(
+                    f"there is not enough address space for {path}.", "Raise the limit (`ulimit -v`)."
+                ) from error
+            map_size //= 2
+        except lmdb.Error as error:
+            raise _explanation(path, "open", error) from error
+
+
+@contextmanager
+def _explained(path: str, action: str) -> Iterator[None]:
+    """Turn what LMDB raises into one sentence."""
+    try:
+        yield
+    except lmdb.Error as error:
+        raise _explanation(path, action, error) from error
+
+
+def _explanation(path: str, action: str, error: lmdb.Error) -> StoreError:
+    text = str(error)
+    if isinstance(error, lmdb.MapFullError):
+        return StoreError(
+            f"the address space of {path} is used up.", "Raise the limit (`ulimit -v`), then restart."
+        )
+    if isinstance(
+        error, (lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.VersionMismatchError)
+    ):
+        return StoreError(
+            f"{path} is damaged or not a chain database of timed ({text}).",
+            "Move it away and start again, or restore a copy.",
+        )
+    if "No space left" in text or "quota" in text:
+        return StoreError(f"cannot {action} {path}: the disk is full.", "Free some space; nothing is lost.")
+    if "Permission denied" in text or "Read-only" in text:
+        return StoreError(
+            f"cannot {action} {path}: {text}.", "Give the node's user the right to write there."
+        )
+    return StoreError(f"cannot {action} {path}: {text}.", "Check the disk, then restart.")

@@ -48,7 +48,7 @@ class AsyncClient:
 
     async def _exchange(self, payload: Any) -> bytes:
         place = f"{self._location.host}:{self._location.port}"
-        headers = {
+        headers: dict[bytes | str, bytes | str] = {
             "Authorization": message.authorization(*self._location.credentials()),
             "Content-Type": "application/json",
         }

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 
 from timed.monitor.health import Board
@@ -47,7 +47,10 @@ class MonitorService(Service):
         if context.running is not None:
             context.driver.add_sink(self._counts)
         self._site = BoundedSite(
-            self._handle, context.reactor, max_body_bytes=MAX_BODY_BYTES, max_connections=MAX_CONNECTIONS
+            self._handle,
+            context.reactor,
+            limit=lambda request: MAX_BODY_BYTES,
+            max_connections=MAX_CONNECTIONS,
         )
         self.port = listen(
             context.reactor,
@@ -68,7 +71,7 @@ class MonitorService(Service):
     async def _stop(self) -> None:
         port, self.port = self.port, None
         if port is not None:
-            await port.stopListening()
+            await maybeDeferred(port.stopListening)
         if self._site is not None:
             await self._site.close()
 

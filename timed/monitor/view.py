@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from timed.app.context import Context
     from timed.app.driver import NodeDriver
     from timed.node.node import Node
-    from timed.node.queries import ConsensusState
+    from timed.node.views import ConsensusState
     from timed.sync.catchup import SyncState
 
 

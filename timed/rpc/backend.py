@@ -22,7 +22,7 @@ from timed.primitives.transaction import OutPoint, Transaction
 
 if TYPE_CHECKING:
     from timed.ledger.mempool import Mempool
-    from timed.node.queries import ConsensusState, OutpointState, TransactionState
+    from timed.node.views import ConsensusState, OutpointState, TransactionState
     from timed.peer.values import PeerHandle, PeerStatistics
     from timed.sync.catchup import SyncState
 

@@ -10,11 +10,14 @@ from twisted.python.failure import Failure
 
 from timed.rpc.auth import Authenticator
 from timed.rpc.dispatch import Dispatcher, Reply
+from timed.rpc.jsontext import MAX_BODY_BYTES
 from timed.rpc.site import BoundedRequest
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 PATHS = (b"/", b"")
+STRANGER_BYTES = 64 * 1024
+"""Of a request that will be answered with 401."""
 
 
 class RpcEndpoint:
@@ -25,6 +28,11 @@ class RpcEndpoint:
     def __init__(self, dispatcher: Dispatcher, authenticator: Authenticator) -> None:
         self._dispatcher = dispatcher
         self._authenticator = authenticator
+
+    def limit(self, request: BoundedRequest) -> int:
+        """Bytes of body a request may have: little, unless its credentials are good."""
+        known = self._authenticator.permissions(request.getHeader(b"authorization"))
+        return MAX_BODY_BYTES if known is not None else STRANGER_BYTES
 
     def __call__(self, request: BoundedRequest) -> None:
         if request.path not in PATHS:
@@ -41,6 +49,7 @@ class RpcEndpoint:
         if permissions is None:
             hint = b"Give the user and password from the node's .cookie file.\n"
             request.respond(401, TEXT, hint, WWW_Authenticate='Basic realm="timed"')
+            self._authenticator.refused += 1
             return
         body = request.content.getvalue()
         done: Deferred[Reply] = ensureDeferred(self._dispatcher.answer(body, permissions))

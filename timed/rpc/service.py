@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
@@ -21,7 +21,6 @@ from timed.rpc.dispatch import Dispatcher
 from timed.rpc.environment import Environment, Identity
 from timed.rpc.handlers import HANDLERS
 from timed.rpc.http import RpcEndpoint
-from timed.rpc.jsontext import MAX_BODY_BYTES
 from timed.rpc.site import BoundedSite
 from timed.rpc.waiting import Waiters
 from timed.rpc.wallethost import WalletHost
@@ -80,7 +79,7 @@ class RpcService(Service):
         path = str(context.config.cookie_file)
         self._cookie = write_cookie(path)
         endpoint = RpcEndpoint(self.dispatcher, Authenticator([self._cookie]))
-        self._site = BoundedSite(endpoint, context.reactor, max_body_bytes=MAX_BODY_BYTES)
+        self._site = BoundedSite(endpoint, context.reactor, limit=endpoint.limit)
         self.port = listen(
             context.reactor, self._site, context.config.settings.rpc.host, context.config.rpc_port, "rpc.port"
         )
@@ -92,7 +91,7 @@ class RpcService(Service):
     async def _stop(self) -> None:
         port, self.port = self.port, None
         if port is not None:
-            await port.stopListening()
+            await maybeDeferred(port.stopListening)
         self._waiters.close()
         if self._site is not None:
             await self._site.close()

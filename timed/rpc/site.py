@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, HTTPChannel, HTTPFactory, Request
 
 MAX_CONNECTIONS = 512
@@ -25,11 +27,12 @@ CLOSE_S = 1
 """What is left to write when the service stops gets this long."""
 
 
-class BoundedRequest(Request):  # type: ignore[misc]
-    """One request, whose body is held in memory up to the site's limit."""
+class BoundedRequest(Request):
+    """One request, whose body is held in memory up to the site's limit for its sender."""
 
     channel: BoundedChannel
-    refused = False
+    content: BytesIO
+    limit = 0
 
     def __init__(self, channel: BoundedChannel, queued: object = None) -> None:
         super().__init__(channel, parsePOSTFormSubmission=False)
@@ -37,21 +40,20 @@ class BoundedRequest(Request):  # type: ignore[misc]
     def gotLength(self, length: int | None) -> None:  # noqa: N802 - Twisted's name
         """All headers are here: the first moment at which a body can be refused."""
         self.content = BytesIO()
-        if length is not None and length > self.channel.site.max_body_bytes:
+        self.limit = self.channel.site.limit(self)
+        if length is not None and length > self.limit:
             self._refuse()
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
-        if self.refused:
-            return
-        if self.content.tell() + len(data) > self.channel.site.max_body_bytes:
+        if self.content.tell() + len(data) > self.limit:
             self._refuse()
             return
         self.content.write(data)
 
     def process(self) -> None:
-        if self.refused:
-            self.channel.loseConnection()
+        if self.channel.draining:
             return
+        self.channel.busy = True
         self.channel.site.handle(self)
 
     def respond(self, status: int, content_type: bytes, body: bytes, **headers: str) -> None:
@@ -68,38 +70,51 @@ class BoundedRequest(Request):  # type: ignore[misc]
         self.finish()
 
     def _refuse(self) -> None:
-        self.refused = True
         self.content = BytesIO()
         self.requestHeaders.removeHeader(b"Expect")
-        self.channel.site.counters["body-too-long"] += 1
         self.channel.answer_and_drain(413)
 
 
-class BoundedChannel(HTTPChannel):  # type: ignore[misc]
+class BoundedChannel(HTTPChannel):
     """One connection, known to its site."""
 
     site: BoundedSite
+    transport: Any
+    busy = False
+    """A complete request is being answered; such a connection never makes room for another."""
     _drain_call: IDelayedCall | None = None
 
     @property
-    def idle(self) -> bool:
-        return not self.requests
+    def draining(self) -> bool:
+        """The request was refused; whatever else comes is dropped."""
+        return self._drain_call is not None
 
     def connectionMade(self) -> None:
         super().connectionMade()
         self.site.opened(self)
 
-    def connectionLost(self, reason: Any) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._drain_call is not None and self._drain_call.active():
             self._drain_call.cancel()
         self.site.closed(self)
         super().connectionLost(reason)
 
+    def dataReceived(self, data: bytes) -> None:
+        if not self.draining:
+            super().dataReceived(data)
+
+    def lineReceived(self, line: bytes) -> None:  # noqa: N802 - Twisted's name
+        if not self.draining:
+            super().lineReceived(line)
+
+    def rawDataReceived(self, data: bytes) -> None:  # noqa: N802 - Twisted's name
+        if not self.draining:
+            super().rawDataReceived(data)
+
     def headerReceived(self, line: bytes) -> bool:  # noqa: N802 - Twisted's name
-        """A length of thousands of digits is a bad request, not a ValueError."""
+        """A length of thousands of digits is a body too long, not a ValueError."""
         name, _, value = line.partition(b":")
         if name.strip().lower() == b"content-length" and len(value.strip()) > MAX_LENGTH_DIGITS:
-            self.site.counters["body-too-long"] += 1
             self.answer_and_drain(413)
             return False
         return bool(super().headerReceived(line))
@@ -109,26 +124,27 @@ class BoundedChannel(HTTPChannel):  # type: ignore[misc]
         self.transport.abortConnection()
 
     def requestDone(self, request: Any) -> None:  # noqa: N802 - Twisted's name
-        super().requestDone(request)
+        self.busy = False
         self.site.used(self)
+        super().requestDone(request)
 
     def answer_and_drain(self, status: int) -> None:
         """Answer now, read on for a while and drop it: a reset would swallow the answer."""
-        reason = RESPONSES[status]
-        self.transport.write(
-            b"HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % (status, reason)
-        )
-        if self._drain_call is None:
-            self._drain_call = self.callLater(DRAIN_S, self._end)
-
-    def _end(self) -> None:
-        self.transport.abortConnection()
+        if self.draining:
+            return
+        self.site.counters[f"http-{status}"] += 1
+        head = b"HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        self.transport.write(head % (status, RESPONSES[status]))
+        self._drain_call = self.callLater(DRAIN_S, self.transport.abortConnection)
 
 
-class BoundedSite(HTTPFactory):  # type: ignore[misc]
-    """Hands complete requests to `handle`; owns every connection it accepted."""
+class BoundedSite(HTTPFactory):
+    """Hands complete requests to `handle`; owns every connection it accepted.
 
-    protocol = BoundedChannel
+    `limit` is asked once a request's headers are there: how many bytes of body it may have.
+    """
+
+    protocol = BoundedChannel  # type: ignore[assignment]
     noisy = False
 
     def __init__(
@@ -136,23 +152,23 @@ class BoundedSite(HTTPFactory):  # type: ignore[misc]
         handle: Callable[[BoundedRequest], None],
         reactor: Any,
         *,
-        max_body_bytes: int,
+        limit: Callable[[BoundedRequest], int],
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         super().__init__(timeout=IDLE_S, reactor=reactor)
         self.handle = handle
-        self.max_body_bytes = max_body_bytes
+        self.limit = limit
         self.max_connections = max_connections
         self.counters: Counter[str] = Counter()
         """Connections and requests refused or cut, by reason."""
         self._channels: dict[BoundedChannel, None] = {}
         self._empty: list[Deferred[None]] = []
 
-    def buildProtocol(self, addr: IAddress | None) -> BoundedChannel:
-        channel: BoundedChannel = super().buildProtocol(addr)
+    def buildProtocol(self, addr: IAddress | None) -> BoundedChannel:  # type: ignore[override]
+        channel: Any = super().buildProtocol(addr)
         channel.requestFactory = BoundedRequest
         channel.site = self
-        return channel
+        return cast(BoundedChannel, channel)
 
     def startFactory(self) -> None:
         """No access log, hence no clock for it."""
@@ -169,13 +185,13 @@ class BoundedSite(HTTPFactory):  # type: ignore[misc]
 
     def opened(self, channel: BoundedChannel) -> None:
         if len(self._channels) >= self.max_connections:
-            victim = next((other for other in self._channels if other.idle), channel)
+            victim = next((other for other in self._channels if not other.busy), channel)
             self.counters["full"] += 1
             victim.transport.abortConnection()
         self._channels[channel] = None
 
     def used(self, channel: BoundedChannel) -> None:
-        """Most recently used connections stand last."""
+        """The connection used last stands last."""
         if channel in self._channels:
             del self._channels[channel]
             self._channels[channel] = None

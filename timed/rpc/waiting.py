@@ -79,9 +79,9 @@ class Waiters:
             for txid in event.txids:
                 self._tell(txid, event)
         else:
-            txid = getattr(event, "txid", None)
-            if txid is not None:
-                self._tell(txid, event)
+            about: bytes | None = getattr(event, "txid", None)
+            if about is not None:
+                self._tell(about, event)
 
     def close(self) -> None:
         """End every wait as if its time were over; later ones are refused."""

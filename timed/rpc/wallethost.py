@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
-from timed.errors import InvalidTransaction, StoreError
+from timed.errors import InvalidTransaction, LocalError, StoreError
 from timed.events import BlockCertified
 from timed.interfaces import Coin, IEventSink
 from timed.primitives.transaction import OutPoint
@@ -118,6 +118,10 @@ class WalletHost:
             idle, self._idle = self._idle, []
             for done in idle:
                 done.callback(None)
+            return
+        if self._pool is None:
+            for done in waiting:
+                done.errback(Failure(LocalError("the wallet is closed.")))
             return
         self._busy = True
         writing = deferToThreadPool(self._reactor, self._pool, self._file.append, records)

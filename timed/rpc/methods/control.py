@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from timed.rpc.dispatch import Handler
 from timed.rpc.documentation import overview, page
 from timed.rpc.environment import Environment
 from timed.rpc.errors import METHOD_NOT_FOUND, RpcError
@@ -31,4 +32,4 @@ def help_(env: Environment, command: str) -> str:
     return page(method)
 
 
-HANDLERS = {"uptime": uptime, "stop": stop, "help": help_}
+HANDLERS: dict[str, Handler] = {"uptime": uptime, "stop": stop, "help": help_}

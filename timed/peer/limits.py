@@ -19,6 +19,8 @@ TOTAL_QUEUE_BYTES = 64 * MIB
 the gossip, then the session, of the peer that holds the most."""
 AHEAD_BYTES = 64 * 1024
 """Handed to a transport and not yet reported as drained."""
+CONTROL_AHEAD_BYTES = 4 * 1024
+"""Of these, what only control may use: a pong never waits for a transport that is full of a block."""
 BATCH_BYTES = 16 * 1024
 """On a busy link a write leaves when this much has gathered, or at its deadline."""
 HOLD_MAX = 20_000

@@ -106,6 +106,7 @@ class Outbox:
         self._budget = budget
         self._limit = limit
         self._lanes = tuple(_Lane(SHARES[priority]) for priority in _PRIORITIES)
+        self._control = self._lanes[Priority.CONTROL]
         self._paying: _Lane | None = None
         """The lane whose debt is being paid, None while the most urgent has its turn."""
         self._turn = limits.LARGEST_FRAME
@@ -179,9 +180,11 @@ class Outbox:
         An idle link writes at once. A busy one gathers a batch, for a time that
         follows how long the transport takes to drain; control never waits.
         """
-        if not self.queued or self.ahead >= limits.AHEAD_BYTES:
+        control = bool(self._control.parcels)
+        room = limits.AHEAD_BYTES - (0 if control else limits.CONTROL_AHEAD_BYTES)
+        if not self.queued or self.ahead >= room:
             return None
-        if not self.ahead or self.queued >= limits.BATCH_BYTES or self._lanes[Priority.CONTROL].parcels:
+        if not self.ahead or self.queued >= limits.BATCH_BYTES or control:
             return now
         due = now if self._since is None else self._since + self._hold
         if self._since_urgent is not None:
@@ -195,9 +198,11 @@ class Outbox:
         total = 0
         while self.queued:
             lane = self._next_lane()
-            frame = lane.parcels[0].frames[lane.frame]
-            if total + len(frame) > room:
+            if lane is not self._control and total + lane.first() > room - limits.CONTROL_AHEAD_BYTES:
+                lane = self._control
+            if not lane.parcels or total + lane.first() > room:
                 break
+            frame = lane.parcels[0].frames[lane.frame]
             self._written(lane, len(frame))
             frames.append(frame)
             total += len(frame)

@@ -1,0 +1,254 @@
+"""What waits to be written: order, shares and bounds ([18], [19])."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from timed.peer import limits
+from timed.peer.outbox import Admission, Budget, Outbox, Parcel
+from timed.wire.message import Priority
+
+KIB = 1024
+FRAME = limits.LARGEST_FRAME
+
+
+def parcel(priority: Priority, *sizes: int, gossip: bool = False, mark: bytes = b"x") -> Parcel:
+    return Parcel(priority.name, priority, [mark * size for size in sizes], gossip)
+
+
+def large(priority: Priority, size: int = 4 * limits.MIB, mark: bytes = b"x") -> Parcel:
+    return parcel(priority, *[FRAME] * (size // FRAME), mark=mark)
+
+
+def written(outbox: Outbox, now: int = 0) -> bytes:
+    """The next write to a transport that drains at once."""
+    data = outbox.take(now)
+    outbox.drained(now)
+    return data
+
+
+class OrderTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.outbox = Outbox(Budget())
+
+    def test_one_class_is_first_in_first_out(self) -> None:
+        for number in range(50):
+            self.outbox.push(parcel(Priority.CONSENSUS, 3, mark=bytes([number])), 0)
+        self.assertEqual(written(self.outbox), b"".join(bytes([number]) * 3 for number in range(50)))
+
+    def test_nothing_overtakes_the_handshake(self) -> None:
+        """Control goes first, and control is first in, first out."""
+        self.outbox.push(parcel(Priority.CONTROL, 300, mark=b"h"), 0)
+        for priority in Priority:
+            self.outbox.push(parcel(priority, 100), 0)
+        self.assertTrue(written(self.outbox).startswith(b"h" * 300))
+
+    def test_everything_queued_leaves_in_one_write(self) -> None:
+        for priority in Priority:
+            self.outbox.push(parcel(priority, 10), 0)
+        self.assertEqual(len(written(self.outbox)), 50)
+        self.assertEqual(self.outbox.queued, 0)
+
+    def test_vote_stands_within_32_kib_of_a_block_under_way(self) -> None:
+        self.outbox.push(large(Priority.BULK), 0)
+        written(self.outbox)
+        self.outbox.push(parcel(Priority.CONSENSUS, 200, mark=b"v"), 0)
+        self.assertIn(b"v" * 200, written(self.outbox)[: 32 * KIB])
+
+    @given(st.integers(0, 40), st.lists(st.sampled_from(list(Priority)[2:]), min_size=1, max_size=3))
+    @settings(deadline=None, max_examples=50)
+    def test_vote_stands_within_32_kib_whatever_else_waits(self, frames: int, classes: list[Priority]) -> None:
+        outbox = Outbox(Budget())
+        for priority in classes:
+            outbox.push(large(priority, limits.MIB), 0)
+        for _ in range(frames):
+            outbox.take(0, FRAME + limits.CONTROL_AHEAD_BYTES)
+            outbox.drained(0)
+        outbox.push(parcel(Priority.CONSENSUS, 200, mark=b"v"), 0)
+        after = b"".join(written(outbox) for _ in range(2))
+        self.assertIn(b"v" * 200, after[: 32 * KIB])
+
+    @given(st.lists(st.integers(500, FRAME), min_size=4, max_size=4))
+    @settings(deadline=None, max_examples=50)
+    def test_every_class_keeps_a_tenth_of_the_link(self, sizes: list[int]) -> None:
+        """Consensus and the three below it are never empty; control sends what it really sends."""
+        outbox = Outbox(Budget(2**40), limit=2**40)
+        total: Counter[Priority] = Counter()
+        classes = list(Priority)[1:]
+        for priority, size in zip(classes, sizes, strict=True):
+            for _ in range(limits.MIB // size):
+                outbox.push(parcel(priority, size, mark=bytes([priority])), 0)
+        while min(outbox.depth(priority) for priority in classes) > 8:
+            for value, count in Counter(written(outbox)).items():
+                total[Priority(value)] += count
+        everything = sum(total.values())
+        if everything > 64 * FRAME:
+            for priority in classes:
+                self.assertGreaterEqual(total[priority] * 10, everything - 10 * 4 * FRAME, (priority, total))
+
+    def test_a_lone_class_has_the_whole_link(self) -> None:
+        self.outbox.push(large(Priority.BULK), 0)
+        for _ in range(10):
+            self.assertGreater(len(written(self.outbox)), limits.AHEAD_BYTES - limits.CONTROL_AHEAD_BYTES - FRAME)
+
+    def test_fragments_of_one_class_stay_together(self) -> None:
+        """A second long message of a class begins after the last piece of the first."""
+        self.outbox.push(parcel(Priority.BULK, *[FRAME] * 3, mark=b"1"), 0)
+        self.outbox.push(parcel(Priority.BULK, *[FRAME] * 3, mark=b"2"), 0)
+        data = b"".join(written(self.outbox) for _ in range(3))
+        self.assertEqual(data, b"1" * 3 * FRAME + b"2" * 3 * FRAME)
+
+
+class TimeTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.outbox = Outbox(Budget())
+
+    def busy(self, drained_after: int = 40_000) -> None:
+        """A link whose transport takes a while, with bytes ahead of the network."""
+        for at in range(0, 10 * drained_after, drained_after):
+            self.outbox.push(parcel(Priority.BULK, 100), at)
+            self.outbox.take(at)
+            self.outbox.drained(at + drained_after)
+        self.outbox.push(parcel(Priority.BULK, 100), 0)
+        self.outbox.take(0)
+
+    def test_idle_link_writes_at_once(self) -> None:
+        self.outbox.push(parcel(Priority.BULK, 1), 7)
+        self.assertEqual(self.outbox.ready_at(7), 7)
+
+    def test_empty_outbox_has_nothing_to_wait_for(self) -> None:
+        self.assertIsNone(self.outbox.ready_at(7))
+
+    def test_busy_link_gathers_for_20_ms_at_most(self) -> None:
+        self.busy()
+        self.outbox.push(parcel(Priority.TRANSACTIONS, 10), 1_000)
+        due = self.outbox.ready_at(1_000)
+        self.assertIsNotNone(due)
+        self.assertGreater(due or 0, 1_000)
+        self.assertLessEqual(due or 0, 1_000 + limits.HOLD_MAX)
+
+    def test_votes_wait_5_ms_at_most(self) -> None:
+        self.busy()
+        self.outbox.push(parcel(Priority.CONSENSUS, 10), 1_000)
+        self.assertLessEqual(self.outbox.ready_at(1_000) or 0, 1_000 + limits.HOLD_MAX_URGENT)
+
+    def test_pong_leaves_at_once(self) -> None:
+        """[20]"""
+        self.busy()
+        self.outbox.push(parcel(Priority.CONTROL, 10), 1_000)
+        self.assertEqual(self.outbox.ready_at(1_000), 1_000)
+
+    def test_full_batch_leaves_at_once(self) -> None:
+        self.busy()
+        self.outbox.push(parcel(Priority.TRANSACTIONS, limits.BATCH_BYTES), 1_000)
+        self.assertEqual(self.outbox.ready_at(1_000), 1_000)
+
+    def test_quick_transport_makes_the_wait_vanish(self) -> None:
+        self.busy(drained_after=10)
+        self.outbox.push(parcel(Priority.TRANSACTIONS, 10), 1_000)
+        self.assertLessEqual(self.outbox.ready_at(1_000) or 0, 1_010)
+
+    def test_stalled_transport_is_seen(self) -> None:
+        self.outbox.push(parcel(Priority.BULK, 1), 5)
+        self.outbox.take(6)
+        self.assertEqual(self.outbox.stalled_since(), 6)
+        self.outbox.drained(9)
+        self.assertIsNone(self.outbox.stalled_since())
+
+
+class BoundTests(SynchronousTestCase):
+    """[19]"""
+
+    def setUp(self) -> None:
+        self.budget = Budget()
+        self.outbox = Outbox(self.budget)
+
+    def fill(self, priority: Priority = Priority.TRANSACTIONS, gossip: bool = False) -> None:
+        while self.outbox.room() >= FRAME:
+            self.assertIs(self.outbox.push(parcel(priority, FRAME, gossip=gossip), 0), Admission.QUEUED)
+
+    def test_64_kib_at_most_are_ahead_of_the_network(self) -> None:
+        self.outbox.push(large(Priority.BULK), 0)
+        first = self.outbox.take(0)
+        self.assertLessEqual(len(first), limits.AHEAD_BYTES)
+        self.assertEqual(self.outbox.take(0), b"")
+        self.outbox.drained(0)
+        self.assertEqual(len(self.outbox.take(0)), len(first))
+
+    def test_pong_leaves_although_the_transport_is_full_of_a_block(self) -> None:
+        """[20]"""
+        self.outbox.push(large(Priority.BULK), 0)
+        self.outbox.take(0)
+        self.assertEqual(self.outbox.take(0), b"")
+        self.outbox.push(parcel(Priority.CONTROL, 32, mark=b"p"), 0)
+        self.assertEqual(self.outbox.ready_at(0), 0)
+        self.assertEqual(self.outbox.take(0), b"p" * 32)
+
+    def test_gossip_without_room_is_dropped_and_counted(self) -> None:
+        self.fill()
+        self.assertIs(self.outbox.push(parcel(Priority.TRANSACTIONS, FRAME, gossip=True), 0), Admission.DROPPED)
+        self.assertEqual(self.outbox.dropped, 1)
+        self.assertLessEqual(self.outbox.waiting, limits.PEER_QUEUE_BYTES)
+
+    def test_vote_pushes_waiting_gossip_out(self) -> None:
+        self.fill(gossip=True)
+        self.assertIs(self.outbox.push(parcel(Priority.CONSENSUS, 200), 0), Admission.QUEUED)
+        self.assertEqual(self.outbox.dropped, 1)
+
+    def test_a_queue_full_of_what_must_arrive_overflows(self) -> None:
+        self.fill()
+        for priority in (Priority.CONTROL, Priority.CONSENSUS, Priority.QUERIES, Priority.BULK):
+            self.assertIs(self.outbox.push(parcel(priority, FRAME), 0), Admission.OVERFLOW)
+        self.assertEqual(self.outbox.dropped, 0)
+
+    def test_longest_message_fits_an_empty_queue_and_leaves_room_once_under_way(self) -> None:
+        longest = large(Priority.BULK, 5 * limits.MIB)
+        self.assertIs(self.outbox.push(longest, 0), Admission.QUEUED)
+        self.outbox.take(0)
+        self.assertEqual(self.outbox.room(), limits.PEER_QUEUE_BYTES)
+        self.assertIs(self.outbox.push(parcel(Priority.CONSENSUS, 200), 0), Admission.QUEUED)
+
+    def test_message_under_way_is_not_torn(self) -> None:
+        self.outbox.push(parcel(Priority.TRANSACTIONS, FRAME, FRAME, gossip=True, mark=b"a"), 0)
+        self.outbox.take(0, FRAME + limits.CONTROL_AHEAD_BYTES)
+        self.outbox.push(parcel(Priority.TRANSACTIONS, FRAME, gossip=True, mark=b"b"), 0)
+        self.assertEqual(self.outbox.shed_gossip(limits.MIB), FRAME)
+        self.assertEqual(self.outbox.take(0), b"a" * FRAME)
+
+    def test_shared_message_counts_once_for_all_peers(self) -> None:
+        shared = large(Priority.CONSENSUS, limits.MIB)
+        boxes = [Outbox(self.budget) for _ in range(100)]
+        for box in boxes:
+            box.push(shared, 0)
+        self.assertEqual(self.budget.held, limits.MIB)
+        for box in boxes[1:]:
+            box.clear()
+        self.assertEqual(self.budget.held, limits.MIB)
+        while boxes[0].queued:
+            written(boxes[0])
+        self.assertEqual(self.budget.held, 0)
+
+    @given(st.lists(st.tuples(st.sampled_from(list(Priority)), st.integers(1, 3 * limits.MIB), st.booleans()), max_size=30))
+    @settings(deadline=None, max_examples=50)
+    def test_counts_are_exact_whatever_happens(self, steps: list[tuple[Priority, int, bool]]) -> None:
+        budget = Budget()
+        outbox = Outbox(budget)
+        for priority, size, gossip in steps:
+            pieces = [FRAME] * (size // FRAME) + [size % FRAME or 1]
+            before = outbox.waiting
+            admission = outbox.push(parcel(priority, *pieces, gossip=gossip), 0)
+            if admission is Admission.QUEUED:
+                self.assertTrue(outbox.waiting <= limits.PEER_QUEUE_BYTES or outbox.waiting == sum(pieces))
+            elif admission is Admission.DROPPED:
+                self.assertEqual(outbox.waiting, before)
+                self.assertTrue(gossip)
+            if size % 3 == 0:
+                written(outbox)
+            self.assertGreaterEqual(outbox.queued, outbox.waiting)
+        while outbox.queued:
+            self.assertTrue(written(outbox))
+        self.assertEqual((outbox.queued, outbox.waiting, budget.held), (0, 0, 0))

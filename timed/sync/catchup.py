@@ -102,6 +102,7 @@ class CatchUp:
         self._bytes = 0
         self._requests: dict[tuple[bytes, int], tuple[int, int]] = {}
         self._applying = False
+        self._stepped_at = 0
         self.bodies_applied = 0
         self.refused_bodies = 0
 
@@ -227,13 +228,15 @@ class CatchUp:
     # Time
 
     def next_deadline(self) -> int | None:
+        """The end of a rest or of the grace; while answers are awaited, a look every half second."""
         tip = self._ledger.tip.height
         waits = [
             max(source.resting_until, source.since + LIVE_GRACE_US)
             for source in self._sources.values()
             if source.claimed > tip
         ]
-        return min(waits, default=None) if self._idle() else None
+        again = self._stepped_at + RETRY_US
+        return min((at if at > self._stepped_at else again for at in waits), default=None) if self._idle() else None
 
     def wake(self, now: int) -> None:
         self.step(now)
@@ -242,6 +245,7 @@ class CatchUp:
 
     def step(self, now: int) -> None:
         """Ask for whatever is worth asking for now."""
+        self._stepped_at = now
         self._apply_next(now)
         self._ask_headers(now)
         self._ask_bodies(now)

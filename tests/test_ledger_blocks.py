@@ -472,9 +472,8 @@ class LedgerTests(SynchronousTestCase):
         store.commit(GENESIS.commit())
         ahead = Ledger(store, GENESIS)
         for commit in commits:
-            ahead.advance(
-                ahead.evaluate(Block.decode(commit.block)).commit(_certificate(chain, commit.height))
-            )
+            certificate = BlockCertificate.decode(commit.certificate)
+            ahead.advance(ahead.evaluate(Block.decode(commit.block)).commit(certificate))
         self.assertEqual((ahead.tip, ahead.unsettled), (chain.ledger.tip, 3))
         self.assertIsNone(ahead.coin(chain.allocation()[0]))
         self.assertIsNone(ahead.coin(outputs_of(payment)[0][0]))

@@ -5,6 +5,7 @@ It imports neither Twisted nor treq, so that it starts fast.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -86,11 +87,17 @@ def _run(client: Client, name: str, params: list[object] | dict[str, object]) ->
     except BadResponse as error:
         print(f"timed-cli: {error}", file=sys.stderr)
         return FAILED
-    if isinstance(result, str):
-        print(result)
-    elif result is not None:
-        print(shown(result))
+    if result is not None:
+        _print(result if isinstance(result, str) else shown(result))
     return OK
+
+
+def _print(text: str) -> None:
+    """Write a result; a reader that has seen enough, as `head` has, is no failure."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _version() -> int:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -241,6 +241,7 @@ def compose(
     application.addService(Announcement(context))
     for maker in makers:
         if context.chosen_genesis is not None or maker.name not in NEED_GENESIS:
-            application.addService(maker.make(context))
+            # The parent is known to its children: that is how they find each other.
+            cast(Service, maker.make(context)).setServiceParent(application)
     application.addService(SystemdService(reactor))
     return application

@@ -136,10 +136,8 @@ def _builtin_entries(node_id: int, overrides: Sequence[Entry]) -> list[Entry]:
     if not 1 <= node_id <= MAX_NODE_ID:
         raise ConfigError(f"--node-id must lie between 1 and {MAX_NODE_ID}, not {node_id}.")
     ports = [FIRST_P2P_PORT + index for index in range(BUILTIN_MEMBERS)]
-    own = str(FIRST_P2P_PORT + node_id - 1)
-    for entry in overrides:
-        if (entry.section, entry.key) == ("p2p", "port"):
-            own = entry.text
+    given = {f"{entry.section}.{entry.key}": entry.text for entry in overrides}
+    own = given.get("p2p.port", str(FIRST_P2P_PORT + node_id - 1))
     peers = ", ".join(str(PeerAddress("127.0.0.1", port)) for port in ports if str(port) != own)
     implied: Mapping[str, str] = {
         "node.network": "regtest",
@@ -149,7 +147,8 @@ def _builtin_entries(node_id: int, overrides: Sequence[Entry]) -> list[Entry]:
         "p2p.port": own,
         "p2p.peers": peers,
     }
-    return [override(name, text, f"--node-id {node_id}") for name, text in implied.items()]
+    origin = f"--node-id {node_id}"
+    return [override(name, text, origin) for name, text in implied.items() if name not in given]
 
 
 def _check(config: Config) -> None:

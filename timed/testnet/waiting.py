@@ -45,13 +45,13 @@ class Reporter:
         """Where a wait stands; written when it changes."""
         if text == self._last:
             return
-        self._last = text
         if self._live:
             self._out.write(f"\r\x1b[K[{time.monotonic() - self._started:6.1f} s] {text}")
             self._open = True
             self._out.flush()
         else:
             self.say(text)
+        self._last = text
 
     def _close(self) -> None:
         if self._open:

@@ -67,6 +67,12 @@ class Nemesis:
             self._world.clock.at(when, f"fault {name}", lambda name=name: self._begin(name))  # type: ignore[misc]
             when += int(PACE * (0.3 + 1.4 * self._entropy.random()))
 
+    def enough(self) -> bool:
+        """What was asked for has struck often enough, a crash that loses everything among it."""
+        if not self.names:
+            return True
+        return self.total >= MIN_FAULTS and (self.lossy_crashes > 0 or "ambush-write" not in self.names)
+
     def more(self) -> None:
         """One more fault now, of the kinds that strike at once."""
         self._begin(self._entropy.choice([name for name in self.names if name in PROMPT] or list(self.names)))

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 import attrs
 
 from timed.params import SECOND
-from timed.sim.nemesis import MIN_FAULTS
 from timed.sim.violation import Violation
 from timed.sim.world import Scenario, World
 
@@ -85,12 +84,12 @@ class Run:
         world = self.world
         limit = calm + MAX_MINUTES_MORE * 60 * SECOND
         while world.clock.now < limit:
-            faults = world.nemesis.total >= MIN_FAULTS and world.nemesis.lossy_crashes > 0
+            faults = world.nemesis.enough()
             blocks = world.invariants.chain.height >= MIN_BLOCKS
             final = len(world.invariants.chain.final) >= MIN_FINAL
-            if (faults or not world.nemesis.names) and blocks and final:
+            if faults and blocks and final:
                 return
-            if not faults and world.nemesis.names:
+            if not faults:
                 world.nemesis.more()
             self._until(world.clock.now + 10 * SECOND)
 

@@ -253,6 +253,12 @@ class Wire:
 
     # Manual delivery.
 
+    def settle(self) -> None:
+        """From now on time delivers: what was held back comes first."""
+        while choices := self.choices():
+            choices[0]()
+        self.manual = False
+
     def choices(self) -> list[Callable[[], None]]:
         """Everything that could happen next: one entry per dial and per side with news."""
         found: list[Callable[[], None]] = []

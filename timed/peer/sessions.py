@@ -260,6 +260,18 @@ class Sessions:
             self._close(session, reason)
         return session is not None
 
+    # What there is.
+
+    def session_with(self, node_id: bytes) -> Session | None:
+        """The open session with a node."""
+        session = self._by_node.get(node_id)
+        return session if session is not None and session.state is State.OPEN else None
+
+    def link_state(self, link: int) -> State | None:
+        """Where the session on a link stands; None when the link is gone."""
+        session = self._links.get(link)
+        return None if session is None else session.state
+
     # One session after another.
 
     def _read(self, now: int) -> int:

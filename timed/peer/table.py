@@ -37,7 +37,7 @@ class PeerTable(Sessions):
 
     def get(self, node_id: bytes) -> PeerHandle | None:
         """The open session with a node."""
-        session = self._session(node_id)
+        session = self.session_with(node_id)
         return None if session is None else session.handle
 
     # Messages.
@@ -47,7 +47,7 @@ class PeerTable(Sessions):
 
         False when there is no open session, or no room (`Outbox` says what then).
         """
-        session = self._session(node_id)
+        session = self.session_with(node_id)
         if session is None:
             return False
         encoded = self.encoder.encode(message, request_id=reply_to, reply=reply_to != 0)
@@ -67,7 +67,7 @@ class PeerTable(Sessions):
         """
         left_out = (exclude,) if isinstance(exclude, bytes) else exclude
         nodes = list(self._by_node) if to is None else list(to)
-        sessions = [s for s in map(self._session, nodes) if s is not None and s.node_id not in left_out]
+        sessions = [s for s in map(self.session_with, nodes) if s is not None and s.node_id not in left_out]
         if not sessions:
             return 0
         encoded = self.encoder.encode(message)
@@ -90,7 +90,7 @@ class PeerTable(Sessions):
         RequestFailed. Beyond the window that the peer announced requests wait.
         """
         time = self._read(now)
-        session = self._session(node_id)
+        session = self.session_with(node_id)
         if session is None:
             return 0
         if message.entry().reply is None:
@@ -106,7 +106,7 @@ class PeerTable(Sessions):
 
     def room(self, node_id: bytes) -> int:
         """Bytes that may be queued for a peer; bulk replies are made only when there is some."""
-        session = self._session(node_id)
+        session = self.session_with(node_id)
         return 0 if session is None or self.budget.exceeded else session.outbox.room()
 
     # Conduct.
@@ -144,7 +144,7 @@ class PeerTable(Sessions):
 
     def statistics(self, node_id: bytes) -> PeerStatistics | None:
         """An open session in numbers."""
-        session = self._session(node_id)
+        session = self.session_with(node_id)
         if session is None:
             return None
         traffic = session.traffic
@@ -167,10 +167,6 @@ class PeerTable(Sessions):
             requests=len(session.requests),
             score=self.conduct.score(node_id, self._now),
         )
-
-    def _session(self, node_id: bytes) -> Session | None:
-        session = self._by_node.get(node_id)
-        return session if session is not None and session.state is State.OPEN else None
 
     def _send(self, session: Session, encoded: Encoded) -> bool:
         time = self.clock.time

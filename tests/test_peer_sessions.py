@@ -1,0 +1,437 @@
+"""Who is connected: the handshake, its refusals, and one session per pair of nodes ([22])."""
+
+from __future__ import annotations
+
+import random
+from itertools import pairwise
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.peer_harness import START, Host, Stranger, Wire, identity, key
+from timed.events import PeerOpened, PeerRefused
+from timed.params import SECOND, TESTNET
+from timed.peer import greeting, limits
+from timed.peer.retention import reference
+from timed.peer.session import State
+from timed.wire.messages import Ack, BlockAnnouncement, Goodbye, Handshake, Ping
+
+NEWS = BlockAnnouncement(height=1, hash=bytes(32))
+
+
+def handshake_of(host: Host, number: int = 66, *, outbound: bool = True, dial: int = 1, boot: int = 1) -> Handshake:
+    """What an honest node with this number would say to `host`; `outbound` as it sees the link."""
+    return greeting.compose(
+        identity(number, boot=boot), host.node_id, outbound, dial, (0, bytes(32)), START
+    )
+
+
+def accept(stranger: Stranger, theirs: Handshake) -> None:
+    stranger.send(Ack(number=1, reference=reference(theirs.encode())))
+
+
+def open_stranger(host: Host, number: int = 66, link: int = 9_000, **claims: int) -> Stranger:
+    stranger = Stranger(host, number=number, link=link)
+    (theirs,) = stranger.heard()
+    stranger.send(handshake_of(host, number, **claims))
+    accept(stranger, theirs)  # type: ignore[arg-type]
+    stranger.heard()
+    return stranger
+
+
+class HandshakeTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.wire = Wire()
+
+    def test_a_dial_becomes_one_session_that_both_ends_know(self) -> None:
+        a, b = self.wire.host(1, wanted=[2]), self.wire.host(2)
+        self.wire.run(SECOND)
+        self.assertEqual([peer.node_id for peer in a.table.peers()], [b.node_id])
+        self.assertEqual([peer.node_id for peer in b.table.peers()], [a.node_id])
+        self.assertTrue(a.table.peers()[0].outbound)
+        self.assertFalse(b.table.peers()[0].outbound)
+        self.assertEqual([type(event) for event in a.events], [PeerOpened])
+
+    def test_messages_travel_both_ways_whoever_dialled(self) -> None:
+        a, b = self.wire.host(1, wanted=[2]), self.wire.host(2)
+        self.wire.run(SECOND)
+        for one, other in ((a, b), (b, a)):
+            self.assertTrue(one.table.send_to_peer(other.node_id, NEWS))
+            one.call(None)
+            self.wire.run(SECOND)
+            self.assertEqual(other.incoming(), [NEWS])
+
+    def test_nothing_is_sent_to_a_peer_that_is_not_open(self) -> None:
+        a = self.wire.host(1)
+        stranger = Stranger(a)
+        stranger.send(handshake_of(a))
+        self.assertEqual(a.table.peers(), ())
+        self.assertFalse(a.table.send_to_peer(key(66).public, NEWS))
+        self.assertEqual([type(message) for message in stranger.heard()], [Handshake, Ack])
+
+    def test_handshake_is_the_first_message_and_its_ack_the_second(self) -> None:
+        a, b = self.wire.host(1, wanted=[2]), self.wire.host(2)
+        self.wire.run(SECOND)
+        self.assertEqual([type(event) for event in b.events], [PeerOpened])
+        self.assertEqual(list(a.table.statistics(b.node_id).sent), ["Handshake", "Ack"])  # type: ignore[union-attr]
+
+    def test_operator_proof_names_the_member(self) -> None:
+        a = self.wire.host(1, wanted=[2], identity=identity(1, operator=True))
+        b = self.wire.host(2)
+        self.wire.run(SECOND)
+        self.assertEqual(b.table.peers()[0].operator, key(101).public)
+        self.assertIsNone(a.table.peers()[0].operator)
+
+    def test_operator_proof_works_on_plain_links(self) -> None:
+        wire = Wire(tls=False)
+        wire.host(1, wanted=[2], identity=identity(1, operator=True))
+        b = wire.host(2, identity=identity(2, operator=True))
+        wire.run(SECOND)
+        self.assertEqual(b.table.peers()[0].operator, key(101).public)
+
+    def test_plain_link_takes_the_node_id_from_the_handshake(self) -> None:
+        wire = Wire(tls=False)
+        a, b = wire.host(1, wanted=[2], named=False), wire.host(2)
+        wire.run(SECOND)
+        self.assertEqual(a.table.peers()[0].node_id, b.node_id)
+
+
+class RefusalTests(SynchronousTestCase):
+    """Every refusal has a name, said to the peer and to the observers."""
+
+    def setUp(self) -> None:
+        self.wire = Wire()
+        self.host = self.wire.host(1)
+
+    def assertRefused(self, stranger: Stranger, rule: str) -> None:
+        said = [message for message in stranger.heard() if isinstance(message, Goodbye)]
+        self.assertEqual([message.reason for message in said], [rule])
+        self.assertEqual(self.host.closes[-1].link, stranger.link)
+        refused = [event for event in self.host.events if isinstance(event, PeerRefused)]
+        self.assertEqual([event.rule for event in refused], [rule])
+        self.assertEqual(self.host.table.refusals[rule], 1)
+        self.assertEqual(self.host.table.peers(), ())
+        self.assertEqual(self.host.deliveries, [])
+
+    def refused_handshake(self, rule: str, **changes: object) -> None:
+        stranger = Stranger(self.host)
+        stranger.send(msgspec.structs.replace(handshake_of(self.host), **changes))
+        self.assertRefused(stranger, rule)
+
+    def test_wrong_network(self) -> None:
+        self.refused_handshake("wrong-network", network="testnet")
+
+    def test_wrong_genesis(self) -> None:
+        self.refused_handshake("wrong-genesis", genesis=bytes(32))
+
+    def test_newer_wire_version_that_dropped_ours(self) -> None:
+        self.refused_handshake("wire-version", wire_version=9, min_wire_version=8)
+
+    def test_node_id_that_tls_did_not_prove(self) -> None:
+        self.refused_handshake("node-id-mismatch", node_id=key(67).public)
+
+    def test_own_node_id(self) -> None:
+        stranger = Stranger(self.host, number=1)
+        self.assertRefused(stranger, "self")
+
+    def test_forged_operator_proof(self) -> None:
+        theirs = greeting.compose(identity(66, operator=True), self.host.node_id, False, 1, (0, bytes(32)), START)
+        stranger = Stranger(self.host)
+        stranger.send(theirs)
+        self.assertRefused(stranger, "operator-proof")
+
+    def test_banned_peer(self) -> None:
+        self.host.table.ban(key(66).public, 60, "because", self.wire.now)
+        self.assertRefused(Stranger(self.host), "banned")
+
+    def test_while_stopping(self) -> None:
+        self.host.call(self.host.table.stop(self.wire.now))
+        self.assertRefused(Stranger(self.host), "stopping")
+
+    def test_handshake_timeout(self) -> None:
+        stranger = Stranger(self.host)
+        self.wire.run(limits.HANDSHAKE_DEADLINE)
+        self.assertRefused(stranger, "handshake-timeout")
+
+    def test_peer_that_never_acknowledges(self) -> None:
+        stranger = Stranger(self.host)
+        stranger.send(handshake_of(self.host))
+        self.wire.run(limits.HANDSHAKE_DEADLINE)
+        self.assertRefused(stranger, "handshake-timeout")
+
+    def test_message_before_the_handshake(self) -> None:
+        stranger = Stranger(self.host)
+        stranger.send(Ping(nonce=1, time=1))
+        self.assertRefused(stranger, "handshake-order")
+
+    def test_ack_for_something_else(self) -> None:
+        stranger = Stranger(self.host)
+        stranger.send(handshake_of(self.host))
+        stranger.send(Ack(number=1, reference=bytes(32)))
+        self.assertRefused(stranger, "handshake-order")
+
+    def test_refusal_of_the_other_side_is_told_as_theirs(self) -> None:
+        stranger = Stranger(self.host)
+        stranger.send(Goodbye(reason="full"))
+        refused = [event for event in self.host.events if isinstance(event, PeerRefused)]
+        self.assertEqual([(event.rule, event.ours) for event in refused], [("full", False)])
+
+    def test_other_network_by_magic(self) -> None:
+        foreign = self.wire.host(2, wanted=[1], identity=identity(2, params=TESTNET))
+        self.wire.run(SECOND // 10)
+        self.assertEqual(self.host.table.refusals["wrong-network"], 1)
+        self.assertEqual(foreign.table.peers(), ())
+
+
+class RoomTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.wire = Wire()
+        self.host = self.wire.host(1, max_inbound=3, trusted=[key(90).public])
+        self.strangers = [open_stranger(self.host, 10 + n, 100 + n) for n in range(3)]
+
+    def test_full_house_refuses_strangers(self) -> None:
+        late = Stranger(self.host, number=60)
+        late.send(handshake_of(self.host, 60))
+        self.assertEqual([m.reason for m in late.heard() if isinstance(m, Goodbye)], ["full"])
+        self.assertEqual(len(self.host.table.peers()), 3)
+
+    def test_trusted_peer_takes_the_youngest_strangers_place(self) -> None:
+        open_stranger(self.host, 90)
+        self.assertIn(key(90).public, [peer.node_id for peer in self.host.table.peers()])
+        self.assertEqual(self.host.closed()[0].peer.node_id, key(12).public)
+        self.assertEqual(len(self.host.table.peers()), 3)
+
+    def test_links_that_never_greet_do_not_pile_up(self) -> None:
+        for number in range(limits.GREETING_LINKS + 10):
+            Stranger(self.host, number=60, link=10_000 + number)
+        self.assertEqual(len(self.host.closes), 10)
+        self.assertEqual(self.host.closes[0].link, 10_000)
+
+
+class OnePerPairTests(SynchronousTestCase):
+    """[22]"""
+
+    def assertOneSession(self, a: Host, b: Host) -> None:
+        """Exactly one session, and both ends name the same link."""
+        ends = a.wire.links_between(a, b)
+        self.assertEqual(len(ends), 1)
+        (end,) = ends
+        self.assertEqual([peer.node_id for peer in a.table.peers()], [b.node_id])
+        self.assertEqual([peer.node_id for peer in b.table.peers()], [a.node_id])
+        mine, theirs = a.table.session_with(b.node_id), b.table.session_with(a.node_id)
+        self.assertEqual(mine.link, end.link)  # type: ignore[union-attr]
+        self.assertEqual(theirs.link, end.peer.link)  # type: ignore[union-attr]
+
+    @given(st.randoms(use_true_random=False), st.booleans(), st.booleans())
+    @settings(deadline=None, max_examples=150)
+    def test_crossing_dials_leave_one_session_in_every_order(
+        self, entropy: random.Random, tls: bool, named: bool
+    ) -> None:
+        wire = Wire(tls=tls, manual=True)
+        a, b = wire.host(1, wanted=[2], named=named), wire.host(2, wanted=[1], named=named)
+        for host in (a, b):
+            host.call(host.table.tick(wire.now))
+        while choices := wire.choices():
+            entropy.choice(choices)()
+            wire.now += entropy.randrange(1_000)
+        self.assertOneSession(a, b)
+        for host in (a, b):
+            self.assertEqual(host.table.reconnects, 0)
+            self.assertTrue(all(not closed.unwanted for closed in host.closed()))
+
+    @given(st.randoms(use_true_random=False), st.booleans())
+    @settings(deadline=None, max_examples=60)
+    def test_any_mischief_of_the_network_ends_in_one_session(self, entropy: random.Random, tls: bool) -> None:
+        """Cuts that one side or both learn of, in the midst of dials and redials."""
+        wire = Wire(tls=tls, manual=True)
+        a, b = wire.host(1, wanted=[2]), wire.host(2, wanted=[1])
+        for _ in range(300):
+            choices = wire.choices()
+            ends = [end for end in wire.ends.values() if not end.gone and not end.inbox]
+            if ends and entropy.random() < 0.05:
+                wire.cut(entropy.choice(ends))
+            elif choices and entropy.random() < 0.9:
+                entropy.choice(choices)()
+            else:
+                wire.now += entropy.randrange(SECOND // 2)
+                host = entropy.choice((a, b))
+                host.call(host.table.tick(wire.now))
+        for end in wire.ends.values():
+            if end.deaf and not end.gone:
+                wire.cut(end)
+        wire.settle()
+        wire.run(limits.SILENCE_LIMIT + 20 * SECOND)
+        self.assertOneSession(a, b)
+
+    def test_restarted_peer_replaces_its_dead_session(self) -> None:
+        """The old process vanished without a word."""
+        wire = Wire()
+        a, b = wire.host(1), wire.host(2, wanted=[1])
+        wire.run(SECOND)
+        b.alive = False
+        reborn = wire.host(2, wanted=[1], identity=identity(2, boot=2))
+        wire.run(SECOND)
+        self.assertEqual([peer.node_id for peer in reborn.table.peers()], [a.node_id])
+        self.assertEqual([peer.handshake.boot for peer in a.table.peers()], [2])
+
+    def test_restarted_peer_with_a_clock_set_back_waits_for_the_probe(self) -> None:
+        """The older `boot` is refused; the dead session is probed and closed, and the next dial opens."""
+        wire = Wire()
+        a, b = wire.host(1), wire.host(2, wanted=[1], identity=identity(2, boot=5))
+        wire.run(SECOND)
+        b.alive = False
+        reborn = wire.host(2, wanted=[1], identity=identity(2, boot=4))
+        wire.run(SECOND)
+        self.assertEqual(reborn.table.peers(), ())
+        wire.run(limits.PROBE_LIMIT + 5 * SECOND)
+        self.assertEqual([peer.handshake.boot for peer in a.table.peers()], [4])
+        self.assertEqual([closed.reason for closed in a.closed()], ["stale"])
+
+    def test_peer_that_lost_the_link_alone_gets_in_at_once(self) -> None:
+        wire = Wire()
+        a, b = wire.host(1), wire.host(2, wanted=[1])
+        wire.run(SECOND)
+        (end,) = wire.links_between(b, a)
+        wire.cut(end)
+        wire.run(SECOND)
+        self.assertOneSession(a, b)
+        self.assertEqual(b.table.reconnects, 1)
+
+    def test_late_end_of_an_old_link_does_not_touch_the_new_session(self) -> None:
+        """F03: teardown is by session, not by address."""
+        host = Wire().host(1)
+        open_stranger(host, link=1, boot=1)
+        open_stranger(host, link=2, boot=2)
+        self.assertEqual([closed.reason for closed in host.closed()], ["duplicate"])
+        host.call(host.table.disconnected(1, "connection-done", START))
+        self.assertEqual(len(host.table.peers()), 1)
+        self.assertTrue(host.table.send_to_peer(key(66).public, NEWS))
+        self.assertEqual(len(host.closed()), 1)
+
+    def test_duplicate_neither_counts_as_reconnect_nor_touches_the_backoff(self) -> None:
+        wire = Wire(tls=False)
+        hosts = [wire.host(number, wanted=[1, 2, 3], named=False) for number in (1, 2, 3)]
+        wire.run(600 * SECOND)
+        for host in hosts:
+            self.assertEqual(len(host.table.peers()), 2)
+            self.assertEqual((host.table.reconnects, host.table.dialing.failed), (0, 0))
+            self.assertEqual(sum(host.table.conduct.counts.values()), 0)
+            self.assertLessEqual(len(host.dials), 3)
+
+    def test_own_address_is_dialled_once(self) -> None:
+        """F06"""
+        wire = Wire()
+        host = wire.host(1, wanted=[1], named=False)
+        wire.run(3_600 * SECOND)
+        self.assertEqual(len(host.dials), 1)
+        self.assertEqual(host.table.peers(), ())
+
+    def test_all_pairs_dialling_at_once_make_a_full_mesh(self) -> None:
+        for tls in (True, False):
+            wire = Wire(tls=tls)
+            numbers = range(1, 9)
+            hosts = [wire.host(n, wanted=[m for m in numbers if m != n], named=tls) for n in numbers]
+            wire.run(15 * SECOND)
+            for host in hosts:
+                self.assertEqual(len(host.table.peers()), 7)
+                self.assertEqual(host.table.reconnects, 0)
+            live = sum(len(wire.links_between(a, b)) for a in hosts for b in hosts if a is not b)
+            self.assertEqual(live, 8 * 7)
+
+    def test_state_is_computed_from_live_sessions(self) -> None:
+        """F02: what is said of peers equals the sessions there are."""
+        wire = Wire()
+        a = wire.host(1, wanted=[2, 3])
+        wire.host(2)
+        wire.run(SECOND)
+        self.assertEqual(len(a.table.peers()), 1)
+        self.assertIs(a.table.get(key(2).public), a.table.peers()[0])
+        self.assertIsNone(a.table.get(key(3).public))
+        (end,) = wire.links_between(a, wire.hosts[1])
+        a.call(a.table.disconnected(end.link, "connection-lost", wire.now))
+        self.assertEqual(a.table.peers(), ())
+        self.assertIsNone(a.table.session_with(key(2).public))
+
+
+class SurvivorRuleTests(SynchronousTestCase):
+    """The rule by itself: both ends see the same two claims."""
+
+    @given(st.booleans(), st.booleans(), *[st.integers(0, 5)] * 4)
+    @settings(deadline=None, max_examples=200)
+    def test_both_ends_and_both_orders_agree(
+        self, first_by_a: bool, second_by_a: bool, a1: int, a2: int, b1: int, b2: int
+    ) -> None:
+        a, b = b"\x01" * 32, b"\x02" * 32
+        if (a1, b1) == (a2, b2) or (first_by_a == second_by_a and (a1 == a2 or b1 == b2)):
+            return
+        one = greeting.Claim(a if first_by_a else b, {a: a1, b: b1}, 1)
+        two = greeting.Claim(a if second_by_a else b, {a: a2, b: b2}, 1)
+        self.assertNotEqual(greeting.supersedes(one, two), greeting.supersedes(two, one))
+
+    def test_later_process_wins(self) -> None:
+        a, b = b"\x01" * 32, b"\x02" * 32
+        old, new = greeting.Claim(a, {a: 9, b: 9}, 1), greeting.Claim(b, {a: 1, b: 1}, 2)
+        self.assertTrue(greeting.supersedes(new, old))
+        self.assertFalse(greeting.supersedes(old, new))
+
+
+class StopTests(SynchronousTestCase):
+    def test_stopping_says_goodbye_and_is_no_reconnect(self) -> None:
+        wire = Wire()
+        a, b = wire.host(1, wanted=[2]), wire.host(2, wanted=[1])
+        wire.run(SECOND)
+        a.table.send_to_peer(b.node_id, NEWS)
+        a.call(a.table.stop(wire.now))
+        wire.run(SECOND)
+        self.assertEqual([(c.reason, c.unwanted) for c in b.closed()], [("stopping", False)])
+        self.assertEqual([(c.reason, c.unwanted) for c in a.closed()], [("stopping", False)])
+        self.assertIn(NEWS, b.incoming())
+        self.assertEqual(b.table.reconnects, 0)
+
+    def test_peer_that_left_in_order_is_redialled_soon(self) -> None:
+        wire = Wire()
+        a, b = wire.host(1, wanted=[2]), wire.host(2)
+        wire.run(SECOND)
+        b.call(b.table.stop(wire.now))
+        wire.run(SECOND)
+        wire.host(2, identity=identity(2, boot=2))
+        wire.run(5 * SECOND)
+        self.assertEqual(len(a.table.peers()), 1)
+
+    def test_no_dial_after_stop(self) -> None:
+        wire = Wire()
+        a = wire.host(1, wanted=[2])
+        wire.run(SECOND)
+        a.call(a.table.stop(wire.now))
+        count = len(a.dials)
+        wire.run(600 * SECOND)
+        self.assertEqual(len(a.dials), count)
+
+    def test_link_whose_end_nobody_reports_is_closed_again_without_grace(self) -> None:
+        wire = Wire()
+        host = wire.host(1)
+        open_stranger(host)
+        host.table.disconnect(key(66).public, "test", wire.now)
+        host.call(None)
+        wire.run(limits.CLOSING_DEADLINE)
+        self.assertEqual([(close.reason, close.abort) for close in host.closes], [("test", False), ("test", True)])
+        self.assertIsNone(host.table.next_deadline())
+
+
+class StateTests(SynchronousTestCase):
+    def test_states_of_a_session_only_go_forward(self) -> None:
+        host = Wire().host(1)
+        seen = []
+        stranger = Stranger(host)
+        seen.append(host.table.link_state(stranger.link))
+        (theirs,) = stranger.heard()
+        stranger.send(handshake_of(host))
+        seen.append(host.table.link_state(stranger.link))
+        accept(stranger, theirs)  # type: ignore[arg-type]
+        seen.append(host.table.link_state(stranger.link))
+        stranger.send(Goodbye(reason="stopping"))
+        seen.append(host.table.link_state(stranger.link))
+        self.assertEqual(seen, [State.GREETING, State.ACCEPTED, State.OPEN, State.CLOSED])
+        self.assertTrue(all(one is not other for one, other in pairwise(seen)))

@@ -45,6 +45,10 @@ LINES: Mapping[type, Line] = {
 LOST = Line(LogLevel.warn, "session with {node_id} at {address} was lost: {reason}")
 """A session that ended although both ends wanted it."""
 
+CROSSED = Line(LogLevel.debug, LINES[events.PeerRefused].text)
+"""Two nodes that dial each other refuse one of the two sessions; that is how it should be."""
+CROSSING_RULES = frozenset({"duplicate"})
+
 SYNC_STRIDE = 1000
 """While catching up, one block in so many gets a line."""
 
@@ -62,6 +66,8 @@ class EventLog:
         line = LINES.get(type(event))
         if isinstance(event, events.PeerClosed) and event.unwanted:
             line = LOST
+        if isinstance(event, events.PeerRefused) and event.rule in CROSSING_RULES:
+            line = CROSSED
         if line is None:
             return
         level = line.level

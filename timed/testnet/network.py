@@ -10,7 +10,7 @@ from pathlib import Path
 from timed.testnet.layout import NodePlan, Plan, State
 from timed.testnet.process import NodeProcess, stop_all
 from timed.testnet.report import NodeFigures, Report, info_lines, lost_sessions
-from timed.testnet.rpc import NodeRpc, RpcFailed
+from timed.testnet.rpc import ClientError, call
 from timed.testnet.waiting import Reporter, wait_for
 
 START_S = 90.0
@@ -53,9 +53,6 @@ class Network:
     def living(self) -> list[NodeProcess]:
         return [process for process in self.processes.values() if process.alive]
 
-    def rpc(self, node: NodePlan) -> NodeRpc:
-        return NodeRpc(node)
-
     def wait(self, what: str, probe: Callable[[], tuple[bool, str]], seconds: float) -> float:
         """`wait_for` with the processes that are alive now, all of which must stay so."""
         return wait_for(what, probe, seconds, self.reporter, self.living())
@@ -67,8 +64,8 @@ class Network:
         def probe() -> tuple[bool, str]:
             for node in list(silent):
                 try:
-                    self.rpc(node).call("getblockcount")
-                except RpcFailed:
+                    call(node, "getblockcount")
+                except ClientError:
                     continue
                 silent.remove(node)
             return not silent, f"{len(nodes) - len(silent)} of {len(nodes)} answer"
@@ -91,8 +88,8 @@ class Network:
     def peer_ids(self, node: NodePlan) -> set[str]:
         """Node ids of the open sessions of one node; empty when it does not answer."""
         try:
-            return {str(peer["nodeid"]) for peer in self.rpc(node).call("getpeerinfo")}
-        except RpcFailed:
+            return {str(peer["nodeid"]) for peer in call(node, "getpeerinfo")}
+        except ClientError:
             return set()
 
     def wait_equal(self, what: str, least_height: int) -> None:
@@ -102,8 +99,8 @@ class Network:
             tips = []
             for node in self.running():
                 try:
-                    info = self.rpc(node).call("gettxoutsetinfo")
-                except RpcFailed as error:
+                    info = call(node, "gettxoutsetinfo")
+                except ClientError as error:
                     return False, str(error)
                 tips.append((int(info["height"]), str(info["bestblock"]), str(info["utxo_root"])))
             heights = ", ".join(str(height) for height, _, _ in tips)
@@ -116,8 +113,8 @@ class Network:
         found = []
         for node in self.running():
             try:
-                found.append(int(self.rpc(node).call("getblockcount")))
-            except RpcFailed:
+                found.append(int(call(node, "getblockcount")))
+            except ClientError:
                 continue
         return found
 

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from decimal import Decimal
 
 import attrs
 
+from timed.errors import TimedError
 from timed.testnet.layout import NodePlan
 from timed.testnet.network import Network
-from timed.testnet.rpc import NodeRpc, RpcFailed
+from timed.testnet.rpc import ClientError, call
 from timed.testnet.waiting import WaitFailed
 
 FINAL_S = 30.0
 CONFIRM_INTERVALS = 6
 CONFIRM_EXTRA_S = 60.0
-AMOUNT = 1.25
+AMOUNT = Decimal("1.25")
 CERTIFIED_POLL_S = 0.003
 CERTIFIED = ("certified", "final", "confirmed")
+
+
+class NotFinal(TimedError):
+    """The nodes answer, but the payment did not get where it should be in time."""
 
 
 @attrs.frozen
@@ -27,6 +33,8 @@ class Payment:
     txid: str
     payer: NodePlan
     asked: float
+    nodes: frozenset[int]
+    """The nodes that ran when it was made; only their times count."""
 
 
 class Payments:
@@ -51,12 +59,12 @@ class Payments:
 
     def _pay(self, payer: NodePlan, payee: NodePlan, nodes: list[NodePlan]) -> None:
         try:
-            address = NodeRpc(payee).call("getnewaddress")
+            address = call(payee, "getnewaddress")
             asked = time.monotonic()
-            txid = str(NodeRpc(payer).call("sendtoaddress", address, AMOUNT, timeout=FINAL_S))
-        except RpcFailed as error:
+            txid = str(call(payer, "sendtoaddress", address, AMOUNT, timeout=FINAL_S))
+        except ClientError as error:
             raise WaitFailed(f"a payment could not be made: {error}") from error
-        payment = Payment(txid, payer, asked)
+        payment = Payment(txid, payer, asked, frozenset(node.number for node in nodes))
         self._sent.append(payment)
         with ThreadPoolExecutor(len(nodes) + 1) as pool:
             certified = pool.submit(_certified_after, payment)
@@ -69,7 +77,7 @@ class Payments:
     def _time(self, future: Future[float]) -> float:
         try:
             return future.result(FINAL_S + 10)
-        except (RpcFailed, TimeoutError) as error:
+        except (ClientError, NotFinal, TimeoutError) as error:
             tails = "\n".join(f"  The end of {p.plan.log}:\n{p.tail()}" for p in self._network.living())
             raise WaitFailed(f"'payment becomes final' failed: {error}\n{tails}") from error
 
@@ -85,8 +93,9 @@ class Payments:
                     key = (payment.txid, node.number)
                     if key not in self._confirmed and self._is_confirmed(payment, node):
                         self._confirmed.add(key)
-                        passed = (time.monotonic() - payment.asked) * 1000
-                        network.figures[node.number].to_confirmed.append(passed)
+                        if node.number in payment.nodes:
+                            passed = (time.monotonic() - payment.asked) * 1000
+                            network.figures[node.number].to_confirmed.append(passed)
             done = sum(
                 (payment.txid, node.number) in self._confirmed for payment in self._sent for node in nodes
             )
@@ -99,25 +108,24 @@ class Payments:
     @staticmethod
     def _is_confirmed(payment: Payment, node: NodePlan) -> bool:
         try:
-            return bool(NodeRpc(node).call("gettransaction", payment.txid)["state"] == "confirmed")
-        except RpcFailed:
+            return bool(call(node, "gettransaction", payment.txid)["state"] == "confirmed")
+        except ClientError:
             return False
 
 
 def _final_after(payment: Payment, node: NodePlan) -> float:
     """Milliseconds from the request to this node's answer that the payment is final."""
-    answer = NodeRpc(node).call("waittransactionfinality", payment.txid, FINAL_S, timeout=FINAL_S + 5)
+    answer = call(node, "waittransactionfinality", payment.txid, FINAL_S, timeout=FINAL_S + 5)
     if not answer["final"]:
-        raise RpcFailed(f"{payment.txid} is {answer['state']} on {node.name} after {FINAL_S:.0f} s")
+        raise NotFinal(f"{payment.txid} is {answer['state']} on {node.name} after {FINAL_S:.0f} s")
     return (time.monotonic() - payment.asked) * 1000
 
 
 def _certified_after(payment: Payment) -> float:
     """Milliseconds until the payer's node knew a certificate; asked every few milliseconds."""
-    rpc = NodeRpc(payment.payer)
     deadline = payment.asked + FINAL_S
     while time.monotonic() < deadline:
-        if rpc.call("gettransaction", payment.txid)["state"] in CERTIFIED:
+        if call(payment.payer, "gettransaction", payment.txid)["state"] in CERTIFIED:
             return (time.monotonic() - payment.asked) * 1000
         time.sleep(CERTIFIED_POLL_S)
-    raise RpcFailed(f"{payment.txid} has no certificate at {payment.payer.name} after {FINAL_S:.0f} s")
+    raise NotFinal(f"{payment.txid} has no certificate at {payment.payer.name} after {FINAL_S:.0f} s")

@@ -26,11 +26,14 @@ from timed.primitives.block import (
 )
 from timed.primitives.filters import filter_root
 from timed.primitives.hashing import tagged_hash
-from timed.primitives.roster import PROFILES, Roster
+from timed.primitives.roster import PROFILES, Roster, weights_for
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction, TransactionKind
 
 ROSTER_DELAY = 2
 """A roster change takes effect this many blocks after the block that carries it `[7]`."""
+
+MAX_ALLOCATION = MAX_MONEY // 2
+"""Leaves room for the rewards of 38 million blocks, even with the largest roster."""
 
 _COMMITTED_PARAMETERS = (
     "name", "chain_id", "max_transaction_bytes", "max_inputs", "max_outputs", "dust", "minimum_fee",
@@ -174,8 +177,8 @@ def _check_allocation(genesis: Genesis) -> None:
             raise ConfigError(f"genesis: allocation {number} has an invalid lock ({error}).") from None
         if value < genesis.params.dust:
             raise ConfigError(f"genesis: allocation {number} is below the dust limit.")
-    if sum(value for _, value in genesis.allocation) > MAX_MONEY:
-        raise ConfigError("genesis: the allocation exceeds the largest amount there can be.")
+    if sum(value for _, value in genesis.allocation) > MAX_ALLOCATION:
+        raise ConfigError(f"genesis: the allocation exceeds {MAX_ALLOCATION} units.")
 
 
 def _check_rosters(genesis: Genesis) -> None:
@@ -185,6 +188,12 @@ def _check_rosters(genesis: Genesis) -> None:
     if any(height < 0 for height in heights) or heights != sorted(set(heights)):
         raise ConfigError("genesis: roster_changes must have ascending heights.")
     for roster in (genesis.members, *(roster for _, roster in genesis.roster_changes)):
+        members = roster.members
+        if [member.weight for member in members] != weights_for(genesis.profile, [m.tier for m in members]):
+            raise ConfigError(
+                f"genesis: a roster does not have the weights of the profile {genesis.profile!r}.",
+                "Weight follows from the profile and the members' tiers.",
+            )
         if roster.total_weight == 0:
             raise ConfigError(
                 "genesis: a roster has no voting weight.", "Name at least one member with weight."

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
 
 from timed.codec import generate
+
+DESCRIPTION = "timed.wire.describe"
+"""Where the tables are written; it stands above this package, so it is imported by name."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,9 +25,7 @@ def main(arguments: list[str] | None = None) -> int:
         except KeyError as error:
             parser.error(str(error.args[0]))
     elif options.docs:
-        from timed.codec.describe import documentation
-
-        sys.stdout.write(documentation())
+        sys.stdout.write(import_module(DESCRIPTION).documentation())
     elif options.check:
         changed = generate.stale()
         for path in changed:

@@ -6,6 +6,7 @@ function, some thirty times slower, for environments that have none.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from struct import Struct
 
 _MASK = (1 << 64) - 1
@@ -47,6 +48,9 @@ def siphash_reference(data: bytes, key: bytes) -> bytes:
 
 
 try:
-    from nacl.bindings import crypto_shorthash_siphash24 as siphash
+    from nacl.bindings import crypto_shorthash_siphash24 as _function
 except ImportError:
-    siphash = siphash_reference
+    _function = siphash_reference
+
+siphash: Callable[[bytes, bytes], bytes] = _function
+"""siphash(data, key): 8 bytes, little endian; `key` has 16 bytes."""

@@ -55,12 +55,16 @@ class SigningRules:
     # What becomes durable
 
     def bundle(self, bundle: TransactionVote, log: DurableLog) -> None:
-        """A member's own bundle reached its disk; `log` is what the disk holds, this bundle included."""
+        """A member's own bundle reached its disk; `log` is what the disk holds, this bundle included.
+
+        A bundle that was on its way while the block of its epoch was written stands
+        in the next log: what it rests on was in the one before, and counts no more.
+        """
         if bundle.signature in self._cast:
             return
         self._signature(bundle.member, bundle.signed_message(), bundle.signature, "bundle")
         self._cast[bundle.signature] = bundle
-        if any(report.epoch == bundle.epoch and report.member == bundle.member for report in log.reports):
+        if (bundle.member, bundle.epoch) in self._reports:
             self._fail("silent-after-report", bundle.member, f"signed a bundle of kind {bundle.kind} in epoch "
                        f"{bundle.epoch} after its report")  # fmt: skip
         for txid in bundle.entries:
@@ -73,14 +77,15 @@ class SigningRules:
         transaction = self._body(txid)
         if transaction is None:
             self._fail("inputs-available", bundle.member, f"voted for the unknown {_short(txid)}")
-        if txid not in log.bodies:
+        current = log.height + 1 == bundle.epoch
+        if current and txid not in log.bodies:
             self._fail("durable-before-send", bundle.member, f"voted for {_short(txid)}, whose body is not durable")
         for outpoint in transaction.inputs:
             first = self._locked.setdefault((bundle.member, outpoint, bundle.epoch), txid)
             if first != txid:
                 self._fail("vote-once", bundle.member, f"voted for {_short(first)} and {_short(txid)} on one "
                            f"outpoint in epoch {bundle.epoch}")  # fmt: skip
-            if not self._available(outpoint, bundle.epoch, log):
+            if current and not self._available(outpoint, bundle.epoch, log):
                 self._fail("inputs-available", bundle.member, f"voted for {_short(txid)} without the certificate "
                            f"of its parent {_short(outpoint.txid)}")  # fmt: skip
 
@@ -90,7 +95,7 @@ class SigningRules:
 
     def _acknowledge(self, bundle: TransactionVote, txid: bytes, log: DurableLog) -> None:
         held = log.certified.get(txid)
-        if held is None or held.epoch != bundle.epoch:
+        if log.height + 1 == bundle.epoch and (held is None or held.epoch != bundle.epoch):
             self._fail("durable-before-send", bundle.member, f"acknowledged {_short(txid)}, whose certificate "
                        "is not durable")  # fmt: skip
         self._acknowledged.setdefault((bundle.member, bundle.epoch), {})[txid] = None
@@ -108,7 +113,7 @@ class SigningRules:
             if txid not in named:
                 self._fail("acknowledged-is-reported", report.member, f"acknowledged {_short(txid)} in epoch "
                            f"{report.epoch} and left it out of its report")  # fmt: skip
-        for txid in report.txids:
+        for txid in report.txids if log.height + 1 == report.epoch else ():
             if txid not in log.certified or txid not in log.bodies:
                 self._fail("durable-before-send", report.member, f"reported {_short(txid)}, which is not durable")
 

@@ -249,7 +249,7 @@ class Wire:
 
         end.inbox.append(deliver)
         if not self.manual:
-            self.at(self.now + DELAY, lambda: end.inbox.popleft()())
+            self.at(self.now + DELAY, lambda: end.inbox.popleft()())  # noqa: PLW0108 (popped when it is due)
 
     # Manual delivery.
 

@@ -10,7 +10,7 @@ Nothing of this is stored.
 from __future__ import annotations
 
 import enum
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING
 
 import attrs
@@ -117,51 +117,68 @@ class Dialing:
         """The addresses behind which this node id is believed to be."""
         return [target for target in self if target.believed == node_id]
 
-    def begin(self, target: Target, now: int) -> None:
-        """A dial is handed to the host."""
-        target.phase = Phase.DIALLING
-        target.deadline = now + limits.DIAL_DEADLINE
-        self.attempts += 1
-
-    @property
-    def under_way(self) -> int:
-        return sum(target.phase is Phase.DIALLING for target in self)
-
-    def ready(self, there: Container[bytes]) -> Iterator[Target]:
-        """Targets that wait for an attempt or its outcome, in the order to dial them.
+    def due(
+        self, now: int, there: Container[bytes], kept_out: Callable[[bytes], bool]
+    ) -> tuple[list[Target], int | None]:
+        """The targets to dial now, and when to ask again.
 
         `there` are the node ids that are linked: nobody is dialled twice.
+        `kept_out` says whom this node would refuse anyway (F31).
         """
+        self._expire(now)
+        under_way = sum(target.phase is Phase.DIALLING for target in self)
+        chosen: list[Target] = []
+        again: list[int] = []
         for target in sorted(self, key=lambda target: target.origin):
-            absent = target.believed is None or target.believed not in there
-            if target.phase is Phase.DIALLING or (target.phase is Phase.IDLE and absent):
-                yield target
+            believed = target.believed
+            if target.phase is Phase.DIALLING:
+                again.append(target.deadline)
+            elif target.phase is not Phase.IDLE or (believed is not None and believed in there):
+                continue
+            elif now < target.not_before:
+                again.append(target.not_before)
+            elif believed is not None and kept_out(believed):
+                target.not_before = now + limits.BACKOFF_CAP_MAX
+                again.append(target.not_before)
+            elif under_way + len(chosen) < limits.DIALS_AT_ONCE:
+                target.phase = Phase.DIALLING
+                target.deadline = now + limits.DIAL_DEADLINE
+                again.append(target.deadline)
+                chosen.append(target)
+        self.attempts += len(chosen)
+        return chosen, min(again, default=None)
 
-    def linked(self, host: str, port: int) -> Target | None:
-        """A dial to this address succeeded; None when nobody wants it any more."""
+    def linked(self, host: str, port: int, peer_id: bytes | None) -> Target | None:
+        """A dial to this address met `peer_id`; None when nobody wants it any more."""
         target = self._targets.get((host, port))
         if target is None or target.phase is not Phase.DIALLING:
             return None
         target.phase = Phase.LINKED
+        target.met = peer_id or target.met
         return target
 
-    def failure(self, target: Target, now: int) -> None:
-        """No session, or one that did not live: wait longer than the last time."""
-        self.failed += 1
-        target.failures += 1
-        self._rest(target, now)
+    def unreachable(self, host: str, port: int, now: int) -> None:
+        """A dial to this address came to nothing."""
+        target = self._targets.get((host, port))
+        if target is not None and target.phase is Phase.DIALLING:
+            self._failure(target, now)
 
-    def success(self, target: Target, now: int) -> None:
-        """A session that lived has ended, or the other side left in good order: dial again soon."""
-        target.failures = 0
-        self._rest(target, now)
+    def over(self, target: Target, reason: str, now: int, *, well: bool) -> None:
+        """The session that was dialled here ended; `well` when it lived, or the peer left in order.
 
-    def duplicate(self, target: Target, now: int) -> None:
-        """The session that lives is another one: that is no failure."""
-        self._rest(target, now, at_least=limits.PROBE_LIMIT)
-
-    def itself(self, target: Target) -> None:
-        target.phase = Phase.SELF
+        A duplicate is no failure: the session that lives is another one.
+        """
+        if target.phase is not Phase.LINKED:
+            return
+        if reason == "self":
+            target.phase = Phase.SELF
+        elif reason == "duplicate":
+            self._rest(target, now, at_least=limits.PROBE_LIMIT)
+        elif well:
+            target.failures = 0
+            self._rest(target, now)
+        else:
+            self._failure(target, now)
 
     def contact(self, node_id: bytes, now: int) -> None:
         """The peer showed up by itself: it can be reached, whatever was tried before."""
@@ -176,15 +193,20 @@ class Dialing:
             if target.phase is Phase.IDLE and target.not_before <= now:
                 self._rest(target, now)
 
-    def expire(self, now: int) -> None:
+    def _expire(self, now: int) -> None:
         """Dials that the host never answered count as failed."""
         for target in self:
             if target.phase is Phase.DIALLING and now >= target.deadline:
-                self.failure(target, now)
+                self._failure(target, now)
+
+    def _failure(self, target: Target, now: int) -> None:
+        """No session, or one that did not live: wait longer than the last time."""
+        self.failed += 1
+        target.failures += 1
+        self._rest(target, now)
 
     def _rest(self, target: Target, now: int, at_least: int = 0) -> None:
         target.phase = Phase.IDLE
         doublings = min(max(0, target.failures - 1), _DOUBLINGS)
-        base = min(self._cap * 2 // 3, limits.BACKOFF_FIRST << doublings)
-        base = max(base, at_least)
+        base = max(min(self._cap * 2 // 3, limits.BACKOFF_FIRST << doublings), at_least)
         target.not_before = now + base + self._entropy.randrange(base // 2 + 1)

@@ -63,15 +63,15 @@ class Retention:
     def pending(self, node_id: bytes, now: int) -> list[Kept]:
         """What a new session with this peer sends again, oldest first."""
         kept = self._kept.get(node_id)
-        while kept and now - next(iter(kept.values())).kept_at > limits.RETAINED_AGE:
+        while kept and now - next(iter(kept.values())).kept_at >= limits.RETAINED_AGE:
             self._forget_oldest(node_id)
             kept = self._kept.get(node_id)
         return list(kept.values()) if kept else []
 
-    def expire(self, now: int) -> None:
-        """Forget what is too old, for every peer."""
-        for node_id in list(self._kept):
-            self.pending(node_id, now)
+    def expire(self, now: int) -> int | None:
+        """Forget what is too old, for every peer; when to look again."""
+        oldest = [kept[0].kept_at for node_id in list(self._kept) if (kept := self.pending(node_id, now))]
+        return min(oldest) + limits.RETAINED_AGE if oldest else None
 
     def _forget_oldest(self, node_id: bytes) -> None:
         self.forgotten += 1

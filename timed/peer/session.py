@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Union
 
 import attrs
 
-from timed.errors import RemoteError
+from timed.errors import LocalError, RemoteError
 from timed.peer import limits
 from timed.peer.encoder import Encoded, Encoder
+from timed.peer.greeting import Claim
 from timed.peer.outbox import Admission, Budget, Outbox
 from timed.peer.rates import Allowance
 from timed.peer.requests import Match, Requests, Served
@@ -169,6 +170,13 @@ class Session:
     @property
     def address(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def claim(self, own: bytes) -> Claim:
+        """What the survivor rule needs; both handshakes must have crossed."""
+        if self.ours is None or self.theirs is None:
+            raise LocalError("a session has no claim before both sides have greeted.")
+        dialer = own if self.outbound else self.theirs.node_id
+        return Claim(dialer, {own: self.ours.dial, self.theirs.node_id: self.theirs.dial}, self.theirs.boot)
 
     # Sending.
 

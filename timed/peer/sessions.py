@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from timed.errors import Refused, RemoteError
 from timed.events import Action, Close, Dial, PeerClosed, PeerOpened, PeerRefused, Publish, Write
-from timed.peer import greeting, limits
+from timed.peer import limits
 from timed.peer.agenda import Agenda
 from timed.peer.clock import SteadyClock
 from timed.peer.conduct import Conduct, PeerClass, Verdict, is_loopback
-from timed.peer.dialing import Dialing, Phase, Target, backoff_cap
+from timed.peer.dialing import Dialing, backoff_cap
 from timed.peer.encoder import Encoder
+from timed.peer.greeting import check, compose, supersedes
 from timed.peer.outbox import Budget
 from timed.peer.retention import Retention
 from timed.peer.session import (
@@ -55,7 +56,7 @@ _FAILED = frozenset({"silent", "stale", "stalled"})
 
 
 class Sessions:
-    """Links, sessions and dials of one node. All times are the host's microseconds."""
+    """Links, sessions and dials of one node. Times are the host's microseconds."""
 
     def __init__(
         self,
@@ -123,7 +124,7 @@ class Sessions:
         self._links[link] = session
         self._agenda.set(link, session.deadline())
         if outbound:
-            session.target = self.dialing.linked(host, port)
+            session.target = self.dialing.linked(host, port, peer_id)
             self._agenda.earlier(DIAL, time)
         else:
             self._bound_greetings()
@@ -172,10 +173,8 @@ class Sessions:
     def dial_failed(self, host: str, port: int, reason: str, now: int) -> list[Delivery]:
         """A dial came to nothing."""
         time = self._read(now)
-        target = self.dialing.at(host, port)
-        if target is not None and target.phase is Phase.DIALLING:
-            self.dialing.failure(target, time)
-            self._agenda.earlier(DIAL, time)
+        self.dialing.unreachable(host, port, time)
+        self._agenda.earlier(DIAL, time)
         return self.take()
 
     def drained(self, link: int, now: int) -> None:
@@ -199,7 +198,7 @@ class Sessions:
             if key == DIAL:
                 self._dial(time)
             elif key == RETENTION:
-                self.retention.expire(time)
+                self._agenda.set(RETENTION, self.retention.expire(time))
             elif isinstance(key, int) and key in self._links:
                 self._due(self._links[key], time)
         return self.take()
@@ -288,7 +287,7 @@ class Sessions:
 
     def _greet(self, session: Session) -> None:
         self._greetings += 1
-        handshake = greeting.compose(
+        handshake = compose(
             self.identity, session.peer_id, session.outbound, self._greetings, self._status(), self._now
         )
         session.greet(handshake, self.clock.time)
@@ -322,7 +321,7 @@ class Sessions:
     def _greeted(self, session: Session, theirs: Handshake) -> None:
         """The peer's handshake is here: accept it, or Refused."""
         target = session.target
-        operator = greeting.check(
+        operator = check(
             self.identity, theirs,
             peer_id=session.peer_id, expected=None if target is None else target.node_id,
             outbound=session.outbound,
@@ -333,10 +332,11 @@ class Sessions:
         self._check_known(session, theirs.node_id)
         if session.ours is None:
             self._greet(session)
+        own = self.identity.node_id
         rival = self._by_node.get(theirs.node_id)
         if rival is None:
             self._check_room(session)
-        elif greeting.supersedes(self._claim(session), self._claim(rival)):
+        elif supersedes(session.claim(own), rival.claim(own)):
             self._close(rival, "duplicate")
         else:
             rival.probe(self.clock.time)
@@ -345,13 +345,6 @@ class Sessions:
             raise Refused("duplicate")
         self._by_node[theirs.node_id] = session
         session.accept(self.clock.time)
-
-    def _claim(self, session: Session) -> greeting.Claim:
-        ours, theirs, own = session.ours, session.theirs, self.identity.node_id
-        if ours is None or theirs is None:
-            raise Refused("handshake-order")
-        dialer = own if session.outbound else theirs.node_id
-        return greeting.Claim(dialer, {own: ours.dial, theirs.node_id: theirs.dial}, theirs.boot)
 
     def _opened(self, session: Session) -> None:
         theirs = session.theirs
@@ -447,17 +440,9 @@ class Sessions:
     def _dial_again(self, session: Session, *, parted: bool) -> None:
         """What the end of a session means for the addresses of its peer."""
         time = self.clock.time
-        target = session.target
-        if target is not None and target.phase is Phase.LINKED:
-            lived = session.handle is not None and time - session.opened_at >= limits.LIVED
-            if session.reason == "duplicate":
-                self.dialing.duplicate(target, time)
-            elif session.reason == "self":
-                self.dialing.itself(target)
-            elif lived or parted:
-                self.dialing.success(target, time)
-            else:
-                self.dialing.failure(target, time)
+        lived = session.handle is not None and time - session.opened_at >= limits.LIVED
+        if session.target is not None:
+            self.dialing.over(session.target, session.reason, time, well=lived or parted)
         self.dialing.vacant(session.node_id, time)
         self._agenda.earlier(DIAL, time)
 
@@ -496,8 +481,7 @@ class Sessions:
 
     def _conduct(self, session: Session, event: str, detail: str) -> None:
         """Report to the one policy, and do what it says."""
-        kind = self._class_of(session)
-        verdict = self.conduct.report(session.node_id, kind, event, self._now, detail)
+        verdict = self.conduct.report(session.node_id, self._class_of(session), event, self._now, detail)
         if verdict is Verdict.BAN:
             self._close(session, "banned", event)
         elif verdict is Verdict.CLOSE:
@@ -507,26 +491,14 @@ class Sessions:
 
     def _dial(self, time: int) -> None:
         """Dial whoever is wanted, not there, and due; then say when to look again."""
-        self.dialing.expire(time)
         if self._stopping:
             return
         there = {session.node_id for session in self._links.values() if session.state is not State.CLOSED}
-        soonest = None
-        for target in self.dialing.ready(there):
-            when = target.deadline if target.phase is Phase.DIALLING else target.not_before
-            if target.phase is Phase.IDLE and when <= time:
-                if self._banned(target):
-                    target.not_before = time + limits.BACKOFF_CAP_MAX
-                elif self.dialing.under_way < limits.DIALS_AT_ONCE:
-                    self.dialing.begin(target, time)
-                    self._actions.append(Dial(target.host, target.port, target.node_id))
-                else:
-                    continue
-                when = max(target.deadline, target.not_before)
-            soonest = when if soonest is None else min(soonest, when)
-        self._agenda.set(DIAL, soonest)
+        targets, again = self.dialing.due(time, there, self._kept_out)
+        self._actions += [Dial(target.host, target.port, target.node_id) for target in targets]
+        self._agenda.set(DIAL, again)
 
-    def _banned(self, target: Target) -> bool:
-        believed = target.believed
-        kind = PeerClass.TRUSTED if believed in self._trusted else PeerClass.ANONYMOUS
-        return believed is not None and self.conduct.banned(believed, kind, self._now) is not None
+    def _kept_out(self, node_id: bytes) -> bool:
+        """True for a peer that would be refused as banned."""
+        kind = PeerClass.TRUSTED if node_id in self._trusted else PeerClass.ANONYMOUS
+        return self.conduct.banned(node_id, kind, self._now) is not None

@@ -1,0 +1,228 @@
+"""Bytes of an enemy: a value or a counted error, and a session that ends with a name ([17], [21])."""
+
+from __future__ import annotations
+
+import struct
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.peer_harness import Host, Stranger, Wire, key
+from tests.test_peer_sessions import handshake_of, open_stranger
+from timed.events import PeerClosed, PeerRefused
+from timed.params import REGTEST, SECOND
+from timed.peer import limits
+from timed.wire.catalogue import MESSAGES
+from timed.wire.framing import frames_of
+from timed.wire.messages import BlocksResponse, Goodbye, PeersResponse, Ping, Pong
+
+HEADER = struct.Struct("<4sHHLL")
+
+
+def header(number: int, length: int, flags: int = 0) -> bytes:
+    return HEADER.pack(REGTEST.magic, number, flags, length, 0)
+
+
+class GarbageTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.wire = Wire()
+        self.host = self.wire.host(1)
+
+    def assertEnded(self, host: Host, rule: str) -> None:
+        self.assertEqual(host.table.violations[rule], 1)
+        self.assertEqual(host.closes[-1].reason, rule)
+        self.assertEqual(host.table.peers(), ())
+
+    def test_garbage_before_the_handshake(self) -> None:
+        stranger = Stranger(self.host)
+        stranger.send_bytes(b"GET / HTTP/1.1\r\nHost: example\r\n\r\n")
+        self.assertEnded(self.host, "wrong-network")
+        self.assertEqual([event.rule for event in self.host.events if isinstance(event, PeerRefused)], ["wrong-network"])
+
+    def test_garbage_on_an_open_session(self) -> None:
+        stranger = open_stranger(self.host)
+        stranger.send_bytes(b"\xff" * 100)
+        self.assertEnded(self.host, "frame-magic")
+        self.assertEqual([event.reason for event in self.host.events if isinstance(event, PeerClosed)], ["frame-magic"])
+        self.assertEqual([m.reason for m in stranger.heard() if isinstance(m, Goodbye)], ["frame-magic"])
+
+    def test_length_of_4_gib_is_refused_on_its_header(self) -> None:
+        """[17]"""
+        for opened in (False, True):
+            host = self.wire.host(1)
+            stranger = open_stranger(host) if opened else Stranger(host)
+            stranger.send_bytes(header(39, 2**32 - 1))
+            self.assertEnded(host, "frame-too-long")
+
+    def test_before_the_handshake_4_kib_is_the_most(self) -> None:
+        """[17]"""
+        Stranger(self.host).send_bytes(header(32, limits.PRE_HANDSHAKE_BYTES + 1))
+        self.assertEnded(self.host, "frame-too-long")
+
+    def test_unknown_type_is_counted_and_skipped(self) -> None:
+        stranger = open_stranger(self.host)
+        stranger.send_bytes(header(999, 10) + bytes(10))
+        stranger.send(Ping(nonce=5, time=0))
+        self.assertIn(5, [message.nonce for message in stranger.heard() if isinstance(message, Pong)])
+        statistics = self.host.table.statistics(key(66).public)
+        self.assertEqual(statistics.unknown, 1)  # type: ignore[union-attr]
+        self.assertEqual(statistics.score, 0)  # type: ignore[union-attr]
+
+    def test_unknown_type_above_64_kib_ends_the_session(self) -> None:
+        """[17]"""
+        open_stranger(self.host).send_bytes(header(999, limits.UNKNOWN_TYPE_BYTES + 1))
+        self.assertEnded(self.host, "frame-too-long")
+
+    def test_half_a_frame_is_waited_for_and_then_times_out(self) -> None:
+        stranger = Stranger(self.host)
+        stranger.send_bytes(header(1, 200) + bytes(50))
+        self.assertEqual(self.host.closes, [])
+        self.wire.run(limits.HANDSHAKE_DEADLINE)
+        self.assertEqual(self.host.closes[-1].reason, "handshake-timeout")
+
+    def test_byte_by_byte_is_as_good_as_any_other_way(self) -> None:
+        stranger = open_stranger(self.host)
+        frame = frames_of(REGTEST.magic, 4, Ping(nonce=7, time=0).encode())[0]
+        for at in range(len(frame)):
+            stranger.send_bytes(frame[at : at + 1])
+        self.assertEqual([m.nonce for m in stranger.heard() if isinstance(m, Pong)], [7])
+
+    def test_payload_that_does_not_decode_ends_the_session(self) -> None:
+        for kind in MESSAGES:
+            if kind.name in ("GetPeers", "GetPendingTransactions"):
+                continue
+            host = self.wire.host(1)
+            stranger = open_stranger(host)
+            stranger.send_bytes(frames_of(REGTEST.magic, kind.number, b"\x01\x02\x03")[0])
+            self.assertEqual(len(host.closed()), 1, kind.name)
+            self.assertEqual(sum(host.table.violations.values()), 1, kind.name)
+
+    def test_trailing_bytes_end_the_session(self) -> None:
+        stranger = open_stranger(self.host)
+        stranger.send_bytes(frames_of(REGTEST.magic, 4, Ping(nonce=7, time=0).encode() + b"\0")[0])
+        self.assertEqual(len(self.host.closed()), 1)
+
+    def test_nothing_after_an_error_is_read(self) -> None:
+        stranger = open_stranger(self.host)
+        ping = frames_of(REGTEST.magic, 4, Ping(nonce=7, time=0).encode())[0]
+        stranger.send_bytes(b"\xff" * 16 + ping)
+        stranger.send_bytes(ping)
+        self.assertEqual([m for m in stranger.heard() if isinstance(m, Pong)], [])
+
+    @given(st.binary(max_size=400), st.integers(0, 3))
+    @settings(deadline=None, max_examples=200)
+    def test_any_bytes_give_an_error_with_a_name_or_nothing(self, data: bytes, stage: int) -> None:
+        host = Wire().host(1)
+        if stage == 0:
+            stranger = Stranger(host)
+        elif stage == 1:
+            stranger = Stranger(host)
+            stranger.send(handshake_of(host))
+        else:
+            stranger = open_stranger(host)
+        stranger.send_bytes(data if stage < 3 else header(data[0] % 50 if data else 0, len(data)) + data)
+        if host.closes:
+            self.assertTrue(host.closes[-1].reason)
+            self.assertEqual(host.table.peers(), ())
+        stranger.send_bytes(data)
+
+    @given(st.integers(0, 300), st.integers(0, 255))
+    @settings(deadline=None, max_examples=200)
+    def test_one_wrong_byte_in_a_handshake_never_raises(self, at: int, value: int) -> None:
+        host = Wire().host(1)
+        stranger = Stranger(host)
+        frame = bytearray(frames_of(REGTEST.magic, 1, handshake_of(host).encode())[0])
+        frame[at % len(frame)] = value
+        stranger.send_bytes(bytes(frame))
+        self.assertEqual(host.table.peers(), ())
+        self.assertEqual(host.deliveries, [])
+
+    def test_plain_link_checks_the_checksum(self) -> None:
+        stranger = Stranger(self.host, tls=False)
+        stranger.heard()
+        frame = bytearray(frames_of(REGTEST.magic, 1, handshake_of(self.host).encode(), checksum=True)[0])
+        frame[-1] ^= 1
+        stranger.send_bytes(bytes(frame))
+        self.assertEnded(self.host, "frame-checksum")
+
+
+class UnaskedTests(SynchronousTestCase):
+    """A reply that was asked for is never a violation, and one that was not costs nothing."""
+
+    def setUp(self) -> None:
+        self.wire = Wire()
+        self.host = self.wire.host(1)
+        self.stranger = open_stranger(self.host)
+
+    def test_unasked_reply_is_counted_and_not_delivered(self) -> None:
+        before = len(self.host.incoming())
+        self.stranger.send(BlocksResponse(blocks=()), request_id=77, reply=True)
+        self.stranger.send(BlocksResponse(blocks=()))
+        self.assertEqual(len(self.host.incoming()), before)
+        self.assertEqual(self.host.table.conduct.counts["unsolicited-reply"], 2)
+        self.assertEqual(len(self.host.table.peers()), 1)
+
+    def test_second_handshake_ends_the_session(self) -> None:
+        self.stranger.send(handshake_of(self.host))
+        self.assertEqual([closed.reason for closed in self.host.closed()], ["handshake-order"])
+
+    def test_pong_that_nobody_asked_for_is_counted(self) -> None:
+        self.stranger.send(Pong(nonce=1, time=1))
+        self.assertEqual(self.host.table.conduct.counts["unknown-pong"], 1)
+        self.assertEqual(len(self.host.table.peers()), 1)
+
+    def test_repeated_malformed_sessions_lead_to_a_ban_that_ends(self) -> None:
+        for number in range(4):
+            stranger = open_stranger(self.host, number=70, link=100 + number)
+            stranger.send_bytes(b"\xff" * 16)
+        stranger = Stranger(self.host, number=70, link=200)
+        self.assertEqual([m.reason for m in stranger.heard() if isinstance(m, Goodbye)], ["banned"])
+        self.wire.run(limits.BAN_TIME + SECOND)
+        open_stranger(self.host, number=70, link=201)
+        self.assertIsNotNone(self.host.table.get(key(70).public))
+
+    def test_trusted_peer_is_never_banned(self) -> None:
+        host = self.wire.host(1, trusted=[key(70).public])
+        for number in range(20):
+            open_stranger(host, number=70, link=100 + number).send_bytes(b"\xff" * 16)
+        open_stranger(host, number=70, link=200)
+        self.assertIsNotNone(host.table.get(key(70).public))
+
+
+class FloodTests(SynchronousTestCase):
+    def test_flood_is_left_unread_and_reported_once_a_second(self) -> None:
+        wire = Wire()
+        host = wire.host(1)
+        stranger = open_stranger(host)
+        burst = b"".join(frames_of(REGTEST.magic, 4, Ping(nonce=n, time=0).encode())[0] for n in range(6_000))
+        stranger.send_bytes(burst)
+        statistics = host.table.statistics(key(66).public)
+        self.assertEqual(statistics.over_rate, 1_000)  # type: ignore[union-attr]
+        self.assertEqual(host.table.conduct.counts["over-rate-control"], 1)
+        self.assertEqual(len(host.table.peers()), 1)
+
+    def test_sustained_flood_of_gossip_is_banned_but_not_its_first_second(self) -> None:
+        wire = Wire()
+        host = wire.host(1)
+        stranger = open_stranger(host)
+        flood = b"".join(
+            frames_of(REGTEST.magic, 6, b"", request_id=n + 1)[0] for n in range(100)
+        )
+        stranger.send_bytes(flood)
+        self.assertEqual(len(host.table.peers()), 1)
+        seconds = 0
+        while host.table.peers() and seconds < 300:
+            wire.run(SECOND)
+            stranger.send_bytes(flood)
+            stranger.heard()
+            seconds += 1
+        self.assertGreater(seconds, 20)
+        self.assertEqual(host.closes[-1].reason, "banned")
+
+    def test_peers_response_of_any_size_is_bounded_by_its_layout(self) -> None:
+        wire = Wire()
+        host = wire.host(1)
+        stranger = open_stranger(host)
+        stranger.send(PeersResponse(peers=()))
+        self.assertEqual(len(host.table.peers()), 1)

@@ -1,0 +1,161 @@
+"""Pings from both ends, silence, pauses and clocks that step ([20])."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.peer_harness import DELAY, START, Host, Wire, key
+from tests.test_peer_sessions import NEWS, open_stranger
+from timed.params import SECOND
+from timed.peer import limits
+from timed.peer.clock import LATENESS_TOLERATED, SteadyClock
+from timed.wire.messages import Ping, Pong
+
+
+class PingTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.wire = Wire()
+
+    def pair(self) -> tuple[Host, Host]:
+        a, b = self.wire.host(1, wanted=[2]), self.wire.host(2)
+        self.wire.run(SECOND)
+        return a, b
+
+    def test_healthy_session_is_never_cycled(self) -> None:
+        """Six hours of silence but for pings: nobody is closed, nothing is dialled, nobody is scored."""
+        a, b = self.pair()
+        self.wire.run(6 * 3_600 * SECOND)
+        for host in (a, b):
+            self.assertEqual(host.closed(), [])
+            self.assertEqual(len(host.opened()), 1)
+            self.assertEqual(sum(host.table.conduct.counts.values()), 0)
+        self.assertEqual(len(a.dials), 1)
+
+    def test_both_ends_ping_every_30_seconds_give_or_take_a_fifth(self) -> None:
+        a, b = self.pair()
+        self.wire.run(3_600 * SECOND)
+        for one, other in ((a, b), (b, a)):
+            pings = one.table.statistics(other.node_id).sent["Ping"]  # type: ignore[union-attr]
+            self.assertTrue(100 <= pings <= 150, pings)
+        stranger = open_stranger(self.wire.host(3))
+        times = []
+        for _ in range(1_200):
+            self.wire.run(SECOND // 10)
+            for message in stranger.heard():
+                if isinstance(message, Ping):
+                    times.append(self.wire.now)
+                    stranger.send(Pong(nonce=message.nonce, time=0))
+        pauses = [later - earlier for earlier, later in pairwise(times)]
+        self.assertTrue(pauses)
+        self.assertTrue(all(24 * SECOND <= pause <= 37 * SECOND for pause in pauses), pauses)
+
+    def test_round_trip_is_recorded(self) -> None:
+        a, b = self.pair()
+        self.wire.run(60 * SECOND)
+        self.assertEqual(a.table.statistics(b.node_id).round_trip, 2 * DELAY)  # type: ignore[union-attr]
+
+    def test_pong_leaves_in_the_same_turn_though_a_block_is_queued(self) -> None:
+        host = self.wire.host(3)
+        stranger = open_stranger(host)
+        stranger.send(Ping(nonce=9, time=0))
+        self.assertEqual([m.nonce for m in stranger.heard() if isinstance(m, Pong)], [9])
+
+    def test_nonce_must_match(self) -> None:
+        host = self.wire.host(3)
+        stranger = open_stranger(host)
+        self.wire.run(40 * SECOND)
+        (ping,) = [m for m in stranger.heard() if isinstance(m, Ping)]
+        stranger.send(Pong(nonce=ping.nonce ^ 1, time=0))
+        self.assertIsNone(host.table.statistics(key(66).public).round_trip)  # type: ignore[union-attr]
+        stranger.send(Pong(nonce=ping.nonce, time=0))
+        self.assertIsNotNone(host.table.statistics(key(66).public).round_trip)  # type: ignore[union-attr]
+
+    def test_silent_peer_is_closed_after_90_seconds(self) -> None:
+        host = self.wire.host(3)
+        open_stranger(host)
+        self.wire.run(limits.SILENCE_LIMIT - 1)
+        self.assertEqual(host.closed(), [])
+        self.wire.run(1)
+        self.assertEqual([(closed.reason, closed.unwanted) for closed in host.closed()], [("silent", True)])
+        self.assertTrue(host.closes[-1].abort)
+        self.assertEqual(host.table.reconnects, 1)
+
+    def test_half_open_connection_is_gone_after_90_seconds_and_heals(self) -> None:
+        a, b = self.pair()
+        for end in self.wire.links_between(a, b):
+            end.deaf = end.peer.deaf = True  # type: ignore[union-attr]
+        self.wire.run(limits.SILENCE_LIMIT + 5 * SECOND)
+        self.assertEqual([closed.reason for closed in a.closed()], ["silent"])
+        self.assertEqual(len(a.table.peers()), 1)
+        self.assertEqual(len(b.table.peers()), 1)
+
+    def test_transport_that_takes_nothing_is_closed(self) -> None:
+        host = self.wire.host(3)
+        stranger = open_stranger(host)
+        host.table.send_to_peer(key(66).public, NEWS)
+        host.call(None)
+        for _ in range(100):
+            self.wire.run(SECOND)
+            if host.table.peers():
+                stranger.send(Ping(nonce=1, time=0))
+        self.assertEqual([closed.reason for closed in host.closed()], ["stalled"])
+
+
+class PauseTests(SynchronousTestCase):
+    """F22: the process was stopped, or the clock was set. Neither is the peer's doing."""
+
+    def setUp(self) -> None:
+        self.wire = Wire()
+        self.host = self.wire.host(1)
+        self.stranger = open_stranger(self.host)
+
+    def wake_after(self, pause: int) -> None:
+        self.wire.now += pause
+        self.host.call(self.host.table.tick(self.wire.now))
+
+    def test_two_minutes_of_pause_close_nobody(self) -> None:
+        self.wake_after(120 * SECOND)
+        self.assertEqual(self.host.closed(), [])
+
+    def test_pause_gives_no_burst_of_pings(self) -> None:
+        self.wake_after(600 * SECOND)
+        pings = [message for message in self.stranger.heard() if isinstance(message, Ping)]
+        self.assertLessEqual(len(pings), 1)
+
+    def test_clock_an_hour_ahead_closes_nobody(self) -> None:
+        self.wake_after(3_600 * SECOND)
+        self.wake_after(SECOND)
+        self.assertEqual(self.host.closed(), [])
+
+    def test_clock_an_hour_back_neither_closes_nor_delays_the_next_ping(self) -> None:
+        self.wake_after(-3_600 * SECOND)
+        self.assertEqual(self.host.closed(), [])
+        self.wire.run(40 * SECOND)
+        self.assertEqual(len([m for m in self.stranger.heard() if isinstance(m, Ping)]), 1)
+
+    def test_silence_still_counts_after_a_pause(self) -> None:
+        self.wake_after(600 * SECOND)
+        self.wire.run(limits.SILENCE_LIMIT)
+        self.assertEqual([closed.reason for closed in self.host.closed()], ["silent"])
+
+
+class SteadyClockTests(SynchronousTestCase):
+    def test_runs_with_the_host(self) -> None:
+        clock = SteadyClock()
+        self.assertEqual(clock.read(START, None), START)
+        self.assertEqual(clock.read(START + 5, None), START + 5)
+        self.assertEqual(clock.host_time(START + 7), START + 7)
+
+    def test_surplus_beyond_a_deadline_is_cut(self) -> None:
+        clock = SteadyClock()
+        clock.read(START, None)
+        self.assertEqual(clock.read(START + 100 * SECOND, START + SECOND), START + SECOND + LATENESS_TOLERATED)
+        self.assertEqual(clock.pauses, 1)
+
+    def test_never_goes_back(self) -> None:
+        clock = SteadyClock()
+        clock.read(START, None)
+        self.assertEqual(clock.read(START - SECOND, None), START)
+        self.assertEqual(clock.host_time(START + 3), START - SECOND + 3)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -280,6 +281,27 @@ class FailureTests(LmdbCase):
         store.append([b"vote"])
         store.commit(self.commits[1])
         self.assertEqual(list(store.replay()), [])
+
+    def test_files_that_may_not_grow(self) -> None:
+        """The operating system itself refuses, in the middle of a transaction and of an append."""
+        store = self.open()
+        store.commit(self.commits[0])
+        before = (store.tip(), list(store.coins()))
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        size = os.path.getsize(os.path.join(self.directory, "db", "data.mdb"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            self.assertRaises(StoreError, store.commit, self.commits[1])
+            self.assertRaises(StoreError, store.append, [bytes(size)])
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        store.append([b"room again"])
+        self.assertEqual((store.tip(), list(store.coins())), before)
+        store.close()
+        again = self.open()
+        self.assertEqual((again.tip(), list(again.replay())), (before[0], [b"room again"]))
+        again.commit_many(self.commits[1:])
+        self.assertEqual(getattr(again.tip(), "height", None), 2)
 
     def test_a_full_disk_is_named_and_costs_nothing(self) -> None:
         store = self.open(files=CountingFiles())

@@ -84,7 +84,10 @@ class Log:
         if self._current is not None:
             places.append((self._current.path, self._current.size))
         for path, end in places:
-            data = self._files.read(path)[:end]
+            try:
+                data = self._files.read(path)[:end]
+            except OSError as error:
+                raise disk_error("read", path, error) from error
             for batch in scan(data, read_segment_header(path, data)).batches:
                 yield from batch.records
 

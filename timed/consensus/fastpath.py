@@ -90,6 +90,7 @@ class FastPath:
         self._entries_of: dict[int, int] = {}
         self._recorded: set[bytes] = set()
         self._missing = Missing()
+        self._certificates_asked: dict[bytes, int] = {}
         self._children: dict[bytes, dict[bytes, None]] = {}
         self._first_vote: dict[tuple[OutPoint, int], bytes] = {}
         self._unbacked: dict[bytes, BundleCertificate] = {}
@@ -172,7 +173,7 @@ class FastPath:
         tally = self._tally(certificate.target, now)
         if certificate.kind == ACKNOWLEDGEMENT:
             if tally.final is None:
-                self._finalise(tally, certificate)
+                self._finalise(tally, certificate, now)
         elif tally.certificate is None:
             self._unbacked[tally.txid] = certificate
             self._advance([tally.txid], now)
@@ -187,7 +188,8 @@ class FastPath:
 
     def next_deadline(self) -> int | None:
         """When `wake` has something to do."""
-        deadlines = (self.bundler.deadline(), self._missing.deadline())
+        again = next((last + ASK_AGAIN_US for last in self._certificates_asked.values()), None)
+        deadlines = (self.bundler.deadline(), self._missing.deadline(), again)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def wake(self, now: int) -> None:
@@ -196,6 +198,7 @@ class FastPath:
             tally = self.tallies[txid]
             signers = tuple(tally.votes.signers) or tuple(tally.acknowledgements.signers)
             self._effects.add(AskTransactions((txid,), signers))
+        self._ask_again(now)
 
     # Restart
 
@@ -291,7 +294,7 @@ class FastPath:
             self._consider_acknowledging(tally, now)
             count = tally.acknowledgements
             if tally.final is None and is_quorum(count.weight, self.roster.total_weight):
-                self._finalise(tally, assemble(count, ACKNOWLEDGEMENT, tally.txid, self.roster))
+                self._finalise(tally, assemble(count, ACKNOWLEDGEMENT, tally.txid, self.roster), now)
 
     def _available(self, tally: Tally) -> bool:
         """`inputs_available`, remembered: within an epoch an available input stays available."""
@@ -365,11 +368,11 @@ class FastPath:
             for index in range(len(tally.transaction.outputs)):
                 self.created[OutPoint(tally.txid, index)] = tally.txid
 
-    def _finalise(self, tally: Tally, certificate: BundleCertificate) -> None:
+    def _finalise(self, tally: Tally, certificate: BundleCertificate, now: int) -> None:
         """A quorum of acknowledgements: the transaction is in the next block, whatever happens."""
-        if tally.certificate is None:
-            self._effects.add(AskCertificates((tally.txid,), tuple(tally.acknowledgements.signers)))
         tally.final = certificate
+        if tally.certificate is None:
+            self._ask_for_certificates(tally, (tally.txid,), tuple(tally.acknowledgements.signers), now)
         self.counters.final += 1
         message = messages.TransactionFinalized(certificate=certificate)
         self._effects.add(
@@ -404,10 +407,28 @@ class FastPath:
                 parents[outpoint.txid] = None
                 self._children.setdefault(outpoint.txid, {})[tally.txid] = None
         certified = tally.txid in self._unbacked or is_quorum(tally.votes.weight, self.roster.total_weight)
-        if certified and now >= tally.asked_at + ASK_AGAIN_US:
-            tally.asked_at = now
-            signers = tuple(tally.votes.signers)
-            self._effects.add(AskCertificates(tuple(parents)[:MAX_ASK], signers))
+        if certified:
+            self._ask_for_certificates(tally, tuple(parents), tuple(tally.votes.signers), now)
+
+    def _ask_for_certificates(
+        self, tally: Tally, txids: tuple[bytes, ...], members: tuple[int, ...], now: int
+    ) -> None:
+        """Ask `members` for what `tally` waits for; once a second until its certificate is held."""
+        if tally.txid not in self._certificates_asked:
+            self._certificates_asked[tally.txid] = now
+            self._effects.add(AskCertificates(txids[:MAX_ASK], members))
+
+    def _ask_again(self, now: int) -> None:
+        due = [txid for txid, last in self._certificates_asked.items() if now >= last + ASK_AGAIN_US]
+        for txid in due:
+            del self._certificates_asked[txid]
+            tally = self.tallies[txid]
+            if tally.certificate is not None:
+                continue
+            if not self._available(tally):
+                self._await_parents(tally, now)
+            if tally.final is not None:
+                self._ask_for_certificates(tally, (txid,), tuple(tally.acknowledgements.signers), now)
 
     def _look_for_equivocation(self, tally: Tally, member: int | None = None) -> None:
         """A member that votes for two transactions on one outpoint is proven to lie ([12])."""

@@ -41,7 +41,6 @@ class Tally:
     __slots__ = (
         "acknowledged",
         "acknowledgements",
-        "asked_at",
         "available",
         "certificate",
         "conflict_told",
@@ -54,7 +53,6 @@ class Tally:
 
     def __init__(self, txid: bytes) -> None:
         self.txid = txid
-        self.asked_at = 0
         self.transaction: Transaction | None = None
         self.votes = Count()
         self.acknowledgements = Count()

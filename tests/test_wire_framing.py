@@ -19,7 +19,16 @@ from timed.wire.catalogue import (
     handshake_limit_for,
     limit_for,
 )
-from timed.wire.framing import HEADER_SIZE, MAX_FRAME, Flags, Frame, FrameReader, frames_of, payload_room
+from timed.wire.framing import (
+    HEADER_SIZE,
+    MAX_FRAME,
+    MAX_UNKNOWN_ASSEMBLIES,
+    Flags,
+    Frame,
+    FrameReader,
+    frames_of,
+    payload_room,
+)
 
 MAGIC = b"\x52\x1d\x7e\x4d"
 PING, VOTE, BLOCKS, TRANSACTIONS, UNKNOWN = 4, 17, 39, 22, 999
@@ -121,6 +130,18 @@ class Rejections(SynchronousTestCase):
             header(BLOCKS, flags=more | Flags.REPLY, length=1, request=1) + b"x",
         ):
             self.assert_refused("frame-fragment", start + other)
+
+    def test_unknown_types_at_once(self) -> None:
+        """[17] A newer peer may interleave types we do not know, but not without bound."""
+        more = Flags.FRAGMENT | Flags.MORE
+        starts = [
+            header(900 + each, flags=more, length=1) + b"x" for each in range(MAX_UNKNOWN_ASSEMBLIES + 1)
+        ]
+        ends = [header(900 + each, flags=Flags.FRAGMENT, length=1) + b"y" for each in range(2)]
+        frames = reader()
+        self.assertEqual(frames.feed(b"".join(starts[:2])), [])
+        self.assertEqual([each.payload for each in frames.feed(b"".join(ends))], [b"xy", b"xy"])
+        self.assert_refused("frame-fragment", b"".join(starts))
 
     def test_damaged_bytes_on_plain_links(self) -> None:
         """The trailer covers header and payload: any flipped bit is found, nothing is delivered."""
@@ -230,6 +251,15 @@ class Delivery(SynchronousTestCase):
             opened.append(True)
             got.append(frame.number)
         self.assertEqual(got, [1, TRANSACTIONS])
+
+    def test_layout(self) -> None:
+        """Magic, type, flags, length, request id, payload, and the trailer of plain links."""
+        plain = header(VOTE, flags=Flags.REPLY, length=3, request=0x01020304) + b"abc"
+        self.assertEqual(frames_of(MAGIC, VOTE, b"abc", request_id=0x01020304, reply=True), [plain])
+        self.assertEqual(plain.hex(), "521d7e4d110004000300000004030201616263")
+        trailer = crc32c(plain).to_bytes(4, "little")
+        checked = frames_of(MAGIC, VOTE, b"abc", request_id=0x01020304, reply=True, checksum=True)
+        self.assertEqual(checked, [plain + trailer])
 
     def test_checksum_is_crc32c(self) -> None:
         """The check value of the Castagnoli polynomial."""

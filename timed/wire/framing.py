@@ -21,12 +21,15 @@ import msgspec
 from timed.errors import LocalError, RemoteError
 from timed.primitives.hashing import crc32c
 from timed.wire.catalogue import BY_NUMBER
+from timed.wire.message import Priority
 
 HEADER_SIZE = 16
 TRAILER_SIZE = 4
 MAX_FRAME = 16 * 1024
 """Header, payload and trailer together."""
 MAX_U32 = 2**32 - 1
+MAX_UNKNOWN_ASSEMBLIES = len(Priority)
+"""Fragmented messages of unknown types under way on one link."""
 
 
 class Flags(IntFlag):
@@ -126,8 +129,8 @@ class FrameReader:
 
     `limit_for` gives the longest payload of a type; it is asked when a header
     arrives, before a byte of the payload is kept, and may change between calls.
-    At most one fragmented message per priority class is under way, and one of an
-    unknown type.
+    At most one fragmented message per priority class is under way, and as many of
+    unknown types, which a newer peer may send in classes of its own.
 
     FrameError: "frame-magic", "frame-flags", "compression-not-negotiated",
     "frame-too-long", "frame-fragment", "frame-checksum". After an error every
@@ -245,8 +248,11 @@ class FrameReader:
         """The piece must go on with the class's message, and must not make it too long."""
         if not length:
             raise FrameError("frame-fragment", f"type {number}: an empty piece")
-        assembly = self._assemblies.get(_stream_of(number))
+        stream = _stream_of(number)
+        assembly = self._assemblies.get(stream)
         if assembly is None:
+            if stream < 0 and sum(each < 0 for each in self._assemblies) >= MAX_UNKNOWN_ASSEMBLIES:
+                raise FrameError("frame-fragment", f"type {number}: too many unknown types at once")
             return
         if (assembly.number, assembly.request_id, assembly.flags) != (number, request_id, flags & _REPLY):
             raise FrameError("frame-fragment", f"type {number} amid type {assembly.number}")
@@ -275,10 +281,7 @@ class FrameReader:
         return Frame(number, flags & _REPLY, request_id, payload)
 
 
-_UNKNOWN_STREAM = -1
-
-
 def _stream_of(number: int) -> int:
-    """The priority class whose fragments these are."""
+    """The priority class whose fragments these are; an unknown type is its own, below zero."""
     entry = BY_NUMBER.get(number)
-    return _UNKNOWN_STREAM if entry is None else int(entry.priority)
+    return -1 - number if entry is None else int(entry.priority)

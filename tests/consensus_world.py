@@ -241,8 +241,8 @@ class EpochDesk(Desk):
 
     # What other members say
 
-    def bundle(self, member: int, *txids: bytes, kind: int = VOTE, **changes: Any) -> TransactionVote:
-        """A signed bundle of `member`."""
+    def bundle(self, signer: int, *txids: bytes, kind: int = VOTE, **changes: Any) -> TransactionVote:
+        """A signed bundle of `signer`."""
         self._ticks += 1
         unsigned = TransactionVote(
             kind=int(kind),
@@ -250,11 +250,11 @@ class EpochDesk(Desk):
             epoch=self.path.epoch,
             roster=self.roster.hash,
             tick=self._ticks,
-            member=member,
+            member=signer,
             entries=txids,
             signature=bytes(64),
         )
-        return signed(msgspec.structs.replace(unsigned, **changes), self.keys[member])
+        return signed(msgspec.structs.replace(unsigned, **changes), self.keys[signer])
 
     def hear(self, bundle: TransactionVote) -> None:
         self.path.bundle(bundle, self.now)
@@ -288,17 +288,17 @@ class EpochDesk(Desk):
         self.path.certificate(certificate, self.now)
         self.settle()
 
-    def report(self, member: int, *txids: bytes, **changes: Any) -> EpochReport:
-        """A signed epoch report of `member`."""
+    def report(self, signer: int, *txids: bytes, **changes: Any) -> EpochReport:
+        """A signed epoch report of `signer`."""
         unsigned = EpochReport(
             chain_id=self.params.chain_id,
             epoch=self.path.epoch,
             roster=self.roster.hash,
-            member=member,
+            member=signer,
             txids=tuple(sorted(txids)),
             signature=bytes(64),
         )
-        return signed(msgspec.structs.replace(unsigned, **changes), self.keys[member])
+        return signed(msgspec.structs.replace(unsigned, **changes), self.keys[signer])
 
     def hear_report(self, report: EpochReport) -> None:
         self.closing.report(report, self.now)

@@ -123,12 +123,12 @@ class RoundsDesk(Desk):
         self.rounds.proposal(proposal, self.now)
         self.settle()
 
-    def vote(self, member: int, step: int, block: bytes, round_: int = 0, **changes: Any) -> BlockVote:
+    def vote(self, signer: int, step: int, block: bytes, round_: int = 0, **changes: Any) -> BlockVote:
         unsigned = BlockVote(
             chain_id=REGTEST.chain_id, height=self.rounds.height, round=round_, step=step, block=block,
-            roster=self.roster.hash, member=member, signature=bytes(64),
+            roster=self.roster.hash, member=signer, signature=bytes(64),
         )  # fmt: skip
-        return signed(msgspec.structs.replace(unsigned, **changes), self.keys[member])
+        return signed(msgspec.structs.replace(unsigned, **changes), self.keys[signer])
 
     def hear_vote(self, vote: BlockVote) -> None:
         self.rounds.vote(vote, self.now)

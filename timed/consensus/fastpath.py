@@ -87,7 +87,7 @@ class FastPath:
         self.signing = False
         self._bytes_voted = 0
         self._votes_cast = 0
-        self._entries_of: dict[int, int] = {}
+        self._entries_of: dict[tuple[int, int], int] = {}
         self._recorded: set[bytes] = set()
         self._missing = Missing()
         self._certificates_asked: dict[bytes, int] = {}
@@ -261,17 +261,23 @@ class FastPath:
         )
 
     def _count(self, bundle: messages.TransactionVote, now: int) -> list[bytes]:
-        """Add one member's entries and return the new ones; each member has a budget an epoch."""
+        """Add one member's entries and return the new ones.
+
+        Each member has a budget an epoch: the votes it may cast, and as many
+        acknowledgements as there can be certificates, twice that.
+        """
         weight = self.roster.members[bundle.member].weight
+        budget = self._params.epoch_transactions * (1 if bundle.kind == VOTE else 2)
+        purse = (bundle.member, bundle.kind)
         touched = []
         for position, txid in enumerate(bundle.entries):
-            spent = self._entries_of.get(bundle.member, 0)
-            if spent >= 2 * self._params.epoch_transactions:
+            spent = self._entries_of.get(purse, 0)
+            if spent >= budget:
                 self.counters.votes_over_budget += 1
                 continue
             tally = self._tally(txid, now)
             if tally.count(bundle.kind).add(bundle, position, weight):
-                self._entries_of[bundle.member] = spent + 1
+                self._entries_of[purse] = spent + 1
                 self.counters.votes_counted += 1
                 touched.append(txid)
                 if bundle.kind == VOTE:

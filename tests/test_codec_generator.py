@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import construct as cs
@@ -30,6 +33,8 @@ from timed.codec.plan import Names, is_fixed, snake
 from timed.codec.targets import TARGETS, all_records, records_of
 from timed.codec.value import EncodeError, Value
 from timed.errors import DecodeError, LocalError
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -61,6 +66,15 @@ class GeneratedModules(SynchronousTestCase):
             declared = tuple(key for key, _ in record.fields)
             cls: Any = interpret.class_of(record)
             self.assertEqual(cls.__struct_fields__, declared, record.title)
+
+    def test_modules_can_be_imported_in_any_order(self) -> None:
+        """A value module and its generated codec need each other; either may come first."""
+        for target in TARGETS:
+            for first in (target.module, target.home):
+                done = subprocess.run(
+                    [sys.executable, "-c", f"import {first}"], cwd=ROOT, capture_output=True, check=False
+                )
+                self.assertEqual((done.returncode, done.stderr), (0, b""), first)
 
     def test_show_prints_the_code_of_one_value(self) -> None:
         """`--show BlockVote` prints one fused unpack and nothing of other values."""

@@ -1,0 +1,199 @@
+"""The rpc and monitor services on loopback, around a real node that finalises alone."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import random
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import attrs
+from twisted.application.service import MultiService
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.trial.unittest import TestCase
+
+from tests.builders import genesis
+from tests.rpc_world import InlineThreads
+from timed.app.context import Running
+from timed.app.driver import Hands, NodeDriver
+from timed.app.logging import LogCounters
+from timed.client.location import Location
+from timed.crypto.batch import verify_batch
+from timed.ledger.regtest import well_known_key, well_known_seed
+from timed.monitor.service import MonitorService
+from timed.node.config import NodeConfig
+from timed.node.node import Node
+from timed.rpc.service import RpcService
+from timed.store.memory import MemoryStore
+
+DEADLINE_S = 20
+"""No test on loopback waits longer."""
+
+
+def now_us() -> int:
+    return time.time_ns() // 1000
+
+
+@attrs.define
+class FakeContext:
+    """The parts of `timed.app.context.Context` that the two services read."""
+
+    config: Any
+    running: Running | None
+    node_key: Any
+    operator_key: Any
+    chosen_genesis: Any
+    reactor: Any = reactor
+    clock: Callable[[], int] = now_us
+    monotonic: Callable[[], float] = time.monotonic
+    log_counters: LogCounters = attrs.Factory(LogCounters)
+    started_at: int = attrs.Factory(now_us)
+    network: Any = None
+    stops: int = 0
+    wallet_seed: bytes | None = None
+
+    @property
+    def params(self) -> Any:
+        return self.config.params
+
+    @property
+    def driver(self) -> NodeDriver:
+        assert self.running is not None
+        return self.running.driver
+
+    @property
+    def store(self) -> Any:
+        assert self.running is not None
+        return self.running.store
+
+    def shut_down(self) -> None:
+        self.stops += 1
+
+
+def make_context(directory: str, *, chain: bool = True, wallet: bool = True, port: int = 0) -> FakeContext:
+    """A context whose services listen on free ports of the loopback address."""
+    start = genesis(1, time=now_us() // 1_000_000 - 1, interval=1)
+    settings = SimpleNamespace(
+        rpc=SimpleNamespace(host="127.0.0.1"),
+        monitor=SimpleNamespace(host="127.0.0.1"),
+        wallet=SimpleNamespace(enabled=wallet),
+    )
+    config = SimpleNamespace(
+        settings=settings,
+        params=start.params,
+        rpc_port=port,
+        monitor_port=port,
+        p2p_port=7000,
+        cookie_file=Path(directory) / ".cookie",
+        wallet_file=Path(directory) / "wallet.json",
+    )
+    operator = well_known_key("operator", 1)
+    node_key = well_known_key("node", 1)
+    running = None
+    if chain:
+        store = MemoryStore()
+        node = Node(NodeConfig(start, node_key, operator), store, random.Random(1))
+        driver = NodeDriver(
+            node,
+            store,
+            reactor,
+            now_us,
+            Hands(InlineThreads(), InlineThreads(), 1, reactor.callFromThread, verify_batch),
+            max_store_bytes=1 << 24,
+            max_verify_items=1 << 16,
+        )
+        running = Running(node, driver, store)
+    return FakeContext(config, running, node_key, operator, start, wallet_seed=well_known_seed("wallet", 1))
+
+
+class ServiceTestCase(TestCase):
+    """Starts both services; every call to them is made from a thread, with a deadline."""
+
+    timeout = 3 * DEADLINE_S
+    chain = True
+
+    def setUp(self) -> None:
+        self.directory = self.mktemp()
+        os.mkdir(self.directory)
+        self.context = make_context(self.directory, chain=self.chain)
+        if self.context.running is not None:
+            self.context.driver.start()
+        self.services = MultiService()
+        self.rpc = RpcService(self.context)  # type: ignore[arg-type]
+        self.monitor = MonitorService(self.context)  # type: ignore[arg-type]
+        self.rpc.setServiceParent(self.services)
+        self.monitor.setServiceParent(self.services)
+        self.services.startService()
+
+    async def tearDown(self) -> None:
+        await self.services.stopService()
+        if self.context.running is not None:
+            await self.context.driver.stop()
+
+    @property
+    def rpc_port(self) -> int:
+        assert self.rpc.port is not None
+        return int(self.rpc.port.getHost().port)
+
+    @property
+    def monitor_port(self) -> int:
+        assert self.monitor.port is not None
+        return int(self.monitor.port.getHost().port)
+
+    @property
+    def location(self) -> Location:
+        return Location("127.0.0.1", self.rpc_port, cookie_file=os.path.join(self.directory, ".cookie"))
+
+    def cookie(self) -> str:
+        return Path(self.directory, ".cookie").read_text(encoding="ascii")
+
+    def in_thread(self, func: Callable[..., Any], *args: Any, **named: Any) -> Deferred[Any]:
+        return deferToThread(func, *args, **named)
+
+    def authorization(self) -> dict[str, str]:
+        from timed.client.message import authorization
+
+        user, _, password = self.cookie().partition(":")
+        return {"Authorization": authorization(user, password)}
+
+
+def fetch(
+    port: int, method: str, path: str = "/", body: bytes = b"", headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """One HTTP exchange on a connection of its own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=DEADLINE_S)
+    try:
+        connection.request(method, path, body, headers or {})
+        response = connection.getresponse()
+        return (
+            response.status,
+            {name.lower(): value for name, value in response.getheaders()},
+            response.read(),
+        )
+    finally:
+        connection.close()
+
+
+def exchange_raw(port: int, *parts: bytes, close: bool = False) -> bytes:
+    """Send bytes and return all that comes back until the other side closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as raw:
+        for part in parts:
+            raw.sendall(part)
+        if close:
+            raw.shutdown(socket.SHUT_WR)
+        received = b""
+        while True:
+            try:
+                data = raw.recv(65_536)
+            except ConnectionResetError:
+                return received
+            if not data:
+                return received
+            received += data

@@ -1,0 +1,176 @@
+"""The wallet in a process: durable before visible, sent again until it is in a block."""
+
+from __future__ import annotations
+
+import os
+import random
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.trial.unittest import TestCase
+
+from tests.rpc_world import FRIEND, World, address_of
+from timed.errors import LocalError
+from timed.ledger.regtest import well_known_seed
+from timed.primitives.transaction import Lock
+from timed.rpc import wallethost
+from timed.rpc.wallethost import WalletHost
+from timed.wallet import walletfile
+
+FRIEND_LOCK = Lock.key_hash(FRIEND.public)
+
+
+class Hosted(TestCase):
+    """Each test has a world on virtual time; the host's thread is a real one."""
+
+    timeout = 30
+
+    def setUp(self) -> None:
+        directory = self.mktemp()
+        os.mkdir(directory)
+        self.path = os.path.join(directory, "wallet.json")
+        self.hosts: list[WalletHost] = []
+
+    async def tearDown(self) -> None:
+        for host in self.hosts:
+            await host.stop()
+
+    def host(self, world: World) -> WalletHost:
+        host = WalletHost(self.path, world.backend, reactor, random.Random(5).randbytes)
+        self.hosts.append(host)
+        host.start(well_known_seed("wallet", 1))
+        return host
+
+    async def scanned(self, host: WalletHost) -> WalletHost:
+        while not host.wallet.ready:
+            await deferLater(reactor, 0)
+        return host
+
+    async def test_a_stored_payment_is_sent_after_a_crash_before_the_node_saw_it(self) -> None:
+        world = World(with_wallet=False)
+        host = await self.scanned(self.host(world))
+        prepared = host.wallet.prepare(FRIEND_LOCK, 10**8, "rent", world.now())
+        await host.write()
+        txid = prepared.payment.txid
+        self.assertIsNone(world.backend.status(txid))
+        await host.stop()
+        again = await self.scanned(self.host(world))
+        world.advance(1)
+        self.assertEqual(world.backend.status(txid).state, "final")
+        self.assertEqual(again.wallet.payment(txid).comment, "rent")
+        world.block()
+        self.assertIsNone(again.wallet.payment(txid))
+
+    async def test_a_payment_that_is_in_a_block_is_not_sent_again(self) -> None:
+        world = World(with_wallet=False)
+        host = await self.scanned(self.host(world))
+        prepared = host.wallet.prepare(FRIEND_LOCK, 10**8, "", world.now())
+        await host.write()
+        world.backend.submit(prepared.payment.transaction.raw)
+        await host.stop()
+        world.block()
+        submitted: list[bytes] = []
+        self.patch(world.backend, "submit", submitted.append)
+        again = await self.scanned(self.host(world))
+        self.assertEqual(submitted, [])
+        self.assertIsNone(again.wallet.payment(prepared.payment.txid))
+
+    async def test_a_payment_that_can_never_be_is_given_up_and_its_coins_are_free(self) -> None:
+        world = World(with_wallet=False)
+        host = await self.scanned(self.host(world))
+        prepared = host.wallet.prepare(FRIEND_LOCK, 10**8, "", world.now())
+        host.wallet.stored(prepared)
+        await host.write()
+        host.wallet.abandon(prepared.payment.txid)
+        rival = host.wallet.prepare(FRIEND_LOCK, 2 * 10**8, "", world.now()).payment.transaction
+        self.assertEqual(rival.inputs, prepared.payment.transaction.inputs)
+        await host.stop()
+        world.backend.submit(rival.raw)
+        world.block()
+        # What the file holds now: the first payment was abandoned, the rival is in the block.
+        again = await self.scanned(self.host(world))
+        self.assertEqual(again.wallet.unsent(), ())
+
+    async def test_a_double_spent_payment_is_given_up_at_the_next_start(self) -> None:
+        world = World(with_wallet=False)
+        host = await self.scanned(self.host(world))
+        prepared = host.wallet.prepare(FRIEND_LOCK, 10**8, "", world.now())
+        await host.write()
+        await host.stop()
+        twin = World(with_wallet=False)
+        other = WalletHost(self.path + "2", twin.backend, reactor, random.Random(6).randbytes)
+        self.hosts.append(other)
+        other.start(well_known_seed("wallet", 1))
+        await self.scanned(other)
+        rival = other.wallet.prepare(FRIEND_LOCK, 3 * 10**8, "", twin.now()).payment.transaction
+        self.assertEqual(rival.inputs, prepared.payment.transaction.inputs)
+        world.backend.submit(rival.raw)
+        world.block()
+        again = await self.scanned(self.host(world))
+        self.assertEqual(again.wallet.unsent(), ())
+        await again.write()
+
+    async def test_a_payment_the_mempool_dropped_is_sent_again_after_the_next_block(self) -> None:
+        world = World(with_wallet=False)
+        host = await self.scanned(self.host(world))
+        submitted: list[bytes] = []
+        submit = world.backend.submit
+        prepared = host.wallet.prepare(FRIEND_LOCK, 10**8, "", world.now())
+        host.wallet.stored(prepared)
+        self.patch(world.backend, "submit", lambda raw: (submitted.append(raw), submit(raw))[1])
+        world.block()
+        self.assertEqual(submitted, [prepared.payment.transaction.raw])
+        world.block()
+        self.assertEqual(world.backend.status(prepared.payment.txid).state, "confirmed")
+
+    async def test_writes_asked_for_together_share_one_fsync(self) -> None:
+        world = World(with_wallet=False)
+        host = await self.scanned(self.host(world))
+        syncs: list[int] = []
+        fsync = os.fsync
+        self.patch(walletfile.os, "fsync", lambda fd: (syncs.append(fd), fsync(fd))[1])
+        writes: list[Deferred[None]] = []
+        for _ in range(20):
+            host.wallet.new_key("")
+            writes.append(host.write())
+        for done in writes:
+            await done
+        self.assertLessEqual(len(syncs), 2)
+
+    async def test_after_a_failed_write_nothing_is_shown_or_sent(self) -> None:
+        world = World(with_wallet=False)
+        host = await self.scanned(self.host(world))
+
+        def full(descriptor: int, data: bytes) -> None:
+            raise OSError(28, "No space left on device")
+
+        full_disk = self.patch(walletfile, "_write_all", full)
+        world.environment.own_wallet = host.wallet
+        world.environment.write_wallet = host.write
+        for method, params in (("getnewaddress", []), ("sendtoaddress", [address_of(FRIEND, world), 1])):
+            waiting = world.begin(method, params)
+            reply = await waiting
+            self.assertIn(b"wallet-file", reply.body)
+        self.assertEqual(len(world.backend.mempool), 0)
+        self.assertEqual(len(host.wallet.reservations), 0)
+        full_disk.restore()
+        with self.assertRaises(LocalError):
+            await host.write()
+
+    async def test_the_scan_takes_turns(self) -> None:
+        world = World(with_wallet=False)
+        self.patch(wallethost, "SCAN_STEP", 7)
+        host = self.host(world)
+        self.assertFalse(host.wallet.ready)
+        await self.scanned(host)
+        self.assertEqual(host.wallet.balance(), 1_000_000 * 10**8)
+
+    async def test_nothing_is_left_after_stop(self) -> None:
+        world = World(with_wallet=False)
+        self.patch(wallethost, "SCAN_STEP", 1)
+        host = self.host(world)
+        host.wallet.new_key("kept")
+        await host.stop()
+        again = await self.scanned(self.host(world))
+        self.assertIn("kept", [key.label for key in again.wallet.keys])

@@ -81,7 +81,9 @@ class QuorumTests(SynchronousTestCase):
 
     @settings(deadline=None, max_examples=40)
     @given(st.lists(st.integers(0, 30), min_size=1, max_size=10).filter(any), st.randoms())
-    def test_certified_exactly_when_the_weight_heard_is_two_thirds_of_the_roster(self, weights, order) -> None:
+    def test_certified_exactly_when_the_weight_heard_is_two_thirds_of_the_roster(
+        self, weights, order
+    ) -> None:
         """[9] for any weights and any order of arrival."""
         desk = EpochDesk(weights=weights, me=None)
         payment = desk.payment()
@@ -110,7 +112,9 @@ class CertificateTests(SynchronousTestCase):
         desk.wait()
         desk.votes(payment.txid, 1, 2, 3, 4, 5, 6)
         certificate = self._certificate(desk, payment.txid)
-        self.assertEqual((certificate.kind, certificate.epoch, certificate.target), (VOTE, EPOCH, payment.txid))
+        self.assertEqual(
+            (certificate.kind, certificate.epoch, certificate.target), (VOTE, EPOCH, payment.txid)
+        )
         self.assertTrue(are_good(certificate.signature_items(desk.roster)))
 
     def test_it_is_valid_when_the_votes_came_in_bundles_of_many(self) -> None:

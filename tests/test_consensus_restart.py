@@ -1,0 +1,255 @@
+"""What a member remembers after a crash at any moment (protocol §3.4, [13], [16])."""
+
+from __future__ import annotations
+
+import attrs
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.consensus_world import ACKNOWLEDGEMENT, EPOCH, VOTE, EpochDesk
+from timed.errors import StoreError
+from timed.events import DoubleSpend, TransactionFinal
+from timed.params import REGTEST
+from timed.primitives.transaction import OutPoint
+from timed.wire.messages import TransactionBroadcast, TransactionVote
+
+
+class RestartTests(SynchronousTestCase):
+    """The log is replayed, and the member goes on where it stopped."""
+
+    def test_voted_locks_are_back(self) -> None:
+        """[13]: the lock was durable before the vote left, and it holds for the epoch."""
+        desk = EpochDesk()
+        first, second = desk.payment(note=b"1"), desk.payment(note=b"2")
+        desk.know(first)
+        desk.wait()
+        again = desk.restarted()
+        self.assertEqual(again.path.lock_of(first.inputs[0]), first.txid)
+        again.know(second)
+        again.wait()
+        self.assertEqual(again.voted_for(), [])
+        self.assertEqual(len(again.heard(DoubleSpend)), 1)
+
+    def test_nothing_is_voted_for_twice(self) -> None:
+        """[15]: no key signs twice for one (outpoint, epoch)."""
+        desk = EpochDesk()
+        payment = desk.payment()
+        desk.know(payment)
+        desk.wait()
+        again = desk.restarted()
+        again.know(payment)
+        again.wait()
+        self.assertEqual(again.signatures, [])
+        self.assertEqual(again.path.tallies[payment.txid].votes.weight, 1, "the old vote counts")
+
+    def test_the_old_bundles_can_still_be_handed_to_others(self) -> None:
+        """A crash between the write and the send loses nothing."""
+        desk = EpochDesk()
+        desk.know(desk.payment())
+        desk.wait()
+        self.assertEqual(desk.restarted().path.own_bundles, desk.sent)
+
+    def test_what_was_not_durable_was_never_signed(self) -> None:
+        """[16]: the vote died with the process, so the member is free to vote for the rival."""
+        desk = EpochDesk(manual=True)
+        first, second = desk.payment(note=b"1"), desk.payment(note=b"2")
+        desk.know(first)
+        desk.wait()
+        again = desk.restarted()
+        again.know(second)
+        again.wait()
+        self.assertEqual(again.voted_for(), [second.txid])
+
+    def test_ticks_go_on_after_the_last_one(self) -> None:
+        """Two bundles with one tick would be one to whoever has seen the first."""
+        desk = EpochDesk()
+        for number in range(3):
+            desk.know(desk.payment(number))
+            desk.wait()
+        again = desk.restarted()
+        again.know(again.payment(9))
+        again.wait()
+        (bundle,) = [message for message in again.sent if isinstance(message, TransactionVote)]
+        self.assertGreater(bundle.tick, max(old.tick for old in desk.path.own_bundles))
+
+    def test_certificates_are_back_and_in_the_report(self) -> None:
+        desk = EpochDesk()
+        payment = desk.payment()
+        desk.know(payment)
+        desk.votes(payment.txid, 1, 2, 3)
+        again = desk.restarted()
+        self.assertEqual(again.path.held(), (payment.txid,))
+        again.close()
+        self.assertEqual(again.sent[-1].txids, (payment.txid,))  # type: ignore[attr-defined]
+
+    def test_outputs_of_certified_transactions_are_available_again(self) -> None:
+        desk = EpochDesk()
+        payment = desk.payment()
+        desk.know(payment)
+        desk.votes(payment.txid, 1, 2, 3)
+        again = desk.restarted()
+        child = again.child_of(payment)
+        again.know(child)
+        again.wait()
+        self.assertIn(child.txid, again.voted_for())
+
+    def test_an_acknowledgement_that_was_not_written_is_made_up_for(self) -> None:
+        """§3.3: the certificate is in the log, so the member acknowledges it."""
+        desk = EpochDesk()
+        payment = desk.payment()
+        desk.know(payment)
+        desk.votes(payment.txid, 1, 2, 3)
+        self.assertEqual(desk.acknowledged(), [])
+        again = desk.restarted()
+        again.wait()
+        self.assertEqual(again.acknowledged(), [payment.txid])
+
+    def test_an_acknowledgement_that_was_written_is_not_made_twice(self) -> None:
+        desk = EpochDesk()
+        payment = desk.payment()
+        desk.know(payment)
+        desk.votes(payment.txid, 1, 2, 3)
+        desk.wait()
+        self.assertEqual(desk.acknowledged(), [payment.txid])
+        again = desk.restarted()
+        again.wait()
+        self.assertEqual(again.acknowledged(), [])
+        self.assertEqual(again.path.tallies[payment.txid].acknowledgements.weight, 1)
+
+    def test_finality_is_not_told_twice(self) -> None:
+        desk = EpochDesk()
+        payment = desk.payment()
+        desk.know(payment)
+        desk.votes(payment.txid, 1, 2, 3)
+        desk.acknowledgements(payment.txid, 1, 2, 3)
+        again = desk.restarted()
+        again.acknowledgements(payment.txid, 1, 2, 3)
+        again.wait()
+        self.assertEqual(again.heard(TransactionFinal), [])
+        self.assertIsNotNone(again.path.tallies[payment.txid].final)
+
+    def test_a_member_that_reported_never_signs_in_that_epoch_again(self) -> None:
+        """§3.4: neither votes nor acknowledgements, and no second report."""
+        desk = EpochDesk()
+        old, new = desk.payment(1), desk.payment(2)
+        desk.know(old)
+        desk.wait()
+        desk.close()
+        again = desk.restarted()
+        again.know(new)
+        again.votes(old.txid, 1, 2, 3)
+        again.wait()
+        again.close()
+        self.assertEqual(again.signatures, [])
+        self.assertEqual(again.path.held(), (old.txid,))
+        self.assertEqual(again.closing.reports[0], desk.sent[-1])
+
+    def test_it_signs_again_in_the_next_epoch(self) -> None:
+        desk = EpochDesk()
+        desk.close()
+        again = desk.restarted()
+        again.begin(EPOCH + 1)
+        payment = again.payment()
+        again.know(payment)
+        again.wait()
+        self.assertEqual(again.voted_for(), [payment.txid])
+
+    def test_records_of_another_epoch_mean_nothing(self) -> None:
+        desk = EpochDesk()
+        payment = desk.payment()
+        desk.know(payment)
+        desk.votes(payment.txid, 1, 2, 3)
+        desk.wait()
+        desk.close()
+        desk.path.epoch += 1
+        again = desk.restarted()
+        self.assertEqual((again.path.own_bundles, again.path.held(), again.path.closed), ([], (), False))
+
+    def test_votes_of_the_log_are_charged_to_the_budget(self) -> None:
+        desk = EpochDesk(params=attrs.evolve(REGTEST, epoch_transactions=2))
+        desk.know(desk.payment(1), desk.payment(2))
+        desk.wait()
+        again = desk.restarted()
+        again.know(again.payment(3))
+        again.wait()
+        self.assertEqual(again.voted_for(), [])
+
+    def test_a_vote_in_the_log_without_its_body_is_damage_and_named_as_such(self) -> None:
+        desk = EpochDesk()
+        desk.know(desk.payment())
+        desk.wait()
+        desk.log = desk.log[1:]
+        error = self.assertRaises(StoreError, desk.restarted)
+        self.assertIn("but not the transaction", str(error))
+        self.assertTrue(error.hint)
+
+
+class AnyCrashTests(SynchronousTestCase):
+    """A crash after any number of writes, in a day's work with conflicts and chains."""
+
+    @settings(deadline=None, max_examples=50)
+    @given(st.data())
+    def test_no_key_signs_twice_for_one_outpoint_in_one_epoch(self, data) -> None:
+        """[15], with what left before the crash and what leaves after it."""
+        desk = EpochDesk(manual=True)
+        bodies = {}
+        left: dict[OutPoint, bytes] = {}
+        reported = False
+        for _ in range(data.draw(st.integers(1, 4))):
+            for number, note in data.draw(
+                st.lists(st.tuples(st.integers(0, 3), st.binary(max_size=1)), max_size=6)
+            ):
+                payment = desk.payment(number, note=note)
+                bodies[payment.txid] = payment
+                desk.know(payment)
+                desk.votes(payment.txid, *data.draw(st.sets(st.integers(1, 3))))
+                if data.draw(st.booleans()):
+                    desk.wait()
+                desk.durable(data.draw(st.integers(0, 3)))
+            if data.draw(st.booleans()):
+                desk.close()
+                desk.durable(data.draw(st.integers(0, 3)))
+            for message in desk.sent:
+                if isinstance(message, TransactionVote):
+                    self.assertFalse(reported, "nothing is signed after the report")
+                    for txid in message.entries if message.kind == VOTE else ():
+                        for outpoint in bodies[txid].inputs:
+                            self.assertEqual(left.setdefault(outpoint, txid), txid)
+            reported = reported or desk.closing.own_report is not None
+            desk = desk.restarted(manual=True)
+
+    @settings(deadline=None, max_examples=50)
+    @given(st.integers(0, 12))
+    def test_every_prefix_of_the_log_can_be_restored(self, kept: int) -> None:
+        """Each record rests only on what stands in front of it."""
+        desk = EpochDesk()
+        parent = desk.payment()
+        child = desk.child_of(parent)
+        desk.know(parent, child)
+        desk.votes(parent.txid, 1, 2, 3)
+        desk.wait()
+        desk.votes(child.txid, 1, 2, 3)
+        desk.acknowledgements(parent.txid, 1, 2, 3)
+        desk.wait()
+        desk.close()
+        desk.log = desk.log[:kept]
+        again = desk.restarted()
+        names = [record.message_type() for record in again.records()]
+        self.assertEqual(len(again.path.held()), names.count("TransactionCertified"))
+        self.assertEqual(again.path.closed, "EpochReport" in names)
+        held = [txid for txid in (parent.txid, child.txid) if txid in again.path.held()]
+        again.wait()
+        bundles = [one for one in again.path.own_bundles if one.kind == ACKNOWLEDGEMENT]
+        acknowledged = [txid for bundle in bundles for txid in bundle.entries]
+        self.assertEqual(len(acknowledged), len(set(acknowledged)))
+        if not again.path.closed:
+            self.assertEqual(sorted(acknowledged), sorted(held))
+
+    def test_the_log_of_that_day_holds_bodies_before_what_rests_on_them(self) -> None:
+        desk = EpochDesk()
+        payment = desk.payment()
+        desk.votes(payment.txid, 1, 2, 3)
+        desk.know(payment)
+        desk.wait()
+        self.assertEqual(desk.records()[0], TransactionBroadcast(transaction=payment))

@@ -134,6 +134,7 @@ class Wire:
         addresses = [
             PeerAddress(f"10.0.0.{other}", 7000, key(other).public if named else None) for other in wanted
         ]
+        options.setdefault("discover", False)
         table = PeerTable(
             who, random.Random(number if seed is None else seed), lambda: (0, bytes(32)),
             wanted=addresses, **options,  # type: ignore[arg-type]

@@ -29,7 +29,9 @@ class Origin(enum.IntEnum):
 
     CONFIGURED = 0
     BOOK = 1
+    """From the address book, for a session."""
     FEELER = 2
+    """From the address book, to see whether somebody is there."""
 
 
 class Phase(enum.Enum):
@@ -91,20 +93,21 @@ class Dialing:
     def __iter__(self) -> Iterator[Target]:
         return iter(self._targets.values())
 
-    def want(
-        self, host: str, port: int, node_id: bytes | None = None, origin: Origin = Origin.CONFIGURED
-    ) -> Target | None:
-        """Dial this address from now on; None when there are too many already."""
+    def want(self, host: str, port: int, node_id: bytes | None = None) -> Target | None:
+        """Keep a session with this address from now on; None when there are too many already."""
         target = self._targets.get((host, port))
         if target is None:
             if len(self._targets) >= limits.WANTED_ADDRESSES:
                 return None
-            target = Target(host, port, node_id, origin)
-            self._targets[(host, port)] = target
-        elif origin <= target.origin:
-            target.origin = origin
-            target.node_id = node_id or target.node_id
+            target = self._targets[(host, port)] = Target(host, port, node_id)
+        target.origin = Origin.CONFIGURED
+        target.node_id = node_id or target.node_id
         return target
+
+    def try_once(self, host: str, port: int, hint: bytes | None, origin: Origin) -> None:
+        """Dial this address once, and take whoever answers; `hint` is who is said to be there."""
+        if (host, port) not in self._targets and len(self._targets) < limits.WANTED_ADDRESSES:
+            self._targets[(host, port)] = Target(host, port, None, origin, met=hint)
 
     def forget(self, host: str, port: int) -> None:
         """Do not dial this address any more; a session that lives is left alone."""
@@ -157,11 +160,13 @@ class Dialing:
         target.met = peer_id or target.met
         return target
 
-    def unreachable(self, host: str, port: int, now: int) -> None:
-        """A dial to this address came to nothing."""
+    def unreachable(self, host: str, port: int, now: int) -> Target | None:
+        """A dial to this address came to nothing; None when nobody wanted it."""
         target = self._targets.get((host, port))
-        if target is not None and target.phase is Phase.DIALLING:
-            self._failure(target, now)
+        if target is None or target.phase is not Phase.DIALLING:
+            return None
+        self._failure(target, now)
+        return target
 
     def over(self, target: Target, reason: str, now: int, *, well: bool) -> None:
         """The session that was dialled here ended; `well` when it lived, or the peer left in order.
@@ -195,18 +200,21 @@ class Dialing:
 
     def _expire(self, now: int) -> None:
         """Dials that the host never answered count as failed."""
-        for target in self:
+        for target in list(self):
             if target.phase is Phase.DIALLING and now >= target.deadline:
                 self._failure(target, now)
 
     def _failure(self, target: Target, now: int) -> None:
-        """No session, or one that did not live: wait longer than the last time."""
+        """No session, or one that did not live: wait longer than the last time, if it is dialled again."""
         self.failed += 1
         target.failures += 1
         self._rest(target, now)
 
     def _rest(self, target: Target, now: int, at_least: int = 0) -> None:
         target.phase = Phase.IDLE
+        if target.origin is not Origin.CONFIGURED:
+            self._targets.pop(target.address, None)
+            return
         doublings = min(max(0, target.failures - 1), _DOUBLINGS)
         base = max(min(self._cap * 2 // 3, limits.BACKOFF_FIRST << doublings), at_least)
         target.not_before = now + base + self._entropy.randrange(base // 2 + 1)

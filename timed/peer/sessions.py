@@ -18,7 +18,7 @@ from timed.peer import limits
 from timed.peer.agenda import Agenda
 from timed.peer.clock import SteadyClock
 from timed.peer.conduct import Conduct, PeerClass, Verdict, is_loopback
-from timed.peer.dialing import Dialing, backoff_cap
+from timed.peer.dialing import Dialing, Origin, Target, backoff_cap
 from timed.peer.encoder import Encoder
 from timed.peer.greeting import check, compose, supersedes
 from timed.peer.outbox import Budget
@@ -149,7 +149,7 @@ class Sessions:
         try:
             for event in session.receive(data, time):
                 if type(event) is Incoming:
-                    self._deliveries.append(event)
+                    self._incoming(session, event)
                 else:
                     self._handle(session, event)
         except Refused as refusal:
@@ -173,7 +173,9 @@ class Sessions:
     def dial_failed(self, host: str, port: int, reason: str, now: int) -> list[Delivery]:
         """A dial came to nothing."""
         time = self._read(now)
-        self.dialing.unreachable(host, port, time)
+        target = self.dialing.unreachable(host, port, time)
+        if target is not None:
+            self._no_answer(target)
         self._agenda.earlier(DIAL, time)
         return self.take()
 
@@ -306,6 +308,15 @@ class Sessions:
         elif isinstance(event, Conducted):
             self._conduct(session, event.event, event.detail)
 
+    def _incoming(self, session: Session, event: Incoming) -> None:
+        self._deliveries.append(event)
+
+    def _no_answer(self, target: Target) -> None:
+        """A dial came to nothing; the address book wants to know."""
+
+    def _request_failed(self, handle: PeerHandle, request_id: int, reason: str) -> None:
+        self._deliveries.append(RequestFailed(handle, request_id, reason))
+
     def _check_known(self, session: Session, peer_id: bytes) -> None:
         """What can be said of a peer before it has spoken; Refused."""
         if peer_id == self.identity.node_id:
@@ -329,6 +340,8 @@ class Sessions:
         session.operator = operator
         if target is not None:
             target.met = theirs.node_id
+            if target.origin is Origin.FEELER:
+                raise Refused("feeler")
         self._check_known(session, theirs.node_id)
         if session.ours is None:
             self._greet(session)
@@ -397,7 +410,7 @@ class Sessions:
         for request_id in session.requests.expire(time, session.traffic.bytes_received):
             self._conduct(session, "request-timeout", "")
             if session.handle is not None:
-                self._deliveries.append(RequestFailed(session.handle, request_id, "timeout"))
+                self._request_failed(session.handle, request_id, "timeout")
         session.send_requests(time)
         self._touched(session)
         due = session.deadline()
@@ -432,7 +445,7 @@ class Sessions:
             self._open = None
             self.reconnects += unwanted
             for request_id in session.requests.abandon():
-                self._deliveries.append(RequestFailed(handle, request_id, "session-closed"))
+                self._request_failed(handle, request_id, "session-closed")
             self._deliveries.append(Closed(handle, reason, unwanted))
             self._actions.append(Publish(PeerClosed(node_id, session.address, reason, unwanted)))
         self._dial_again(session, parted=handle is not None and not ours and not unwanted)

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from timed.errors import LocalError
 from timed.peer import limits
-from timed.peer.conduct import Ban
+from timed.peer.dialing import Origin, Target
+from timed.peer.discovery import ANCHORS, Discovery
 from timed.peer.encoder import Encoded
+from timed.peer.memory import Memory
 from timed.peer.outbox import Admission
 from timed.peer.session import Session, State
 from timed.peer.sessions import DIAL, RETENTION, Sessions
-from timed.peer.values import PeerHandle, PeerStatistics
+from timed.peer.values import Identity, Incoming, PeerAddress, PeerHandle, PeerStatistics
 from timed.wire.message import Message
+from timed.wire.messages import GetPeers, PeersResponse
+
+if TYPE_CHECKING:
+    import random
 
 _REQUEST_IDS = 2**32
 
@@ -25,7 +32,29 @@ class PeerTable(Sessions):
     closed, which `take` reports.
     """
 
-    _last_request = 0
+    def __init__(
+        self,
+        identity: Identity,
+        entropy: random.Random,
+        status: Callable[[], tuple[int, bytes]],
+        *,
+        wanted: Sequence[PeerAddress] = (),
+        trusted: Collection[bytes] = (),
+        max_inbound: int = limits.MAX_INBOUND,
+        dry_run: bool = False,
+        discover: bool = True,
+    ) -> None:
+        """`status` tells height and tip for the handshake; `discover` off dials `wanted` and nobody else."""
+        super().__init__(
+            identity, entropy, status,
+            wanted=wanted, trusted=trusted, max_inbound=max_inbound, dry_run=dry_run,
+        )  # fmt: skip
+        self.discovery = Discovery(self.dialing, entropy, public=identity.params.group_diversity)
+        self._discover = discover
+        self._look_at = 0
+        self._last_request = 0
+        self._asked_peers: set[int] = set()
+        """Requests of this room's own, of which the node hears nothing."""
 
     def peers(self) -> tuple[PeerHandle, ...]:
         """Open sessions by node id."""
@@ -109,6 +138,77 @@ class PeerTable(Sessions):
         session = self.session_with(node_id)
         return 0 if session is None or self.budget.exceeded else session.outbox.room()
 
+    # Others' addresses.
+
+    def remembered(self) -> Memory:
+        """What a later process should know: addresses, the first to dial, bans."""
+        outbound = [s for s in self._by_node.values() if s.outbound and s.state is State.OPEN]
+        anchors = tuple(PeerAddress(s.host, s.port, s.node_id) for s in outbound[:ANCHORS])
+        book = self.discovery.book
+        return Memory(book.secret, tuple(book), anchors, self.conduct.bans(self._now))
+
+    def remember(self, memory: Memory) -> None:
+        """Take in what an earlier process knew; call it before the first event."""
+        book = self.discovery.book
+        book.secret = memory.secret
+        for record in memory.records:
+            book.restore(record)
+        for ban in memory.bans:
+            self.conduct.ban(ban.node_id, ban.until, ban.reason, by_operator=ban.by_operator)
+        for anchor in memory.anchors:
+            self.dialing.try_once(anchor.host, anchor.port, anchor.node_id, Origin.BOOK)
+
+    def _opened(self, session: Session) -> None:
+        super()._opened(session)
+        book, host = self.discovery.book, session.host
+        if session.outbound:
+            book.succeeded(host, session.port, session.node_id, self._now)
+        elif session.theirs is not None and session.theirs.listen_port:
+            book.add(host, session.theirs.listen_port, session.node_id, self._now, host, self._now)
+        if self._discover:
+            self._asked_peers.add(self.request(session.node_id, GetPeers(), self._now))
+
+    def _ended(self, session: Session, *, ours: bool, unwanted: bool) -> None:
+        super()._ended(session, ours=ours, unwanted=unwanted)
+        if session.outbound and session.reason == "feeler":
+            self.discovery.book.succeeded(session.host, session.port, session.node_id, self._now)
+        elif session.outbound and session.reason == "self":
+            self.discovery.book.is_own(session.host, session.port)
+
+    def _no_answer(self, target: Target) -> None:
+        self.discovery.book.failed_test(target.host, target.port)
+
+    def _incoming(self, session: Session, event: Incoming) -> None:
+        if isinstance(event.message, GetPeers):
+            answer = self.encoder.encode(
+                self.discovery.answer(self._now), request_id=event.request_id, reply=event.request_id != 0
+            )
+            self._send(session, answer)
+        elif isinstance(event.message, PeersResponse):
+            self._asked_peers.discard(event.request_id)
+            self.discovery.heard(event.message, session.host, self._now)
+        else:
+            super()._incoming(session, event)
+
+    def _request_failed(self, handle: PeerHandle, request_id: int, reason: str) -> None:
+        if request_id in self._asked_peers:
+            self._asked_peers.discard(request_id)
+        else:
+            super()._request_failed(handle, request_id, reason)
+
+    def _dial(self, time: int) -> None:
+        if self._discover and not self._stopping:
+            if time >= self._look_at:
+                live = [session for session in self._links.values() if session.state is not State.CLOSED]
+                there = {session.node_id for session in live} | {self.identity.node_id}
+                there.update(ban.node_id for ban in self.conduct.bans(self._now))
+                outbound = [session.host for session in live if session.outbound]
+                self._look_at = self.discovery.look(self._now, time, outbound, there)
+            super()._dial(time)
+            self._agenda.earlier(DIAL, self._look_at)
+        else:
+            super()._dial(time)
+
     # Conduct.
 
     def report(self, node_id: bytes, event: str, now: int, detail: str = "") -> None:
@@ -134,11 +234,6 @@ class PeerTable(Sessions):
         self.dialing.contact(node_id, self.clock.time)
         self._agenda.earlier(DIAL, self.clock.time)
         return lifted
-
-    def restore_bans(self, bans: Iterable[Ban]) -> None:
-        """Bans of an earlier process."""
-        for ban in bans:
-            self.conduct.ban(ban.node_id, ban.until, ban.reason, by_operator=ban.by_operator)
 
     # Numbers.
 

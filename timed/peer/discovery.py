@@ -1,0 +1,85 @@
+"""How a node finds others: it asks everybody for addresses, and keeps some sessions of its own.
+
+Configured peers come first and do not depend on any of this. Below the target
+of outbound sessions the address book is dialled, one session per group of
+addresses where the network is public. Now and then a feeler, a dial that only
+looks whether somebody is there, keeps the book honest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from timed.params import SECOND
+from timed.peer import limits
+from timed.peer.addressbook import AddressBook, Record, group_of
+from timed.peer.dialing import Dialing, Origin
+from timed.wire.messages import PeerAddress, PeersResponse
+
+if TYPE_CHECKING:
+    import random
+
+LOOK_AGAIN = SECOND
+LOOK_AGAIN_IDLE = 10 * SECOND
+"""Between two looks at the book while there is something to dial, and while there is not."""
+FEELER_INTERVAL = 120 * SECOND
+ANCHORS = 2
+"""Outbound peers that a restarted node dials first."""
+
+
+class Discovery:
+    """Feeds `Dialing` from the address book. Times of the book are unix microseconds."""
+
+    def __init__(self, dialing: Dialing, entropy: random.Random, *, public: bool) -> None:
+        self.book = AddressBook(entropy.randbytes(32), entropy, public=public)
+        self._dialing = dialing
+        self._entropy = entropy
+        self._feeler_at: int | None = None
+
+    def heard(self, message: PeersResponse, source: str, now: int) -> None:
+        """Addresses that a peer told of."""
+        for peer in message.peers:
+            self.book.add(peer.host, peer.port, peer.node_id, peer.last_seen, source, now)
+
+    def answer(self, now: int) -> PeersResponse:
+        """Some of the addresses with a known node: what a GetPeers is answered with."""
+        known = [record for record in self.book.sample(limits.ADDRESSES_PER_RESPONSE, now) if record.node_id]
+        return PeersResponse(
+            peers=tuple(
+                PeerAddress(node_id=record.node_id or b"", host=record.host, port=record.port, last_seen=record.last_seen)
+                for record in known
+            )
+        )  # fmt: skip
+
+    def look(self, now: int, time: int, outbound: Collection[str], there: Collection[bytes]) -> int:
+        """Want what is missing; the steady time of the next look.
+
+        `outbound` are the hosts of outbound sessions, `there` the node ids that
+        are linked, or must not be dialled.
+        """
+        outbound = [*outbound, *(target.host for target in self._dialing if target.origin is Origin.BOOK)]
+        taken = {group_of(host) for host in outbound} if self.book.public else frozenset()
+
+        def excluded(record: Record) -> bool:
+            return (
+                (record.node_id is not None and record.node_id in there)
+                or self._dialing.at(record.host, record.port) is not None
+                or (bool(taken) and group_of(record.host) in taken)
+            )
+
+        if self._feeler_at is None:
+            self._feeler_at = time + FEELER_INTERVAL
+        elif time >= self._feeler_at:
+            self._feeler_at = time + FEELER_INTERVAL // 2 + self._entropy.randrange(FEELER_INTERVAL)
+            self._want(self.book.to_test() or self.book.choose(now, excluded, untried=True), Origin.FEELER, now)
+        if len(outbound) >= limits.OUTBOUND_TARGET:
+            return time + LOOK_AGAIN_IDLE
+        chosen = self.book.choose(now, excluded)
+        self._want(chosen, Origin.BOOK, now)
+        return time + (LOOK_AGAIN_IDLE if chosen is None else LOOK_AGAIN // 4)
+
+    def _want(self, record: Record | None, origin: Origin, now: int) -> None:
+        if record is not None:
+            self.book.attempted(record.host, record.port, now)
+            self._dialing.try_once(record.host, record.port, record.node_id, origin)

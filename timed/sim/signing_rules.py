@@ -232,6 +232,10 @@ class SigningRules:
             items = certificate.signature_items(self._roster)
         except InvalidCertificate as error:
             raise Violation("certificate-valid", str(error)) from None
+        members = self._roster.members
+        counted = sum(members[index].weight for index in indices_of(certificate.bitmap, len(members)))
+        if 3 * counted < 2 * sum(member.weight for member in members):
+            raise Violation("certificate-valid", f"{counted} is no quorum")
         for public, message, signature in items:
             if not verify(public, message, signature):
                 raise Violation("certificate-valid", f"a signature of {_short(public)} is wrong")

@@ -31,6 +31,10 @@ NAMES = (
 """Every invariant has one stable name; mutants are caught by name."""
 
 
+SAFETY = tuple(name for name in NAMES if not name.startswith(("live-", "progress", "no-traceback")))
+"""The invariants that name a broken promise, not merely a network that stands still."""
+
+
 class Violation(Exception):
     """An invariant does not hold; `name` is one of NAMES."""
 

@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Sequence
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -297,19 +297,28 @@ class CrashTests(SynchronousTestCase):
             return epoch, acknowledged, under_way
         return epoch, acknowledged, []
 
-    @settings(deadline=None, max_examples=30)
-    @given(steps=steps, kept=st.sampled_from(["synced", "all", "zeros"]))
-    def test_acknowledged_records_survive_a_crash_anywhere(self, steps: list[object], kept: str) -> None:
+    def reopen(self, epoch: int, disk: MemoryFiles) -> Log:
+        return Log("log", GENESIS, epoch, disk, 150)
+
+    @settings(deadline=None, max_examples=25)
+    @given(steps=steps)
+    @example(steps=[(b"one", b"two"), (b"x" * 90,), (b"y" * 90,), "roll", (b"three",), (b"four",)])
+    def test_acknowledged_records_survive_a_crash_anywhere(self, steps: list[object]) -> None:
         """[16] A batch that was acknowledged is there; the one under way is there whole or not at all."""
-        total = MemoryFiles()
-        self.run_until_crash(total, steps)
-        for at in range(total.operations):
+        whole = MemoryFiles()
+        self.run_until_crash(whole, steps)
+        for at in range(whole.operations):
             files = MemoryFiles()
             files.crash_at = at
             epoch, acknowledged, under_way = self.run_until_crash(files, steps)
-            log = Log("log", GENESIS, epoch, files.after_crash(kept), 150)
-            self.assertIn(list(log.replay()), (acknowledged, acknowledged + under_way))
-            if kept != "zeros":
-                self.assertFalse(log.doubtful)
-            log.append((b"goes on",))
-            self.assertEqual(list(log.replay())[-1], b"goes on")
+            for kept in ("synced", "all", "zeros"):
+                disk = files.after_crash(kept)
+                log = self.reopen(epoch, disk)
+                found = list(log.replay())
+                self.assertIn(found, (acknowledged, acknowledged + under_way), (at, kept))
+                if kept != "zeros":
+                    self.assertFalse(log.doubtful)
+                again = self.reopen(epoch, disk.after_crash("synced"))
+                self.assertEqual((list(again.replay()), again.doubtful), (found, log.doubtful))
+                again.append((b"goes on",))
+                self.assertEqual(list(again.replay()), [*found, b"goes on"])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from timed.interfaces import StoredTip
+    from timed.peer.conduct import Entry
     from timed.primitives.transaction import Transaction
     from timed.sim.cast import Cast
     from timed.sim.host import Process
@@ -39,7 +40,8 @@ class Invariants:
         self.chain = ChainRules(cast.genesis)
         self.signing = SigningRules(roster, body, self.chain.unspent_before)
         self.member_of = [roster.index_of(key.public) for key in cast.operator_keys]
-        self._honest = [key.public for key in cast.node_keys]
+        self._honest = {key.public: index for index, key in enumerate(cast.node_keys)}
+        self._blamed: list[Entry | None] = [None for _ in cast.node_keys]
         self.logs = [DurableLog() for _ in cast.node_keys]
         self.sessions: list[dict[bytes, None]] = [{} for _ in cast.node_keys]
         """Peers with which each machine's process says it has an open session."""
@@ -106,6 +108,20 @@ class Invariants:
             else:
                 self.signing.bundle_certificate(certificate)
 
+    # Conduct
+
+    def conduct(self, process: Process) -> None:
+        """No honest node does anything that costs it points with another honest node."""
+        ledger = process.node.peers.conduct.ledger
+        index = process.host.index
+        if not ledger or ledger[-1] is self._blamed[index]:
+            return
+        self._blamed[index] = ledger[-1]
+        for entry in ledger:
+            if entry.node_id in self._honest:
+                accused = self._honest[entry.node_id]
+                raise Violation("no-honest-blame", f"{process.name} blames node {accused}: {entry.event} {entry.detail}")
+
     # Users
 
     def published(self, process: Process, event: NodeEvent) -> None:
@@ -155,7 +171,7 @@ class Invariants:
     def _closed(self, process: Process, event: events.PeerClosed) -> None:
         self.sessions[process.host.index].pop(event.node_id, None)
         if event.reason in BANS and event.node_id in self._honest:
-            raise Violation("no-honest-ban", f"{process.name} and {event.node_id.hex()[:12]}: {event.reason}")
+            raise Violation("no-honest-blame", f"{process.name} and {event.node_id.hex()[:12]}: {event.reason}")
 
     def _safety(self, process: Process, event: events.SafetyFailure) -> None:
         raise Violation("no-alarm", f"{process.name}: {event.what}")

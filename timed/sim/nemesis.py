@@ -150,6 +150,8 @@ class Nemesis:
     def published(self, process: Process, event: NodeEvent) -> None:
         """The node told its users."""
         txid = getattr(event, "txid", None)
+        if self._stranger is not None and isinstance(event, events.BlockCertified) and event.live:
+            self._stranger.epoch_began()
         if self._isolating and isinstance(event, events.TransactionCertified):
             self._isolating -= 1
             self._isolate(process.host.index)
@@ -383,8 +385,11 @@ class Nemesis:
         if self._stranger is not None:
             return
         self._count("hostile", str(self._strangers))
+        self._invite(self._seconds(10, 40), quiet=False)
+
+    def _invite(self, duration: int, *, quiet: bool) -> None:
         self._strangers += 1
-        stranger = Stranger(self._world, self._entropy, self._strangers)
+        stranger = Stranger(self._world, self._entropy, self._strangers, quiet=quiet)
         self._stranger = stranger
         stranger.arrive()
 
@@ -393,7 +398,34 @@ class Nemesis:
                 stranger.leave()
                 self._stranger = None
 
-        self._later(self._seconds(10, 40), "stranger leaves", leave)
+        self._later(duration, "stranger leaves", leave)
+
+    def lone(self) -> None:
+        """One node alone certifies a payment that is then left out of the block, and the stranger
+        replays what it signed as soon as the next epoch begins.
+
+        A bare quorum gets the payment, the others a rival of it; the node that is cut off
+        hears the rest of that quorum and is not heard itself until the slot is past.
+        """
+        world = self._world
+        running = world.running()
+        if self._stranger is not None or len(running) < len(world.hosts):
+            return
+        duration = self._until_slot(self._seconds(3, 6))
+        self._invite(duration + self._seconds(1, 5), quiet=True)
+
+        def strike() -> None:
+            running = world.running()
+            if len(running) < len(world.hosts):
+                return
+            self._entropy.shuffle(running)
+            victim = running[0].host.index
+            self._count("lone", str(victim))
+            nodes = range(len(world.hosts))
+            self._cut([(victim, other) for other in nodes if other != victim], self._until_slot(self._seconds(1, 3)))
+            world.workload.split(running, -(-2 * len(running) // 3))
+
+        self._later(max(1, duration - self._seconds(6, 7)), "lone strikes", strike)
 
 
 def _spoil(path: Path, entropy: random.Random) -> None:
@@ -423,4 +455,5 @@ FAULTS: dict[str, Callable[[Nemesis], None]] = {
     "step": Nemesis.step,
     "pause": Nemesis.pause,
     "hostile": Nemesis.hostile,
+    "lone": Nemesis.lone,
 }

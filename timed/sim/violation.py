@@ -19,7 +19,7 @@ NAMES = (
     "supply",
     "equal-roots",
     "final-in-block",
-    "no-honest-ban",
+    "no-honest-blame",
     "one-session",
     "no-alarm",
     "no-traceback",

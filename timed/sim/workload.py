@@ -164,6 +164,15 @@ class Workload:
                 if order:
                     self._later(child, order[place])
 
+    def split(self, order: list[Process], first: int) -> None:
+        """Two payments of one coin: the one everybody prefers later to the `first` nodes, its rival to the rest."""
+        coin = self._coin()
+        one, two = sorted((self.spend([coin]), self.spend([coin], change=1_000)), key=lambda made: made.txid)
+        self.payments[one.txid] = Payment(one, "conflict", (two.txid,))
+        self.payments[two.txid] = Payment(two, "conflict", (one.txid,))
+        for index, process in enumerate(order):
+            self.submit(one if index < first else two, process)
+
     def _chain(self) -> None:
         """Each payment spends an output of the one before, which nobody has confirmed."""
         parent = self.spend([self._coin()])

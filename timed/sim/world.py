@@ -58,7 +58,7 @@ class World:
             Host(index, self.clock, self.network, self.entropy(f"host {index}"), self) for index in range(nodes)
         ]
         self.nemesis = Nemesis(self, self.entropy("nemesis"), scenario.faults)
-        self.process_of: dict[bytes, int] = {key.public: index for index, key in enumerate(self.cast.node_keys)}
+        self.clock.watchers.append(self._watch)
         for host in self.hosts:
             commit = self.cast.genesis.commit()
             host.store.commit(commit)
@@ -100,6 +100,12 @@ class World:
         process = host.start(node, self.cast.node_keys[index].public, PORT)
         if first is not None and process.alive:
             self.workload.submit(first, process)
+
+    def _watch(self) -> None:
+        """After every event: what no message shows."""
+        for host in self.hosts:
+            if host.process is not None:
+                self.invariants.conduct(host.process)
 
     # Observer
 

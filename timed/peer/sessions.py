@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from timed.errors import Refused, RemoteError
 from timed.events import Action, Close, Dial, PeerClosed, PeerOpened, PeerRefused, Publish, Write
-from timed.peer import limits
+from timed.peer import limits, seats
 from timed.peer.agenda import Agenda
 from timed.peer.clock import SteadyClock
 from timed.peer.conduct import Conduct, PeerClass, Verdict, is_loopback
@@ -253,14 +253,6 @@ class Sessions:
         """Do not dial this address any more; a session that lives is left alone."""
         self.dialing.forget(host, port)
 
-    def disconnect(self, node_id: bytes, reason: str, now: int) -> bool:
-        """End the session with a peer in good order; False when there is none."""
-        self._read(now)
-        session = self._by_node.get(node_id)
-        if session is not None:
-            self._close(session, reason)
-        return session is not None
-
     # What there is.
 
     def session_with(self, node_id: bytes) -> Session | None:
@@ -466,23 +458,13 @@ class Sessions:
             self._close(waiting[0], "full", abort=True)
 
     def _check_room(self, session: Session) -> None:
-        """Make room for an inbound session, or Refused.
-
-        Members, trusted peers and those this node wants itself push a stranger
-        out; the youngest, because it has lost the least.
-        """
+        """Make room for an inbound session, or Refused."""
         if session.outbound:
             return
-        inbound = [other for other in self._by_node.values() if not other.outbound]
-        if len(inbound) < self._max_inbound:
-            return
-        strangers = [other for other in inbound if not self._preferred(other)]
-        if not self._preferred(session):
-            raise Refused("full")
-        if strangers:
-            self._close(strangers[-1], "full")
-        elif len(inbound) >= self._max_inbound + limits.RESERVED_INBOUND:
-            raise Refused("full")
+        inbound = [(other, self._preferred(other)) for other in self._by_node.values() if not other.outbound]
+        loser = seats.give_way(inbound, self._preferred(session), self._max_inbound)
+        if loser is not None:
+            self._close(loser, "full")
 
     def _preferred(self, session: Session) -> bool:
         return self._class_of(session) is not PeerClass.ANONYMOUS or bool(self.dialing.of(session.node_id))

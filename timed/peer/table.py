@@ -218,6 +218,14 @@ class PeerTable(Sessions):
         if session is not None:
             self._conduct(session, event, detail)
 
+    def disconnect(self, node_id: bytes, reason: str, now: int) -> bool:
+        """End the session with a peer in good order; False when there is none."""
+        self._read(now)
+        session = self._by_node.get(node_id)
+        if session is not None:
+            self._close(session, reason)
+        return session is not None
+
     def ban(self, node_id: bytes, seconds: int, reason: str, now: int) -> None:
         """The operator refuses a peer, for so long or (0) until it is lifted."""
         self._read(now)

@@ -118,6 +118,17 @@ class InboundBoundTests(NetTestCase):
         self.assertEqual(network.counters.refused, {"crowded-out": 1})
         self.assertFalse(slow[1].lost.called or slow[2].lost.called or honest.lost.called)
 
+    async def test_who_has_spoken_stays_before_who_has_not(self):
+        """[19] A flood of silent connections does not crowd out a slow handshake."""
+        network, _, port = await self.listening(limits=NetworkLimits(max_half_open=3))
+        speaking = await self.raw(port)
+        speaking.transport.write(b"\x16")
+        for count in range(2, 12):
+            await self.raw(port)
+            await turns(lambda count=count: network.counters.accepted == count)
+        await turns(lambda: network.counters.refused["crowded-out"] == 8)
+        self.assertFalse(speaking.lost.called)
+
 
 class MemoryNetTestCase(SynchronousTestCase):
     """No sockets: connections are made up."""
@@ -274,7 +285,7 @@ class NameTests(NetTestCase):
         network.dial("peer", port, key(2).public)
         clock.advance(0)
         await host.first("connected")
-        self.assertEqual(host.of("connected")[0][3], HOST)
+        self.assertEqual(host.of("connected")[0][3], "peer")
 
     async def test_a_name_nobody_knows(self):
         clock = Clock()

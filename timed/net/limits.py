@@ -17,7 +17,7 @@ Without it the kernel buffers megabytes for a slow link, and a vote waits behind
 all of them however well the outbox orders what it holds.
 """
 
-BACKLOG = 256
+BACKLOG = 1024
 """Connections that wait in the kernel to be accepted."""
 
 
@@ -30,9 +30,9 @@ class NetworkLimits:
     that the node wants, so that a session too many is told so instead of being cut."""
     max_outbound: int = 256
     """Dials and outbound links together. A dial more fails (`dial-limit`)."""
-    max_half_open: int = 128
-    """Inbound connections before TLS is up. The oldest is closed (`crowded-out`): an honest peer
-    is through in a few round trips, one that stalls is not."""
+    max_half_open: int = 256
+    """Inbound connections before TLS is up. The oldest that has said nothing is closed, else the
+    oldest (`crowded-out`): an honest peer speaks at once and is through in a few round trips."""
     max_half_open_per_group: int = 32
     """The same, of one group of addresses. A newcomer is closed (`group-full`)."""
     deadline_s: float = 10.0

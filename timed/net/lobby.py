@@ -18,6 +18,8 @@ class Lobby:
         self._clock = clock
         self._limits = limits
         self._waiting: dict[PeerProtocol, tuple[IDelayedCall, str | None]] = {}
+        self._silent: dict[PeerProtocol, None] = {}
+        """Those of whom not a byte has come."""
         self._groups: Counter[str | None] = Counter()
 
     def __len__(self) -> int:
@@ -31,21 +33,27 @@ class Lobby:
         return None
 
     def enter(self, protocol: PeerProtocol, host: str) -> None:
-        """Wait for TLS; the oldest leaves when there are too many."""
+        """Wait for TLS. When there are too many, the oldest that said nothing leaves, else the oldest."""
         if len(self._waiting) >= self._limits.max_half_open:
-            oldest = next(iter(self._waiting))
+            oldest = next(iter(self._silent or self._waiting))
             self.leave(oldest)
             oldest.refuse(reasons.CROWDED_OUT)
         group = address_group(host)
         deadline = self._clock.callLater(self._limits.deadline_s, protocol.refuse, reasons.TIMEOUT)
         self._waiting[protocol] = (deadline, group)
+        self._silent[protocol] = None
         self._groups[group] += 1
+
+    def spoke(self, protocol: PeerProtocol) -> None:
+        """The first byte has come. It moves no deadline."""
+        self._silent.pop(protocol, None)
 
     def leave(self, protocol: PeerProtocol) -> None:
         """TLS is up, or the connection is gone. Leaving twice is harmless."""
         waiting = self._waiting.pop(protocol, None)
         if waiting is None:
             return
+        self._silent.pop(protocol, None)
         deadline, group = waiting
         if deadline.active():
             deadline.cancel()

@@ -14,6 +14,7 @@ from timed.crypto.keys import SigningKey
 from timed.errors import LocalError
 from timed.net import reasons
 from timed.net.dialer import Dial
+from timed.net.doorstep import DoorFactory
 from timed.net.identity import TlsIdentity
 from timed.net.interfaces import INetworkHost
 from timed.net.limits import BACKLOG, NetworkCounters, NetworkLimits
@@ -61,7 +62,9 @@ class Network:
         """Accept connections. Fired or failed already on return; LocalError when the port is taken."""
         if self._stopping is not None:
             return fail(LocalError("the network has stopped."))
-        factory = self._wrap(_InboundFactory(self), is_client=False)
+        factory: Factory = _InboundFactory(self)
+        if self._tls is not None:
+            factory = DoorFactory(PeerTlsFactory(self._tls, False, factory, self.clock), self._lobby)
         try:
             listening = self._reactor.listenTCP(port, factory, BACKLOG, interface)
         except CannotListenError as error:
@@ -94,7 +97,7 @@ class Network:
             self._reactor,
             self.limits.deadline_s,
             self._build_outbound,
-            lambda factory: self._wrap(factory, is_client=True),
+            self._wrap,
             self._dial_over,
         )
 
@@ -182,10 +185,9 @@ class Network:
     def _outbound(self) -> int:
         return len(self._links) - self._inbound
 
-    def _wrap(self, factory: Factory, *, is_client: bool) -> IProtocolFactory:
-        if self._tls is None:
-            return factory
-        return PeerTlsFactory(self._tls, is_client, factory, self.clock)
+    def _wrap(self, factory: Factory) -> IProtocolFactory:
+        """The factory of a dial's transport, under TLS unless the network is plain."""
+        return factory if self._tls is None else PeerTlsFactory(self._tls, True, factory, self.clock)
 
     def _build(self, *, outbound: bool, expected: bytes | None = None) -> PeerProtocol:
         protocol = PeerProtocol(
@@ -196,12 +198,18 @@ class Network:
 
     def _build_outbound(self, dial: Dial) -> PeerProtocol:
         protocol = self._build(outbound=True, expected=dial.expected)
+        protocol.dialled = (dial.host, dial.port)
         self._dial_of[protocol] = dial
         return protocol
 
     def build_inbound(self, host: str) -> PeerProtocol | None:
         """A transport for a connection from `host`, None when there is no place for it."""
-        refusal = reasons.FULL if self._inbound >= self.limits.max_inbound else self._lobby.refusal(host)
+        if self._stopping is not None:
+            refusal: str | None = reasons.STOPPING
+        elif self._inbound >= self.limits.max_inbound:
+            refusal = reasons.FULL
+        else:
+            refusal = self._lobby.refusal(host)
         if refusal is not None:
             self.counters.refused[refusal] += 1
             return None

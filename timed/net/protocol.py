@@ -69,6 +69,8 @@ class PeerProtocol(Protocol):
         self.link = link
         self.outbound = outbound
         self.phase = Phase.HALF_OPEN
+        self.dialled: tuple[str, int] | None = None
+        """What the host asked for, in its own words; a name stays a name."""
         self._owner = owner
         self._tls = tls
         self._expected = expected
@@ -79,6 +81,9 @@ class PeerProtocol(Protocol):
     # The transport's side.
 
     def connectionMade(self) -> None:
+        if self.phase is not Phase.HALF_OPEN:
+            self.transport.abortConnection()  # refused between its building and now
+            return
         tcp = self._tcp()
         if ITCPTransport.providedBy(tcp):
             tcp.setTcpNoDelay(True)
@@ -108,7 +113,8 @@ class PeerProtocol(Protocol):
             return
         self.phase = Phase.UP
         peer = self._tcp().getPeer()
-        self._owner.host.connected(self.link, self.outbound, peer_id, peer.host, peer.port)
+        host, port = self.dialled or (peer.host, peer.port)
+        self._owner.host.connected(self.link, self.outbound, peer_id, host, port)
 
     def dataReceived(self, data: bytes) -> None:
         if self.phase is Phase.UP:

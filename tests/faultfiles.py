@@ -19,9 +19,9 @@ class Crashed(Exception):
 
 
 class _Inode:
-    def __init__(self, data: bytes = b"") -> None:
+    def __init__(self, data: bytes = b"", synced: bytes = b"") -> None:
         self.data = bytearray(data)
-        self.synced = bytes(data)
+        self.synced = synced
 
 
 class MemoryFiles(Files):
@@ -119,17 +119,16 @@ class MemoryFiles(Files):
     def after_crash(self, kept: str) -> MemoryFiles:
         """The disk of the next process.
 
-        `kept` is "synced" (only what was synced), "all" (everything written), or
-        "zeros" (the sizes of everything written, zeros where nothing was synced).
+        `kept` is "all" (the process died: everything written is there, but no more
+        synced than before), or what a power cut leaves: "synced" (only what was
+        synced) or "zeros" (the sizes of everything written, zeros where nothing was
+        synced).
         """
         disk = MemoryFiles()
-        names = self.synced_names if kept == "synced" else self.inodes
-        for path, inode in names.items():
-            data = bytes(inode.data)
-            if kept == "synced":
-                data = inode.synced
-            elif kept == "zeros":
-                data = inode.synced + bytes(max(0, len(inode.data) - len(inode.synced)))
-            disk.inodes[path] = _Inode(data)
-        disk.synced_names = dict(disk.inodes)
+        for path, inode in (self.synced_names if kept == "synced" else self.inodes).items():
+            unsynced = len(inode.data) - len(inode.synced)
+            synced = inode.synced + bytes(max(0, unsynced) if kept == "zeros" else 0)
+            disk.inodes[path] = _Inode(bytes(inode.data) if kept == "all" else synced, synced)
+        known = self.synced_names if kept == "all" else disk.inodes
+        disk.synced_names = {path: inode for path, inode in disk.inodes.items() if path in known}
         return disk

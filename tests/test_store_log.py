@@ -160,6 +160,14 @@ class DamageTests(RealLogCase):
         self.assertEqual(list(log.replay()), [b"a"])
         self.assertTrue(log.doubtful)
 
+    def test_a_frame_of_another_file_is_not_taken(self) -> None:
+        other, elsewhere, _ = self.written(((b"a",), (b"forged",)))
+        os.unlink(other)
+        path, data, ends = self.written(((b"a",), (b"signed",)))
+        self.rewrite(path, data[: ends[1]] + elsewhere[ends[1] :])
+        log = self.log()
+        self.assertEqual((list(log.replay()), log.doubtful), ([b"a"], True))
+
     def test_a_damaged_older_file_is_refused(self) -> None:
         log = self.log(segment_size=200)
         for number in range(12):

@@ -130,25 +130,28 @@ class CatchUp:
     # Answers
 
     def headers(self, node_id: bytes, request: int, response: HeadersResponse, now: int) -> None:
+        """Check what goes beyond the tip, which may have moved since the request."""
         if self._header_request != (node_id, request):
             return
         self._header_request = None
         source = self._sources.get(node_id)
         if source is None:
             return
-        if not response.headers:
+        top = self._top()
+        headers = [signed for signed in response.headers if signed.header.height > top]
+        if not headers:
             self._rest(source, now)
             self.step(now)
             return
         try:
-            items, count = self._check_chain(response.headers)
+            items, count = self._check_chain(headers)
         except (InvalidBlock, InvalidCertificate):
             self._around.misbehaved(node_id, "bad-headers", now)
             self._rest(source, now)
             self.step(now)
             return
         self._checking_headers = True
-        checked = response.headers[:count]
+        checked = headers[:count]
         self._around.check(items, lambda good, later: self._headers_checked(node_id, checked, good, later))
 
     def blocks(self, node_id: bytes, request: int, response: BlocksResponse, now: int) -> None:

@@ -273,6 +273,8 @@ class Nemesis:
     def partition(self) -> None:
         """Two or three groups that do not hear each other, or two that share a bridge."""
         nodes = list(range(len(self._world.hosts)))
+        if len(nodes) < 2:
+            return
         self._entropy.shuffle(nodes)
         sides = {node: self._entropy.randrange(2 + (self._entropy.random() < 0.2)) for node in nodes}
         sides[nodes[0]], sides[nodes[1]] = 0, 1

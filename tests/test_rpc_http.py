@@ -8,6 +8,7 @@ import os
 import socket
 import stat
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from bitcoinrpc.authproxy import AuthServiceProxy, JSONRPCException
@@ -315,9 +316,9 @@ class Cookies(TestCase):
 
     def test_every_start_makes_another_one(self) -> None:
         write_cookie(self.path)
-        first = open(self.path).read()
+        first = Path(self.path).read_text()
         account = write_cookie(self.path)
-        self.assertNotEqual(open(self.path).read(), first)
+        self.assertNotEqual(Path(self.path).read_text(), first)
         self.assertTrue(first.startswith("__cookie__:"))
         self.assertNotIn(first.partition(":")[2], repr(account))
 

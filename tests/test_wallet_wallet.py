@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -124,7 +125,7 @@ class Payments(SynchronousTestCase):
             transactions.append(self.send())
             self.world.advance(0.6)
         self.assertEqual(self.world.backend.tip().height, 0)
-        for parent, child in zip(transactions, transactions[1:], strict=False):
+        for parent, child in pairwise(transactions):
             self.assertEqual([outpoint.txid for outpoint in child.inputs], [parent.txid])
         self.world.block()
         states = [self.world.backend.status(each.txid).state for each in transactions]

@@ -24,7 +24,7 @@ from tests.builders import (
     wallet_key,
 )
 from timed.crypto.rule import verify
-from timed.errors import InvalidBlock, LocalError, StoreError
+from timed.errors import InvalidBlock, LocalError, RemoteError, StoreError
 from timed.ledger.digest import apply_digests, empty_digests, undo_digests, utxo_root
 from timed.ledger.filters import block_filter, filter_item
 from timed.ledger.ledger import MAX_UNSETTLED, Ledger
@@ -372,6 +372,43 @@ class RosterTests(SynchronousTestCase):
         self.assertEqual(self.chain.ledger.roster(2), self.genesis.members)
         self.assertRaises(LocalError, self.chain.ledger.roster, 3)
         self.assertRaises(LocalError, self.chain.ledger.roster, -1)
+
+
+class DamagedBlockTests(SynchronousTestCase):
+    """Whatever bytes a peer sends: a value or a RemoteError, nothing else."""
+
+    chain = ChainBuilder(GENESIS)
+    chain.extend()
+    parent = transfer([chain.allocation(0)], [10**9])
+    block, _ = chain.make([parent, transfer(outputs_of(parent)[:1]), transfer([chain.allocation(1)])])
+    encoded = block.encode()
+
+    @settings(deadline=None, max_examples=300)
+    @given(position=st.integers(0, len(encoded) - 1), bit=st.integers(0, 7))
+    def test_a_flipped_bit_changes_nothing_that_the_header_commits_to(self, position: int, bit: int) -> None:
+        """[3] What is accepted differs at most in signatures, and those are listed for checking."""
+        damaged = bytearray(self.encoded)
+        damaged[position] ^= 1 << bit
+        try:
+            effects = self.chain.ledger.evaluate(Block.decode(bytes(damaged)))
+        except RemoteError as error:
+            self.assertTrue(error.rule)
+            return
+        received = effects.block
+        self.assertEqual(received.transactions[0], self.block.transactions[0])
+        self.assertEqual(effects.txids, tuple(each.txid for each in self.block.transactions))
+        self.assertEqual(received.attendance, self.block.attendance)
+        if received.header.hash != self.block.hash:
+            self.assertIn(
+                replace(received.header, time=0, round=0, proposer=NULL_HASH),
+                [replace(self.block.header, time=0, round=0, proposer=NULL_HASH)],
+            )
+
+    @settings(deadline=None, max_examples=50)
+    @given(size=st.integers(0, len(encoded) - 1))
+    def test_a_block_cut_short_is_refused(self, size: int) -> None:
+        """[3] Nothing but the canonical encoding."""
+        self.assertRaises(RemoteError, Block.decode, self.encoded[:size])
 
 
 class DigestTests(BlockCase):

@@ -77,9 +77,11 @@ class FakeContext:
         self.stops += 1
 
 
-def make_context(directory: str, *, chain: bool = True, wallet: bool = True, port: int = 0) -> FakeContext:
+def make_context(
+    directory: str, *, chain: bool = True, wallet: bool = True, port: int = 0, interval: int = 600
+) -> FakeContext:
     """A context whose services listen on free ports of the loopback address."""
-    start = genesis(1, time=now_us() // 1_000_000 - 1, interval=1)
+    start = genesis(1, time=now_us() // 1_000_000 - 1, interval=interval)
     settings = SimpleNamespace(
         rpc=SimpleNamespace(host="127.0.0.1"),
         monitor=SimpleNamespace(host="127.0.0.1"),
@@ -118,11 +120,13 @@ class ServiceTestCase(TestCase):
 
     timeout = 3 * DEADLINE_S
     chain = True
+    interval = 600
+    """Seconds; no block is made during an ordinary test."""
 
     def setUp(self) -> None:
         self.directory = self.mktemp()
         os.mkdir(self.directory)
-        self.context = make_context(self.directory, chain=self.chain)
+        self.context = make_context(self.directory, chain=self.chain, interval=self.interval)
         if self.context.running is not None:
             self.context.driver.start()
         self.services = MultiService()

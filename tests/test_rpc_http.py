@@ -224,6 +224,8 @@ class Http(ServiceTestCase):
 class ForeignClient(ServiceTestCase):
     """python-bitcoinrpc, which the project did not write, drives a payment."""
 
+    interval = 1
+
     def proxy(self) -> Any:
         return AuthServiceProxy(f"http://{self.cookie()}@127.0.0.1:{self.rpc_port}", timeout=DEADLINE_S)
 

@@ -1,0 +1,156 @@
+"""`timed-cli`: exit codes, sentences, names and arguments."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.rpc_service import DEADLINE_S, ServiceTestCase
+from timed.cli import main as cli
+from timed.cli.words import UsageError, arguments, method_name, shown, split
+from timed.rpc.table import METHODS
+
+ROOT = str(Path(__file__).parent.parent)
+
+
+def run(*words: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "timed.cli.main", *words],
+        capture_output=True, text=True, timeout=DEADLINE_S, check=False, env={**os.environ, "PYTHONPATH": ROOT},
+    )  # fmt: skip
+    return done.returncode, done.stdout, done.stderr
+
+
+class AgainstANode(ServiceTestCase):
+    def cli(self, *words: str) -> Any:
+        return self.in_thread(run, "--datadir", self.directory, "--rpcport", str(self.rpc_port), *words)
+
+    async def test_a_result_is_printed_and_the_exit_status_is_0(self) -> None:
+        genesis = self.context.chosen_genesis.hash.hex()
+        self.assertEqual(await self.cli("getblockhash", "0"), (0, genesis + "\n", ""))
+        status, out, _ = await self.cli("get-block-header", genesis)
+        self.assertEqual((status, json.loads(out)["height"]), (0, 0))
+        self.assertIn('"reward": 1000000.00000000', out)
+        self.assertEqual((await self.cli("getbalance"))[1], "1000000.00000000\n")
+        self.assertEqual(await self.cli("gettxout", "00" * 32, "0"), (0, "", ""))
+
+    async def test_named_arguments(self) -> None:
+        status, out, _ = await self.cli("-named", "getblock", "verbosity=2", "block=0")
+        self.assertEqual((status, json.loads(out)["tx"][0]["kind"]), (0, "coinbase"))
+
+    async def test_a_payment_end_to_end(self) -> None:
+        _, address, _ = await self.cli("getnewaddress", "shop")
+        status, txid, _ = await self.cli("send-to-address", address.strip(), "0.10000001")
+        self.assertEqual(status, 0)
+        _, out, _ = await self.cli("waittransactionfinality", txid.strip(), "10")
+        self.assertTrue(json.loads(out)["final"])
+
+    async def test_an_error_of_the_node_is_status_1_with_its_hint(self) -> None:
+        status, out, err = await self.cli("getblockhash", "999999")
+        self.assertEqual((status, out), (1, ""))
+        self.assertIn("Block height out of range (-8)", err)
+        self.assertIn("The newest block is", err)
+
+    async def test_wrong_credentials_are_status_3(self) -> None:
+        url = f"http://someone:else@127.0.0.1:{self.rpc_port}"
+        status, _, err = await self.in_thread(run, "--rpc-url", url, "uptime")
+        self.assertEqual(status, 3)
+        self.assertIn("cookie", err)
+
+
+class Words(SynchronousTestCase):
+    def call(self, *words: str) -> tuple[int, str, str]:
+        out, err = io.StringIO(), io.StringIO()
+        self.patch(cli.sys, "stdout", out)
+        self.patch(cli.sys, "stderr", err)
+        return cli.main(words), out.getvalue(), err.getvalue()
+
+    def test_nobody_there_is_status_3_and_says_how_to_mend_it(self) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        status, _, err = self.call("--rpc-url", f"http://u:p@127.0.0.1:{port}", "uptime")
+        self.assertEqual(status, 3)
+        self.assertIn("Start it", err)
+        status, _, err = self.call("--datadir", self.mktemp(), "uptime")
+        self.assertEqual(status, 3)
+        self.assertIn("--datadir", err)
+
+    def test_usage_errors_are_status_2(self) -> None:
+        for words in (
+            (), ("--nonsense", "uptime"), ("--rpcport", "x", "uptime"), ("--rpcport",), ("getblokc",), ("getblock",),
+            ("getblock", "1", "1", "1"), ("getblockhash", "x"), ("gettxout", "00", "[")
+            , ("-named", "getblock", "1"), ("-named", "getblock", "nosuch=1"), ("-named", "getblock", "verbosity=1"),
+            ("--network", "nosuch", "uptime"),
+        ):  # fmt: skip
+            status, out, err = self.call(*words)
+            self.assertEqual((status, out), (2, ""), words)
+            self.assertTrue(err)
+
+    def test_a_misspelt_method_names_the_nearest(self) -> None:
+        self.assertIn("did you mean getblock?", self.call("getblokc")[2])
+
+    def test_help_and_version(self) -> None:
+        status, out, _ = self.call("--help")
+        self.assertEqual(status, 0)
+        for method in METHODS:
+            self.assertIn(method, out)
+        self.assertTrue(self.call("--version")[1].startswith("timed-cli "))
+
+    def test_both_spellings_of_a_name(self) -> None:
+        self.assertEqual(method_name("get-block-count"), method_name("getblockcount"))
+
+    def test_options_take_their_value_either_way(self) -> None:
+        self.assertEqual(split(["--rpcport=5", "-datadir", "x", "uptime", "-y"])[0].rpcport, 5)
+        self.assertEqual(split(["--rpcport=5", "-datadir", "x", "uptime", "-y"])[1], ["uptime", "-y"])
+        with self.assertRaises(UsageError):
+            split(["--help=1"])
+
+    def test_arguments_become_json_by_the_table(self) -> None:
+        for name, words, values in (
+            ("getblock", ["5"], [5]),
+            ("getblock", ["ab" * 32, "2"], ["ab" * 32, 2]),
+            ("sendtoaddress", ["TIMER1", "0.1", "7"], ["TIMER1", "0.1", "7"]),
+            ("getrawmempool", ["true"], [True]),
+            ("createrawtransaction", ["[]", '{"a": 1.5}'], [[], {"a": "1.5"}]),
+            ("waittransactionfinality", ["00", "2.5"], ["00", 2.5]),
+            ("getnewaddress", ["5"], ["5"]),
+        ):  # fmt: skip
+            self.assertEqual(arguments(name, words, False), values)
+
+    def test_every_example_of_the_documentation_can_be_typed(self) -> None:
+        import shlex
+
+        for method in METHODS.values():
+            words = shlex.split(method.example)
+            self.assertEqual(len(arguments(method.name, words, False)), len(words), method.name)
+
+    def test_results_are_shown_as_the_node_wrote_them(self) -> None:
+        from timed.client.message import load
+
+        text = '{\n  "a": 0.00000001,\n  "b": [\n    1,\n    null\n  ],\n  "c": {},\n  "d": "ü"\n}'
+        self.assertEqual(shown(load(text.encode())), text)
+
+    def test_a_start_imports_neither_twisted_nor_treq(self) -> None:
+        code = (
+            "import sys, timed.cli.main as m; m.main(['--datadir', '/nowhere', 'uptime']);"
+            "print([name for name in ('twisted', 'treq', 'asyncio', 'nacl') if name in sys.modules])"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S, check=True,
+            env={**os.environ, "PYTHONPATH": ROOT},
+        )  # fmt: skip
+        self.assertEqual(done.stdout, "[]\n")
+
+    def test_the_ports_of_a_numbered_node(self) -> None:
+        place = cli.locate(split(["--node-id", "2", "uptime"])[0])
+        self.assertEqual(place.port, 8001)
+        self.assertTrue(place.cookie_file.endswith("timed-2/.cookie"))

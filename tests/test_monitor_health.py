@@ -1,0 +1,206 @@
+"""Health, readiness and metrics of a node, one table each."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.rpc_service import ServiceTestCase, fetch, make_context
+from timed import events
+from timed.monitor import observer
+from timed.monitor.health import CHECKS, DEGRADED, FAILED, OK, Board
+from timed.monitor.metrics import METRICS, exposition
+from timed.monitor.observer import EventCounts
+from timed.monitor.view import View
+from timed.params import SECOND
+
+
+class Checks(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.directory = self.mktemp()
+        self.context = make_context(self.directory)
+        self.time = self.context.started_at
+        self.context.clock = lambda: self.time
+        self.context.running.node.start(self.time)
+        self.counts = EventCounts()
+        self.board = Board(View(self.context, self.counts, lambda name: None))
+
+    def states(self) -> dict[str, str]:
+        return {name: check["state"] for name, check in self.board.look().items()}
+
+    def test_a_good_node_is_ok_and_ready(self) -> None:
+        self.assertEqual(self.states(), dict.fromkeys([check.name for check in CHECKS], OK))
+        self.assertEqual(self.board.health()[0], 200)
+        self.assertEqual(self.board.ready(), (200, {"ready": True, "waiting_for": {}}))
+
+    def test_every_finding_that_is_not_ok_has_a_reason_and_a_remedy(self) -> None:
+        node = self.context.running.node
+        node.gate.failure = "EIO"
+        node.chain.fail_safely("two certified blocks at height 3")
+        self.context.running.driver.counters.faults = 2
+        self.time += 11 * 600 * SECOND
+        found = self.board.look()
+        self.assertEqual({name for name, check in found.items() if check["state"] != OK},
+                         {"disk", "safety", "blocks", "bugs"})  # fmt: skip
+        for check in found.values():
+            if check["state"] != OK:
+                self.assertTrue(check["reason"])
+                self.assertTrue(check["remedy"])
+        self.assertEqual(found["disk"]["state"], FAILED)
+        self.assertEqual(found["bugs"]["state"], DEGRADED)
+        self.assertEqual(self.board.health()[0], 503)
+        self.assertEqual(set(self.board.ready()[1]["waiting_for"]), {"disk", "safety"})
+
+    def test_since_is_the_time_of_the_last_change(self) -> None:
+        begun = self.time // SECOND
+        self.board.look()
+        self.time += 5 * SECOND
+        self.assertEqual(self.board.look()["disk"]["since"], begun)
+        self.context.running.node.gate.failure = "EIO"
+        self.assertEqual(self.board.look()["disk"]["since"], begun + 5)
+        self.time += 5 * SECOND
+        self.assertEqual(self.board.look()["disk"]["since"], begun + 5)
+
+    def test_without_a_chain_it_is_neither_well_nor_ready(self) -> None:
+        self.context.running = None
+        self.assertEqual(self.states()["chain"], FAILED)
+        self.context.chosen_genesis = None
+        check = self.board.look()["chain"]
+        self.assertIn("genesis", check["reason"])
+        self.assertEqual(self.board.ready()[0], 503)
+
+    def test_a_degraded_node_is_still_well(self) -> None:
+        self.context.running.driver.counters.faults = 1
+        status, body = self.board.health()
+        self.assertEqual((status, body["state"]), (200, DEGRADED))
+
+
+class Table(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.context = make_context(self.mktemp())
+        self.context.running.node.start(self.context.started_at)
+        self.counts = EventCounts()
+        self.view = View(self.context, self.counts, lambda name: None)
+
+    def samples(self) -> dict[str, list[tuple[dict[str, str], float]]]:
+        found: dict[str, list[tuple[dict[str, str], float]]] = {}
+        for family in text_string_to_metric_families(exposition(self.view).decode()):
+            for sample in family.samples:
+                found.setdefault(sample.name, []).append((sample.labels, sample.value))
+        return found
+
+    def test_names_are_unique_and_in_prometheus_manner(self) -> None:
+        names = [row.name for row in METRICS]
+        self.assertEqual(len(names), len(set(names)))
+        for row in METRICS:
+            self.assertRegex(row.name, r"^timed_[a-z][a-z_]*$")
+            self.assertNotIn("_total", row.name)
+            self.assertTrue(row.help.endswith("."))
+
+    def test_every_row_is_in_the_exposition(self) -> None:
+        families = {
+            family.name: family for family in text_string_to_metric_families(exposition(self.view).decode())
+        }
+        for row in METRICS:
+            self.assertEqual(families[row.name].documentation, row.help)
+            self.assertEqual(families[row.name].type, row.type)
+
+    def test_values_are_the_node_s(self) -> None:
+        found = self.samples()
+        self.assertEqual(found["timed_height"], [({}, 0.0)])
+        self.assertEqual(found["timed_coins"], [({}, 100.0)])
+        self.assertEqual(found["timed_supply_time"], [({}, 1_000_000.0)])
+        self.assertEqual(found["timed_info"][0][0]["network"], "regtest")
+
+    def test_events_are_counted(self) -> None:
+        txid, node_id = bytes(32), bytes(32)
+        for event in (
+            events.PeerOpened(node_id, "a", True), events.PeerClosed(node_id, "a", "goodbye", False),
+            events.PeerOpened(node_id, "a", True), events.PeerClosed(node_id, "a", "lost", True),
+            events.PeerRefused("a", "wrong-genesis", "", True), events.TransactionAccepted(txid),
+            events.TransactionLocked(txid, 1), events.TransactionCertified(txid, 1), events.TransactionFinal(txid, 1),
+            events.TransactionReleased(txid, 1), events.TransactionDropped(txid, "signature"),
+            events.BlockCertified(1, bytes(32), 5, (txid, txid, txid), True),
+            events.BlockCertified(2, bytes(32), 5, (txid,), False), events.DoubleSpend((txid, 0), txid, txid, 1),
+            events.Equivocation(node_id, 1, "vote"), events.SafetyFailure("x"), events.EpochReported(1, 2),
+        ):  # fmt: skip
+            self.counts.published(event, 5)
+        found = self.samples()
+        self.assertEqual(found["timed_sessions_opened_total"], [({}, 2.0)])
+        self.assertEqual(found["timed_sessions_closed_total"], [({}, 2.0)])
+        self.assertEqual(found["timed_reconnects_total"], [({}, 1.0)])
+        steps = {labels["step"]: value for labels, value in found["timed_transactions_total"]}
+        self.assertEqual(
+            steps,
+            {
+                "accepted": 1,
+                "locked": 1,
+                "certified": 1,
+                "final": 1,
+                "released": 1,
+                "dropped": 1,
+                "confirmed": 2,
+            },
+        )
+        self.assertEqual(
+            {labels["how"]: value for labels, value in found["timed_blocks_total"]}, {"live": 1, "fetched": 1}
+        )
+        rules = {(labels["what"], labels["rule"]): value for labels, value in found["timed_refused_total"]}
+        self.assertEqual(rules, {("session", "wrong-genesis"): 1, ("transaction", "signature"): 1})
+        self.assertEqual(found["timed_double_spends_total"], [({}, 1.0)])
+        self.assertEqual(found["timed_equivocations_total"], [({}, 1.0)])
+
+    def test_rules_are_bounded(self) -> None:
+        self.patch(observer, "MAX_RULES", 3)
+        for number in range(10):
+            self.counts.published(events.PeerRefused("a", f"rule-{number}", "", False), 0)
+        self.assertEqual(len(self.counts.refused), 4)
+        self.assertEqual(self.counts.refused[("session", observer.OTHER)], 7)
+
+    def test_without_a_chain_its_metrics_are_absent(self) -> None:
+        self.context.running = None
+        found = self.samples()
+        self.assertNotIn("timed_height", found)
+        self.assertIn("timed_log_lines_total", found)
+
+
+class Http(ServiceTestCase):
+    async def get(self, path: str, method: str = "GET") -> tuple[int, dict[str, str], bytes]:
+        answer: tuple[int, dict[str, str], bytes] = await self.in_thread(
+            fetch, self.monitor_port, method, path
+        )
+        return answer
+
+    async def test_the_three_pages(self) -> None:
+        status, _, body = await self.get("/health")
+        self.assertEqual((status, json.loads(body)["state"]), (200, "ok"))
+        status, _, body = await self.get("/ready")
+        self.assertEqual((status, json.loads(body)["ready"]), (200, True))
+        status, headers, body = await self.get("/metrics")
+        self.assertEqual(status, 200)
+        self.assertTrue(headers["content-type"].startswith("text/plain"))
+        self.assertIn(b"timed_height 0.0", body)
+
+    async def test_calls_of_the_rpc_are_seen(self) -> None:
+        """The services are siblings; the monitor finds the rpc through their parent."""
+        body = b'{"id": 1, "method": "getblockcount"}'
+        await self.in_thread(fetch, self.rpc_port, "POST", "/", body, self.authorization())
+        _, _, metrics = await self.get("/metrics")
+        self.assertIn(b'timed_rpc_calls_total{method="getblockcount"} 1.0', metrics)
+
+    async def test_other_paths_and_methods(self) -> None:
+        self.assertEqual((await self.get("/"))[0], 404)
+        self.assertEqual((await self.get("/health", "POST"))[0], 405)
+        self.assertEqual((await self.get("/health", "HEAD"))[0], 200)
+
+    async def test_a_failed_disk_is_503_and_the_page_stays(self) -> None:
+        node: Any = self.context.running.node
+        node.gate.failure = "EIO"
+        for path in ("/health", "/ready"):
+            status, _, body = await self.get(path)
+            self.assertEqual(status, 503)
+            self.assertIn(b"EIO", body)
+        node.gate.failure = None

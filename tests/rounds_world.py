@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tests.consensus_world import EPOCH, Desk
+from tests.consensus_world import EPOCH, Desk, weighted_roster
 from timed.consensus import effects as fx
 from timed.consensus.proposer import proposer
 from timed.consensus.rounds import Rounds
@@ -16,9 +16,10 @@ from timed.params import NULL_HASH, REGTEST, SECOND
 from timed.primitives.block import BlockHeader
 from timed.primitives.certificate import PRECOMMIT, PREVOTE
 from timed.primitives.hashing import tagged_hash
-from timed.wire.messages import BlockProposal, BlockVote
+from timed.wire.messages import BlockProposal, BlockVote, ProposalBody
 
 NIL = NULL_HASH
+EMPTY = ProposalBody.of((), attendance=b"", evidence=(), parent_certificate=None)
 
 
 class RoundsDesk(Desk):
@@ -79,8 +80,8 @@ class RoundsDesk(Desk):
     def judge(self) -> None:
         """Give the verdicts that are waited for."""
         while self.under_judgement:
-            block = self.under_judgement.pop(0).header.hash
-            self.rounds.judged(block, block not in self.invalid, self.now)
+            proposal = self.under_judgement.pop(0)
+            self.rounds.judged(proposal, proposal.header.hash not in self.invalid, self.now)
         self.settle()
 
     def restarted(self, **options: Any) -> RoundsDesk:
@@ -165,6 +166,10 @@ class RoundsDesk(Desk):
     def _unsigned(self, header: BlockHeader, round_: int, valid: int | None) -> BlockProposal:
         return BlockProposal(
             chain_id=REGTEST.chain_id, round=round_, valid_round=0 if valid is None else valid + 1,
-            header=header, attendance=b"", evidence=(), parent_certificate=None, reports=(),
-            signature=bytes(64),
+            header=header, body=EMPTY, signature=bytes(64),
         )  # fmt: skip
+
+
+def speakers(weights: Sequence[int] = (1, 1, 1, 1), height: int = EPOCH) -> list[int]:
+    """The members that propose in rounds 0, 1, 2, ... of a height, as often as there are members."""
+    return [proposer(weighted_roster(weights), height, round_) for round_ in range(len(weights))]

@@ -9,11 +9,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.layout_strategies import sample
 from timed.codec import interpret
+from timed.errors import InvalidBlock
 from timed.primitives import layouts, merkle
 from timed.primitives.block import Block, BlockHeader, Evidence, attendance_root, evidence_root, tx_root
 from timed.primitives.transaction import Transaction, Witness
 from timed.wire.layouts import BLOCK_PROPOSAL
-from timed.wire.messages import BlockProposal
+from timed.wire.messages import BlockProposal, EpochReport, ProposalBody
 
 
 def block() -> Block:
@@ -68,35 +69,64 @@ class Roots(SynchronousTestCase):
             self.assertEqual(Transaction.decode(transaction.raw).txid, transaction.txid)
 
 
-class Proposals(SynchronousTestCase):
-    """A proposal is a block without transactions, with its reports in full."""
+def report_of(member: int, *txids: bytes) -> EpochReport:
+    return EpochReport(
+        chain_id=3,
+        epoch=7,
+        roster=b"\7" * 32,
+        member=member,
+        txids=tuple(sorted(txids)),
+        signature=bytes([member]) * 64,
+    )
 
-    def test_block_of_a_proposal(self) -> None:
-        """Given the transactions it is the block: header, body and references to the reports."""
-        proposal = interpret.from_plain(BLOCK_PROPOSAL, sample(BLOCK_PROPOSAL, "proposal"))
-        self.assertIsInstance(proposal, BlockProposal)
-        made = proposal.block(block().transactions)
-        self.assertEqual(made.header, proposal.header)
-        self.assertEqual(made.transactions, block().transactions)
-        self.assertEqual(
-            [(reference.member, reference.report) for reference in made.reports],
-            [(report.member, report.hash) for report in proposal.reports],
-        )
+
+def proposal_of(*reports: EpochReport) -> BlockProposal:
+    header = msgspec.structs.replace(block().header, chain_id=3, height=7, roster=b"\7" * 32)
+    body = ProposalBody.of(reports, attendance=b"", evidence=(), parent_certificate=None)
+    return BlockProposal(3, 0, 0, header, body, bytes(64))
+
+
+class Proposals(SynchronousTestCase):
+    """A proposal is a header and its reports; each txid stands in it once."""
+
+    def test_reports_come_out_as_they_went_in(self) -> None:
+        """However they overlap, over the wire and back."""
+        names = [sha256(bytes([number])).digest() for number in range(9)]
+        reports = (report_of(0, *names[:4]), report_of(2), report_of(3, *names[2:]))
+        proposal = BlockProposal.decode(proposal_of(*reports).encode())
+        self.assertEqual(proposal.reports(), reports)
+        self.assertEqual(len(proposal.body.txids), 9)
+
+    def test_rejects_a_transaction_that_no_report_names(self) -> None:
+        """What a block contains is what reports name, and nothing else."""
+        proposal = proposal_of(report_of(0, bytes(32)))
+        body = msgspec.structs.replace(proposal.body, txids=(bytes(32), b"\1" * 32))
+        with self.assertRaises(InvalidBlock) as caught:
+            msgspec.structs.replace(proposal, body=body).reports()
+        self.assertEqual(caught.exception.rule, "proposal-reports")
+
+    def test_rejects_bits_beyond_the_transactions(self) -> None:
+        proposal = proposal_of(report_of(0, bytes(32)))
+        share = msgspec.structs.replace(proposal.body.reports[0], named=b"\x03")
+        body = msgspec.structs.replace(proposal.body, reports=(share,))
+        with self.assertRaises(InvalidBlock):
+            msgspec.structs.replace(proposal, body=body).reports()
 
     def test_signature_of_a_proposal(self) -> None:
-        """Chain, height, round, valid round and block are bound; the reports through the block."""
+        """Chain, height, round, valid round, block and body are bound: no relay can swap a part."""
         proposal = interpret.from_plain(BLOCK_PROPOSAL, sample(BLOCK_PROPOSAL, "proposal"))
         signed = {proposal.signed_message()}
         for change in ({"chain_id": 9}, {"round": 9}, {"valid_round": 9}):
             signed.add(msgspec.structs.replace(proposal, **change).signed_message())
         header = msgspec.structs.replace(proposal.header, height=9)
         signed.add(msgspec.structs.replace(proposal, header=header).signed_message())
-        self.assertEqual(len(signed), 5)
+        body = msgspec.structs.replace(proposal.body, reports=())
+        signed.add(msgspec.structs.replace(proposal, body=body).signed_message())
+        self.assertEqual(len(signed), 6)
 
     def test_report_hash_covers_all_but_the_signature(self) -> None:
         """A report signed anew keeps its name; any other change gives another."""
-        proposal = interpret.from_plain(BLOCK_PROPOSAL, sample(BLOCK_PROPOSAL, "proposal"))
-        report = proposal.reports[0]
+        report = report_of(1, b"\1" * 32, b"\2" * 32)
         self.assertEqual(report.hash, sha256(b"TIME/report/v1" + report.encode()[:-64]).digest())
         self.assertEqual(msgspec.structs.replace(report, signature=bytes(64)).hash, report.hash)
         for change in ({"chain_id": 9}, {"epoch": 9}, {"roster": bytes(32)}, {"member": 9}, {"txids": ()}):

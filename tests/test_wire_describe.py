@@ -39,7 +39,7 @@ class Tables(SynchronousTestCase):
         self.assertEqual(describe.type_of(fields["kind"]), "u8: 2 or 3")
         self.assertEqual(describe.type_of(fields["entries"]), "32 bytes each, count u16 from 1 to 1,024")
         self.assertEqual(describe.type_of(fields["signature"]), "64 bytes")
-        parent = dict(layouts.BLOCK_PROPOSAL.fields)["parent_certificate"]
+        parent = dict(layouts.PROPOSAL_BODY.fields)["parent_certificate"]
         self.assertEqual(describe.type_of(parent), "flag, then BlockCertificate if 1")
         self.assertEqual(
             describe.type_of(dict(layouts.EPOCH_REPORT.fields)["txids"]),

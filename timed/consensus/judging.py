@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import attrs
+
 from timed.consensus.closing import Closing
 from timed.consensus.proposer import proposer
 from timed.errors import InvalidBlock, InvalidCertificate, InvalidTransaction
@@ -18,10 +20,19 @@ from timed.wire.messages import BlockProposal, EpochReport
 Items = Sequence[tuple[bytes, bytes, bytes]]
 Check = Callable[[Items, Callable[[bool, int], None]], None]
 """Check all signatures, then call back with "all are good" and the time."""
-Verdict = Callable[[bytes, bool, int], None]
+Verdict = Callable[[BlockProposal, bool, int], None]
 
 MAX_JUDGED = 64
 """Proposals under judgement at one height; `Rounds` keeps no more values than this."""
+
+
+@attrs.frozen
+class Judged:
+    """A proposal under judgement, and who wants to know."""
+
+    proposal: BlockProposal
+    reports: tuple[EpochReport, ...]
+    verdict: Verdict
 
 
 class Judging:
@@ -37,28 +48,27 @@ class Judging:
 
     def begin(self, roster: Roster) -> None:
         self._roster = roster
-        self._waiting: dict[bytes, tuple[BlockProposal, Verdict]] = {}
+        self._waiting: dict[bytes, Judged] = {}
         self.blocks: dict[bytes, tuple[Block, BlockEffects]] = {}
 
     def judge(self, proposal: BlockProposal, verdict: Verdict, now: int) -> None:
-        """Call `verdict(block hash, valid, now)` once everything the proposal rests on is here."""
-        block = proposal.header.hash
-        if block in self.blocks:
-            verdict(block, True, now)
+        """Call `verdict(proposal, valid, now)` once everything the proposal rests on is here."""
+        if proposal.header.hash in self.blocks:
+            verdict(proposal, True, now)
             return
         try:
-            self._check_form(proposal)
-            items = self._signatures(proposal)
+            reports = self._check_form(proposal)
+            items = self._signatures(proposal, reports)
         except (InvalidBlock, InvalidCertificate) as error:
-            self._refuse(error.rule)
-            verdict(block, False, now)
+            self._refuse(Judged(proposal, (), verdict), error.rule, now)
             return
-        self._check(items, lambda good, later: self._checked(proposal, verdict, good, later))
+        judged = Judged(proposal, reports, verdict)
+        self._check(items, lambda good, later: self._checked(judged, good, later))
 
     def retry(self, now: int) -> None:
         """More certificates are held: judge what waited for them."""
-        for proposal, verdict in list(self._waiting.values()):
-            self._finish(proposal, verdict, now)
+        for judged in list(self._waiting.values()):
+            self._finish(judged, now)
 
     def forget(self, block_hash: bytes) -> None:
         self.blocks.pop(block_hash, None)
@@ -84,7 +94,8 @@ class Judging:
         self.blocks[block.hash] = (block, effects)
         return block
 
-    def _check_form(self, proposal: BlockProposal) -> None:
+    def _check_form(self, proposal: BlockProposal) -> tuple[EpochReport, ...]:
+        """The proposal's reports, when all that can be said without signatures is right."""
         header = proposal.header
         if proposal.chain_id != self._params.chain_id or header.height != self._ledger.tip.height + 1:
             raise InvalidBlock("proposal-height")
@@ -95,26 +106,30 @@ class Judging:
         author = proposer(self._roster, header.height, header.round)
         if header.proposer != self._roster.members[author].operator_key:
             raise InvalidBlock("proposal-proposer")
-        members = [report.member for report in proposal.reports]
+        reports = proposal.reports()
+        members = [report.member for report in reports]
         if members != sorted(members):
-            raise InvalidBlock("proposal-reports")
-        for report in proposal.reports:
+            raise InvalidBlock("proposal-reports", "not in roster order")
+        for report in reports:
             self._closing.check_form(report)
-        if not self._closing.is_quorum_of(proposal.reports):
+        if not self._closing.is_quorum_of(reports):
             raise InvalidBlock("proposal-reports", "the reports are not those of a quorum")
-        if proposal.evidence:
+        if proposal.body.evidence:
             raise InvalidBlock("evidence-not-active")
+        return reports
 
-    def _signatures(self, proposal: BlockProposal) -> list[tuple[bytes, bytes, bytes]]:
+    def _signatures(
+        self, proposal: BlockProposal, reports: Sequence[EpochReport]
+    ) -> list[tuple[bytes, bytes, bytes]]:
         """Of the reports not checked before, and of the parent's certificate."""
         items = []
-        for report in proposal.reports:
+        for report in reports:
             known = self._closing.reports.get(report.member)
             if known is None or known != report:
                 key = self._roster.members[report.member].operator_key
                 items.append((key, report.signed_message(), report.signature))
         tip = self._ledger.tip
-        parent = proposal.parent_certificate
+        parent = proposal.body.parent_certificate
         if tip.height == 0:
             if parent is not None:
                 raise InvalidCertificate("parent-certificate", "genesis has none")
@@ -127,40 +142,41 @@ class Judging:
             items.extend(parent.signature_items(self._ledger.roster(tip.height)))
         return items
 
-    def _checked(self, proposal: BlockProposal, verdict: Verdict, good: bool, now: int) -> None:
-        if proposal.header.height != self._ledger.tip.height + 1:
+    def _checked(self, judged: Judged, good: bool, now: int) -> None:
+        header = judged.proposal.header
+        if header.height != self._ledger.tip.height + 1:
             return
         if not good:
-            self._refuse("proposal-signature")
-            verdict(proposal.header.hash, False, now)
+            self._refuse(judged, "proposal-signature", now)
             return
-        for report in proposal.reports:
+        for report in judged.reports:
             self._closing.report(report, now)
         if len(self._waiting) < MAX_JUDGED:
-            self._waiting[proposal.header.hash] = (proposal, verdict)
-        self._finish(proposal, verdict, now)
+            self._waiting[header.hash] = judged
+        self._finish(judged, now)
 
-    def _finish(self, proposal: BlockProposal, verdict: Verdict, now: int) -> None:
+    def _finish(self, judged: Judged, now: int) -> None:
         """With every report backed, the block is computed and compared."""
-        if not all(self._closing.backed(report) for report in proposal.reports):
+        if not all(self._closing.backed(report) for report in judged.reports):
             return
-        header = proposal.header
+        header = judged.proposal.header
         self._waiting.pop(header.hash, None)
         try:
             block = self.build(
                 header.time,
                 header.round,
                 proposer(self._roster, header.height, header.round),
-                proposal.reports,
-                proposal.parent_certificate,
+                judged.reports,
+                judged.proposal.body.parent_certificate,
             )
         except (InvalidBlock, InvalidTransaction) as error:
-            self._refuse(error.rule)
-            verdict(header.hash, False, now)
+            self._refuse(judged, error.rule, now)
             return
-        if block.hash != header.hash:
-            self._refuse("proposal-contents")
-        verdict(header.hash, block.hash == header.hash, now)
+        if block.hash == header.hash:
+            judged.verdict(judged.proposal, True, now)
+        else:
+            self._refuse(judged, "proposal-contents", now)
 
-    def _refuse(self, rule: str) -> None:
+    def _refuse(self, judged: Judged, rule: str, now: int) -> None:
         self.refused[rule] = self.refused.get(rule, 0) + 1
+        judged.verdict(judged.proposal, False, now)

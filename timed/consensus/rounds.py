@@ -151,11 +151,11 @@ class Rounds:
             self._add_value(proposal)
         self._run(now)
 
-    def judged(self, block: bytes, valid: bool, now: int) -> None:
-        """The verdict on a value's contents."""
-        value = self.values.get(block)
-        if value is not None:
-            value.valid = valid
+    def judged(self, proposal: BlockProposal, valid: bool, now: int) -> None:
+        """The verdict on a proposal's contents; one good body is enough for its block."""
+        value = self.values.get(proposal.header.hash)
+        if value is not None and (valid or value.proposal.body == proposal.body):
+            value.valid = valid or value.valid is True
             self._run(now)
 
     def vote(self, vote: BlockVote, now: int) -> None:
@@ -234,6 +234,7 @@ class Rounds:
             self._timeout(now)
         if self._status_at is not None and now >= self._status_at:
             self._tell_status(now)
+            self._run(now)
 
     def messages_for(self, round_: int) -> list[BlockProposal | BlockVote]:
         """What a peer that is in `round_` of this height may lack, oldest first."""
@@ -443,16 +444,20 @@ class Rounds:
     def _add_value(self, proposal: BlockProposal) -> None:
         """Remember the proposed block and have it judged; room is made by forgetting the oldest."""
         block = proposal.header.hash
-        if block in self.values:
+        known = self.values.get(block)
+        if known is not None:
+            if not known.valid and known.proposal.body != proposal.body:
+                known.proposal, known.valid, known.recorded = proposal, None, False
+                self._effects.add(Judge(proposal))
             return
         bound = {one[1] for one in (self.locked, self.valid) if one is not None}
         bound.update(one.header.hash for number, one in self.proposals.items() if number >= self.round)
         while len(self.values) >= MAX_VALUES:
-            oldest = next((known for known in self.values if known not in bound), None)
+            oldest = next((one for one in self.values if one not in bound), None)
             if oldest is None:
                 break
             del self.values[oldest]
-            for number in [one for one, known in self.proposals.items() if known.header.hash == oldest]:
+            for number in [n for n, one in self.proposals.items() if one.header.hash == oldest]:
                 del self.proposals[number]
             self._effects.add(Forget(oldest))
         self.values[block] = Value(proposal)

@@ -31,6 +31,7 @@ from timed.wire.messages import (
     BlockProposal,
     BlockVote,
     EpochReport,
+    ProposalBody,
     TransactionBroadcast,
     TransactionCertified,
     TransactionFinalized,
@@ -262,9 +263,11 @@ class Chain:
             round=round_,
             valid_round=0,
             header=block.header,
-            attendance=block.attendance,
-            evidence=block.evidence,
-            parent_certificate=parent,
-            reports=reports,
+            body=ProposalBody.of(
+                reports,
+                attendance=block.attendance,
+                evidence=block.evidence,
+                parent_certificate=parent,
+            ),
             signature=bytes(64),
         )

@@ -186,8 +186,8 @@ def certificates_in(message: object) -> list[BlockCertificate | BundleCertificat
         return [message.certificate]
     if isinstance(message, messages.CertificatesResponse):
         return [entry.certificate for entry in message.entries]
-    if isinstance(message, messages.BlockProposal) and message.parent_certificate is not None:
-        return [message.parent_certificate]
+    if isinstance(message, messages.BlockProposal) and message.body.parent_certificate is not None:
+        return [message.body.parent_certificate]
     if isinstance(message, messages.HeadersResponse):
         return [entry.certificate for entry in message.headers]
     if isinstance(message, (messages.BlocksResponse, messages.BlockResponse)):

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import struct
+from itertools import chain
 
 from timed.codec.runtime import (
     count_out_of_bounds,
+    is_ascending,
     length_out_of_bounds,
     not_a_choice,
+    not_ascending,
     trailing,
     truncated,
     unfit,
 )
 from timed.codec.value import (
     bind,
+    retain,
 )
 from timed.primitives._block_codec import (
     read_block,
@@ -31,9 +35,6 @@ from timed.primitives.block import (
 from timed.primitives.certificate import (
     BlockCertificate,
 )
-from timed.wire._transaction_codec import (
-    read_epoch_report,
-)
 from timed.wire.block_messages import (
     BlockAnnouncement,
     BlockCommit,
@@ -49,154 +50,344 @@ from timed.wire.block_messages import (
     GetProposal,
     HeadersResponse,
     MasternodesResponse,
+    ProposalBody,
     ProposalStatement,
+    ReportShare,
     RoundState,
     SignedHeader,
 )
 
-_unpack_from_0 = struct.Struct("<LLL").unpack_from
-_unpack_from_1 = struct.Struct("<H").unpack_from
-_unpack_from_2 = struct.Struct("<L").unpack_from
-_unpack_from_3 = struct.Struct("<B").unpack_from
-_unpack_from_4 = struct.Struct("<64s").unpack_from
-_pack_0 = struct.Struct("<LLL").pack
-_pack_1 = struct.Struct("<H").pack
-_pack_2 = struct.Struct("<L").pack
-_pack_4 = struct.Struct("<64s").pack
-_unpack_from_5 = struct.Struct("<LQLL32s").unpack_from
-_pack_5 = struct.Struct("<LQLL32s").pack
-_unpack_from_6 = struct.Struct("<LQLB32s32sH64s").unpack_from
-_pack_6 = struct.Struct("<LQLB32s32sH64s").pack
-_unpack_from_7 = struct.Struct("<Q32s").unpack_from
-_pack_7 = struct.Struct("<Q32s").pack
-_unpack_from_8 = struct.Struct("<QH").unpack_from
-_pack_8 = struct.Struct("<QH").pack
-_unpack_from_9 = struct.Struct("<32s").unpack_from
-_pack_9 = struct.Struct("<32s").pack
-_pack_3 = struct.Struct("<B").pack
-_unpack_from_10 = struct.Struct("<Q").unpack_from
-_pack_10 = struct.Struct("<Q").pack
-_unpack_from_11 = struct.Struct("<QLBB").unpack_from
-_pack_12 = struct.Struct("<QLB?").pack
-_unpack_from_13 = struct.Struct("<QL").unpack_from
-_pack_13 = struct.Struct("<QL").pack
+_unpack_from_0 = struct.Struct("<HH").unpack_from
+_unpack_from_1 = struct.Struct("<64s").unpack_from
+_pack_0 = struct.Struct("<HH").pack
+_pack_1 = struct.Struct("<64s").pack
+_unpack_from_2 = struct.Struct("<H").unpack_from
+_unpack_from_3 = struct.Struct("<L").unpack_from
+_unpack_from_4 = struct.Struct("<B").unpack_from
+_iter_unpack_5 = struct.Struct("<32s").iter_unpack
+_pack_2 = struct.Struct("<H").pack
+_pack_3 = struct.Struct("<L").pack
+_unpack_from_6 = struct.Struct("<LLL").unpack_from
+_pack_6 = struct.Struct("<LLL").pack
+_unpack_from_7 = struct.Struct("<LQLL32s32s").unpack_from
+_pack_7 = struct.Struct("<LQLL32s32s").pack
+_unpack_from_8 = struct.Struct("<LQLB32s32sH64s").unpack_from
+_pack_8 = struct.Struct("<LQLB32s32sH64s").pack
+_unpack_from_9 = struct.Struct("<Q32s").unpack_from
+_pack_9 = struct.Struct("<Q32s").pack
+_unpack_from_10 = struct.Struct("<QH").unpack_from
+_pack_10 = struct.Struct("<QH").pack
+_unpack_from_5 = struct.Struct("<32s").unpack_from
+_pack_5 = struct.Struct("<32s").pack
+_pack_4 = struct.Struct("<B").pack
+_unpack_from_11 = struct.Struct("<Q").unpack_from
+_pack_11 = struct.Struct("<Q").pack
+_unpack_from_12 = struct.Struct("<QLBB").unpack_from
+_pack_13 = struct.Struct("<QLB?").pack
+_unpack_from_14 = struct.Struct("<QL").unpack_from
+_pack_14 = struct.Struct("<QL").pack
+_WIDTH_32 = frozenset((32,))
 
 
-def decode_block_proposal(data: bytes) -> BlockProposal:  # noqa: C901
+def decode_report_share(data: bytes) -> ReportShare:
     """Decode all of `data`."""
     size = len(data)
     try:
-        chain_id, round_, valid_round = _unpack_from_0(data, 0)
-        at = 12
-        header, at = read_block_header(data, at, size)
-        (attendance_length,) = _unpack_from_1(data, at)
-        at += 2
-        if attendance_length > 8192:
-            raise length_out_of_bounds("BlockProposal.attendance", attendance_length)
-        end = at + attendance_length
+        member, named_length = _unpack_from_0(data, 0)
+        if named_length > 2000:
+            raise length_out_of_bounds("ReportShare.named", named_length)
+        end = 4 + named_length
         if end > size:
-            raise truncated("BlockProposal.attendance")
-        attendance = data[at:end]
+            raise truncated("ReportShare.named")
+        named = data[4:end]
         at = end
-        (evidence_count,) = _unpack_from_1(data, at)
+        (signature,) = _unpack_from_1(data, at)
+        at += 64
+    except struct.error:
+        raise truncated("ReportShare") from None
+    if at != size:
+        raise trailing("ReportShare", size - at)
+    return ReportShare(member, named, signature)
+
+
+def pack_report_share(value: ReportShare) -> bytes:
+    """The encoding of the fields."""
+    try:
+        named = value.named
+        if len(named) > 2000:
+            raise unfit("ReportShare.named", named)
+        signature = value.signature
+        if len(signature) != 64:
+            raise unfit("ReportShare.signature", signature)
+        return b"".join((_pack_0(value.member, len(named)), named, _pack_1(signature)))
+    except struct.error as error:
+        raise unfit("ReportShare", str(error)) from None
+
+
+def read_proposal_body(data: bytes, at: int, size: int) -> tuple[ProposalBody, int]:  # noqa: C901
+    """Decode at `at`: the value and the offset after it."""
+    start = at
+    (attendance_length,) = _unpack_from_2(data, at)
+    at += 2
+    if attendance_length > 8192:
+        raise length_out_of_bounds("ProposalBody.attendance", attendance_length)
+    end = at + attendance_length
+    if end > size:
+        raise truncated("ProposalBody.attendance")
+    attendance = data[at:end]
+    at = end
+    (evidence_count,) = _unpack_from_2(data, at)
+    at += 2
+    if evidence_count > 1024:
+        raise count_out_of_bounds("ProposalBody.evidence", evidence_count)
+    if 8 * evidence_count > size - at:
+        raise truncated("ProposalBody.evidence")
+    evidence_items = []
+    for _ in range(evidence_count):
+        (evidence_item_first_length,) = _unpack_from_3(data, at)
+        at += 4
+        if evidence_item_first_length > 65536:
+            raise length_out_of_bounds("ProposalBody.evidence.first", evidence_item_first_length)
+        end = at + evidence_item_first_length
+        if end > size:
+            raise truncated("ProposalBody.evidence.first")
+        evidence_item_first = data[at:end]
+        at = end
+        (evidence_item_second_length,) = _unpack_from_3(data, at)
+        at += 4
+        if evidence_item_second_length > 65536:
+            raise length_out_of_bounds("ProposalBody.evidence.second", evidence_item_second_length)
+        end = at + evidence_item_second_length
+        if end > size:
+            raise truncated("ProposalBody.evidence.second")
+        evidence_item_second = data[at:end]
+        at = end
+        evidence_items.append(Evidence(evidence_item_first, evidence_item_second))
+    evidence = tuple(evidence_items)
+    (parent_certificate_present,) = _unpack_from_4(data, at)
+    at += 1
+    if parent_certificate_present > 1:
+        raise not_a_choice("ProposalBody.parent_certificate", parent_certificate_present)
+    parent_certificate: BlockCertificate | None = None
+    if parent_certificate_present:
+        parent_certificate_item, at = read_block_certificate(data, at, size)
+        parent_certificate = parent_certificate_item
+    (txids_count,) = _unpack_from_3(data, at)
+    at += 4
+    if txids_count > 16000:
+        raise count_out_of_bounds("ProposalBody.txids", txids_count)
+    end = at + 32 * txids_count
+    if end > size:
+        raise truncated("ProposalBody.txids")
+    txids = tuple(chain.from_iterable(_iter_unpack_5(data[at:end])))
+    at = end
+    if not is_ascending(txids):
+        raise not_ascending("ProposalBody.txids")
+    (reports_count,) = _unpack_from_2(data, at)
+    at += 2
+    if 68 * reports_count > size - at:
+        raise truncated("ProposalBody.reports")
+    reports_items = []
+    for _ in range(reports_count):
+        reports_item_member, reports_item_named_length = _unpack_from_0(data, at)
+        at += 4
+        if reports_item_named_length > 2000:
+            raise length_out_of_bounds("ProposalBody.reports.named", reports_item_named_length)
+        end = at + reports_item_named_length
+        if end > size:
+            raise truncated("ProposalBody.reports.named")
+        reports_item_named = data[at:end]
+        at = end
+        (reports_item_signature,) = _unpack_from_1(data, at)
+        at += 64
+        reports_items.append(ReportShare(reports_item_member, reports_item_named, reports_item_signature))
+    reports = tuple(reports_items)
+    value = ProposalBody(attendance, evidence, parent_certificate, txids, reports)
+    retain(value, data[start:at])
+    return value, at
+
+
+def decode_proposal_body(data: bytes) -> ProposalBody:  # noqa: C901
+    """Decode all of `data`."""
+    size = len(data)
+    try:
+        (attendance_length,) = _unpack_from_2(data, 0)
+        if attendance_length > 8192:
+            raise length_out_of_bounds("ProposalBody.attendance", attendance_length)
+        end = 2 + attendance_length
+        if end > size:
+            raise truncated("ProposalBody.attendance")
+        attendance = data[2:end]
+        at = end
+        (evidence_count,) = _unpack_from_2(data, at)
         at += 2
         if evidence_count > 1024:
-            raise count_out_of_bounds("BlockProposal.evidence", evidence_count)
+            raise count_out_of_bounds("ProposalBody.evidence", evidence_count)
         if 8 * evidence_count > size - at:
-            raise truncated("BlockProposal.evidence")
+            raise truncated("ProposalBody.evidence")
         evidence_items = []
         for _ in range(evidence_count):
-            (evidence_item_first_length,) = _unpack_from_2(data, at)
+            (evidence_item_first_length,) = _unpack_from_3(data, at)
             at += 4
             if evidence_item_first_length > 65536:
-                raise length_out_of_bounds("BlockProposal.evidence.first", evidence_item_first_length)
+                raise length_out_of_bounds("ProposalBody.evidence.first", evidence_item_first_length)
             end = at + evidence_item_first_length
             if end > size:
-                raise truncated("BlockProposal.evidence.first")
+                raise truncated("ProposalBody.evidence.first")
             evidence_item_first = data[at:end]
             at = end
-            (evidence_item_second_length,) = _unpack_from_2(data, at)
+            (evidence_item_second_length,) = _unpack_from_3(data, at)
             at += 4
             if evidence_item_second_length > 65536:
-                raise length_out_of_bounds("BlockProposal.evidence.second", evidence_item_second_length)
+                raise length_out_of_bounds("ProposalBody.evidence.second", evidence_item_second_length)
             end = at + evidence_item_second_length
             if end > size:
-                raise truncated("BlockProposal.evidence.second")
+                raise truncated("ProposalBody.evidence.second")
             evidence_item_second = data[at:end]
             at = end
             evidence_items.append(Evidence(evidence_item_first, evidence_item_second))
         evidence = tuple(evidence_items)
-        (parent_certificate_present,) = _unpack_from_3(data, at)
+        (parent_certificate_present,) = _unpack_from_4(data, at)
         at += 1
         if parent_certificate_present > 1:
-            raise not_a_choice("BlockProposal.parent_certificate", parent_certificate_present)
+            raise not_a_choice("ProposalBody.parent_certificate", parent_certificate_present)
         parent_certificate: BlockCertificate | None = None
         if parent_certificate_present:
             parent_certificate_item, at = read_block_certificate(data, at, size)
             parent_certificate = parent_certificate_item
-        (reports_count,) = _unpack_from_1(data, at)
+        (txids_count,) = _unpack_from_3(data, at)
+        at += 4
+        if txids_count > 16000:
+            raise count_out_of_bounds("ProposalBody.txids", txids_count)
+        end = at + 32 * txids_count
+        if end > size:
+            raise truncated("ProposalBody.txids")
+        txids = tuple(chain.from_iterable(_iter_unpack_5(data[at:end])))
+        at = end
+        if not is_ascending(txids):
+            raise not_ascending("ProposalBody.txids")
+        (reports_count,) = _unpack_from_2(data, at)
         at += 2
-        if 114 * reports_count > size - at:
-            raise truncated("BlockProposal.reports")
+        if 68 * reports_count > size - at:
+            raise truncated("ProposalBody.reports")
         reports_items = []
         for _ in range(reports_count):
-            reports_item, at = read_epoch_report(data, at, size)
-            reports_items.append(reports_item)
+            reports_item_member, reports_item_named_length = _unpack_from_0(data, at)
+            at += 4
+            if reports_item_named_length > 2000:
+                raise length_out_of_bounds("ProposalBody.reports.named", reports_item_named_length)
+            end = at + reports_item_named_length
+            if end > size:
+                raise truncated("ProposalBody.reports.named")
+            reports_item_named = data[at:end]
+            at = end
+            (reports_item_signature,) = _unpack_from_1(data, at)
+            at += 64
+            reports_items.append(ReportShare(reports_item_member, reports_item_named, reports_item_signature))
         reports = tuple(reports_items)
-        (signature,) = _unpack_from_4(data, at)
-        at += 64
     except struct.error:
-        raise truncated("BlockProposal") from None
+        raise truncated("ProposalBody") from None
     if at != size:
-        raise trailing("BlockProposal", size - at)
-    return BlockProposal(
-        chain_id, round_, valid_round, header, attendance, evidence, parent_certificate, reports, signature
-    )
+        raise trailing("ProposalBody", size - at)
+    value = ProposalBody(attendance, evidence, parent_certificate, txids, reports)
+    retain(value, data)
+    return value
 
 
-def pack_block_proposal(value: BlockProposal) -> bytes:
+def pack_proposal_body(value: ProposalBody) -> bytes:
     """The encoding of the fields."""
     try:
         attendance = value.attendance
         if len(attendance) > 8192:
-            raise unfit("BlockProposal.attendance", attendance)
+            raise unfit("ProposalBody.attendance", attendance)
         evidence = value.evidence
         if len(evidence) > 1024:
-            raise unfit("BlockProposal.evidence", len(evidence))
+            raise unfit("ProposalBody.evidence", len(evidence))
         evidence_pieces: list[bytes] = []
         for evidence_item in evidence:
             evidence_item_first = evidence_item.first
             if len(evidence_item_first) > 65536:
-                raise unfit("BlockProposal.evidence.first", evidence_item_first)
+                raise unfit("ProposalBody.evidence.first", evidence_item_first)
             evidence_item_second = evidence_item.second
             if len(evidence_item_second) > 65536:
-                raise unfit("BlockProposal.evidence.second", evidence_item_second)
+                raise unfit("ProposalBody.evidence.second", evidence_item_second)
             evidence_pieces += (
-                _pack_2(len(evidence_item_first)),
+                _pack_3(len(evidence_item_first)),
                 evidence_item_first,
-                _pack_2(len(evidence_item_second)),
+                _pack_3(len(evidence_item_second)),
                 evidence_item_second,
             )
         parent_certificate = value.parent_certificate
         parent_certificate_pieces: tuple[bytes, ...] = (b"\x00",)
         if parent_certificate is not None:
             parent_certificate_pieces = (b"\x01", parent_certificate.encode())
+        txids = value.txids
+        if len(txids) > 16000:
+            raise unfit("ProposalBody.txids", len(txids))
+        if not is_ascending(txids):
+            raise unfit("ProposalBody.txids", "order")
+        if not _WIDTH_32.issuperset(map(len, txids)):
+            raise unfit("ProposalBody.txids", txids)
         reports = value.reports
+        reports_pieces: list[bytes] = []
+        for reports_item in reports:
+            reports_item_named = reports_item.named
+            if len(reports_item_named) > 2000:
+                raise unfit("ProposalBody.reports.named", reports_item_named)
+            reports_item_signature = reports_item.signature
+            if len(reports_item_signature) != 64:
+                raise unfit("ProposalBody.reports.signature", reports_item_signature)
+            reports_pieces += (
+                _pack_0(reports_item.member, len(reports_item_named)),
+                reports_item_named,
+                _pack_1(reports_item_signature),
+            )
+        return b"".join(
+            (
+                _pack_2(len(attendance)),
+                attendance,
+                _pack_2(len(evidence)),
+                *evidence_pieces,
+                *parent_certificate_pieces,
+                _pack_3(len(txids)),
+                *txids,
+                _pack_2(len(reports)),
+                *reports_pieces,
+            )
+        )
+    except struct.error as error:
+        raise unfit("ProposalBody", str(error)) from None
+
+
+def decode_block_proposal(data: bytes) -> BlockProposal:
+    """Decode all of `data`."""
+    size = len(data)
+    try:
+        chain_id, round_, valid_round = _unpack_from_6(data, 0)
+        at = 12
+        header, at = read_block_header(data, at, size)
+        body, at = read_proposal_body(data, at, size)
+        (signature,) = _unpack_from_1(data, at)
+        at += 64
+    except struct.error:
+        raise truncated("BlockProposal") from None
+    if at != size:
+        raise trailing("BlockProposal", size - at)
+    return BlockProposal(chain_id, round_, valid_round, header, body, signature)
+
+
+def pack_block_proposal(value: BlockProposal) -> bytes:
+    """The encoding of the fields."""
+    try:
         signature = value.signature
         if len(signature) != 64:
             raise unfit("BlockProposal.signature", signature)
         return b"".join(
             (
-                _pack_0(value.chain_id, value.round, value.valid_round),
+                _pack_6(value.chain_id, value.round, value.valid_round),
                 value.header.encode(),
-                _pack_1(len(attendance)),
-                attendance,
-                _pack_1(len(evidence)),
-                *evidence_pieces,
-                *parent_certificate_pieces,
-                _pack_1(len(reports)),
-                *[item.encode() for item in reports],
-                _pack_4(signature),
+                value.body.encode(),
+                _pack_1(signature),
             )
         )
     except struct.error as error:
@@ -206,12 +397,12 @@ def pack_block_proposal(value: BlockProposal) -> bytes:
 def decode_proposal_statement(data: bytes) -> ProposalStatement:
     """Decode all of `data`."""
     size = len(data)
-    if size < 52:
+    if size < 84:
         raise truncated("ProposalStatement")
-    if size > 52:
-        raise trailing("ProposalStatement", size - 52)
-    chain_id, height, round_, valid_round, block = _unpack_from_5(data, 0)
-    return ProposalStatement(chain_id, height, round_, valid_round, block)
+    if size > 84:
+        raise trailing("ProposalStatement", size - 84)
+    chain_id, height, round_, valid_round, block, body = _unpack_from_7(data, 0)
+    return ProposalStatement(chain_id, height, round_, valid_round, block, body)
 
 
 def pack_proposal_statement(value: ProposalStatement) -> bytes:
@@ -220,7 +411,10 @@ def pack_proposal_statement(value: ProposalStatement) -> bytes:
         block = value.block
         if len(block) != 32:
             raise unfit("ProposalStatement.block", block)
-        return _pack_5(value.chain_id, value.height, value.round, value.valid_round, block)
+        body = value.body
+        if len(body) != 32:
+            raise unfit("ProposalStatement.body", body)
+        return _pack_7(value.chain_id, value.height, value.round, value.valid_round, block, body)
     except struct.error as error:
         raise unfit("ProposalStatement", str(error)) from None
 
@@ -232,7 +426,7 @@ def decode_block_vote(data: bytes) -> BlockVote:
         raise truncated("BlockVote")
     if size > 147:
         raise trailing("BlockVote", size - 147)
-    chain_id, height, round_, step, block, roster, member, signature = _unpack_from_6(data, 0)
+    chain_id, height, round_, step, block, roster, member, signature = _unpack_from_8(data, 0)
     if not 1 <= step <= 2:
         raise not_a_choice("BlockVote.step", step)
     return BlockVote(chain_id, height, round_, step, block, roster, member, signature)
@@ -253,7 +447,7 @@ def pack_block_vote(value: BlockVote) -> bytes:
         signature = value.signature
         if len(signature) != 64:
             raise unfit("BlockVote.signature", signature)
-        return _pack_6(
+        return _pack_8(
             value.chain_id, value.height, value.round, step, block, roster, value.member, signature
         )
     except struct.error as error:
@@ -288,7 +482,7 @@ def decode_block_announcement(data: bytes) -> BlockAnnouncement:
         raise truncated("BlockAnnouncement")
     if size > 40:
         raise trailing("BlockAnnouncement", size - 40)
-    height, hash_ = _unpack_from_7(data, 0)
+    height, hash_ = _unpack_from_9(data, 0)
     return BlockAnnouncement(height, hash_)
 
 
@@ -298,7 +492,7 @@ def pack_block_announcement(value: BlockAnnouncement) -> bytes:
         hash_ = value.hash
         if len(hash_) != 32:
             raise unfit("BlockAnnouncement.hash", hash_)
-        return _pack_7(value.height, hash_)
+        return _pack_9(value.height, hash_)
     except struct.error as error:
         raise unfit("BlockAnnouncement", str(error)) from None
 
@@ -310,14 +504,14 @@ def decode_get_headers(data: bytes) -> GetHeaders:
         raise truncated("GetHeaders")
     if size > 10:
         raise trailing("GetHeaders", size - 10)
-    start_2, count = _unpack_from_8(data, 0)
+    start_2, count = _unpack_from_10(data, 0)
     return GetHeaders(start_2, count)
 
 
 def pack_get_headers(value: GetHeaders) -> bytes:
     """The encoding of the fields."""
     try:
-        return _pack_8(value.start, value.count)
+        return _pack_10(value.start, value.count)
     except struct.error as error:
         raise unfit("GetHeaders", str(error)) from None
 
@@ -356,7 +550,7 @@ def decode_headers_response(data: bytes) -> HeadersResponse:
     """Decode all of `data`."""
     size = len(data)
     try:
-        (headers_count,) = _unpack_from_1(data, 0)
+        (headers_count,) = _unpack_from_2(data, 0)
         if headers_count > 512:
             raise count_out_of_bounds("HeadersResponse.headers", headers_count)
         at = 2
@@ -380,7 +574,7 @@ def pack_headers_response(value: HeadersResponse) -> bytes:
         headers = value.headers
         if len(headers) > 512:
             raise unfit("HeadersResponse.headers", len(headers))
-        return b"".join((_pack_1(len(headers)), *[item.encode() for item in headers]))
+        return b"".join((_pack_2(len(headers)), *[item.encode() for item in headers]))
     except struct.error as error:
         raise unfit("HeadersResponse", str(error)) from None
 
@@ -392,14 +586,14 @@ def decode_get_blocks(data: bytes) -> GetBlocks:
         raise truncated("GetBlocks")
     if size > 10:
         raise trailing("GetBlocks", size - 10)
-    start_2, count = _unpack_from_8(data, 0)
+    start_2, count = _unpack_from_10(data, 0)
     return GetBlocks(start_2, count)
 
 
 def pack_get_blocks(value: GetBlocks) -> bytes:
     """The encoding of the fields."""
     try:
-        return _pack_8(value.start, value.count)
+        return _pack_10(value.start, value.count)
     except struct.error as error:
         raise unfit("GetBlocks", str(error)) from None
 
@@ -438,7 +632,7 @@ def decode_blocks_response(data: bytes) -> BlocksResponse:
     """Decode all of `data`."""
     size = len(data)
     try:
-        (blocks_count,) = _unpack_from_1(data, 0)
+        (blocks_count,) = _unpack_from_2(data, 0)
         if blocks_count > 512:
             raise count_out_of_bounds("BlocksResponse.blocks", blocks_count)
         at = 2
@@ -462,7 +656,7 @@ def pack_blocks_response(value: BlocksResponse) -> bytes:
         blocks = value.blocks
         if len(blocks) > 512:
             raise unfit("BlocksResponse.blocks", len(blocks))
-        return b"".join((_pack_1(len(blocks)), *[item.encode() for item in blocks]))
+        return b"".join((_pack_2(len(blocks)), *[item.encode() for item in blocks]))
     except struct.error as error:
         raise unfit("BlocksResponse", str(error)) from None
 
@@ -474,7 +668,7 @@ def decode_block_request(data: bytes) -> BlockRequest:
         raise truncated("BlockRequest")
     if size > 32:
         raise trailing("BlockRequest", size - 32)
-    (hash_,) = _unpack_from_9(data, 0)
+    (hash_,) = _unpack_from_5(data, 0)
     return BlockRequest(hash_)
 
 
@@ -484,7 +678,7 @@ def pack_block_request(value: BlockRequest) -> bytes:
         hash_ = value.hash
         if len(hash_) != 32:
             raise unfit("BlockRequest.hash", hash_)
-        return _pack_9(hash_)
+        return _pack_5(hash_)
     except struct.error as error:
         raise unfit("BlockRequest", str(error)) from None
 
@@ -493,7 +687,7 @@ def decode_block_response(data: bytes) -> BlockResponse:
     """Decode all of `data`."""
     size = len(data)
     try:
-        (blocks_count,) = _unpack_from_3(data, 0)
+        (blocks_count,) = _unpack_from_4(data, 0)
         if blocks_count > 1:
             raise count_out_of_bounds("BlockResponse.blocks", blocks_count)
         at = 1
@@ -517,7 +711,7 @@ def pack_block_response(value: BlockResponse) -> bytes:
         blocks = value.blocks
         if len(blocks) > 1:
             raise unfit("BlockResponse.blocks", len(blocks))
-        return b"".join((_pack_3(len(blocks)), *[item.encode() for item in blocks]))
+        return b"".join((_pack_4(len(blocks)), *[item.encode() for item in blocks]))
     except struct.error as error:
         raise unfit("BlockResponse", str(error)) from None
 
@@ -529,14 +723,14 @@ def decode_get_masternodes(data: bytes) -> GetMasternodes:
         raise truncated("GetMasternodes")
     if size > 8:
         raise trailing("GetMasternodes", size - 8)
-    (height,) = _unpack_from_10(data, 0)
+    (height,) = _unpack_from_11(data, 0)
     return GetMasternodes(height)
 
 
 def pack_get_masternodes(value: GetMasternodes) -> bytes:
     """The encoding of the fields."""
     try:
-        return _pack_10(value.height)
+        return _pack_11(value.height)
     except struct.error as error:
         raise unfit("GetMasternodes", str(error)) from None
 
@@ -545,7 +739,7 @@ def decode_masternodes_response(data: bytes) -> MasternodesResponse:
     """Decode all of `data`."""
     size = len(data)
     try:
-        (height,) = _unpack_from_10(data, 0)
+        (height,) = _unpack_from_11(data, 0)
         at = 8
         roster, at = read_roster(data, at, size)
     except struct.error:
@@ -558,7 +752,7 @@ def decode_masternodes_response(data: bytes) -> MasternodesResponse:
 def pack_masternodes_response(value: MasternodesResponse) -> bytes:
     """The encoding of the fields."""
     try:
-        return b"".join((_pack_10(value.height), value.roster.encode()))
+        return b"".join((_pack_11(value.height), value.roster.encode()))
     except struct.error as error:
         raise unfit("MasternodesResponse", str(error)) from None
 
@@ -570,7 +764,7 @@ def decode_round_state(data: bytes) -> RoundState:
         raise truncated("RoundState")
     if size > 14:
         raise trailing("RoundState", size - 14)
-    height, round_, step, reported = _unpack_from_11(data, 0)
+    height, round_, step, reported = _unpack_from_12(data, 0)
     if reported > 1:
         raise not_a_choice("RoundState.reported", reported)
     return RoundState(height, round_, step, reported == 1)
@@ -579,7 +773,7 @@ def decode_round_state(data: bytes) -> RoundState:
 def pack_round_state(value: RoundState) -> bytes:
     """The encoding of the fields."""
     try:
-        return _pack_12(value.height, value.round, value.step, value.reported)
+        return _pack_13(value.height, value.round, value.step, value.reported)
     except struct.error as error:
         raise unfit("RoundState", str(error)) from None
 
@@ -591,18 +785,20 @@ def decode_get_proposal(data: bytes) -> GetProposal:
         raise truncated("GetProposal")
     if size > 12:
         raise trailing("GetProposal", size - 12)
-    height, round_ = _unpack_from_13(data, 0)
+    height, round_ = _unpack_from_14(data, 0)
     return GetProposal(height, round_)
 
 
 def pack_get_proposal(value: GetProposal) -> bytes:
     """The encoding of the fields."""
     try:
-        return _pack_13(value.height, value.round)
+        return _pack_14(value.height, value.round)
     except struct.error as error:
         raise unfit("GetProposal", str(error)) from None
 
 
+bind(ReportShare, decode_report_share, pack_report_share)
+bind(ProposalBody, decode_proposal_body, pack_proposal_body)
 bind(BlockProposal, decode_block_proposal, pack_block_proposal)
 bind(ProposalStatement, decode_proposal_statement, pack_proposal_statement)
 bind(BlockVote, decode_block_vote, pack_block_vote)

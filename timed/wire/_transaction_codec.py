@@ -434,27 +434,6 @@ def pack_certificates_response(value: CertificatesResponse) -> bytes:
         raise unfit("CertificatesResponse", str(error)) from None
 
 
-def read_epoch_report(data: bytes, at: int, size: int) -> tuple[EpochReport, int]:
-    """Decode at `at`: the value and the offset after it."""
-    start = at
-    chain_id, epoch, roster, member, txids_count = _unpack_from_7(data, at)
-    at += 50
-    if txids_count > 16000:
-        raise count_out_of_bounds("EpochReport.txids", txids_count)
-    end = at + 32 * txids_count
-    if end > size:
-        raise truncated("EpochReport.txids")
-    txids = tuple(chain.from_iterable(_iter_unpack_1(data[at:end])))
-    at = end
-    if not is_ascending(txids):
-        raise not_ascending("EpochReport.txids")
-    (signature,) = _unpack_from_2(data, at)
-    at += 64
-    value = EpochReport(chain_id, epoch, roster, member, txids, signature)
-    retain(value, data[start:at])
-    return value, at
-
-
 def decode_epoch_report(data: bytes) -> EpochReport:
     """Decode all of `data`."""
     size = len(data)

@@ -4,24 +4,74 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from timed.codec.value import Value
-from timed.primitives.block import Block, BlockHeader, Evidence, ReportReference
+from timed.codec.value import Retained, Value, retain_hash
+from timed.errors import InvalidBlock, InvalidCertificate
+from timed.primitives.bitmap import bitmap_of, indices_of
+from timed.primitives.block import Block, BlockHeader, Evidence
 from timed.primitives.certificate import BlockCertificate, block_vote_message
 from timed.primitives.hashing import tagged_hash
 from timed.primitives.roster import Roster
-from timed.primitives.transaction import Transaction
 from timed.wire.message import Message
 from timed.wire.transaction_messages import EpochReport
 
 
+class ReportShare(Value, frozen=True, gc=False):
+    """An epoch report inside a proposal: bit i of `named` stands for the proposal's i-th txid."""
+
+    member: int
+    named: bytes
+    signature: bytes
+
+
+class ProposalBody(Retained, Value, frozen=True, gc=False):
+    """What a block rests on besides its header: the reports, their txids once, the parent's certificate."""
+
+    attendance: bytes
+    evidence: tuple[Evidence, ...]
+    parent_certificate: BlockCertificate | None
+    txids: tuple[bytes, ...]
+    reports: tuple[ReportShare, ...]
+
+    @classmethod
+    def of(
+        cls,
+        reports: Sequence[EpochReport],
+        *,
+        attendance: bytes,
+        evidence: tuple[Evidence, ...],
+        parent_certificate: BlockCertificate | None,
+    ) -> ProposalBody:
+        """The body that carries `reports`; every txid stands in it once."""
+        txids = sorted({txid for report in reports for txid in report.txids})
+        place = {txid: index for index, txid in enumerate(txids)}
+        shares = [
+            ReportShare(
+                report.member, bitmap_of([place[txid] for txid in report.txids], len(txids)), report.signature
+            )
+            for report in reports
+        ]
+        return cls(attendance, evidence, parent_certificate, tuple(txids), tuple(shares))
+
+    @property
+    def hash(self) -> bytes:
+        """What the proposer's signature binds the body by."""
+        try:
+            return self._hash
+        except AttributeError:
+            digest = tagged_hash("proposal-body", self.raw)
+            retain_hash(self, digest)
+            return digest
+
+
 class ProposalStatement(Value, frozen=True, gc=False):
-    """What a proposer signs."""
+    """What a proposer signs; `block` and `body` are hashes."""
 
     chain_id: int
     height: int
     round: int
     valid_round: int
     block: bytes
+    body: bytes
 
 
 class BlockProposal(Message, frozen=True, gc=False):
@@ -34,29 +84,41 @@ class BlockProposal(Message, frozen=True, gc=False):
     round: int
     valid_round: int
     header: BlockHeader
-    attendance: bytes
-    evidence: tuple[Evidence, ...]
-    parent_certificate: BlockCertificate | None
-    reports: tuple[EpochReport, ...]
+    body: ProposalBody
     signature: bytes
 
     def signed_message(self) -> bytes:
-        """The 32 bytes `signature` is over: chain, height, round, valid round, block hash."""
+        """The 32 bytes `signature` is over: place, header and body, so that nobody can swap a part."""
         header = self.header
-        statement = ProposalStatement(self.chain_id, header.height, self.round, self.valid_round, header.hash)
+        statement = ProposalStatement(
+            self.chain_id, header.height, self.round, self.valid_round, header.hash, self.body.hash
+        )
         return tagged_hash("proposal", statement.encode())
 
-    def block(self, transactions: Sequence[Transaction]) -> Block:
-        """The proposed block, given its transactions (coinbase first)."""
-        references = tuple([ReportReference(report.member, report.hash) for report in self.reports])
-        return Block(
-            self.header,
-            tuple(transactions),
-            self.attendance,
-            self.evidence,
-            self.parent_certificate,
-            references,
-        )
+    def reports(self) -> tuple[EpochReport, ...]:
+        """The epoch reports, written out; InvalidBlock("proposal-reports") when they do not add up."""
+        txids = self.body.txids
+        named: set[int] = set()
+        reports = []
+        for share in self.body.reports:
+            try:
+                indices = indices_of(share.named, len(txids))
+            except InvalidCertificate as error:
+                raise InvalidBlock("proposal-reports", error.detail) from None
+            named.update(indices)
+            reports.append(
+                EpochReport(
+                    chain_id=self.chain_id,
+                    epoch=self.header.height,
+                    roster=self.header.roster,
+                    member=share.member,
+                    txids=tuple([txids[index] for index in indices]),
+                    signature=share.signature,
+                )
+            )
+        if len(named) != len(txids):
+            raise InvalidBlock("proposal-reports", "a transaction that no report names")
+        return tuple(reports)
 
 
 class BlockVote(Message, frozen=True, gc=False):

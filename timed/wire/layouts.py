@@ -40,6 +40,8 @@ from timed.primitives.layouts import (
 
 MAX_BUNDLE_ENTRIES = 1_024
 MAX_REPORT_TXIDS = 16_000
+"""Transactions of one epoch: twice what a member votes for (`NetworkParams.epoch_transactions`)."""
+MAX_NAMED = (MAX_REPORT_TXIDS + 7) // 8
 MAX_PENDING = 65_535
 MAX_TRANSACTIONS_ASKED = 256
 MAX_CERTIFICATES_ASKED = 64
@@ -60,8 +62,8 @@ def _transactions(title: str, *fields: Any, retained: bool = False) -> Record:
     return Record(title, "timed.wire.transaction_messages", retained, fields)
 
 
-def _blocks(title: str, *fields: Any) -> Record:
-    return Record(title, "timed.wire.block_messages", False, fields)
+def _blocks(title: str, *fields: Any, retained: bool = False) -> Record:
+    return Record(title, "timed.wire.block_messages", retained, fields)
 
 
 OPERATOR_PROOF = _session("OperatorProof", "key" / key32, "signature" / signature64)
@@ -143,16 +145,28 @@ UTXO_STATE_RESPONSE = _transactions(
     "UTXOStateResponse", "states" / array(u16, UTXO_STATE, MAX_OUTPOINTS_ASKED)
 )
 
+REPORT_SHARE = _blocks(
+    "ReportShare",
+    "member" / u16,
+    "named" / bytes_prefixed(u16, MAX_NAMED),
+    "signature" / signature64,
+)
+PROPOSAL_BODY = _blocks(
+    "ProposalBody",
+    "attendance" / bytes_prefixed(u16, MAX_BITMAP),
+    "evidence" / array(u16, EVIDENCE, MAX_EVIDENCE),
+    "parent_certificate" / optional(BLOCK_CERTIFICATE),
+    "txids" / array(u32, hash32, MAX_REPORT_TXIDS, ascending=""),
+    "reports" / array(u16, REPORT_SHARE, MAX_MEMBERS),
+    retained=True,
+)
 BLOCK_PROPOSAL = _blocks(
     "BlockProposal",
     "chain_id" / u32,
     "round" / u32,
     "valid_round" / u32,
     "header" / BLOCK_HEADER,
-    "attendance" / bytes_prefixed(u16, MAX_BITMAP),
-    "evidence" / array(u16, EVIDENCE, MAX_EVIDENCE),
-    "parent_certificate" / optional(BLOCK_CERTIFICATE),
-    "reports" / array(u16, EPOCH_REPORT, MAX_MEMBERS),
+    "body" / PROPOSAL_BODY,
     "signature" / signature64,
 )
 PROPOSAL_STATEMENT = _blocks(
@@ -162,6 +176,7 @@ PROPOSAL_STATEMENT = _blocks(
     "round" / u32,
     "valid_round" / u32,
     "block" / hash32,
+    "body" / hash32,
 )
 BLOCK_VOTE = _blocks(
     "BlockVote",
@@ -195,7 +210,7 @@ RECORDS = (
     TRANSACTION_REJECTED, GET_TRANSACTIONS, TRANSACTIONS_RESPONSE, GET_PENDING_TRANSACTIONS,
     PENDING_TRANSACTIONS_RESPONSE, GET_CERTIFICATES, CERTIFIED_TRANSACTION, CERTIFICATES_RESPONSE,
     EPOCH_REPORT, UTXO_STATE_QUERY, UTXO_STATE, UTXO_STATE_RESPONSE,
-    BLOCK_PROPOSAL, PROPOSAL_STATEMENT, BLOCK_VOTE, BLOCK_COMMIT, BLOCK_ANNOUNCEMENT, GET_HEADERS,
+    REPORT_SHARE, PROPOSAL_BODY, BLOCK_PROPOSAL, PROPOSAL_STATEMENT, BLOCK_VOTE, BLOCK_COMMIT, BLOCK_ANNOUNCEMENT, GET_HEADERS,
     SIGNED_HEADER, HEADERS_RESPONSE, GET_BLOCKS, CERTIFIED_BLOCK, BLOCKS_RESPONSE, BLOCK_REQUEST,
     BLOCK_RESPONSE, GET_MASTERNODES, MASTERNODES_RESPONSE, ROUND_STATE, GET_PROPOSAL,
 )  # fmt: skip

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import attrs
 
 from timed.errors import InvalidTransaction
-from timed.events import BlockCertified, NodeEvent
 from timed.ledger.rules import largest_total
 from timed.params import SECOND
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction, Witness, signing_hash
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     import random
 
     from timed.crypto.keys import SigningKey
+    from timed.sim.chain_rules import ChainRules
     from timed.sim.host import Process
     from timed.sim.world import World
 
@@ -237,15 +237,14 @@ class Workload:
 
     # Following
 
-    def published(self, event: NodeEvent) -> None:
-        """Coins of confirmed payments become money again."""
-        if not isinstance(event, BlockCertified) or event.height <= self._seen_height:
-            return
-        self._seen_height = event.height
-        for txid in event.txids:
-            payment = self.payments.get(txid)
-            if payment is None:
-                continue
-            payment.height = event.height
-            if payment.kind == "plain":
-                self._coins += [self._output_of(payment.transaction, index) for index in (0, 1)]
+    def follow(self, chain: ChainRules) -> None:
+        """Note what new blocks confirm; coins of confirmed payments become money again."""
+        while self._seen_height < chain.height:
+            self._seen_height += 1
+            for txid in chain.blocks[self._seen_height].txids:
+                payment = self.payments.get(txid)
+                if payment is None:
+                    continue
+                payment.height = self._seen_height
+                if payment.kind == "plain":
+                    self._coins += [self._output_of(payment.transaction, index) for index in (0, 1)]

@@ -80,6 +80,7 @@ class World:
         if host.process is not None:
             return
         self.invariants.survived(index, host.store)
+        self.workload.follow(self.invariants.chain)
         self.invariants.started(index)
         config = NodeConfig(
             genesis=self.cast.genesis,
@@ -126,12 +127,12 @@ class World:
 
     def synced(self, process: Process, writes: tuple[Persist | CommitBlock, ...]) -> None:
         self.invariants.synced(process, writes)
+        self.workload.follow(self.invariants.chain)
         self.nemesis.synced(process, writes)
 
     def published(self, process: Process, event: NodeEvent) -> None:
         self.clock.note(f"told {process.name} {_words(event)}")
         self.invariants.published(process, event)
-        self.workload.published(event)
         self.nemesis.published(process, event)
 
     def opened(self, process: Process, link: int) -> None:

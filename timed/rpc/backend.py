@@ -32,8 +32,6 @@ SETTLED = (FINAL, CONFIRMED)
 
 UNKNOWN = "unknown"
 
-UNSPENT = "Unspent"
-
 
 @attrs.frozen
 class TransactionStatus:
@@ -222,7 +220,7 @@ class ChainBackend:
         return self.mempool.spenders(outpoint)
 
     def is_locked(self, outpoint: OutPoint) -> bool:
-        return self.output_status(outpoint).state != UNSPENT
+        return self._node.chain.fastpath.lock_of(outpoint) is not None
 
     def block_transactions(self, height: int) -> tuple[Transaction, ...]:
         block = self.block(height)

@@ -59,10 +59,18 @@ def rejected(reason: RemoteError) -> RpcError:
 
 
 HINTS: dict[str, str] = {
-    "inputs-unknown": "An input is spent or was never made; look with gettxout, then choose other inputs.",
-    "double-spend": "Another transaction that spends the same output came first; wait for it or use other coins.",
-    "fee": "Raise the fee: the smaller of 1 TIME and the larger of 0.001 TIME and a thousandth of the outputs.",
-    "dust": "Make every output at least as large as the network's dust limit, or leave it out.",
-    "mempool-full": "The node's waiting room is full; send it again in a few seconds.",
+    "already-confirmed": "Nothing is left to do: a block holds it.",
+    "coinbase-immature": "A reward may be spent from the block after the one that paid it.",
+    "fee-low": "The fee is the larger of 0.001 TIME and a thousandth of the outputs, at most 1 TIME.",
+    "input-missing": "Send the transaction that makes the input first, or choose inputs from listunspent.",
+    "input-spent": "Choose other inputs: listunspent shows the ones that are free.",
+    "kind-not-active": "Send a transfer; this network takes no masternode transactions yet.",
+    "lock-height": "Send it again when the chain has reached its lock height.",
+    "mempool-conflict": "Another payment spends the same output; wait for it, or use other inputs.",
+    "mempool-full": "The node's mempool is full; send it again in a few seconds.",
+    "output-dust": "Make every output at least as large as the network's dust limit, or leave it out.",
+    "signature": "Sign it again with signrawtransactionwithwallet; inputs and outputs must not change after that.",
+    "value-created": "The outputs are worth more than the inputs: lower them or add inputs.",
+    "witness-missing": "Sign it with signrawtransactionwithwallet first.",
 }
 """What to do about the rules that a caller meets most."""

@@ -112,6 +112,10 @@ class AddressBook:
     def __iter__(self) -> Iterator[Record]:
         return iter(list(self._records.values()))
 
+    def placed(self) -> list[Record]:
+        """Every record that has a place in a bucket: those there are, each once."""
+        return [*self._new.values(), *self._tried.values()]
+
     def at(self, host: str, port: int) -> Record | None:
         return self._records.get((host, port))
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from timed.params import SECOND
 from timed.peer import limits
 from timed.peer.addressbook import AddressBook, Record, group_of
-from timed.peer.dialing import Dialing, Origin
+from timed.peer.dialing import Dialing, Origin, Phase
 from timed.wire.messages import PeerAddress, PeersResponse
 
 if TYPE_CHECKING:
@@ -37,10 +37,11 @@ class Discovery:
         self._entropy = entropy
         self._feeler_at: int | None = None
 
-    def heard(self, message: PeersResponse, source: str, now: int) -> None:
-        """Addresses that a peer told of."""
+    def heard(self, message: PeersResponse, source: str, own: bytes, now: int) -> None:
+        """Addresses that a peer told of; our own among them are no news."""
         for peer in message.peers:
-            self.book.add(peer.host, peer.port, peer.node_id, peer.last_seen, source, now)
+            if peer.node_id != own:
+                self.book.add(peer.host, peer.port, peer.node_id, peer.last_seen, source, now)
 
     def answer(self, now: int) -> PeersResponse:
         """Some of the addresses with a known node: what a GetPeers is answered with."""
@@ -58,7 +59,8 @@ class Discovery:
         `outbound` are the hosts of outbound sessions, `there` the node ids that
         are linked, or must not be dialled.
         """
-        outbound = [*outbound, *(target.host for target in self._dialing if target.origin is Origin.BOOK)]
+        coming = [t.host for t in self._dialing if t.origin is Origin.BOOK and t.phase is not Phase.LINKED]
+        outbound = [*outbound, *coming]
         taken = {group_of(host) for host in outbound} if self.book.public else frozenset()
 
         def excluded(record: Record) -> bool:

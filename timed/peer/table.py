@@ -55,6 +55,8 @@ class PeerTable(Sessions):
         self._last_request = 0
         self._asked_peers: set[int] = set()
         """Requests of this room's own, of which the node hears nothing."""
+        if discover:
+            self._agenda.earlier(DIAL, 0)
 
     def peers(self) -> tuple[PeerHandle, ...]:
         """Open sessions by node id."""
@@ -157,6 +159,7 @@ class PeerTable(Sessions):
             self.conduct.ban(ban.node_id, ban.until, ban.reason, by_operator=ban.by_operator)
         for anchor in memory.anchors:
             self.dialing.try_once(anchor.host, anchor.port, anchor.node_id, Origin.BOOK)
+        self._agenda.earlier(DIAL, self.clock.time)
 
     def _opened(self, session: Session) -> None:
         super()._opened(session)
@@ -186,7 +189,7 @@ class PeerTable(Sessions):
             self._send(session, answer)
         elif isinstance(event.message, PeersResponse):
             self._asked_peers.discard(event.request_id)
-            self.discovery.heard(event.message, session.host, self._now)
+            self.discovery.heard(event.message, session.host, self.identity.node_id, self._now)
         else:
             super()._incoming(session, event)
 

@@ -1,0 +1,288 @@
+"""Addresses: what is stored, what gives way, whom a node finds by itself."""
+
+from __future__ import annotations
+
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.peer_harness import START, Wire, identity, key
+from tests.test_peer_sessions import open_stranger
+from timed.errors import LocalError
+from timed.params import SECOND
+from timed.peer import addressbook, limits
+from timed.peer.addressbook import AddressBook, group_of, is_routable
+from timed.peer.dialing import Dialing, Origin
+from timed.peer.discovery import Discovery
+from timed.peer.memory import Memory
+from timed.wire.messages import PeerAddress, PeersResponse
+
+
+def book(*, public: bool = True, seed: int = 1) -> AddressBook:
+    return AddressBook(bytes([seed]) * 32, random.Random(seed), public=public)
+
+
+def nothing(record: object) -> bool:
+    return False
+
+
+class StoringTests(SynchronousTestCase):
+    def test_unroutable_addresses_are_never_stored(self) -> None:
+        """F06"""
+        known = book()
+        for host in (
+            "0.0.0.0", "::", "127.0.0.1", "::1", "10.1.2.3", "192.168.0.1", "169.254.1.1", "224.0.0.1",
+            "fe80::1", "localhost", "example.org", "", "1.2.3", "8.8.8.8 ", "８.8.8.8",
+        ):  # fmt: skip
+            self.assertIsNone(known.add(host, 24_000, None, START, "8.8.8.8", START), host)
+        for port in (0, -1, 65_536):
+            self.assertIsNone(known.add("8.8.8.8", port, None, START, "8.8.8.8", START))
+        self.assertEqual(len(known), 0)
+
+    def test_laboratories_may_use_private_addresses(self) -> None:
+        self.assertTrue(is_routable("127.0.0.1", public=False))
+        self.assertTrue(is_routable("10.1.2.3", public=False))
+        self.assertFalse(is_routable("0.0.0.0", public=False))
+
+    def test_groups(self) -> None:
+        self.assertEqual(group_of("8.8.4.4"), group_of("8.8.200.1"))
+        self.assertNotEqual(group_of("8.8.4.4"), group_of("8.9.4.4"))
+        self.assertEqual(group_of("2001:db8:1::1"), group_of("2001:db8:2::1"))
+
+    def test_one_source_fills_a_few_buckets_and_no_more(self) -> None:
+        known = book()
+        for number in range(20_000):
+            host = f"{20 + number % 100}.{number % 251}.{number // 251 % 251}.7"
+            known.add(host, 24_000, None, START, "8.8.8.8", START)
+        self.assertLessEqual(len(known), addressbook.NEW_BUCKETS_PER_SOURCE * addressbook.BUCKET_SIZE)
+        self.assertGreater(known.rejected, 10_000)
+
+    def test_the_book_is_bounded_whoever_tells(self) -> None:
+        known = book()
+        entropy = random.Random(3)
+        for number in range(30_000):
+            host = f"{entropy.randrange(11, 100)}.{number % 250}.{entropy.randrange(250)}.9"
+            source = f"{entropy.randrange(11, 100)}.{entropy.randrange(250)}.1.1"
+            known.add(host, 24_000, None, START, source, START)
+        self.assertLessEqual(len(known), addressbook.NEW_BUCKETS * addressbook.BUCKET_SIZE)
+
+    def test_address_that_answered_is_tried_and_stays(self) -> None:
+        known = book()
+        known.add("8.8.8.8", 24_000, None, START, "9.9.9.9", START)
+        known.attempted("8.8.8.8", 24_000, START)
+        known.succeeded("8.8.8.8", 24_000, bytes(32), START)
+        record = known.at("8.8.8.8", 24_000)
+        self.assertTrue(record.tried)  # type: ignore[union-attr]
+        self.assertEqual(record.attempts, 0)  # type: ignore[union-attr]
+        known.add("8.8.8.8", 24_000, b"\x01" * 32, START, "9.9.9.9", START)
+        self.assertEqual(record.node_id, bytes(32))  # type: ignore[union-attr]
+
+    def test_tried_address_gives_way_only_after_it_failed_a_test(self) -> None:
+        known = book()
+        first, second = self.collide(known)
+        self.assertTrue(known.at(*first).tried)  # type: ignore[union-attr]
+        self.assertFalse(known.at(*second).tried)  # type: ignore[union-attr]
+        self.assertEqual(known.to_test().address, first)  # type: ignore[union-attr]
+        known.failed_test(*first)
+        self.assertFalse(known.at(*first).tried)  # type: ignore[union-attr]
+        self.assertTrue(known.at(*second).tried)  # type: ignore[union-attr]
+        self.assertIsNone(known.to_test())
+
+    def test_tried_address_that_answers_its_test_keeps_its_place(self) -> None:
+        known = book()
+        first, second = self.collide(known)
+        known.succeeded(*first, bytes(32), START + SECOND)
+        self.assertIsNone(known.to_test())
+        self.assertTrue(known.at(*first).tried)  # type: ignore[union-attr]
+        self.assertFalse(known.at(*second).tried)  # type: ignore[union-attr]
+
+    def collide(self, known: AddressBook) -> tuple[tuple[str, int], tuple[str, int]]:
+        """Fill the tried table until two addresses want one place; who has it, and who wants it."""
+        for number in range(5_000):
+            host = f"8.8.{number // 250}.{number % 250}"
+            known.succeeded(host, 24_000, bytes(32), START)
+            if (held := known.to_test()) is not None:
+                return held.address, (host, 24_000)
+        self.fail("no two addresses wanted one place")
+
+    def test_own_address_is_forgotten_for_good(self) -> None:
+        known = book()
+        known.add("8.8.8.8", 24_000, None, START, "9.9.9.9", START)
+        known.is_own("8.8.8.8", 24_000)
+        self.assertIsNone(known.add("8.8.8.8", 24_000, None, START, "9.9.9.9", START))
+        self.assertEqual(len(known), 0)
+
+    def test_choice_leaves_out_what_is_excluded_and_what_failed_just_now(self) -> None:
+        known = book()
+        self.assertIsNone(known.choose(START, nothing))
+        known.add("8.8.8.8", 24_000, None, START, "9.9.9.9", START)
+        self.assertIsNone(known.choose(START, lambda record: True))
+        self.assertIsNotNone(known.choose(START, nothing))
+        known.attempted("8.8.8.8", 24_000, START)
+        self.assertIsNone(known.choose(START + SECOND, nothing))
+        self.assertIsNotNone(known.choose(START + addressbook.RETRY_PAUSE, nothing))
+
+    def test_hopeless_addresses_are_not_told(self) -> None:
+        known = book()
+        known.add("8.8.8.8", 24_000, None, START - 31 * addressbook.DAY, "9.9.9.9", START)
+        known.add("8.9.8.8", 24_000, None, START, "9.9.9.9", START)
+        self.assertEqual([record.host for record in known.sample(10, START)], ["8.9.8.8"])
+
+    def test_claimed_times_in_the_future_count_as_now(self) -> None:
+        record = book().add("8.8.8.8", 24_000, None, START * 2, "9.9.9.9", START)
+        self.assertEqual(record.last_seen, START)  # type: ignore[union-attr]
+
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from(["add", "try", "good", "test", "own"]), st.integers(0, 400), st.integers(0, 3)),
+            max_size=400,
+        )
+    )
+    @settings(deadline=None, max_examples=50)
+    def test_tables_and_records_agree_whatever_happens(self, steps: list[tuple[str, int, int]]) -> None:
+        known = AddressBook(bytes(32), random.Random(1), public=True)
+        for what, number, source in steps:
+            host = f"8.8.{number // 20}.{number % 20}"
+            if what == "add":
+                known.add(host, 24_000, None, START, f"9.{source}.1.1", START)
+            elif what == "try":
+                known.attempted(host, 24_000, START)
+            elif what == "good":
+                known.succeeded(host, 24_000, bytes(32), START)
+            elif what == "test":
+                known.failed_test(host, 24_000)
+            else:
+                known.is_own(host, 24_000)
+        self.assertEqual(sorted(r.address for r in known), sorted(r.address for r in known.placed()))
+
+
+class MemoryTests(SynchronousTestCase):
+    def test_what_is_remembered_comes_back_equal(self) -> None:
+        wire = Wire()
+        hosts = [wire.host(n, wanted=[1], discover=True) for n in range(1, 6)]
+        wire.run(60 * SECOND)
+        hosts[1].table.ban(key(77).public, 60, "test", wire.now)
+        memory = hosts[1].table.remembered()
+        self.assertEqual(Memory.from_json(memory.to_json()), memory)
+        self.assertTrue(memory.anchors)
+        reborn = Wire().host(2, discover=True)
+        reborn.table.remember(memory)
+        again = reborn.table.remembered()
+        self.assertEqual(sorted(r.address for r in again.records), sorted(r.address for r in memory.records))
+        self.assertEqual(again.bans, memory.bans)
+
+    def test_text_that_is_no_memory_is_refused_with_a_hint(self) -> None:
+        good = Memory(bytes(32)).to_json()
+        for text in ("", "[]", "{}", "null", "7", good[:-5], good.replace("1", "2", 1), "[" * 100_000):
+            with self.assertRaises(LocalError) as caught:
+                Memory.from_json(text)
+            self.assertIn("Remove the file", caught.exception.hint)
+
+    def test_fields_of_another_type_are_refused(self) -> None:
+        wire = Wire()
+        hosts = [wire.host(n, wanted=[1], discover=True) for n in (1, 2)]
+        wire.run(SECOND)
+        text = hosts[1].table.remembered().to_json()
+        self.assertIn('"port": 7000', text)
+        for wrong in ('"port": "7000"', '"port": 7000.0', '"port": true', '"port": null'):
+            with self.assertRaises(LocalError):
+                Memory.from_json(text.replace('"port": 7000', wrong))
+
+
+class DiscoveryTests(SynchronousTestCase):
+    def test_nodes_find_each_other_through_one(self) -> None:
+        wire = Wire()
+        hosts = [wire.host(n, wanted=[1], discover=True) for n in range(1, 8)]
+        wire.run(60 * SECOND)
+        for host in hosts:
+            self.assertEqual(len(host.table.peers()), 6)
+
+    def test_cold_start_with_a_full_book_of_strangers_reaches_its_target(self) -> None:
+        """F09: 250 stored addresses of which nobody knows who is there; 8 sessions within 30 s."""
+        wire = Wire()
+        for number in range(2, 60):
+            wire.host(number)
+        host = wire.host(1, discover=True)
+        for number in range(2, 252):
+            host.table.discovery.book.add(f"10.0.0.{number}", 7000, None, START, "10.0.0.9", START)
+        wire.run(30 * SECOND)
+        self.assertGreaterEqual(len(host.table.peers()), limits.OUTBOUND_TARGET)
+        wire.run(600 * SECOND)
+        self.assertLessEqual(len(host.table.peers()), limits.OUTBOUND_TARGET + 1)
+
+    def test_configured_peers_do_not_depend_on_discovery(self) -> None:
+        """F13"""
+        wire = Wire()
+        wire.host(2)
+        host = wire.host(1, wanted=[2], discover=True)
+        host.table.discovery.book.add("10.0.0.77", 7000, None, START, "10.0.0.9", START)
+        wire.run(SECOND)
+        self.assertEqual(len(host.table.peers()), 1)
+
+    def test_without_discovery_nobody_else_is_dialled(self) -> None:
+        wire = Wire()
+        hosts = [wire.host(n, wanted=[1]) for n in range(1, 6)]
+        wire.run(600 * SECOND)
+        self.assertEqual([len(host.table.peers()) for host in hosts], [4, 1, 1, 1, 1])
+
+    def test_own_address_in_every_source_makes_no_session(self) -> None:
+        """F06"""
+        wire = Wire()
+        host = wire.host(1, wanted=[1], named=False, discover=True)
+        stranger = open_stranger(host)
+        own = PeerAddress(node_id=host.node_id, host="10.0.0.1", port=7000, last_seen=START)
+        request = next(m for m in (1, 2, 3))
+        stranger.send(PeersResponse(peers=(own,)), request_id=request, reply=True)
+        wire.run(60 * SECOND)
+        self.assertLessEqual(len(host.dials), 1)
+        self.assertEqual([peer.node_id for peer in host.table.peers()], [key(66).public])
+        self.assertEqual(sum(host.table.conduct.counts.values()), 0)
+
+    def test_one_outbound_session_per_group_on_public_networks(self) -> None:
+        dialing = Dialing(SECOND, random.Random(1))
+        discovery = Discovery(dialing, random.Random(1), public=True)
+        for number in range(1, 30):
+            discovery.book.add(f"8.8.{number}.1", 24_000, None, START, f"9.{number}.1.1", START)
+            discovery.book.add(f"11.{number}.1.1", 24_000, None, START, f"9.{number}.1.1", START)
+        for step in range(100):
+            discovery.look(START, step, (), ())
+        hosts = [target.host for target in dialing if target.origin is Origin.BOOK]
+        self.assertEqual(len(hosts), limits.OUTBOUND_TARGET)
+        self.assertEqual(len({group_of(host) for host in hosts}), len(hosts))
+
+    def test_feeler_looks_and_leaves(self) -> None:
+        wire = Wire()
+        host = wire.host(1, discover=True)
+        target = wire.host(2)
+        record = host.table.discovery.book.add("10.0.0.2", 7000, None, START, "10.0.0.9", START)
+        host.table.dialing.try_once("10.0.0.2", 7000, None, Origin.FEELER)
+        host.call(host.table.tick(wire.now))
+        wire.run(SECOND // 2)
+        self.assertTrue(record.tried)  # type: ignore[union-attr]
+        self.assertEqual((host.opened(), target.opened()), ([], []))
+        self.assertEqual(target.table.refusals, {"feeler": 1})
+
+    def test_liars_about_who_is_where_are_found_out(self) -> None:
+        """An address with somebody else's node id is dialled, and taken for what it is."""
+        wire = Wire()
+        wire.host(2)
+        host = wire.host(1, discover=True)
+        host.table.discovery.book.add("10.0.0.2", 7000, key(55).public, START, "10.0.0.9", START)
+        wire.run(30 * SECOND)
+        self.assertEqual([peer.node_id for peer in host.table.peers()], [key(2).public])
+        self.assertEqual(host.table.discovery.book.at("10.0.0.2", 7000).node_id, key(2).public)  # type: ignore[union-attr]
+
+    def test_restarted_node_dials_its_anchors_first(self) -> None:
+        wire = Wire()
+        wire.host(2)
+        host = wire.host(1, discover=True)
+        host.table.discovery.book.add("10.0.0.2", 7000, None, START, "10.0.0.9", START)
+        wire.run(30 * SECOND)
+        memory = host.table.remembered()
+        host.call(host.table.stop(wire.now))
+        reborn = wire.host(1, discover=True, identity=identity(1, boot=2))
+        reborn.table.remember(memory)
+        wire.run(SECOND // 10)
+        self.assertEqual(reborn.dials[0][1].host, "10.0.0.2")

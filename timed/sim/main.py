@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     run = commands.add_parser("run", help="run seeds and check the invariants after every event")
     run.add_argument("--nodes", type=int, default=4, choices=range(1, 65), metavar="N")
-    run.add_argument("--seeds", type=_seeds, default=range(0, 4), metavar="A..B", help="inclusive")
+    run.add_argument("--seeds", type=_seeds, default=range(4), metavar="A..B", help="inclusive")
     run.add_argument("--faults", type=_faults, default=tuple(FAULTS), metavar="all|none|NAME,NAME",
                      help=f"of: {' '.join(FAULTS)}")  # fmt: skip
     run.add_argument("--minutes", type=float, default=10.0, metavar="M", help="virtual minutes of a seed")

@@ -103,9 +103,6 @@ class LossyStore:
     def header(self, height: int) -> bytes | None:
         return self.disk.header(height)
 
-    def header(self, height: int) -> bytes | None:
-        return self.disk.header(height)
-
     def certificate(self, height: int) -> bytes | None:
         return self.disk.certificate(height)
 

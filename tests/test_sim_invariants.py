@@ -1,0 +1,286 @@
+"""Each invariant names what breaks it, and is silent about what is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import msgspec
+from twisted.trial.unittest import SynchronousTestCase
+
+from timed.consensus.signing import signed
+from timed.interfaces import Coin
+from timed.primitives import merkle
+from timed.primitives.bitmap import bitmap_of
+from timed.primitives.certificate import (
+    PRECOMMIT,
+    BlockCertificate,
+    BundleCertificate,
+    BundleSigner,
+    bundle_leaf,
+)
+from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
+from timed.sim.cast import make_cast
+from timed.sim.chain_rules import ChainRules
+from timed.sim.durable import DurableLog
+from timed.sim.signing_rules import ACKNOWLEDGEMENT, VOTE, SigningRules
+from timed.sim.violation import NAMES, SAFETY, Violation
+from timed.store.memory import MemoryStore
+from timed.wire.catalogue import encode_record
+from timed.wire.messages import (
+    BlockVote,
+    EpochReport,
+    TransactionBroadcast,
+    TransactionCertified,
+    TransactionVote,
+)
+
+CAST = make_cast(5, 4, 15)
+ROSTER = CAST.genesis.members
+KEYS = {key.public: key for key in CAST.operator_keys}
+COINS = [OutPoint(CAST.genesis.block().transactions[0].txid, index) for index in range(4)]
+ELSEWHERE = OutPoint(bytes(31) + b"\1", 0)
+
+
+def payment(*inputs: OutPoint, value: int = 5_000) -> Transaction:
+    lock = Lock.key_hash(CAST.purses[0].public)
+    return Transaction.make(inputs=inputs, outputs=(Output(value=value, lock=lock),))
+
+
+FIRST = payment(COINS[0])
+RIVAL = payment(COINS[0], value=6_000)
+CHILD = payment(OutPoint(FIRST.txid, 0), value=4_000)
+BODIES = {made.txid: made for made in (FIRST, RIVAL, CHILD)}
+
+
+class Rules(SynchronousTestCase):
+    """Members that sign, and disks that hold what they signed."""
+
+    def setUp(self) -> None:
+        chain = ChainRules(CAST.genesis)
+        commit = CAST.genesis.commit()
+        store = MemoryStore()
+        store.commit(commit)
+        chain.committed(commit, store.tip())
+        self.chain = chain
+        self.rules = SigningRules(ROSTER, BODIES.get, chain.unspent_before)
+        self.logs = [DurableLog(height=0) for _ in ROSTER.members]
+
+    def violates(self, name: str, call: Callable[..., object], *args: object) -> None:
+        self.assertIn(name, NAMES)
+        violation = self.assertRaises(Violation, call, *args)
+        self.assertEqual(violation.name, name, str(violation))
+
+    def bundle(self, member: int, kind: int, *txids: bytes, epoch: int = 1, tick: int = 1) -> TransactionVote:
+        unsigned = TransactionVote(
+            kind=kind, chain_id=CAST.genesis.params.chain_id, epoch=epoch, roster=ROSTER.hash,
+            tick=tick, member=member, entries=txids, signature=bytes(64),
+        )  # fmt: skip
+        return signed(unsigned, KEYS[ROSTER.members[member].operator_key])
+
+    def report(self, member: int, *txids: bytes, epoch: int = 1) -> EpochReport:
+        unsigned = EpochReport(
+            chain_id=CAST.genesis.params.chain_id, epoch=epoch, roster=ROSTER.hash,
+            member=member, txids=tuple(sorted(txids)), signature=bytes(64),
+        )  # fmt: skip
+        return signed(unsigned, KEYS[ROSTER.members[member].operator_key])
+
+    def block_vote(self, member: int, block: bytes, height: int = 1) -> BlockVote:
+        unsigned = BlockVote(
+            chain_id=CAST.genesis.params.chain_id, height=height, round=0, step=PRECOMMIT, block=block,
+            roster=ROSTER.hash, member=member, signature=bytes(64),
+        )  # fmt: skip
+        return signed(unsigned, KEYS[ROSTER.members[member].operator_key])
+
+    def write(self, member: int, message: object) -> None:
+        """The message reaches the member's disk."""
+        self.logs[member].add(encode_record(message))  # type: ignore[arg-type]
+        if isinstance(message, TransactionVote):
+            self.rules.bundle(message, self.logs[member])
+        elif isinstance(message, EpochReport):
+            self.rules.report(message, self.logs[member])
+        elif isinstance(message, BlockVote):
+            self.rules.block_vote(message)
+
+    def vote(self, member: int, made: Transaction, tick: int = 1) -> TransactionVote:
+        self.write(member, TransactionBroadcast(transaction=made))
+        bundle = self.bundle(member, VOTE, made.txid, tick=tick)
+        self.write(member, bundle)
+        return bundle
+
+    def certificate(self, bundles: list[TransactionVote], epoch: int = 1) -> BundleCertificate:
+        first = bundles[0]
+        members = sorted(bundle.member for bundle in bundles)
+        by_member = {bundle.member: bundle for bundle in bundles}
+        leaves = [bundle_leaf(first.entries[0])]
+        return BundleCertificate(
+            kind=first.kind, chain_id=first.chain_id, epoch=epoch, target=first.entries[0], roster=ROSTER.hash,
+            bitmap=bitmap_of(members, len(ROSTER.members)),
+            signers=tuple(
+                BundleSigner(by_member[m].signature, by_member[m].tick, 0, merkle.branch(leaves, 0)) for m in members
+            ),
+        )  # fmt: skip
+
+    def hold(self, member: int, certificate: BundleCertificate) -> None:
+        self.rules.bundle_certificate(certificate)
+        self.write(member, TransactionCertified(certificate=certificate))
+
+
+class VotingTests(Rules):
+    def test_an_epoch_by_the_rules_violates_nothing(self) -> None:
+        votes = [self.vote(member, FIRST) for member in range(3)]
+        certificate = self.certificate(votes)
+        for member in range(3):
+            self.rules.sent(votes[member], member, self.logs[member])
+            self.hold(member, certificate)
+            self.write(member, self.bundle(member, ACKNOWLEDGEMENT, FIRST.txid, tick=2))
+            self.vote(member, CHILD, tick=3)
+            self.write(member, self.report(member, FIRST.txid))
+        self.assertEqual(len(self.logs[0].votes), 3)
+
+    def test_two_votes_on_one_outpoint(self) -> None:
+        """[15] no key signs twice for one (outpoint, epoch)."""
+        self.vote(0, FIRST)
+        self.vote(1, RIVAL)
+        self.violates("vote-once", self.vote, 0, RIVAL, 2)
+
+    def test_a_vote_that_leaves_before_it_is_durable(self) -> None:
+        """[13] the lock is durable before the vote leaves."""
+        bundle = self.bundle(0, VOTE, FIRST.txid)
+        self.violates("durable-before-send", self.rules.sent, bundle, 0, self.logs[0])
+
+    def test_a_vote_whose_body_is_not_durable(self) -> None:
+        self.violates("durable-before-send", self.write, 0, self.bundle(0, VOTE, FIRST.txid))
+
+    def test_a_vote_for_a_child_without_the_certificate_of_its_parent(self) -> None:
+        """[13] inputs are unspent in the last block or made by a certified transaction of this epoch."""
+        self.violates("inputs-available", self.vote, 0, CHILD)
+
+    def test_a_bundle_of_somebody_else_that_nobody_signed(self) -> None:
+        forged = msgspec.structs.replace(self.bundle(1, VOTE, FIRST.txid), epoch=2)
+        self.violates("certificate-counts-cast-votes", self.rules.sent, forged, 0, self.logs[0])
+
+
+class ClosingTests(Rules):
+    def certified(self) -> BundleCertificate:
+        return self.certificate([self.vote(member, FIRST) for member in range(3)])
+
+    def test_an_acknowledgement_without_a_durable_certificate(self) -> None:
+        self.certified()
+        bundle = self.bundle(0, ACKNOWLEDGEMENT, FIRST.txid, tick=2)
+        self.violates("durable-before-send", self.write, 0, bundle)
+
+    def test_an_acknowledged_transaction_that_the_report_leaves_out(self) -> None:
+        self.hold(0, self.certified())
+        self.write(0, self.bundle(0, ACKNOWLEDGEMENT, FIRST.txid, tick=2))
+        self.violates("acknowledged-is-reported", self.write, 0, self.report(0))
+
+    def test_a_vote_or_acknowledgement_after_the_report(self) -> None:
+        self.hold(0, self.certified())
+        self.write(0, self.report(0, FIRST.txid))
+        bundle = self.bundle(0, ACKNOWLEDGEMENT, FIRST.txid, tick=2)
+        self.violates("silent-after-report", self.write, 0, bundle)
+
+    def test_two_reports_of_one_epoch(self) -> None:
+        self.hold(0, self.certified())
+        self.write(0, self.report(0, FIRST.txid))
+        self.violates("report-once", self.write, 0, self.report(0))
+
+    def test_a_report_that_leaves_before_it_is_durable(self) -> None:
+        self.violates("durable-before-send", self.rules.sent, self.report(0), 0, self.logs[0])
+
+
+class CertificateTests(Rules):
+    def test_fewer_signers_than_a_quorum(self) -> None:
+        """[9] the quorum is that of the whole roster."""
+        votes = [self.vote(member, FIRST) for member in range(2)]
+        self.violates("certificate-valid", self.rules.bundle_certificate, self.certificate(votes))
+
+    def test_a_signature_of_another_epoch(self) -> None:
+        votes = [self.vote(member, FIRST) for member in range(3)]
+        replayed = self.certificate(votes, epoch=2)
+        self.violates("certificate-valid", self.rules.bundle_certificate, replayed)
+
+    def test_a_vote_that_is_on_no_disk(self) -> None:
+        votes = [self.vote(member, FIRST) for member in range(2)]
+        votes.append(self.bundle(2, VOTE, FIRST.txid))
+        self.violates("certificate-counts-cast-votes", self.rules.bundle_certificate, self.certificate(votes))
+
+    def test_certificates_of_conflicting_spends(self) -> None:
+        """[15] no two certificates for conflicting spends."""
+        self.rules.bundle_certificate(self.certificate([self.vote(member, FIRST) for member in range(3)]))
+        rivals = []
+        for member in range(3):
+            bundle = self.bundle(member, VOTE, RIVAL.txid, tick=9)
+            self.rules._cast[bundle.signature] = bundle
+            rivals.append(bundle)
+        self.violates("no-conflicting-certificates", self.rules.bundle_certificate, self.certificate(rivals))
+
+    def test_a_child_certified_without_its_parent(self) -> None:
+        votes = []
+        for member in range(3):
+            bundle = self.bundle(member, VOTE, CHILD.txid)
+            self.rules._cast[bundle.signature] = bundle
+            votes.append(bundle)
+        self.violates("parent-certified", self.rules.bundle_certificate, self.certificate(votes))
+
+
+class BlockTests(Rules):
+    def block_certificate(self, votes: list[BlockVote]) -> BlockCertificate:
+        return BlockCertificate(
+            chain_id=votes[0].chain_id, height=votes[0].height, round=0, target=votes[0].block, roster=ROSTER.hash,
+            bitmap=bitmap_of([vote.member for vote in votes], len(ROSTER.members)),
+            signatures=tuple(vote.signature for vote in votes),
+        )  # fmt: skip
+
+    def test_two_values_in_one_round_and_step(self) -> None:
+        """[15] no key signs twice for one (height, round, step)."""
+        self.write(0, self.block_vote(0, b"\1" * 32))
+        self.violates("block-vote-once", self.write, 0, self.block_vote(0, b"\2" * 32))
+
+    def test_two_certified_blocks_at_one_height(self) -> None:
+        """[15] no two certified blocks at one height."""
+        for block in (b"\1" * 32, b"\2" * 32):
+            votes = [self.block_vote(member, block) for member in range(3)]
+            self.rules._block_votes.update({(vote.member, 1, 0, PRECOMMIT): vote for vote in votes})
+            certificate = self.block_certificate(votes)
+            if block[0] == 1:
+                self.rules.block_certificate(certificate)
+        self.violates("one-block-per-height", self.rules.block_certificate, certificate)
+
+    def test_a_precommit_that_nobody_cast(self) -> None:
+        votes = [self.block_vote(member, b"\1" * 32) for member in range(3)]
+        for vote in votes[:2]:
+            self.write(vote.member, vote)
+        self.violates("certificate-counts-cast-votes", self.rules.block_certificate, self.block_certificate(votes))
+
+    def test_a_final_transaction_that_its_block_lacks(self) -> None:
+        """[15] a final transaction is in the very next block."""
+        self.violates("final-in-block", self.chain.published_final, FIRST.txid, 0)
+
+    def test_a_transaction_final_in_two_epochs(self) -> None:
+        self.chain.published_final(FIRST.txid, 1)
+        self.violates("final-in-block", self.chain.published_final, FIRST.txid, 2)
+
+    def test_another_block_or_other_coins_at_a_known_height(self) -> None:
+        """[15] equal height means equal roots on every node."""
+        commit = CAST.genesis.commit()
+        other = attrs.evolve(commit, block_hash=bytes(32))
+        self.violates("one-block-per-height", self.chain.committed, other, None)
+        other = attrs.evolve(commit, digests=(bytes(2048),))
+        self.violates("equal-roots", self.chain.committed, other, None)
+
+    def test_coins_out_of_nothing(self) -> None:
+        """[15] the UTXO sum equals what was emitted."""
+        commit = CAST.genesis.commit()
+        coin = Coin(Output(value=1, lock=Lock.key_hash(CAST.purses[0].public)), 0, False)
+        inflated = attrs.evolve(commit, created=(*commit.created, (ELSEWHERE, coin)))
+        self.violates("supply", ChainRules(CAST.genesis)._first, inflated)
+
+
+class NameTests(SynchronousTestCase):
+    def test_names_are_distinct_and_most_are_of_safety(self) -> None:
+        self.assertEqual(len(set(NAMES)), len(NAMES))
+        self.assertLess(set(SAFETY), set(NAMES))
+        self.assertIn("vote-once", SAFETY)
+        self.assertNotIn("live-payments", SAFETY)

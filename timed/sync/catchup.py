@@ -37,6 +37,8 @@ LIVE_GRACE_US = 300_000
 """A voter waits this long for its own rounds to decide a block that a peer announces."""
 RETRY_US = 500_000
 """After a peer had nothing for us it is left alone this long."""
+MAX_DOUBLINGS = 6
+"""Each deadline that a peer lets pass doubles its rest, to half a minute: a mute one costs little."""
 
 Items = Sequence[tuple[bytes, bytes, bytes]]
 
@@ -67,6 +69,8 @@ class Source:
     claimed: int
     since: int
     resting_until: int = 0
+    unanswered: int = 0
+    """Deadlines that it let pass since its last answer."""
     under_way: int = 0
     bodies: int = 0
     headers: int = 0
@@ -137,6 +141,7 @@ class CatchUp:
         source = self._sources.get(node_id)
         if source is None:
             return
+        source.unanswered = 0
         top = self._top()
         headers = [signed for signed in response.headers if signed.header.height > top]
         if not headers:
@@ -160,6 +165,7 @@ class CatchUp:
         if asked is None or source is None:
             return
         source.under_way -= 1
+        source.unanswered = 0
         taken = 0
         for certified in response.blocks:
             height = certified.block.header.height
@@ -187,6 +193,7 @@ class CatchUp:
             source.under_way -= 1
         if source is not None:
             self._rest(source, now)
+            source.unanswered = min(source.unanswered + 1, MAX_DOUBLINGS)
         self.step(now)
 
     # The tip
@@ -239,7 +246,11 @@ class CatchUp:
             if source.claimed > tip
         ]
         again = self._stepped_at + RETRY_US
-        return min((at if at > self._stepped_at else again for at in waits), default=None) if self._idle() else None
+        return (
+            min((at if at > self._stepped_at else again for at in waits), default=None)
+            if self._idle()
+            else None
+        )
 
     def wake(self, now: int) -> None:
         self.step(now)
@@ -389,7 +400,7 @@ class CatchUp:
     # Inside
 
     def _rest(self, source: Source, now: int) -> None:
-        source.resting_until = now + RETRY_US
+        source.resting_until = now + (RETRY_US << source.unanswered)
 
     def _drop_body(self, height: int) -> None:
         body, _ = self._bodies.pop(height)

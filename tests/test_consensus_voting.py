@@ -174,7 +174,7 @@ class DurabilityTests(SynchronousTestCase):
         desk.votes(payment.txid, 1, 2, 3)
         self.assertEqual((desk.told, desk.followers), ([], []))
         desk.durable()
-        self.assertEqual([type(event).__name__ for event in desk.told][0], "TransactionCertified")
+        self.assertEqual(next(type(event).__name__ for event in desk.told), "TransactionCertified")
         self.assertEqual(len(desk.followers), 1)
 
     def test_a_body_is_written_once_an_epoch(self) -> None:

@@ -75,6 +75,7 @@ class Text(SynchronousTestCase):
     def test_finer_than_a_unit(self) -> None:
         """A ninth decimal is refused, never rounded."""
         self.assert_refused("amount-precision", "0.000000001", "1.123456789", Decimal("0.000000005"))
+        self.assert_refused("amount-precision", "1.000000000000000000000000000001", Decimal("1E-999999"))
         self.assertEqual(parse_amount("1.500000000"), 150_000_000)
 
     def test_out_of_range(self) -> None:

@@ -48,11 +48,18 @@ def parse_amount(amount: str | int | Decimal) -> int:
         raise InvalidAmount("amount-format", str(exact))
     if not 0 <= exact <= Decimal(MAX_MONEY) / UNITS_PER_TIME:
         raise InvalidAmount("amount-range", f"{exact!s:.40}")
-    scaled = exact.scaleb(DECIMALS)
-    units = int(scaled)
-    if scaled != units:
+    return _units(exact)
+
+
+def _units(exact: Decimal) -> int:
+    """Units of a finite amount in range, in integers: Decimal's own arithmetic rounds to 28 digits."""
+    _, digits, exponent = exact.as_tuple()
+    number, shift = int("".join(map(str, digits))), int(exponent) + DECIMALS
+    if number == 0 or shift >= 0:
+        return number * 10**shift if number else 0
+    if -shift > len(digits) or number % 10**-shift:
         raise InvalidAmount("amount-precision", f"{exact!s:.40}")
-    return units
+    return number // 10**-shift
 
 
 def format_amount(units: int) -> str:

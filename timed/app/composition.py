@@ -211,7 +211,7 @@ def announce(context: Context) -> None:
 
 
 class Announcement(Service):
-    """Says once, when the log is open, what was started."""
+    """Says what was started once the log is open, and when all of it has stopped."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
@@ -219,6 +219,10 @@ class Announcement(Service):
     def startService(self) -> None:
         super().startService()
         announce(self._context)
+
+    def stopService(self) -> None:
+        super().stopService()
+        log.info("stopped in good order")
 
 
 def compose(

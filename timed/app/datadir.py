@@ -7,6 +7,7 @@
     chain/         blocks, coins and the log, owned by the storage backend
     wallet.json    the wallet
     .cookie        the RPC password of this run
+    timed.log      the log of a daemon that was given no other
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from timed.errors import ConfigError
 NODE_KEY = "node.key"
 OPERATOR_KEY = "operator.key"
 CHAIN = "chain"
-OURS = frozenset({NODE_KEY, OPERATOR_KEY, CHAIN})
+DAEMON_LOG = "timed.log"
+OURS = frozenset({NODE_KEY, OPERATOR_KEY, CHAIN, DAEMON_LOG, "wallet.json"})
 LEFT_BY_OTHERS = frozenset({"lost+found", ".gitkeep"})
 
 

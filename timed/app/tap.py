@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TextIO
 
 from twisted.application.service import IService
@@ -12,14 +13,13 @@ from twisted.python import usage
 
 from timed import __version__
 from timed.app.config import load, override
+from timed.app.datadir import DAEMON_LOG, prepare
 from timed.app.inifile import Entry
 from timed.app.logging import terminal
 from timed.errors import LocalError
 
 USAGE_STATUS = 2
 FAILURE_STATUS = 1
-DAEMON_LOG = "timed.log"
-"""Where a daemon without --logfile writes, in the data directory."""
 
 
 class Options(usage.Options):
@@ -94,13 +94,13 @@ class Options(usage.Options):
         return given + self.overrides
 
 
-def log_file(options: Any, datadir: str) -> TextIO:
-    """Where lines go: twistd's --logfile, standard output, or for a daemon a file of its own."""
+def log_file(options: Any, datadir: Path) -> TextIO:
+    """Where lines go: twistd's --logfile, standard output, or for a daemon a file in the data directory."""
     parent = options.parent if options.parent is not None else {}
     name = parent.get("logfile")
     if name == "-" or (name is None and parent.get("nodaemon", True)):
         return terminal()
-    path = name if name is not None else os.path.join(datadir, DAEMON_LOG)
+    path = name if name is not None else prepare(datadir).path / DAEMON_LOG
     try:
         return open(path, "a", encoding="utf-8", errors="replace")
     except OSError as error:
@@ -115,7 +115,7 @@ def makeService(options: Options) -> IService:
 
     try:
         config = load(options["config"], options.entries(), node_id=options["node-id"])
-        out = log_file(options, str(config.datadir))
+        out = log_file(options, config.datadir)
         return compose(config, reactor, out, journal="JOURNAL_STREAM" in os.environ)
     except LocalError as error:
         print_error(sys.stderr, error)

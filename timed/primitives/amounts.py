@@ -55,11 +55,14 @@ def _units(exact: Decimal) -> int:
     """Units of a finite amount in range, in integers: Decimal's own arithmetic rounds to 28 digits."""
     _, digits, exponent = exact.as_tuple()
     number, shift = int("".join(map(str, digits))), int(exponent) + DECIMALS
-    if number == 0 or shift >= 0:
-        return number * 10**shift if number else 0
-    if -shift > len(digits) or number % 10**-shift:
+    if number == 0:
+        return 0
+    if -shift > len(digits):
         raise InvalidAmount("amount-precision", f"{exact!s:.40}")
-    return number // 10**-shift
+    units, rest = divmod(number * 10 ** max(0, shift), 10 ** max(0, -shift))
+    if rest:
+        raise InvalidAmount("amount-precision", f"{exact!s:.40}")
+    return int(units)
 
 
 def format_amount(units: int) -> str:

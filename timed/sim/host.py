@@ -9,8 +9,8 @@ from what the disk kept.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -154,11 +154,15 @@ class Process:
             return
         now = self.host.local()
         call(now)
-        for action in self.node.flush(now):
-            _EXECUTE[type(action)](self, action)
+        self._execute(self.node.flush(now))
+        self.reschedule()
+
+    def _execute(self, actions: Sequence[Action]) -> None:
+        """In their order, until the process dies between two of them."""
+        for action in actions:
             if not self.alive:
                 return
-        self.reschedule()
+            _EXECUTE[type(action)](self, action)
 
     def die(self) -> None:
         """Nothing is executed any more; what other threads held is gone."""
@@ -306,7 +310,7 @@ def _share(first: Persist | CommitBlock, second: Persist | CommitBlock) -> bool:
     return isinstance(first, Persist) and isinstance(second, Persist)
 
 
-_EXECUTE: dict[type, Callable[[Process, Action], None]] = {
+_EXECUTE: dict[type, Callable[[Process, Any], None]] = {
     Write: Process._write,
     Close: Process._close,
     Dial: Process._dial,
@@ -314,4 +318,4 @@ _EXECUTE: dict[type, Callable[[Process, Action], None]] = {
     Publish: Process._publish,
     Persist: Process._store,
     CommitBlock: Process._store,
-}  # type: ignore[dict-item]
+}

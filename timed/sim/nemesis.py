@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from timed import events
@@ -55,7 +55,8 @@ class Nemesis:
         if not self.names:
             return
         self.active = True
-        when, queue = start, []
+        when = start
+        queue: list[str] = []
         first = [name for name in ("ambush-write", "ambush-send") if name in self.names]
         while when < end:
             if not queue:
@@ -105,7 +106,7 @@ class Nemesis:
 
     # What processes do
 
-    def before_send(self, process: Process, sending: list[object]) -> bool:
+    def before_send(self, process: Process, sending: Sequence[object]) -> bool:
         """False when the process died instead of sending."""
         for message in sending:
             moment = moment_of(message, self._member(process))
@@ -116,7 +117,7 @@ class Nemesis:
                     return False
         return True
 
-    def sent(self, process: Process, sending: list[object]) -> None:
+    def sent(self, process: Process, sending: Sequence[object]) -> None:
         """The messages are about to be on a link."""
         for message in sending:
             moment = moment_of(message, self._member(process))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from timed.consensus.proposer import proposer
 from timed.crypto.rule import verify
@@ -245,7 +245,7 @@ class SigningRules:
             self._fail("certificate-valid", member, f"signed a {what} wrongly")
 
     @staticmethod
-    def _fail(name: str, member: int, detail: str) -> None:
+    def _fail(name: str, member: int, detail: str) -> NoReturn:
         raise Violation(name, f"member {member} {detail}")
 
 

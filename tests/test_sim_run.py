@@ -1,0 +1,126 @@
+"""Whole runs: repeatable to the last event, and told in numbers."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+
+from twisted.trial.unittest import SynchronousTestCase
+
+import timed
+from timed.sim import main
+from timed.sim.nemesis import FAULTS
+from timed.sim.run import MIN_BLOCKS, MIN_FINAL, SeedResult, combined_hash, run_seed
+from timed.sim.world import Scenario, World
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(timed.__file__)))
+SHORT = 1.0
+"""Minutes; a run goes on until it has seen its blocks and payments anyhow."""
+LAST_LINE = {
+    "seeds", "events", "transactions_final", "blocks", "faults", "violations", "trace_hash",
+    "min_blocks", "min_final", "min_faults",
+}  # fmt: skip
+
+
+def command(*arguments: str) -> tuple[int, str]:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        status = main.main(arguments)
+    return status, output.getvalue()
+
+
+class RepeatTests(SynchronousTestCase):
+    def test_two_processes_with_other_hash_seeds_execute_the_same_events(self) -> None:
+        """The same seed gives the same trace hash: nothing depends on addresses or on hash order."""
+        answers = set()
+        for hash_seed in ("1", "2"):
+            program = (
+                "from timed.sim.run import run_seed; from timed.sim.world import Scenario; "
+                "from timed.sim.nemesis import FAULTS; "
+                f"r = run_seed(Scenario(3, minutes={SHORT}, faults=tuple(FAULTS))); "
+                "print(r.violation or 'ok', r.events, r.trace_hash)"
+            )
+            done = subprocess.run(
+                [sys.executable, "-c", program], cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": hash_seed},
+                capture_output=True, text=True, check=True,
+            )  # fmt: skip
+            answers.add(done.stdout)
+        self.assertEqual(len(answers), 1)
+        self.assertTrue(answers.pop().startswith("ok "))
+
+    def test_another_seed_is_another_run(self) -> None:
+        first, second = (run_seed(Scenario(seed, nodes=1, minutes=SHORT)) for seed in (1, 2))
+        self.assertEqual((first.violation, second.violation), ("", ""))
+        self.assertNotEqual(first.trace_hash, second.trace_hash)
+
+
+class CalmTests(SynchronousTestCase):
+    def test_without_faults_everything_is_final_and_in_its_block(self) -> None:
+        """[15] the invariants hold, and every payment that has no rival is confirmed."""
+        result = run_seed(Scenario(1, minutes=SHORT))
+        self.assertEqual(result.violation, "", result.detail)
+        self.assertGreaterEqual(result.blocks, MIN_BLOCKS)
+        self.assertGreaterEqual(result.transactions_final, MIN_FINAL)
+        self.assertEqual(result.faults, 0)
+
+    def test_the_workload_has_conflicts_and_chains(self) -> None:
+        world = World(Scenario(1, nodes=1))
+        world.boot(0)
+        for job in (world.workload._conflict, world.workload._chain) * 12:
+            job()
+        kinds = [payment.kind for payment in world.workload.payments.values()]
+        self.assertGreaterEqual(kinds.count("conflict"), 20)
+        self.assertGreaterEqual(kinds.count("chain"), 20)
+        children = [payment for payment in world.workload.payments.values() if payment.parent is not None]
+        self.assertTrue(all(payment.parent in world.workload.payments for payment in children))
+
+
+class FaultTests(SynchronousTestCase):
+    def test_seven_nodes_survive_everything(self) -> None:
+        result = run_seed(Scenario(2, nodes=7, minutes=SHORT, faults=tuple(FAULTS)))
+        self.assertEqual(result.violation, "", result.detail)
+        self.assertGreater(result.lossy_crashes, 0)
+
+    def test_a_traceback_is_a_violation_with_its_trace(self) -> None:
+        result = run_seed(Scenario(2, nodes=3, minutes=SHORT, faults=("no such fault",)))
+        self.assertEqual(result.violation, "no-traceback")
+        self.assertIn("KeyError", result.detail)
+        self.assertGreater(len(result.tail), 10)
+
+
+class CommandTests(SynchronousTestCase):
+    def test_the_last_line_holds_the_figures(self) -> None:
+        status, output = command("run", "--nodes", "1", "--seeds", "0..1", "--faults", "none", "--jobs", "1",
+                                 "--minutes", "1", "--json")  # fmt: skip
+        self.assertEqual(status, 0)
+        figures = json.loads(output.splitlines()[-1])
+        self.assertLessEqual(LAST_LINE, set(figures))
+        self.assertEqual((figures["seeds"], figures["violations"]), (2, 0))
+        self.assertIn("seed     1", output)
+
+    def test_a_violation_is_told_with_seed_event_and_trace(self) -> None:
+        result = SeedResult(
+            seed=7, events=42, transactions_final=0, payments=1, confirmed=0, blocks=1, faults=2, kinds={},
+            lossy_crashes=0, trace_hash="aa", cpu_s=0.1, violation="vote-once", detail="member 1", tail=("1 boot",),
+        )  # fmt: skip
+        output = io.StringIO()
+        with contextlib.redirect_stdout(output):
+            main._explain(result)
+        self.assertIn("vote-once at event 42 of seed 7: member 1", output.getvalue())
+        self.assertIn("1 boot", output.getvalue())
+
+    def test_the_combined_hash_depends_on_every_seed(self) -> None:
+        one = run_seed(Scenario(1, nodes=1, minutes=SHORT))
+        two = run_seed(Scenario(2, nodes=1, minutes=SHORT))
+        self.assertNotEqual(combined_hash([one, two]), combined_hash([two, one]))
+        self.assertEqual(combined_hash([one]), combined_hash([one]))
+
+    def test_usage_errors_have_status_two(self) -> None:
+        for arguments in (["run", "--faults", "gremlins"], ["run", "--seeds", "9..1"], ["walk"]):
+            with contextlib.redirect_stderr(io.StringIO()):
+                error = self.assertRaises(SystemExit, main.main, arguments)
+            self.assertEqual(error.code, 2)

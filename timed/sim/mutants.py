@@ -130,9 +130,9 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "finality after one round", _FASTPATH,
         "            if tally.final is None and is_quorum(count.weight, self.roster.total_weight):\n"
-        "                self._finalise(tally, assemble(count, ACKNOWLEDGEMENT, tally.txid, self.roster))\n",
+        "                self._finalise(tally, assemble(count, ACKNOWLEDGEMENT, tally.txid, self.roster)",
         "            if tally.final is None and count is not None:\n"
-        "                self._finalise(tally, tally.certificate)\n",
+        "                self._finalise(tally, tally.certificate",
     ),
     Mutant(
         "no log replay", _NODE,

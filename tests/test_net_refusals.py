@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
 
-from tests.net_world import HOST, NetTestCase, context, key, node_context, turns
+from tests.net_world import HOST, NetTestCase, a_turn, context, key, node_context, turns
 from timed.net import network as network_module
 from timed.net import reasons
 from timed.net.identity import TlsIdentity
@@ -205,6 +205,7 @@ class OutboundTests(NetTestCase):
         self.assertEqual(ended, link)
         self.assertIn(reason, (reasons.TLS_FAILED, reasons.LOST), "a reset may overtake the alert")
         self.assertEqual(host.of("dial_failed"), [])
+        await a_turn()
         tls.abortConnection()
         network.close(link, "again", abort=True)
         self.assertEqual(len(host.of("disconnected")), 1)

@@ -31,7 +31,7 @@ from timed.net import reasons
 from timed.net.identity import TlsIdentity
 from timed.net.limits import TLS_HANDSHAKE_BYTES
 
-_SLICE = 8 * 1024
+_SLICE = 4 * 1024
 """OpenSSL's memory buffers keep the size of the largest piece they were ever fed."""
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from timed.testnet.layout import NodePlan, Plan, State
 from timed.testnet.process import NodeProcess, stop_all
-from timed.testnet.report import NodeFigures, Report, info_lines, lost_sessions
+from timed.testnet.report import NodeFigures, Report, ended_sessions, info_lines, lost_sessions
 from timed.testnet.rpc import ClientError, call
 from timed.testnet.waiting import Reporter, wait_for
 
@@ -110,13 +111,8 @@ class Network:
 
     def heights(self) -> list[int]:
         """The height of every running node that answers."""
-        found = []
-        for node in self.running():
-            try:
-                found.append(int(call(node, "getblockcount")))
-            except ClientError:
-                continue
-        return found
+        found = [self._height(node) for node in self.running()]
+        return [height for height in found if height is not None]
 
     def kill(self, node: NodePlan) -> None:
         """SIGKILL one node; the sessions it had are excused from the reconnects."""
@@ -130,24 +126,29 @@ class Network:
         """Bring the report up to date with what nodes and logs say now."""
         report = self.report
         report.figures = [self.figures[number] for number in sorted(self.figures)]
-        report.reconnects = 0
+        lost: dict[str, Counter[str]] = {}
         for figures in report.figures:
-            node = figures.plan
-            process = self.processes[node.number]
-            lost = lost_sessions(process)
-            for excused in self.excused.get(node.number, ()):
-                if excused in lost:
-                    lost.remove(excused)
-            figures.lost = len(lost)
+            node, process = figures.plan, self.processes[figures.plan.number]
+            noticed = lost_sessions(process)
+            noticed.subtract(self.excused.get(node.number, ()))
+            lost[node.node_id.hex()] = +noticed
+            figures.lost = (+noticed).total()
             figures.info_lines = info_lines(process)
             if process.alive:
                 figures.peers = len(self.peer_ids(node))
-            report.reconnects += figures.lost
-        for node, height in zip(self.running(), self.heights(), strict=False):
-            self.figures[node.number].height = height
+                figures.memory_mb = process.memory_mb()
+                figures.height = self._height(node) or figures.height
+        report.reconnects = ended_sessions(lost)
         report.blocks = max((figures.height for figures in report.figures), default=0)
         report.seconds = time.monotonic() - self._started
         return report
+
+    @staticmethod
+    def _height(node: NodePlan) -> int | None:
+        try:
+            return int(call(node, "getblockcount"))
+        except ClientError:
+            return None
 
     def _expected_peers(self, node: NodePlan) -> list[NodePlan]:
         return [

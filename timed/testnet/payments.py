@@ -11,7 +11,7 @@ import attrs
 from timed.errors import TimedError
 from timed.testnet.layout import NodePlan
 from timed.testnet.network import Network
-from timed.testnet.rpc import ClientError, call
+from timed.testnet.rpc import ClientError, call, connect
 from timed.testnet.waiting import WaitFailed
 
 FINAL_S = 30.0
@@ -124,8 +124,9 @@ def _final_after(payment: Payment, node: NodePlan) -> float:
 def _certified_after(payment: Payment) -> float:
     """Milliseconds until the payer's node knew a certificate; asked every few milliseconds."""
     deadline = payment.asked + FINAL_S
-    while time.monotonic() < deadline:
-        if call(payment.payer, "gettransaction", payment.txid)["state"] in CERTIFIED:
-            return (time.monotonic() - payment.asked) * 1000
-        time.sleep(CERTIFIED_POLL_S)
+    with connect(payment.payer) as client:
+        while time.monotonic() < deadline:
+            if client.call("gettransaction", payment.txid)["state"] in CERTIFIED:
+                return (time.monotonic() - payment.asked) * 1000
+            time.sleep(CERTIFIED_POLL_S)
     raise NotFinal(f"{payment.txid} has no certificate at {payment.payer.name} after {FINAL_S:.0f} s")

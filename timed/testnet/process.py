@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -85,6 +86,15 @@ class NodeProcess:
         except subprocess.TimeoutExpired:
             return False
         return True
+
+    def memory_mb(self) -> float:
+        """Anonymous memory of the living process in MB, 0 when it cannot be read."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace")
+        except OSError:
+            return 0.0
+        found = re.search(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)
+        return int(found[1]) / 1024 if found is not None else 0.0
 
     def log_text(self) -> str:
         try:

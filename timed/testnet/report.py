@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import statistics
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -28,6 +29,8 @@ class NodeFigures:
     height: int = 0
     lost: int = 0
     info_lines: int = 0
+    memory_mb: float = 0.0
+    """Anonymous memory of the process, as of the last look."""
 
 
 @attrs.define
@@ -83,6 +86,7 @@ class Report:
             "reconnects": self.reconnects,
             "blocks": self.blocks,
             "log_lines_info": sum(figures.info_lines for figures in self.figures),
+            "memory_mb_max": largest([figures.memory_mb for figures in self.figures]),
             "seconds": round(self.seconds, 1),
         }
         if self.error:
@@ -91,43 +95,11 @@ class Report:
 
     def table(self) -> list[str]:
         """Lines of a table, one per node, and a summary."""
-        head = (
-            "node",
-            "role",
-            "peers",
-            "height",
-            "final p50",
-            "final max",
-            "confirmed",
-            "lost",
-            "info",
-            "rpc",
-            "monitor",
-        )
-        rows = [head]
-        for figures in self.figures:
-            plan = figures.plan
-            rows.append(
-                (
-                    plan.name,
-                    "member" if plan.member else "follower",
-                    str(figures.peers),
-                    str(figures.height),
-                    shown(median(figures.to_final), "ms"),
-                    shown(largest(figures.to_final), "ms"),
-                    shown(median(figures.to_confirmed), "ms"),
-                    str(figures.lost),
-                    str(figures.info_lines),
-                    plan.rpc_url,
-                    plan.monitor_url,
-                )
-            )
-        widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
-        certified = shown(median(self.to_certified), "ms")
+        rows = [[title for title, _ in COLUMNS]]
+        rows += [[cell(figures) for _, cell in COLUMNS] for figures in self.figures]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+        certified = shown(median(self.to_certified))
         lines.append(
             f"{self.payments} payments, certified after {certified} at the payer; "
             f"{self.blocks} blocks; {self.reconnects} reconnects"
@@ -143,8 +115,24 @@ def largest(values: Sequence[float]) -> float | None:
     return round(max(values), 1) if values else None
 
 
-def shown(value: float | None, unit: str) -> str:
-    return "-" if value is None else f"{value:.0f} {unit}"
+def shown(milliseconds: float | None) -> str:
+    return "-" if milliseconds is None else f"{milliseconds:.0f} ms"
+
+
+COLUMNS: tuple[tuple[str, Callable[[NodeFigures], str]], ...] = (
+    ("node", lambda figures: figures.plan.name),
+    ("role", lambda figures: "member" if figures.plan.member else "follower"),
+    ("peers", lambda figures: str(figures.peers)),
+    ("height", lambda figures: str(figures.height)),
+    ("final p50", lambda figures: shown(median(figures.to_final))),
+    ("final max", lambda figures: shown(largest(figures.to_final))),
+    ("confirmed", lambda figures: shown(median(figures.to_confirmed))),
+    ("lost", lambda figures: str(figures.lost)),
+    ("info", lambda figures: str(figures.info_lines)),
+    ("memory", lambda figures: f"{figures.memory_mb:.0f} MB"),
+    ("rpc", lambda figures: figures.plan.rpc_url),
+    ("monitor", lambda figures: figures.plan.monitor_url),
+)
 
 
 def info_lines(process: NodeProcess) -> int:
@@ -152,6 +140,12 @@ def info_lines(process: NodeProcess) -> int:
     return len(INFO_LINE.findall(process.log_text()))
 
 
-def lost_sessions(process: NodeProcess) -> list[str]:
-    """Node id of the peer of every session that ended although both ends wanted it."""
-    return [match["peer"] for match in LOST_LINE.finditer(process.log_text())]
+def lost_sessions(process: NodeProcess) -> Counter[str]:
+    """By the peer's node id: sessions of one node that ended although both ends wanted them."""
+    return Counter(match["peer"] for match in LOST_LINE.finditer(process.log_text()))
+
+
+def ended_sessions(lost: Mapping[str, Mapping[str, int]]) -> int:
+    """How many sessions the nodes' `lost_sessions` tell of: both ends of one may have noticed."""
+    pairs = {tuple(sorted((node, peer))) for node, peers in lost.items() for peer in peers}
+    return sum(max(lost.get(one, {}).get(two, 0), lost.get(two, {}).get(one, 0)) for one, two in pairs)

@@ -12,8 +12,12 @@ from timed.testnet.layout import HOST, NodePlan
 TIMEOUT_S = 10.0
 
 
+def connect(node: NodePlan, timeout: float = TIMEOUT_S) -> Client:
+    """A client that keeps its connection; each call gets `timeout` seconds."""
+    return Client(Location(HOST, node.rpc_port, cookie_file=str(node.cookie)), timeout)
+
+
 def call(node: NodePlan, method: str, *params: Any, timeout: float = TIMEOUT_S) -> Any:
-    """The result; ClientError when there is none within `timeout` seconds."""
-    location = Location(HOST, node.rpc_port, cookie_file=str(node.cookie))
-    with Client(location, timeout) as client:
+    """The result of one call; ClientError when there is none."""
+    with connect(node, timeout) as client:
         return client.call(method, *params)

@@ -4,5 +4,5 @@ from __future__ import annotations
 
 from twisted.plugin import pluginPackagePaths
 
-__path__.extend(pluginPackagePaths(__name__))  # type: ignore[no-untyped-call]
+__path__.extend(pluginPackagePaths(__name__))
 __all__: list[str] = []

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tests.consensus_world import EPOCH, Desk, weighted_roster
+from tests.consensus_world import EPOCH, START, Desk, weighted_roster
 from timed.consensus import effects as fx
 from timed.consensus.proposer import proposer
 from timed.consensus.rounds import Rounds
@@ -110,7 +110,7 @@ class RoundsDesk(Desk):
         """A header that is like no other."""
         mark = tagged_hash("test-block", name.encode())
         return BlockHeader(
-            version=1, chain_id=REGTEST.chain_id, height=self.rounds.height, time=self.now // SECOND,
+            version=1, chain_id=REGTEST.chain_id, height=self.rounds.height, time=START // SECOND,
             previous=mark, tx_root=mark, utxo_root=mark, filter_root=mark, roster=self.roster.hash,
             next_roster=self.roster.hash, attendance_root=mark, evidence_root=mark, reward=0,
             proposer=self.roster.members[self.proposer(round_)].operator_key, round=round_,
@@ -173,3 +173,24 @@ class RoundsDesk(Desk):
 def speakers(weights: Sequence[int] = (1, 1, 1, 1), height: int = EPOCH) -> list[int]:
     """The members that propose in rounds 0, 1, 2, ... of a height, as often as there are members."""
     return [proposer(weighted_roster(weights), height, round_) for round_ in range(len(weights))]
+
+
+def locked_in_round_0(**options: Any) -> tuple[RoundsDesk, BlockHeader]:
+    """The last of four speakers, which has precommitted a block in round 0 and is in round 1 now."""
+    first, second, _, last = speakers()
+    desk = RoundsDesk(me=last, **options)
+    block = desk.block("locked")
+    desk.start()
+    desk.hear(desk.proposal(block))
+    desk.prevotes(block.hash, first, second)
+    desk.precommits(NIL, first, second)
+    desk.wait(SECOND)
+    return desk, block
+
+
+def advance(desk: RoundsDesk, round_: int) -> None:
+    """The others have gone on to `round_`."""
+    first, second, third, _ = speakers()
+    for member in (first, second):
+        desk.rounds.votes.heard(member, round_)
+    desk.hear_vote(desk.vote(third, PREVOTE, NIL, round_))

@@ -45,13 +45,17 @@ class Step(IntEnum):
 
 
 class Value:
-    """A block somebody proposed: its contents and what we think of it."""
+    """A block somebody proposed: one of its bodies and what we think of it.
 
-    __slots__ = ("proposal", "recorded", "valid")
+    `valid` is None until a body proved good, or every body seen proved bad.
+    """
+
+    __slots__ = ("pending", "proposal", "recorded", "valid")
 
     def __init__(self, proposal: BlockProposal) -> None:
         self.proposal = proposal
         self.valid: bool | None = None
+        self.pending = 0
         self.recorded = False
 
 
@@ -154,9 +158,15 @@ class Rounds:
     def judged(self, proposal: BlockProposal, valid: bool, now: int) -> None:
         """The verdict on a proposal's contents; one good body is enough for its block."""
         value = self.values.get(proposal.header.hash)
-        if value is not None and (valid or value.proposal.body == proposal.body):
-            value.valid = valid or value.valid is True
-            self._run(now)
+        if value is None:
+            return
+        value.pending -= 1
+        if valid and not value.valid:
+            value.recorded = value.recorded and value.proposal.body == proposal.body
+            value.proposal, value.valid = proposal, True
+        elif value.valid is None and value.pending <= 0:
+            value.valid = False
+        self._run(now)
 
     def vote(self, vote: BlockVote, now: int) -> None:
         """A vote whose signature has been checked."""
@@ -208,7 +218,7 @@ class Rounds:
     def resume(self, now: int) -> None:
         """The log is read: judge again what it proposed and go on in the round it ended in."""
         for value in list(self.values.values()):
-            self._effects.add(Judge(value.proposal))
+            self._judge(value, value.proposal)
         if self.step is not Step.WAITING:
             self._status_at = now
             self._arm(now)
@@ -290,10 +300,11 @@ class Rounds:
             if fresh is None:
                 return
             proposal = fresh
+            own = self.values.setdefault(proposal.header.hash, Value(proposal))
+            own.proposal, own.valid = proposal, True
         proposal = signed(proposal, self._operator)
         self._signed_proposals[self.round] = proposal
         value = self.values.setdefault(proposal.header.hash, Value(proposal))
-        value.valid = True
         value.recorded = True
         self._effects.add(Sign(proposal))
 
@@ -448,7 +459,7 @@ class Rounds:
         if known is not None:
             if not known.valid and known.proposal.body != proposal.body:
                 known.proposal, known.valid, known.recorded = proposal, None, False
-                self._effects.add(Judge(proposal))
+                self._judge(known, proposal)
             return
         bound = {one[1] for one in (self.locked, self.valid) if one is not None}
         bound.update(one.header.hash for number, one in self.proposals.items() if number >= self.round)
@@ -460,7 +471,11 @@ class Rounds:
             for number in [n for n, one in self.proposals.items() if one.header.hash == oldest]:
                 del self.proposals[number]
             self._effects.add(Forget(oldest))
-        self.values[block] = Value(proposal)
+        value = self.values[block] = Value(proposal)
+        self._judge(value, proposal)
+
+    def _judge(self, value: Value, proposal: BlockProposal) -> None:
+        value.pending += 1
         self._effects.add(Judge(proposal))
 
     def _at_least(self, round_: int, step: Step) -> None:

@@ -1,0 +1,201 @@
+"""Proposers and voters that lie in the rounds, and those that are only late (protocol §4)."""
+
+from __future__ import annotations
+
+import msgspec
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.consensus_world import EPOCH, are_good
+from tests.rounds_world import NIL, RoundsDesk, advance, locked_in_round_0, speakers
+from timed.consensus.rounds import MAX_PROPOSALS_AHEAD, MAX_ROUNDS_AHEAD, MAX_VALUES
+from timed.consensus.signing import signed
+from timed.events import Equivocation
+from timed.primitives.block import BlockHeader
+from timed.primitives.certificate import PRECOMMIT, PREVOTE
+from timed.wire.messages import BlockProposal, ProposalBody
+
+FIRST, SECOND_, THIRD, LAST = speakers()
+OTHER_BODY = ProposalBody.of((), attendance=b"other", evidence=(), parent_certificate=None)
+
+
+class LiarTests(SynchronousTestCase):
+    """Proposers and voters that say two things, or too much."""
+
+    def test_equivocating_voter_is_noticed_and_counts_once(self) -> None:
+        """[12]"""
+        desk = RoundsDesk(me=LAST)
+        desk.start()
+        desk.prevotes(b"a" * 32, FIRST)
+        desk.prevotes(b"b" * 32, FIRST)
+        desk.prevotes(b"a" * 32, FIRST)
+        key = desk.roster.members[FIRST].operator_key
+        self.assertEqual(desk.heard(Equivocation), [Equivocation(key, EPOCH, "block-vote")])
+        self.assertEqual(desk.rounds.votes.at(0, PREVOTE).weight, 1)
+
+    def test_equivocating_proposer_is_noticed(self) -> None:
+        """[12]"""
+        desk = RoundsDesk(me=LAST)
+        desk.start()
+        first, second = desk.block("1"), desk.block("2")
+        desk.hear(desk.proposal(first))
+        desk.hear(desk.proposal(second))
+        key = desk.roster.members[FIRST].operator_key
+        self.assertEqual(desk.heard(Equivocation), [Equivocation(key, EPOCH, "proposal")])
+        self.assertEqual(desk.own_votes(), [(0, PREVOTE, first.hash)])
+
+    def test_the_proposal_that_the_others_chose_is_taken_from_an_equivocating_proposer(self) -> None:
+        """Attack: the proposer gives this member another block than the rest, to leave it behind."""
+        desk = RoundsDesk(me=LAST)
+        desk.start()
+        chosen = desk.proposal(desk.block("chosen"))
+        desk.hear(desk.proposal(desk.block("bait")))
+        desk.precommits(chosen.header.hash, FIRST, SECOND_, THIRD)
+        self.assertEqual(desk.decisions, [])
+        desk.hear(chosen)
+        self.assertEqual(desk.decisions[0].block_hash, chosen.header.hash)
+
+    def test_votes_for_rounds_far_ahead_are_not_stored(self) -> None:
+        """Attack: a member votes in a million rounds."""
+        desk = RoundsDesk(me=LAST)
+        desk.start()
+        far = MAX_ROUNDS_AHEAD + 1
+        for number in range(50):
+            desk.prevotes(NIL, FIRST, round_=far + number)
+        self.assertEqual(desk.rounds.counters.votes_ignored, 50)
+        self.assertEqual(desk.rounds.votes.since(far), [])
+        desk.prevotes(NIL, SECOND_, round_=far)
+        self.assertEqual(desk.rounds.round, far, "they still say where their signers are")
+
+    def test_proposals_of_a_liar_do_not_crowd_out_the_others(self) -> None:
+        """Attack: blocks for every later round that the liar may propose in."""
+        desk = RoundsDesk(me=LAST)
+        desk.start()
+        for round_ in range(1, 400):
+            if desk.proposer(round_) == SECOND_:
+                desk.hear(desk.proposal(desk.block(f"junk {round_}", round_), round_))
+        self.assertLessEqual(len(desk.rounds.values), MAX_PROPOSALS_AHEAD)
+        block = desk.block()
+        desk.hear(desk.proposal(block))
+        self.assertEqual(desk.own_votes(), [(0, PREVOTE, block.hash)])
+
+    def test_a_height_of_many_rounds_keeps_a_bounded_number_of_blocks(self) -> None:
+        """The locked block is not among those forgotten."""
+        desk, block = locked_in_round_0()
+        for round_ in range(1, 3 * MAX_VALUES):
+            advance(desk, round_)
+            if desk.proposer(round_) != LAST:
+                desk.hear(desk.proposal(desk.block(f"{round_}", round_), round_))
+        self.assertLessEqual(len(desk.rounds.values), MAX_VALUES)
+        self.assertIn(block.hash, desk.rounds.values)
+        self.assertNotIn(block.hash, desk.forgotten)
+        self.assertTrue(desk.forgotten)
+
+    def test_a_forgotten_block_can_still_be_decided(self) -> None:
+        desk = RoundsDesk(me=LAST)
+        proposal = desk.proposal(desk.block("early"))
+        desk.start()
+        desk.hear(proposal)
+        for round_ in range(1, 2 * MAX_VALUES):
+            advance(desk, round_)
+            if desk.proposer(round_) != LAST:
+                desk.hear(desk.proposal(desk.block(f"{round_}", round_), round_))
+        self.assertIn(proposal.header.hash, desk.forgotten)
+        desk.precommits(proposal.header.hash, FIRST, SECOND_, THIRD, round_=0)
+        desk.hear(proposal)
+        self.assertEqual([one.block_hash for one in desk.decisions], [proposal.header.hash])
+
+    def _poisoned(self, desk: RoundsDesk, block: BlockHeader) -> BlockProposal:
+        """The next proposer's proposal of the same header, over a body that is worth nothing."""
+        honest = desk.proposal(block, 1, valid=0)
+        return signed(msgspec.structs.replace(honest, body=OTHER_BODY), desk.keys[desk.proposer(1)])
+
+    def _verdicts(self, desk: RoundsDesk) -> None:
+        while desk.under_judgement:
+            proposal = desk.under_judgement.pop(0)
+            desk.rounds.judged(proposal, proposal.body != OTHER_BODY, desk.now)
+        desk.settle()
+
+    def test_a_bad_body_under_a_good_header_does_not_spoil_the_block(self) -> None:
+        """Attack: the next proposer pairs the header everybody expects with reports that are worth nothing."""
+        for poison_first in (True, False):
+            for verdict_between in (True, False):
+                desk = RoundsDesk(me=LAST)
+                desk.judge_at_once = False
+                block = desk.block()
+                desk.start()
+                pair = [self._poisoned(desk, block), desk.proposal(block)]
+                for proposal in pair if poison_first else pair[::-1]:
+                    desk.hear(proposal)
+                    if verdict_between:
+                        self._verdicts(desk)
+                self._verdicts(desk)
+                case = f"poison first: {poison_first}, verdict between: {verdict_between}"
+                self.assertEqual(desk.own_votes(), [(0, PREVOTE, block.hash)], case)
+                self.assertNotEqual(desk.rounds.values[block.hash].proposal.body, OTHER_BODY, case)
+
+    def test_the_body_in_the_log_and_in_a_re_proposal_is_the_good_one(self) -> None:
+        desk = RoundsDesk(me=LAST)
+        desk.judge_at_once = False
+        block = desk.block()
+        desk.start()
+        desk.hear(desk.proposal(block))
+        desk.hear(self._poisoned(desk, block))
+        self._verdicts(desk)
+        desk.prevotes(block.hash, FIRST, SECOND_)
+        logged = [record for record in desk.records() if isinstance(record, BlockProposal)]
+        self.assertEqual([one.body == OTHER_BODY for one in logged], [False])
+        desk.precommits(NIL, FIRST, SECOND_)
+        advance(desk, 3)
+        self.assertEqual([one.body == OTHER_BODY for one in desk.own_proposals()], [False])
+
+    def test_a_block_that_a_liar_foresaw_is_proposed_with_the_own_body(self) -> None:
+        """Attack: the header of an idle epoch can be guessed before its proposer has made it."""
+        desk = RoundsDesk(me=FIRST)
+        desk.judge_at_once = False
+        desk.hear(self._poisoned(desk, desk.block("own 1")))
+        desk.start()
+        (own,) = desk.own_proposals()
+        desk.prevotes(own.header.hash, SECOND_, THIRD)
+        desk.precommits(NIL, SECOND_, THIRD)
+        advance_to = desk.round_of(FIRST, after=0)
+        for member in (SECOND_, LAST):
+            desk.prevotes(NIL, member, round_=advance_to)
+        again = desk.own_proposals()[-1]
+        self.assertEqual((again.round, again.header, again.body), (advance_to, own.header, own.body))
+
+
+class AttendanceTests(SynchronousTestCase):
+    """[11]: whoever signed the parent's certificate attended, even if its precommit came late."""
+
+    def test_late_precommits_enrich_the_parents_certificate(self) -> None:
+        desk = RoundsDesk(me=LAST)
+        block = desk.block()
+        desk.start()
+        desk.hear(desk.proposal(block))
+        desk.prevotes(block.hash, FIRST, SECOND_)
+        desk.precommits(block.hash, FIRST, SECOND_)
+        stored = desk.decisions[0].certificate
+        late = desk.vote(THIRD, PRECOMMIT, block.hash)
+        self.assertEqual(len(stored.signatures), 3)
+        desk.begin(EPOCH + 1)
+        desk.hear_vote(late)
+        fullest = desk.rounds.votes.fullest(EPOCH, stored)
+        self.assertEqual(len(fullest.signatures), 4)
+        self.assertTrue(are_good(fullest.signature_items(desk.roster)))
+
+    def test_votes_for_anything_else_do_not(self) -> None:
+        desk = RoundsDesk(me=LAST)
+        block = desk.block()
+        desk.start()
+        desk.hear(desk.proposal(block))
+        desk.precommits(block.hash, FIRST, SECOND_, THIRD)
+        stored = desk.decisions[0].certificate
+        wrong = [
+            desk.vote(LAST, PRECOMMIT, b"x" * 32), desk.vote(LAST, PREVOTE, block.hash),
+            desk.vote(LAST, PRECOMMIT, block.hash, 1), desk.vote(LAST, PRECOMMIT, NIL),
+        ]  # fmt: skip
+        desk.begin(EPOCH + 1)
+        for vote in wrong:
+            desk.hear_vote(vote)
+        self.assertEqual(desk.rounds.votes.fullest(EPOCH, stored), stored)
+        self.assertEqual(desk.rounds.votes.fullest(EPOCH - 1, stored), stored)

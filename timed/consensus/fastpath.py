@@ -23,7 +23,7 @@ from timed.consensus.effects import (
     ToFollowers,
 )
 from timed.consensus.missing import ASK_AGAIN_US, MAX_ASK, Missing
-from timed.consensus.tally import Tally, assemble
+from timed.consensus.tally import Ballot, Tally, assemble
 from timed.crypto.keys import SigningKey
 from timed.errors import StoreError
 from timed.events import (
@@ -269,6 +269,7 @@ class FastPath:
         weight = self.roster.members[bundle.member].weight
         budget = self._params.epoch_transactions * (1 if bundle.kind == VOTE else 2)
         purse = (bundle.member, bundle.kind)
+        ballot = Ballot(bundle)
         touched = []
         for position, txid in enumerate(bundle.entries):
             spent = self._entries_of.get(purse, 0)
@@ -276,7 +277,7 @@ class FastPath:
                 self.counters.votes_over_budget += 1
                 continue
             tally = self._tally(txid, now)
-            if tally.count(bundle.kind).add(bundle, position, weight):
+            if tally.count(bundle.kind).add(ballot, position, weight):
                 self._entries_of[purse] = spent + 1
                 self.counters.votes_counted += 1
                 touched.append(txid)

@@ -17,20 +17,38 @@ from timed.primitives.transaction import Transaction
 from timed.wire.messages import TransactionVote
 
 
+class Ballot:
+    """A counted bundle, with its tree hashed once however many certificates take a branch of it."""
+
+    __slots__ = ("_branches", "bundle")
+
+    def __init__(self, bundle: TransactionVote) -> None:
+        self.bundle = bundle
+        self._branches: list[tuple[bytes, ...]] | None = None
+
+    def signer(self, position: int) -> BundleSigner:
+        """The proof that the bundle names its entry at `position`."""
+        if self._branches is None:
+            leaves = [bundle_leaf(entry) for entry in self.bundle.entries]
+            _, self._branches = merkle.branches(leaves)
+        return BundleSigner(self.bundle.signature, self.bundle.tick, position, self._branches[position])
+
+
 class Count:
-    """Who has signed for one target: member index -> (bundle, position of the entry)."""
+    """Who has signed for one target: member index -> (ballot, position of the entry)."""
 
     __slots__ = ("signers", "weight")
 
     def __init__(self) -> None:
-        self.signers: dict[int, tuple[TransactionVote, int]] = {}
+        self.signers: dict[int, tuple[Ballot, int]] = {}
         self.weight = 0
 
-    def add(self, bundle: TransactionVote, position: int, weight: int) -> bool:
+    def add(self, ballot: Ballot, position: int, weight: int) -> bool:
         """Count one member once; False when it had already been counted."""
-        if bundle.member in self.signers:
+        member = ballot.bundle.member
+        if member in self.signers:
             return False
-        self.signers[bundle.member] = (bundle, position)
+        self.signers[member] = (ballot, position)
         self.weight += weight
         return True
 
@@ -73,19 +91,8 @@ def assemble(count: Count, kind: int, txid: bytes, roster: Roster) -> BundleCert
     The caller has checked that the counted weight is a quorum of `roster`.
     """
     chosen = _smallest_quorum(count.signers, roster)
-    signers = []
-    first = count.signers[chosen[0]][0]
-    for member in chosen:
-        bundle, position = count.signers[member]
-        leaves = [bundle_leaf(entry) for entry in bundle.entries]
-        signers.append(
-            BundleSigner(
-                signature=bundle.signature,
-                tick=bundle.tick,
-                leaf=position,
-                branch=merkle.branch(leaves, position),
-            )
-        )
+    first = count.signers[chosen[0]][0].bundle
+    signers = tuple(ballot.signer(position) for ballot, position in map(count.signers.__getitem__, chosen))
     return BundleCertificate(
         kind=kind,
         chain_id=first.chain_id,
@@ -94,7 +101,7 @@ def assemble(count: Count, kind: int, txid: bytes, roster: Roster) -> BundleCert
         target=txid,
         roster=roster.hash,
         bitmap=bitmap_of(chosen, len(roster.members)),
-        signers=tuple(signers),
+        signers=signers,
     )
 
 

@@ -39,6 +39,7 @@ class Closing:
         self.reports: dict[int, EpochReport] = {}
         self._backed: dict[bytes, None] = {}
         self._asked_at: dict[bytes, int] = {}
+        self._expected: dict[bytes, EpochReport] = {}
 
     # This member's report
 
@@ -98,6 +99,10 @@ class Closing:
             self._effects.add(Tell(Equivocation(key, report.epoch, "epoch-report")))
         self._ask_for_missing(report, now)
 
+    def expect(self, report: EpochReport) -> None:
+        """A proposal rests on this report: fetch what backs it, even if its member sent us another one."""
+        self._expected[report.hash] = report
+
     def counted(self) -> tuple[EpochReport, ...]:
         """The reports that count now, in roster order."""
         return tuple(
@@ -146,7 +151,8 @@ class Closing:
     # Time
 
     def unbacked(self) -> list[EpochReport]:
-        return [report for report in self.reports.values() if not self.backed(report)]
+        known = {report.hash: report for report in self.reports.values()} | self._expected
+        return [report for report in known.values() if not self.backed(report)]
 
     def next_deadline(self) -> int | None:
         return min(

@@ -48,7 +48,7 @@ class Judging:
 
     def begin(self, roster: Roster) -> None:
         self._roster = roster
-        self._waiting: dict[bytes, Judged] = {}
+        self._waiting: dict[tuple[bytes, bytes], Judged] = {}
         self.blocks: dict[bytes, tuple[Block, BlockEffects]] = {}
 
     def judge(self, proposal: BlockProposal, verdict: Verdict, now: int) -> None:
@@ -72,7 +72,8 @@ class Judging:
 
     def forget(self, block_hash: bytes) -> None:
         self.blocks.pop(block_hash, None)
-        self._waiting.pop(block_hash, None)
+        for key in [key for key in self._waiting if key[0] == block_hash]:
+            del self._waiting[key]
 
     def build(
         self,
@@ -151,8 +152,9 @@ class Judging:
             return
         for report in judged.reports:
             self._closing.report(report, now)
+            self._closing.expect(report)
         if len(self._waiting) < MAX_JUDGED:
-            self._waiting[header.hash] = judged
+            self._waiting[_key(judged.proposal)] = judged
         self._finish(judged, now)
 
     def _finish(self, judged: Judged, now: int) -> None:
@@ -160,7 +162,7 @@ class Judging:
         if not all(self._closing.backed(report) for report in judged.reports):
             return
         header = judged.proposal.header
-        self._waiting.pop(header.hash, None)
+        self._waiting.pop(_key(judged.proposal), None)
         try:
             block = self.build(
                 header.time,
@@ -180,3 +182,8 @@ class Judging:
     def _refuse(self, judged: Judged, rule: str, now: int) -> None:
         self.refused[rule] = self.refused.get(rule, 0) + 1
         judged.verdict(judged.proposal, False, now)
+
+
+def _key(proposal: BlockProposal) -> tuple[bytes, bytes]:
+    """Block and body: a liar may put another body under a header that is not its own."""
+    return proposal.header.hash, proposal.body.hash

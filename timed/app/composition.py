@@ -50,13 +50,13 @@ class Application(MultiService):
 
     def __init__(self, observer: LineObserver, err: TextIO) -> None:
         super().__init__()
-        self._observer = observer
+        self.observer = observer
         self._err = err
 
     def setServiceParent(self, parent: Any) -> None:
         """twistd asks the application for its log observer before it starts anything."""
         if isinstance(parent, Componentized):
-            parent.setComponent(ILogObserver, self._observer)
+            parent.setComponent(ILogObserver, self.observer)
         super().setServiceParent(parent)
 
     def startService(self) -> None:

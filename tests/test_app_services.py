@@ -1,0 +1,154 @@
+"""The composed application on a real reactor: nothing is left when it has stopped."""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import shutil
+import stat
+import subprocess
+import threading
+from pathlib import Path
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+from twisted.logger import globalLogPublisher
+from twisted.trial.unittest import TestCase
+
+from timed.app.composition import Application, compose
+from timed.app.config import load, override
+from timed.client.blocking import Client
+from timed.client.location import Location
+from timed.testnet.layout import free_ports
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class ServicesCase(TestCase):
+    timeout = 60
+
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp()).absolute()
+        self.out, self.err = io.StringIO(), io.StringIO()
+        self.p2p, self.rpc, self.monitor = free_ports(3)
+        self.addCleanup(gc.unfreeze)
+
+    def compose(self, *assignments: str, node_id: int = 4) -> Application:
+        """Node `node_id` of a network of which nobody else runs."""
+        values = [
+            f"node.datadir={self.directory}",
+            f"p2p.port={self.p2p}",
+            f"rpc.port={self.rpc}",
+            f"monitor.port={self.monitor}",
+            *assignments,
+        ]
+        overrides = [override(*value.split("=", 1), "--set") for value in values]
+        application = compose(load(None, overrides, node_id=node_id), reactor, self.out, err=self.err)
+        # twistd does this when it has read the application's log observer.
+        globalLogPublisher.addObserver(application.observer)
+        self.addCleanup(globalLogPublisher.removeObserver, application.observer)
+        return application
+
+    def ask(self, method: str) -> Deferred[object]:
+        location = Location("127.0.0.1", self.rpc, cookie_file=str(self.directory / ".cookie"))
+        return deferToThread(lambda: Client(location, 20).call(method))
+
+
+class StartAndStop(ServicesCase):
+    def test_a_node_answers_and_leaves_nothing_behind(self) -> Deferred[None]:
+        """After stopService no call, port, connection or thread is left; trial looks for the first three."""
+
+        async def scenario() -> None:
+            application = self.compose()
+            application.startService()
+            self.assertEqual(await self.ask("getblockcount"), 0)
+            await application.stopService()
+            left = {thread.name for thread in threading.enumerate()}
+            self.assertEqual({name for name in left if "timed-" in name}, set())
+            self.assertFalse((self.directory / ".cookie").exists())
+            self.assertIn("stopped in good order", self.out.getvalue())
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_a_stopped_node_can_be_started_again(self) -> Deferred[None]:
+        async def scenario() -> None:
+            hashes = []
+            for _ in range(2):
+                application = self.compose()
+                application.startService()
+                hashes.append(await self.ask("getbestblockhash"))
+                await application.stopService()
+            self.assertEqual(hashes[0], hashes[1])
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_services_that_are_not_enabled_do_not_run(self) -> Deferred[None]:
+        async def scenario() -> None:
+            application = self.compose("services.enabled=chain")
+            names = [service.name for service in application if service.name]
+            self.assertEqual(names, ["chain"])
+            application.startService()
+            await application.stopService()
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_a_network_without_a_genesis_says_so_and_answers(self) -> Deferred[None]:
+        async def scenario() -> None:
+            application = self.compose("node.network=testnet", "node.member=no")
+            application.startService()
+            self.assertIn("testnet has no genesis of its own yet", self.out.getvalue())
+            self.assertGreaterEqual(await self.ask("uptime"), 0)
+            await application.stopService()
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_the_built_in_members_have_their_well_known_keys(self) -> None:
+        self.compose(node_id=2)
+        key = (self.directory / "operator.key").read_text()
+        shutil.rmtree(self.directory)
+        self.compose(node_id=2)
+        self.assertEqual((self.directory / "operator.key").read_text(), key)
+        self.assertEqual(stat.S_IMODE((self.directory / "operator.key").stat().st_mode), 0o600)
+
+
+class FailingToStart(ServicesCase):
+    def test_a_service_that_cannot_start_stops_those_before_it(self) -> None:
+        application = self.compose()
+        path = self.directory / ".cookie"
+        path.mkdir()
+        error = self.assertRaises(SystemExit, application.startService)
+        self.assertEqual(error.code, 1)
+        self.assertEqual(self.err.getvalue().count("\n"), 1)
+        self.assertIn(str(path), self.err.getvalue())
+        self.assertEqual([thread.name for thread in threading.enumerate() if "timed-" in thread.name], [])
+
+    def test_a_data_directory_that_another_node_uses_is_refused(self) -> Deferred[None]:
+        async def scenario() -> None:
+            first = self.compose()
+            first.startService()
+            self.p2p, self.rpc, self.monitor = free_ports(3)
+            second = self.compose()
+            error = self.assertRaises(SystemExit, second.startService)
+            self.assertEqual(error.code, 1)
+            self.assertIn("another process uses", self.err.getvalue())
+            await first.stopService()
+
+        return Deferred.fromCoroutine(scenario())
+
+
+class Unit(TestCase):
+    def test_the_systemd_unit_is_one(self) -> None:
+        text = (ROOT / "etc" / "timed.service").read_text(encoding="utf-8")
+        for line in ("Type=notify", "WatchdogSec=60", "NoNewPrivileges=yes", "ProtectSystem=strict"):
+            self.assertIn(f"\n{line}\n", text)
+        tool = shutil.which("systemd-analyze")
+        if tool is None:
+            return
+        path = Path(self.mktemp()).absolute() / "timed.service"
+        path.parent.mkdir()
+        # The program need not be installed where the tests run.
+        path.write_text(text.replace("/usr/local/bin/twistd", shutil.which("true") or "/bin/true"))
+        done = subprocess.run([tool, "verify", str(path)], capture_output=True, text=True, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""), os.fsdecode(done.stderr))

@@ -105,7 +105,7 @@ class StoringTests(SynchronousTestCase):
             known.succeeded(host, 24_000, bytes(32), START)
             if (held := known.to_test()) is not None:
                 return held.address, (host, 24_000)
-        self.fail("no two addresses wanted one place")
+        raise AssertionError("no two addresses wanted one place")
 
     def test_own_address_is_forgotten_for_good(self) -> None:
         known = book()

@@ -147,6 +147,24 @@ class GarbageTests(SynchronousTestCase):
         self.assertEnded(self.host, "frame-checksum")
 
 
+class ReasonTests(SynchronousTestCase):
+    def test_reasons_of_a_goodbye_do_not_grow_our_counters(self) -> None:
+        host = Wire().host(1)
+        for number in range(50):
+            Stranger(host, link=number).send(Goodbye(reason=f"reason \n {number}", detail="x"))
+        self.assertEqual(dict(host.table.refusals), {"other": 50})
+
+    def test_late_report_of_a_drained_transport_finds_nothing(self) -> None:
+        host = Wire().host(1)
+        stranger = open_stranger(host)
+        stranger.send(Goodbye(reason="stopping"))
+        host.call(host.table.drained(stranger.link, host.wire.now))
+        host.call(host.table.disconnected(stranger.link, "connection-done", host.wire.now))
+        host.call(host.table.drained(stranger.link, host.wire.now))
+        host.call(host.table.received(stranger.link, b"x", host.wire.now))
+        self.assertEqual(len(host.closed()), 1)
+
+
 class UnaskedTests(SynchronousTestCase):
     """A reply that was asked for is never a violation, and one that was not costs nothing."""
 

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.peer_harness import DELAY, START, Host, Wire, key
+from tests.peer_harness import DELAY, START, Host, Wire, identity, key
 from tests.test_peer_sessions import NEWS, open_stranger
 from timed.params import SECOND
 from timed.peer import limits
@@ -62,11 +62,36 @@ class PingTests(SynchronousTestCase):
         stranger.send(Ping(nonce=9, time=0))
         self.assertEqual([m.nonce for m in stranger.heard() if isinstance(m, Pong)], [9])
 
+    def test_first_ping_leaves_at_once_and_tells_the_clocks_apart(self) -> None:
+        a, b = self.pair()
+        self.assertEqual(a.table.statistics(b.node_id).clock_offset, 0)  # type: ignore[union-attr]
+        self.assertEqual(a.table.clock_offset(), 0)
+        host = self.wire.host(3)
+        stranger = open_stranger(host)
+        self.wire.run(SECOND)
+        (ping,) = [message for message in stranger.heard() if isinstance(message, Ping)]
+        stranger.send(Pong(nonce=ping.nonce, time=self.wire.now + 7 * SECOND))
+        self.assertEqual((host.table.clock_offset() or 0) // SECOND, 7)
+
+    def test_clocks_of_members_count_more_than_those_of_strangers(self) -> None:
+        wire = Wire()
+        a = wire.host(1, wanted=[2])
+        wire.host(2, identity=identity(2, operator=True))
+        a.table.members = frozenset([key(102).public])
+        wire.run(SECOND)
+        for number in range(5):
+            liar = open_stranger(a, 30 + number, 300 + number)
+            wire.run(SECOND)
+            for message in liar.heard():
+                if isinstance(message, Ping):
+                    liar.send(Pong(nonce=message.nonce, time=wire.now + 3_600 * SECOND))
+        self.assertEqual(a.table.clock_offset(), 0)
+
     def test_nonce_must_match(self) -> None:
         host = self.wire.host(3)
         stranger = open_stranger(host)
         self.wire.run(40 * SECOND)
-        (ping,) = [m for m in stranger.heard() if isinstance(m, Ping)]
+        ping = next(m for m in stranger.heard() if isinstance(m, Ping))
         stranger.send(Pong(nonce=ping.nonce ^ 1, time=0))
         self.assertIsNone(host.table.statistics(key(66).public).round_trip)  # type: ignore[union-attr]
         stranger.send(Pong(nonce=ping.nonce, time=0))
@@ -132,6 +157,7 @@ class PauseTests(SynchronousTestCase):
     def test_clock_an_hour_back_neither_closes_nor_delays_the_next_ping(self) -> None:
         self.wake_after(-3_600 * SECOND)
         self.assertEqual(self.host.closed(), [])
+        self.stranger.heard()
         self.wire.run(40 * SECOND)
         self.assertEqual(len([m for m in self.stranger.heard() if isinstance(m, Ping)]), 1)
 

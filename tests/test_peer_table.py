@@ -302,12 +302,12 @@ class RequestTests(SynchronousTestCase):
         self.assertEqual(len(self.b.incoming()), len(requests))
 
     def test_nobody_can_be_asked_without_a_session(self) -> None:
-        self.assertEqual(self.a.table.request(key(50).public, GetBlocks(start=1, count=1), self.wire.now), 0)
+        self.assertIsNone(self.a.table.request(key(50).public, GetBlocks(start=1, count=1), self.wire.now))
 
     def test_backlog_is_bounded(self) -> None:
         table = self.a.table
         asked = [table.request(self.b.node_id, GetTransactions(txids=()), self.wire.now) for _ in range(2_000)]
-        self.assertEqual(asked.count(0), 2_000 - limits.REQUEST_WINDOW - limits.REQUEST_BACKLOG)
+        self.assertEqual(asked.count(None), 2_000 - limits.REQUEST_WINDOW - limits.REQUEST_BACKLOG)
 
     def test_what_nobody_answers_cannot_be_asked(self) -> None:
         with self.assertRaises(LocalError):
@@ -391,6 +391,18 @@ class StatisticsTests(SynchronousTestCase):
         self.assertEqual(other.received["BlockAnnouncement"], 1)  # type: ignore[union-attr]
         self.assertEqual(other.operator, key(101).public)  # type: ignore[union-attr]
         self.assertIsNone(a.table.statistics(key(9).public))
+
+    def test_totals_never_go_back(self) -> None:
+        wire = Wire()
+        a, b = wire.host(1, wanted=[2]), wire.host(2)
+        wire.run(SECOND)
+        before = a.table.traffic()
+        self.assertGreater(before.bytes_sent, 0)
+        a.table.disconnect(b.node_id, "operator", wire.now)
+        a.call(None)
+        after = a.table.traffic()
+        self.assertGreaterEqual(after.bytes_sent, before.bytes_sent)
+        self.assertEqual(after.received, before.received)
 
     def test_same_seed_same_bytes(self) -> None:
         """Everything but what was passed in is determined."""

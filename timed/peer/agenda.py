@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 from collections.abc import Hashable
 
+_SPARE = 64
+
 
 class Agenda:
     """One deadline per key. Setting is O(log n); nothing is searched."""
@@ -22,6 +24,13 @@ class Agenda:
             self._due[key] = when
             self._order += 1
             heapq.heappush(self._heap, (when, self._order, key))
+            if len(self._heap) > _SPARE + 4 * len(self._due):
+                self._compact()
+
+    def _compact(self) -> None:
+        """Outdated entries go before they outnumber the others by far."""
+        self._heap = [entry for entry in self._heap if self._due.get(entry[2]) == entry[0]]
+        heapq.heapify(self._heap)
 
     def earlier(self, key: Hashable, when: int) -> None:
         """Make sure that `key` is due at `when` or before."""

@@ -27,6 +27,11 @@ class SteadyClock:
         self.pauses = 0
         """How often surplus time was cut, or the host's clock stepped back."""
 
+    @property
+    def wall(self) -> int:
+        """The host's unix time when it was last read."""
+        return self._seen or 0
+
     def read(self, now: int, due: int | None) -> int:
         """The steady time of `now`; `due` is the next deadline that was asked for."""
         if self._seen is None:
@@ -47,4 +52,4 @@ class SteadyClock:
 
     def host_time(self, due: int) -> int:
         """The host's time at which the steady clock will show `due`."""
-        return (self._seen or 0) + due - self.time
+        return self.wall + due - self.time

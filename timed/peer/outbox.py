@@ -107,6 +107,8 @@ class Outbox:
         self._limit = limit
         self._lanes = tuple(_Lane(SHARES[priority]) for priority in _PRIORITIES)
         self._control = self._lanes[Priority.CONTROL]
+        self._busy = 0
+        """Lanes that are not empty."""
         self._paying: _Lane | None = None
         """The lane whose debt is being paid, None while the most urgent has its turn."""
         self._turn = limits.LARGEST_FRAME
@@ -134,7 +136,9 @@ class Outbox:
             self.shed_gossip(self.waiting + parcel.size - self._limit)
             if self.waiting and self.waiting + parcel.size > self._limit:
                 return Admission.OVERFLOW
-        self._lanes[parcel.priority].parcels.append(parcel)
+        parcels = self._lanes[parcel.priority].parcels
+        self._busy += not parcels
+        parcels.append(parcel)
         self._budget.hold(parcel)
         self.waiting += parcel.size
         self.queued += parcel.size
@@ -162,6 +166,7 @@ class Outbox:
                 else:
                     kept.append(parcel)
             lane.parcels = kept
+        self._busy = sum(bool(lane.parcels) for lane in self._lanes)
         self.waiting -= freed
         self.queued -= freed
         return freed
@@ -198,14 +203,15 @@ class Outbox:
         total = 0
         while self.queued:
             lane = self._next_lane()
-            if lane is not self._control and total + lane.first() > room - limits.CONTROL_AHEAD_BYTES:
+            size = lane.first()
+            if lane is not self._control and total + size > room - limits.CONTROL_AHEAD_BYTES:
                 lane = self._control
-            if not lane.parcels or total + lane.first() > room:
+                size = lane.first() if lane.parcels else room + 1
+            if total + size > room:
                 break
-            frame = lane.parcels[0].frames[lane.frame]
-            self._written(lane, len(frame))
-            frames.append(frame)
-            total += len(frame)
+            frames.append(lane.parcels[0].frames[lane.frame])
+            total += size
+            self._written(lane, size)
         if not total:
             return b""
         self.ahead += total
@@ -235,17 +241,19 @@ class Outbox:
             lane.parcels.clear()
             lane.frame = 0
             lane.debt = 0
-        self.waiting = self.queued = 0
+        self.waiting = self.queued = self._busy = 0
         self._since = self._since_urgent = None
 
     def _next_lane(self) -> _Lane:
         """The lane whose first frame leaves next; call it only while something is queued."""
+        urgent = next(lane for lane in self._lanes if lane.parcels)
+        if self._busy == 1:
+            return urgent
         paying = self._paying
         if paying is not None and paying.parcels:
             size = paying.first()
             if size <= self._turn and paying.debt >= 100 * size:
                 return paying
-        urgent = next(lane for lane in self._lanes if lane.parcels)
         if paying is not None or urgent.first() <= self._turn:
             return urgent
         owed, most = urgent, 0
@@ -256,15 +264,12 @@ class Outbox:
 
     def _written(self, lane: _Lane, size: int) -> None:
         """Account for the first frame of `lane` having left."""
-        waiting = [other for other in self._lanes if other.parcels]
-        for other in waiting:
-            other.debt = min(_DEBT_MAX, other.debt + other.share * size)
-        lane.debt = max(0, lane.debt - 100 * size)
-        paying = None if lane is waiting[0] else lane
-        if paying is not self._paying or size > self._turn:
-            self._paying = paying
+        if self._busy == 1:
+            lane.debt = 0
+            self._paying = None
             self._turn = limits.LARGEST_FRAME
-        self._turn -= size
+        else:
+            self._share(lane, size)
         parcel = lane.parcels[0]
         if not lane.frame:
             self.waiting -= parcel.size
@@ -276,3 +281,16 @@ class Outbox:
             self._budget.release(parcel)
             if not lane.parcels:
                 lane.debt = 0
+                self._busy -= 1
+
+    def _share(self, lane: _Lane, size: int) -> None:
+        """A frame of `lane` left while others wait: what is owed to whom, and whose turn it is."""
+        waiting = [other for other in self._lanes if other.parcels]
+        for other in waiting:
+            other.debt = min(_DEBT_MAX, other.debt + other.share * size)
+        lane.debt = max(0, lane.debt - 100 * size)
+        paying = None if lane is waiting[0] else lane
+        if paying is not self._paying or size > self._turn:
+            self._paying = paying
+            self._turn = limits.LARGEST_FRAME
+        self._turn -= size

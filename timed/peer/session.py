@@ -19,6 +19,7 @@ import attrs
 
 from timed.errors import LocalError, RemoteError
 from timed.peer import limits
+from timed.peer.clock import SteadyClock
 from timed.peer.encoder import Encoded, Encoder
 from timed.peer.greeting import Claim
 from timed.peer.outbox import Admission, Budget, Outbox
@@ -101,6 +102,18 @@ class Traffic:
     over_rate: int = 0
     round_trip: int | None = None
     round_trip_least: int | None = None
+    clock_offset: int | None = None
+    """How far the peer's clock is ahead of ours, by its last pong."""
+
+    def add(self, other: Traffic) -> None:
+        """Sum what can be summed."""
+        self.bytes_received += other.bytes_received
+        self.bytes_sent += other.bytes_sent
+        self.unknown += other.unknown
+        self.over_rate += other.over_rate
+        for mine, theirs in ((self.received, other.received), (self.sent, other.sent)):
+            for name, count in theirs.items():
+                mine[name] = mine.get(name, 0) + count
 
 
 class Session:
@@ -119,8 +132,9 @@ class Session:
         encoder: Encoder,
         budget: Budget,
         entropy: random.Random,
-        now: int,
+        clock: SteadyClock,
     ) -> None:
+        now = clock.time
         self.link = link
         self.outbound = outbound
         self.peer_id = peer_id
@@ -147,6 +161,7 @@ class Session:
         """Why it was closed."""
         self.detail = ""
         self._encoder = encoder
+        self._clock = clock
         self._entropy = entropy
         self._reader = FrameReader(magic, limit_for=self._limit_for, checksum=checksum)
         self._allowance = Allowance()
@@ -156,7 +171,8 @@ class Session:
         self._greet_by = now + limits.HANDSHAKE_DEADLINE
         self._ping_at: int | None = None
         self._probe_by: int | None = None
-        self._nonces: dict[int, int] = {}
+        self._nonces: dict[int, tuple[int, int]] = {}
+        """Steady and unix time of the pings that were not answered."""
         self._rate_told_at: int | None = None
         self._throttled_until = 0
 
@@ -306,7 +322,7 @@ class Session:
                 raise RemoteError("handshake-order", "an Ack for something else")
             self.state = State.OPEN
             self.opened_at = now
-            self._ping_at = now + self._ping_pause()
+            self._ping_at = now
             return Accepted()
         raise RemoteError("handshake-order", f"{kind.name} while {self.state.value}")
 
@@ -316,6 +332,8 @@ class Session:
             raise RemoteError("wrong-reply", kind.name)
         if kind.requires_ack:
             self._acknowledge(kind, frame, now)
+        if match is not Match.ASKED and kind.direction is Direction.NOTICE_OR_REPLY:
+            return self._incoming(message, 0, is_reply=False)
         if match is not Match.ASKED:
             return Conducted("late-reply" if match is Match.LATE else "unsolicited-reply", kind.name)
         self.send_requests(now)
@@ -361,17 +379,19 @@ class Session:
 
     def _on_ping(self, message: Message, now: int) -> SessionEvent | None:
         if isinstance(message, Ping):
-            self.send_message(Pong(message.nonce, now), now)
+            self.send_message(Pong(message.nonce, self._clock.wall), now)
         return None
 
     def _on_pong(self, message: Message, now: int) -> SessionEvent | None:
         sent = self._nonces.pop(message.nonce, None) if isinstance(message, Pong) else None
-        if sent is None:
+        if sent is None or not isinstance(message, Pong):
             return Conducted("unknown-pong", "")
         traffic = self.traffic
-        traffic.round_trip = now - sent
+        steady, wall = sent
+        traffic.round_trip = now - steady
         least = traffic.round_trip_least
         traffic.round_trip_least = traffic.round_trip if least is None else min(least, traffic.round_trip)
+        traffic.clock_offset = message.time - (wall + self._clock.wall) // 2
         return None
 
     def _count(self, kind: MessageType) -> None:
@@ -389,8 +409,8 @@ class Session:
         while len(self._nonces) >= _NONCES:
             del self._nonces[next(iter(self._nonces))]
         nonce = self._entropy.getrandbits(64)
-        self._nonces[nonce] = now
-        self.send_message(Ping(nonce, now), now)
+        self._nonces[nonce] = (now, self._clock.wall)
+        self.send_message(Ping(nonce, self._clock.wall), now)
 
     def probe(self, now: int) -> None:
         """Ask for a sign of life, and close soon when there is none."""

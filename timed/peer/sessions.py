@@ -34,6 +34,7 @@ from timed.peer.session import (
     State,
 )
 from timed.peer.values import (
+    REASONS,
     Closed,
     Delivery,
     Identity,
@@ -119,7 +120,7 @@ class Sessions:
         session = Session(
             link, outbound=outbound, peer_id=peer_id, host=host, port=port,
             magic=self.identity.params.magic, checksum=peer_id is None,
-            encoder=self.encoder, budget=self.budget, entropy=self._entropy, now=time,
+            encoder=self.encoder, budget=self.budget, entropy=self._entropy, clock=self.clock,
         )  # fmt: skip
         self._links[link] = session
         self._agenda.set(link, session.deadline())
@@ -187,7 +188,7 @@ class Sessions:
         """
         time = self._read(now)
         session = self._links.get(link)
-        if session is not None:
+        if session is not None and session.state is not State.CLOSED:
             session.outbox.drained(time)
             self._dirty[link] = None
 
@@ -226,9 +227,10 @@ class Sessions:
             data = session.take(time)
             if data:
                 actions.append(Write(link, data))
-            for due in (session.outbox.ready_at(time), session.deadline()):
-                if due is not None and due > time:
-                    self._agenda.earlier(link, due)
+            if session.outbox.queued and (due := session.outbox.ready_at(time) or 0) > time:
+                self._agenda.earlier(link, due)
+            if session.requests:
+                self._agenda.earlier(link, session.deadline() or time)
         self._dirty.clear()
         actions += self._actions
         self._actions = []
@@ -252,18 +254,6 @@ class Sessions:
     def forget(self, host: str, port: int) -> None:
         """Do not dial this address any more; a session that lives is left alone."""
         self.dialing.forget(host, port)
-
-    # What there is.
-
-    def session_with(self, node_id: bytes) -> Session | None:
-        """The open session with a node."""
-        session = self._by_node.get(node_id)
-        return session if session is not None and session.state is State.OPEN else None
-
-    def link_state(self, link: int) -> State | None:
-        """Where the session on a link stands; None when the link is gone."""
-        session = self._links.get(link)
-        return None if session is None else session.state
 
     # One session after another.
 
@@ -371,9 +361,11 @@ class Sessions:
         self._actions.append(Publish(PeerOpened(node_id, session.address, session.outbound)))
 
     def _farewell(self, session: Session, event: Farewell) -> None:
-        session.close(event.reason, event.detail)
+        known = event.reason in REASONS
+        detail = event.detail if known else f"{event.reason}: {event.detail}"
+        session.close(event.reason if known else "other", detail)
         self._agenda.set(session.link, self.clock.time + limits.CLOSING_DEADLINE)
-        self._actions.append(Close(session.link, event.reason))
+        self._actions.append(Close(session.link, session.reason))
         self._ended(session, ours=False, unwanted=False)
 
     def _refuse(self, session: Session, refusal: Refused) -> None:

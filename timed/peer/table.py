@@ -12,7 +12,7 @@ from timed.peer.discovery import ANCHORS, Discovery
 from timed.peer.encoder import Encoded
 from timed.peer.memory import Memory
 from timed.peer.outbox import Admission
-from timed.peer.session import Session, State
+from timed.peer.session import Session, State, Traffic
 from timed.peer.sessions import DIAL, RETENTION, Sessions
 from timed.peer.values import Identity, Incoming, PeerAddress, PeerHandle, PeerStatistics
 from timed.wire.message import Message
@@ -53,6 +53,7 @@ class PeerTable(Sessions):
         self._discover = discover
         self._look_at = 0
         self._last_request = 0
+        self._past = Traffic()
         self._asked_peers: set[int] = set()
         """Requests of this room's own, of which the node hears nothing."""
         if discover:
@@ -70,6 +71,16 @@ class PeerTable(Sessions):
         """The open session with a node."""
         session = self.session_with(node_id)
         return None if session is None else session.handle
+
+    def session_with(self, node_id: bytes) -> Session | None:
+        """The open session with a node."""
+        session = self._by_node.get(node_id)
+        return session if session is not None and session.state is State.OPEN else None
+
+    def link_state(self, link: int) -> State | None:
+        """Where the session on a link stands; None when the link is gone."""
+        session = self._links.get(link)
+        return None if session is None else session.state
 
     # Messages.
 
@@ -114,8 +125,8 @@ class PeerTable(Sessions):
         """`broadcast` for several; the sum of its answers."""
         return sum(self.broadcast(message, to=to, exclude=exclude) for message in messages)
 
-    def request(self, node_id: bytes, message: Message, now: int) -> int:
-        """Ask a peer; the request's id, or 0 when it cannot be asked.
+    def request(self, node_id: bytes, message: Message, now: int) -> int | None:
+        """Ask a peer; the request's id, or None when it cannot be asked.
 
         What follows is one Incoming with this id and `is_reply`, or one
         RequestFailed. Beyond the window that the peer announced requests wait.
@@ -123,7 +134,7 @@ class PeerTable(Sessions):
         time = self._read(now)
         session = self.session_with(node_id)
         if session is None:
-            return 0
+            return None
         if message.entry().reply is None:
             raise LocalError(f"nobody answers a {message.message_type()}.")
         self._last_request = self._last_request % (_REQUEST_IDS - 1) + 1
@@ -133,7 +144,7 @@ class PeerTable(Sessions):
         if deadline is not None:
             self._agenda.earlier(session.link, deadline)
         self._sent(session)
-        return request_id if asked else 0
+        return request_id if asked else None
 
     def room(self, node_id: bytes) -> int:
         """Bytes that may be queued for a peer; bulk replies are made only when there is some."""
@@ -169,10 +180,13 @@ class PeerTable(Sessions):
         elif session.theirs is not None and session.theirs.listen_port:
             book.add(host, session.theirs.listen_port, session.node_id, self._now, host, self._now)
         if self._discover:
-            self._asked_peers.add(self.request(session.node_id, GetPeers(), self._now))
+            asked = self.request(session.node_id, GetPeers(), self._now)
+            if asked is not None:
+                self._asked_peers.add(asked)
 
     def _ended(self, session: Session, *, ours: bool, unwanted: bool) -> None:
         super()._ended(session, ours=ours, unwanted=unwanted)
+        self._past.add(session.traffic)
         if session.outbound and session.reason == "feeler":
             self.discovery.book.succeeded(session.host, session.port, session.node_id, self._now)
         elif session.outbound and session.reason == "self":
@@ -248,6 +262,25 @@ class PeerTable(Sessions):
 
     # Numbers.
 
+    def traffic(self) -> Traffic:
+        """What went through all sessions of this process; it never goes back."""
+        total = Traffic()
+        total.add(self._past)
+        for session in self._links.values():
+            if session.state is not State.CLOSED:
+                total.add(session.traffic)
+        return total
+
+    def clock_offset(self) -> int | None:
+        """The median of how far the peers' clocks are ahead of ours, None while nobody has answered.
+
+        Members alone are asked when there are any: a clock costs nothing to claim.
+        """
+        live = [session for session in self._by_node.values() if session.traffic.clock_offset is not None]
+        members = [session for session in live if session.operator in self.members]
+        offsets = sorted(session.traffic.clock_offset or 0 for session in members or live)
+        return offsets[len(offsets) // 2] if offsets else None
+
     def statistics(self, node_id: bytes) -> PeerStatistics | None:
         """An open session in numbers."""
         session = self.session_with(node_id)
@@ -268,6 +301,7 @@ class PeerTable(Sessions):
             over_rate=traffic.over_rate,
             round_trip=traffic.round_trip,
             round_trip_least=traffic.round_trip_least,
+            clock_offset=traffic.clock_offset,
             queued=session.outbox.queued,
             dropped=session.outbox.dropped,
             requests=len(session.requests),
@@ -288,7 +322,7 @@ class PeerTable(Sessions):
     def _sent(self, session: Session) -> None:
         """Write at the end of the turn; keep within the bound for all peers."""
         self._touched(session)
-        while self.budget.exceeded:
+        while self.budget.exceeded and self._by_node:
             fullest = max(self._by_node.values(), key=lambda other: other.outbox.queued)
             if not fullest.outbox.shed_gossip(self.budget.held - self.budget.limit):
                 fullest.overflowed = True

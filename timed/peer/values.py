@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from timed.wire.messages import Handshake
 
 
+REASONS = frozenset(
+    {
+        "banned", "compression-not-negotiated", "duplicate", "feeler", "frame-checksum", "frame-flags",
+        "frame-fragment", "frame-magic", "frame-too-long", "full", "handshake-order", "malformed",
+        "node-id-mismatch", "operator", "operator-proof", "self", "stopping", "wire-version",
+        "wrong-genesis", "wrong-network", "wrong-reply",
+    }
+)  # fmt: skip
+"""Reasons that a peer's Goodbye may give; another one is counted as "other"."""
+
+
 @attrs.frozen
 class Identity:
     """Who this node is. One per process."""
@@ -115,6 +126,8 @@ class PeerStatistics:
     """Messages that were left unread because they came too fast."""
     round_trip: int | None
     round_trip_least: int | None
+    clock_offset: int | None
+    """How far the peer's clock is ahead of this node's."""
     queued: int
     dropped: int
     requests: int

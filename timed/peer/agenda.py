@@ -16,6 +16,11 @@ class Agenda:
         self._due: dict[Hashable, int] = {}
         self._order = 0
 
+    @property
+    def size(self) -> int:
+        """Entries held, outdated ones included."""
+        return len(self._heap)
+
     def set(self, key: Hashable, when: int | None) -> None:
         """The deadline of `key` is `when` now; None removes it."""
         if when is None:

@@ -59,7 +59,7 @@ POLICY: dict[str, Rule] = {
     "invalid-transaction-form": Rule(25),
     "bad-headers": Rule(25),
     "bad-block": Rule(25),
-    "over-rate": Rule(2),
+    "over-rate": Rule(2, Verdict.THROTTLE),
     # What honest nodes do to each other: counted, never scored.
     "invalid-transaction": _COUNT,
     "invalid-certificate": _COUNT,

@@ -100,5 +100,7 @@ CONDUCT_PEERS = 4096
 """Peers with a score. Overflow forgets the lowest."""
 BANS = 4096
 """Timed bans. Overflow forgets the one that ends first."""
-THROTTLE_TIME = 10 * SECOND
+THROTTLE_TIME = 2 * SECOND
+"""How long a peer's requests and gossip are left unread after it exceeded a rate."""
 RATE_REPORT_PAUSE = SECOND
+"""Excess is reported to the ledger of conduct this often at most."""

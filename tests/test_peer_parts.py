@@ -1,0 +1,236 @@
+"""The small machines behind the sessions, each by itself."""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from timed.errors import Refused
+from timed.params import REGTEST, SECOND
+from timed.peer import limits, seats
+from timed.peer.agenda import Agenda
+from timed.peer.encoder import Encoder
+from timed.peer.requests import Match, Patience, Requests, Served
+from timed.peer.retention import Retention
+from timed.wire.message import Priority
+from timed.wire.messages import GetBlocks
+
+PEER, OTHER = bytes(32), b"\x01" * 32
+
+
+class AgendaTests(SynchronousTestCase):
+    @given(st.lists(st.tuples(st.sampled_from(["set", "earlier", "remove", "take"]), st.integers(0, 5), st.integers(0, 99))))
+    @settings(deadline=None, max_examples=100)
+    def test_agrees_with_a_dictionary(self, steps: list[tuple[str, int, int]]) -> None:
+        agenda, plain = Agenda(), {}
+        for what, key, when in steps:
+            if what == "set":
+                agenda.set(key, when)
+                plain[key] = when
+            elif what == "earlier":
+                agenda.earlier(key, when)
+                plain[key] = min(when, plain.get(key, when))
+            elif what == "remove":
+                agenda.set(key, None)
+                plain.pop(key, None)
+            else:
+                taken = agenda.take(when)
+                self.assertEqual(sorted(taken), sorted(k for k, due in plain.items() if due <= when))  # type: ignore[type-var]
+                plain = {k: due for k, due in plain.items() if due > when}
+            self.assertEqual(agenda.next(), min(plain.values(), default=None))
+
+    def test_outdated_entries_do_not_pile_up(self) -> None:
+        agenda = Agenda()
+        for step in range(10_000):
+            agenda.set("link", 1_000_000 - step)
+            agenda.set("link", 2_000_000 + step)
+        self.assertLess(agenda.size, 1_000)
+        self.assertEqual(agenda.next(), 2_009_999)
+
+    def test_keys_come_in_the_order_of_their_deadlines(self) -> None:
+        agenda = Agenda()
+        for key, when in (("c", 3), ("a", 1), ("b", 2)):
+            agenda.set(key, when)
+        self.assertEqual(agenda.take(2), ["a", "b"])
+        self.assertEqual(agenda.take(9), ["c"])
+
+
+class PatienceTests(SynchronousTestCase):
+    @given(st.lists(st.one_of(st.none(), st.integers(0, 200 * SECOND)), max_size=60))
+    @settings(deadline=None, max_examples=100)
+    def test_deadline_stays_between_2_and_64_seconds(self, answers: list[int | None]) -> None:
+        patience = Patience()
+        for elapsed in answers:
+            if elapsed is None:
+                patience.expired()
+            else:
+                patience.answered(elapsed)
+            deadline = patience.deadline()
+            self.assertTrue(limits.REQUEST_DEADLINE_MIN <= deadline <= limits.REQUEST_DEADLINE_MAX)
+
+    def test_slow_answers_are_waited_for(self) -> None:
+        patience = Patience()
+        for _ in range(20):
+            patience.answered(10 * SECOND)
+        self.assertGreaterEqual(patience.deadline(), 20 * SECOND)
+
+    def test_each_expiry_doubles(self) -> None:
+        patience = Patience()
+        deadlines = [patience.deadline()]
+        for _ in range(3):
+            patience.expired()
+            deadlines.append(patience.deadline())
+        self.assertEqual(deadlines, [8 * SECOND, 16 * SECOND, 32 * SECOND, 64 * SECOND])
+
+
+class RequestsTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.encoder = Encoder(REGTEST.magic)
+        self.requests = Requests(2)
+
+    def ask(self, request_id: int) -> bool:
+        encoded = self.encoder.encode(GetBlocks(start=1, count=1), request_id=request_id)
+        return self.requests.ask(request_id, "BlocksResponse", Priority.BULK, encoded)
+
+    def test_window_holds_back_and_an_answer_lets_go(self) -> None:
+        for request_id in (1, 2, 3):
+            self.ask(request_id)
+        self.assertEqual([e.request_id for e in self.requests.send(0, 0)], [1, 2])
+        self.assertIs(self.requests.match(1, "BlocksResponse", SECOND), Match.ASKED)
+        self.assertEqual([e.request_id for e in self.requests.send(SECOND, 0)], [3])
+        self.assertEqual(len(self.requests), 2)
+
+    def test_matches(self) -> None:
+        self.ask(1)
+        self.requests.send(0, 0)
+        self.assertIs(self.requests.match(9, "BlocksResponse", 0), Match.UNASKED)
+        self.assertIs(self.requests.match(1, "PeersResponse", 0), Match.WRONG)
+        self.assertEqual(self.requests.expire(limits.REQUEST_DEADLINE_FIRST, 0), [1])
+        self.assertIs(self.requests.match(1, "BlocksResponse", 9 * SECOND), Match.LATE)
+        self.assertIs(self.requests.match(1, "BlocksResponse", 9 * SECOND), Match.UNASKED)
+
+    def test_long_answer_that_arrives_is_waited_for_up_to_64_seconds(self) -> None:
+        self.ask(1)
+        self.requests.send(0, 0)
+        received = limits.MIB
+        now = limits.REQUEST_DEADLINE_FIRST
+        while not self.requests.expire(now, received):
+            received += limits.MIB
+            now = self.requests.next_deadline() or 0
+        self.assertEqual(now, limits.REQUEST_DEADLINE_MAX)
+
+    def test_usual_chatter_is_no_progress(self) -> None:
+        self.ask(1)
+        self.requests.send(0, 0)
+        self.assertEqual(self.requests.expire(limits.REQUEST_DEADLINE_FIRST, 10_000), [1])
+
+    def test_end_of_the_session_names_every_request_once(self) -> None:
+        for request_id in range(1, 8):
+            self.ask(request_id)
+        self.requests.send(0, 0)
+        self.assertEqual(self.requests.abandon(), list(range(1, 8)))
+        self.assertEqual(self.requests.abandon(), [])
+
+    def test_memory_of_expired_requests_is_bounded(self) -> None:
+        requests = Requests(10_000)
+        for request_id in range(1, 2 * limits.LATE_REPLIES + 1):
+            encoded = self.encoder.encode(GetBlocks(start=1, count=1), request_id=request_id)
+            requests.ask(request_id, "BlocksResponse", Priority.BULK, encoded)
+            requests.send(0, 0)
+        requests.expire(limits.REQUEST_DEADLINE_MAX, 0)
+        late = [requests.match(n, "BlocksResponse", 0) for n in range(1, 2 * limits.LATE_REPLIES + 1)]
+        self.assertEqual(late.count(Match.LATE), limits.LATE_REPLIES)
+
+
+class ServedTests(SynchronousTestCase):
+    def test_bound_and_its_relief(self) -> None:
+        served = Served()
+        accepted = [served.accept(number, 0) for number in range(limits.SERVED_REQUESTS + 5)]
+        self.assertEqual(accepted.count(False), 5)
+        served.answered(0)
+        self.assertTrue(served.accept(9_000, 0))
+        self.assertFalse(served.accept(9_001, 0))
+        self.assertTrue(served.accept(9_001, limits.REQUEST_DEADLINE_FIRST))
+
+
+class RetentionTests(SynchronousTestCase):
+    def keep(self, retention: Retention, node_id: bytes, number: int, size: int = 10, now: int = 0) -> None:
+        retention.keep(node_id, 32, bytes(size), number.to_bytes(32, "big"), now)
+
+    def test_kept_until_acknowledged_in_the_order_of_sending(self) -> None:
+        retention = Retention()
+        for number in range(3):
+            self.keep(retention, PEER, number, size=number + 1)
+        self.assertTrue(retention.acknowledged(PEER, 32, (1).to_bytes(32, "big")))
+        self.assertFalse(retention.acknowledged(PEER, 32, (1).to_bytes(32, "big")))
+        self.assertFalse(retention.acknowledged(OTHER, 32, (0).to_bytes(32, "big")))
+        self.assertEqual([len(kept.payload) for kept in retention.pending(PEER, 0)], [1, 3])
+
+    def test_sending_again_keeps_one_copy(self) -> None:
+        retention = Retention()
+        self.keep(retention, PEER, 1)
+        self.keep(retention, PEER, 1)
+        self.assertEqual((len(retention), retention.total), (1, 10))
+
+    def test_bytes_of_one_peer_are_bounded(self) -> None:
+        retention = Retention()
+        for number in range(20):
+            self.keep(retention, PEER, number, size=limits.MIB)
+        self.assertLessEqual(retention.total, limits.RETAINED_BYTES)
+
+    def test_bytes_of_all_peers_are_bounded(self) -> None:
+        retention = Retention()
+        for number in range(60):
+            self.keep(retention, number.to_bytes(32, "big"), 1, size=limits.MIB)
+        self.assertLessEqual(retention.total, limits.RETAINED_TOTAL_BYTES)
+        self.assertEqual(retention.forgotten, 60 - limits.RETAINED_TOTAL_BYTES // limits.MIB)
+
+    @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.booleans(), st.integers(0, 40)), max_size=60))
+    @settings(deadline=None, max_examples=50)
+    def test_sums_are_exact(self, steps: list[tuple[int, int, bool, int]]) -> None:
+        retention = Retention()
+        now = 0
+        for peer, number, acknowledge, seconds in steps:
+            now += seconds * SECOND
+            node_id = peer.to_bytes(32, "big")
+            if acknowledge:
+                retention.acknowledged(node_id, 32, number.to_bytes(32, "big"))
+            else:
+                self.keep(retention, node_id, number, size=number + 1, now=now)
+            retention.expire(now)
+            held = [kept for p in range(4) for kept in retention.pending(p.to_bytes(32, "big"), now)]
+            self.assertEqual(retention.total, sum(len(kept.payload) for kept in held))
+            self.assertTrue(all(now - kept.kept_at < limits.RETAINED_AGE for kept in held))
+
+
+class SeatTests(SynchronousTestCase):
+    """F10: who must go when the house is full."""
+
+    def give_way(self, inbound: list[tuple[str, bool]], preferred: bool, most: int) -> object:
+        return seats.give_way(inbound, preferred, most)  # type: ignore[arg-type]
+
+    def test_room_for_everybody(self) -> None:
+        self.assertIsNone(self.give_way([("a", False)], False, 2))
+
+    def test_stranger_finds_no_place(self) -> None:
+        with self.assertRaises(Refused):
+            self.give_way([("a", False), ("b", True)], False, 2)
+
+    def test_member_takes_the_place_of_the_youngest_stranger(self) -> None:
+        self.assertEqual(self.give_way([("a", False), ("b", False), ("c", True)], True, 3), "b")
+
+    def test_members_among_themselves_have_a_reserve(self) -> None:
+        full = [("m", True)] * 3
+        self.assertIsNone(self.give_way(full, True, 3))
+        with self.assertRaises(Refused):
+            self.give_way(full + [("m", True)] * limits.RESERVED_INBOUND, True, 3)
+
+
+class EncoderTests(SynchronousTestCase):
+    def test_frames_are_cut_once_for_each_kind_of_link(self) -> None:
+        encoder = Encoder(REGTEST.magic)
+        encoded = encoder.encode(GetBlocks(start=1, count=1))
+        self.assertIs(encoder.parcel(encoded, False), encoder.parcel(encoded, False))
+        self.assertIsNot(encoder.parcel(encoded, False), encoder.parcel(encoded, True))
+        self.assertEqual(encoder.encodes, 1)

@@ -150,7 +150,7 @@ class Node:
         if self._store.doubtful:
             self.chain.abstain()
         self.views.restore()
-        self.voters.update(self.chain.fastpath.roster, self.peers.peers())
+        self.voters.update(self.chain.fastpath.roster, self.peers)
         self.chain.resume(now)
         self._settle(now)
 
@@ -323,7 +323,7 @@ class Node:
 
     def _opened(self, peer: PeerHandle) -> None:
         self.inventory.opened(peer.node_id)
-        self.voters.update(self.chain.fastpath.roster, self.peers.peers())
+        self.voters.update(self.chain.fastpath.roster, self.peers)
         self.exchange.opened(peer, self.now)
         self.catchup.peer_opened(peer.node_id, peer.handshake.height, self.now)
 
@@ -331,7 +331,7 @@ class Node:
         peer = delivery.peer
         self.inventory.closed(peer.node_id)
         self.exchange.closed(peer.node_id)
-        self.voters.update(self.chain.fastpath.roster, self.peers.peers())
+        self.voters.update(self.chain.fastpath.roster, self.peers)
         self.catchup.peer_closed(peer.node_id, self.now)
 
     def _emit(self, action: Action) -> None:
@@ -420,7 +420,7 @@ class Node:
         """A new tip: tell peers, forget what the old epoch showed, take up the new one."""
         tip = self.ledger.tip
         self.views.clear()
-        self.voters.update(self.chain.fastpath.roster, self.peers.peers())
+        self.voters.update(self.chain.fastpath.roster, self.peers)
         for txid in [one for one in self._submitted if one not in self.mempool]:
             del self._submitted[txid]
         self._record_submitted()

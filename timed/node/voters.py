@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from timed.peer.values import PeerHandle
+from timed.peer.table import PeerTable
 from timed.primitives.roster import Roster
 
 
@@ -17,11 +17,12 @@ class Voters:
         self._all: tuple[bytes, ...] = ()
         self._turn = 0
 
-    def update(self, roster: Roster, peers: Iterable[PeerHandle]) -> None:
-        """Look again after a session opened or closed, or the roster changed."""
+    def update(self, roster: Roster, table: PeerTable) -> None:
+        """Look again after a session opened or closed, or the roster changed; conduct spares members `[21]`."""
+        table.members = frozenset(member.operator_key for member in roster.members)
         self._member_of.clear()
         self._node_of.clear()
-        handles = list(peers)
+        handles = table.peers()
         self._all = tuple(peer.node_id for peer in handles)
         for peer in handles:
             member = roster.index_of(peer.operator) if peer.operator is not None else None

@@ -29,7 +29,7 @@ def derived_key(seed: int, role: str, index: int) -> SigningKey:
 
 @attrs.frozen
 class Cast:
-    """The participants; index i of every tuple belongs to machine i."""
+    """The participants; index i of every tuple belongs to machine i. Followers come after the members."""
 
     genesis: Genesis
     node_keys: tuple[SigningKey, ...]
@@ -39,9 +39,9 @@ class Cast:
     """The node key of the hostile peer, which is no member."""
 
 
-def make_cast(seed: int, nodes: int, interval: int) -> Cast:
-    """`nodes` members of equal weight and wallets with money, on regtest rules."""
-    node_keys = tuple(derived_key(seed, "node", index) for index in range(nodes))
+def make_cast(seed: int, nodes: int, interval: int, followers: int = 0) -> Cast:
+    """`nodes` members of equal weight, nodes that only follow, and wallets with money, on regtest rules."""
+    node_keys = tuple(derived_key(seed, "node", index) for index in range(nodes + followers))
     operator_keys = tuple(derived_key(seed, "operator", index) for index in range(nodes))
     purses = tuple(derived_key(seed, "purse", index) for index in range(PURSES))
     members = []

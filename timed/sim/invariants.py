@@ -39,14 +39,16 @@ class Invariants:
         roster = cast.genesis.members
         self.chain = ChainRules(cast.genesis)
         self.signing = SigningRules(roster, body, self.chain.unspent_before)
-        self.member_of = [roster.index_of(key.public) for key in cast.operator_keys]
+        self.member_of: list[int | None] = [roster.index_of(key.public) for key in cast.operator_keys]
+        self.member_of += [None] * (len(cast.node_keys) - len(cast.operator_keys))
         self._honest = {key.public: index for index, key in enumerate(cast.node_keys)}
         self._blamed: list[Entry | None] = [None for _ in cast.node_keys]
         self.logs = [DurableLog() for _ in cast.node_keys]
         self.sessions: list[dict[bytes, None]] = [{} for _ in cast.node_keys]
         """Peers with which each machine's process says it has an open session."""
-        self.certified: dict[bytes, int] = {}
         self.checks = 0
+        self.closed = 0
+        """Sessions that ended, at one side or the other."""
 
     # Disks
 
@@ -144,7 +146,6 @@ class Invariants:
         log = self.logs[process.host.index]
         if log.height + 1 == event.epoch and event.txid not in log.certified:
             self._not_durable(process, event, event.txid)
-        self.certified.setdefault(event.txid, event.epoch)
 
     def _final(self, process: Process, event: events.TransactionFinal) -> None:
         log = self.logs[process.host.index]
@@ -169,6 +170,7 @@ class Invariants:
         sessions[event.node_id] = None
 
     def _closed(self, process: Process, event: events.PeerClosed) -> None:
+        self.closed += 1
         self.sessions[process.host.index].pop(event.node_id, None)
         if event.reason in BANS and event.node_id in self._honest:
             raise Violation("no-honest-blame", f"{process.name} and {event.node_id.hex()[:12]}: {event.reason}")

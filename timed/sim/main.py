@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                      help=f"of: {' '.join(FAULTS)}")  # fmt: skip
     run.add_argument("--minutes", type=float, default=10.0, metavar="M", help="virtual minutes of a seed")
     run.add_argument("--interval", type=int, default=15, metavar="S", help="seconds between blocks")
+    run.add_argument("--followers", type=int, metavar="F",
+                     help="nodes that are no members; by default every other seed has one")  # fmt: skip
     run.add_argument("--jobs", type=int, default=2, metavar="J", help="processes")
     run.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     mutants = commands.add_parser("mutants", help="put known mistakes into a copy and see them caught")
@@ -62,8 +64,12 @@ def _faults(text: str) -> tuple[str, ...]:
 
 def _run(options: argparse.Namespace) -> int:
     scenarios = [
-        Scenario(seed, options.nodes, options.minutes, options.interval, options.faults) for seed in options.seeds
-    ]
+        Scenario(
+            seed, options.nodes, options.minutes, options.interval, options.faults,
+            followers=seed % 2 if options.followers is None else options.followers,
+        )
+        for seed in options.seeds
+    ]  # fmt: skip
     results = []
     for result in run_seeds(scenarios, options.jobs):
         results.append(result)
@@ -100,7 +106,7 @@ def _line(result: SeedResult) -> str:
     return (
         f"seed {result.seed:5d}  events {result.events:7d}  final {result.transactions_final:3d}"
         f"/{result.confirmed}/{result.payments}  blocks {result.blocks:3d}  faults {result.faults:3d}"
-        f"  {result.cpu_s:5.1f} s  {result.trace_hash[:12]}  {verdict}"
+        f"  healed {result.healed_s:4.1f} s  {result.cpu_s:5.1f} s  {result.trace_hash[:12]}  {verdict}"
     )
 
 

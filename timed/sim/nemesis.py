@@ -78,6 +78,20 @@ class Nemesis:
         """One more fault now, of the kinds that strike at once."""
         self._begin(self._entropy.choice([name for name in self.names if name in PROMPT] or list(self.names)))
 
+    def storm(self) -> None:
+        """The last faults: some nodes are cut off or dark until everything is healed, and fall behind."""
+        if not self.names:
+            return
+        nodes = list(range(len(self._world.hosts)))
+        self._entropy.shuffle(nodes)
+        away = sorted(nodes[: self._entropy.randrange(1, max(2, len(nodes) // 2 + 1))])
+        self._count("storm", str(away))
+        for victim in away:
+            if self._entropy.random() < 0.3:
+                self._world.hosts[victim].crash(power=True, lose_all=True)
+            else:
+                self._world.network.block([pair for pair in self._world.network.paths if victim in pair])
+
     def heal(self) -> None:
         """End every fault: the network must live again on its own."""
         self.active = False
@@ -289,6 +303,12 @@ class Nemesis:
         self._count("partition", f"{sorted(sides.items())} bridge {bridge}")
         self._cut(pairs, self._seconds(1, 25))
 
+    def absence(self) -> None:
+        """One machine is unreachable for longer than a silent peer is kept."""
+        victim = self._entropy.randrange(len(self._world.hosts))
+        self._count("absence", str(victim))
+        self._cut([pair for pair in self._world.network.paths if victim in pair], self._seconds(91, 140))
+
     def one_way(self) -> None:
         """Some directions carry nothing, their opposites do."""
         nodes = len(self._world.hosts)
@@ -381,7 +401,7 @@ class Nemesis:
             return
         self._count("pause", str(victim))
         process.pause()
-        self._later(self._seconds(1, 15), f"go on {victim}", process.go_on)
+        self._later(self._seconds(1, 15) if self._entropy.random() < 0.8 else self._seconds(100, 125), f"go on {victim}", process.go_on)
 
     def hostile(self) -> None:
         """A stranger with the production session code connects to everybody and lies."""
@@ -411,22 +431,22 @@ class Nemesis:
         hears the rest of that quorum and is not heard itself until the slot is past.
         """
         world = self._world
-        running = world.running()
-        if self._stranger is not None or len(running) < len(world.hosts):
+        members = world.scenario.nodes
+        if self._stranger is not None or len(world.voting()) < members:
             return
         duration = self._until_slot(self._seconds(3, 6))
         self._invite(duration + self._seconds(1, 5), quiet=True)
 
         def strike() -> None:
-            running = world.running()
-            if len(running) < len(world.hosts):
+            running = world.voting()
+            if len(running) < members:
                 return
             self._entropy.shuffle(running)
             victim = running[0].host.index
             self._count("lone", str(victim))
             nodes = range(len(world.hosts))
             self._cut([(victim, other) for other in nodes if other != victim], self._until_slot(self._seconds(1, 3)))
-            world.workload.split(running, -(-2 * len(running) // 3))
+            world.workload.split(running, -(-2 * members // 3))
 
         self._later(max(1, duration - self._seconds(6, 7)), "lone strikes", strike)
 
@@ -449,6 +469,7 @@ FAULTS: dict[str, Callable[[Nemesis], None]] = {
     "final-blackout": Nemesis.final_blackout,
     "isolate": Nemesis.isolate,
     "partition": Nemesis.partition,
+    "absence": Nemesis.absence,
     "one-way": Nemesis.one_way,
     "weather": Nemesis.weather,
     "reset": Nemesis.reset,

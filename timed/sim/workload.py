@@ -152,7 +152,7 @@ class Workload:
         first, second = self.spend([coin]), self.spend([coin], change=1_000)
         self.payments[first.txid] = Payment(first, "conflict", (second.txid,))
         self.payments[second.txid] = Payment(second, "conflict", (first.txid,))
-        order = self._world.running()
+        order = self._world.voting()
         self._entropy.shuffle(order)
         cut = len(order) // 2 if self._entropy.random() < 0.7 else 1
         for index, process in enumerate(order):

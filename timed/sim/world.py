@@ -36,6 +36,8 @@ class Scenario:
     """Seconds between grid points."""
     faults: tuple[str, ...] = ()
     """Names of faults the nemesis may use."""
+    followers: int = 0
+    """Nodes that are no members; they join late, with an empty disk."""
 
 
 class World:
@@ -46,9 +48,9 @@ class World:
     """
 
     def __init__(self, scenario: Scenario) -> None:
-        seed, nodes = scenario.seed, scenario.nodes
+        seed, nodes = scenario.seed, scenario.nodes + scenario.followers
         self.scenario = scenario
-        self.cast = make_cast(seed, nodes, scenario.interval)
+        self.cast = make_cast(seed, scenario.nodes, scenario.interval, scenario.followers)
         self.clock = Clock((GENESIS_TIME + scenario.interval // 2) * SECOND)
         self.network = Network(self.clock, self.entropy("network"), nodes + 1)
         self.workload = Workload(self, self.cast, self.entropy("workload"))
@@ -74,6 +76,10 @@ class World:
         """The processes that live, by machine."""
         return [host.process for host in self.hosts if host.process is not None]
 
+    def voting(self) -> list[Process]:
+        """Those of members."""
+        return [process for process in self.running() if process.host.index < self.scenario.nodes]
+
     def boot(self, index: int, first: Transaction | None = None) -> None:
         """Start a process on machine `index`; `first` is submitted before it hears anybody."""
         host = self.hosts[index]
@@ -85,7 +91,7 @@ class World:
         config = NodeConfig(
             genesis=self.cast.genesis,
             node_key=self.cast.node_keys[index],
-            operator_key=self.cast.operator_keys[index],
+            operator_key=self.cast.operator_keys[index] if index < self.scenario.nodes else None,
             wanted=tuple(
                 (self.network.machines[peer].host, PORT, self.cast.node_keys[peer].public)
                 for peer in range(len(self.hosts))

@@ -211,6 +211,16 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(self.host.closes[0].link, 10_000)
 
 
+    def test_flood_of_links_does_not_push_out_whom_this_node_knows(self) -> None:
+        known = Stranger(self.host, number=90, link=5_000)
+        for number in range(3 * limits.GREETING_LINKS):
+            Stranger(self.host, number=60, link=10_000 + number)
+        (theirs,) = known.heard()
+        known.send(handshake_of(self.host, 90))
+        accept(known, theirs)  # type: ignore[arg-type]
+        self.assertIsNotNone(self.host.table.get(key(90).public))
+
+
 class OnePerPairTests(SynchronousTestCase):
     """[22]"""
 

@@ -7,6 +7,8 @@ every overflow is counted by its owner.
 from __future__ import annotations
 
 from timed.params import SECOND
+from timed.wire.catalogue import MAX_HANDSHAKE_BYTES, MAX_UNKNOWN_BYTES
+from timed.wire.framing import MAX_FRAME
 
 MIB = 1024 * 1024
 
@@ -26,11 +28,11 @@ BATCH_BYTES = 16 * 1024
 HOLD_MAX = 20_000
 HOLD_MAX_URGENT = 5_000
 """The longest that a busy link gathers: at all, and when something urgent waits."""
-LARGEST_FRAME = 16 * 1024
+LARGEST_FRAME = MAX_FRAME
 """No frame is longer, header and trailer included."""
 
-PRE_HANDSHAKE_BYTES = 4 * 1024
-UNKNOWN_TYPE_BYTES = 64 * 1024
+PRE_HANDSHAKE_BYTES = MAX_HANDSHAKE_BYTES
+UNKNOWN_TYPE_BYTES = MAX_UNKNOWN_BYTES
 """Payloads before the handshake, and of types this version does not know."""
 
 HANDSHAKE_DEADLINE = 10 * SECOND

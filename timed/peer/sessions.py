@@ -444,10 +444,11 @@ class Sessions:
         self._agenda.earlier(DIAL, time)
 
     def _bound_greetings(self) -> None:
-        """Inbound links that do not open must not pile up: the oldest goes."""
+        """Inbound links that do not open must not pile up: the oldest stranger goes."""
         waiting = [s for s in self._links.values() if not s.outbound and s.state is State.GREETING]
         if len(waiting) > limits.GREETING_LINKS:
-            self._close(waiting[0], "full", abort=True)
+            strangers = [session for session in waiting if not self._preferred(session)]
+            self._close((strangers or waiting)[0], "full", abort=True)
 
     def _check_room(self, session: Session) -> None:
         """Make room for an inbound session, or Refused."""

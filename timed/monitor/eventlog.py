@@ -35,7 +35,7 @@ LINES: Mapping[type, Line] = {
         LogLevel.warn, "double spend in epoch {epoch}: {first} holds the lock, {second} came"
     ),
     events.EpochReported: Line(LogLevel.debug, "epoch {epoch} reported with {transactions} transactions"),
-    events.BlockCertified: Line(LogLevel.info, "block {height} {block_hash} with {count} transactions"),
+    events.BlockCertified: Line(LogLevel.info, "block {height} {block_hash}, {count} payments"),
     events.Equivocation: Line(
         LogLevel.error, "member {member} signed two conflicting {what} at height {height}"
     ),
@@ -45,9 +45,10 @@ LINES: Mapping[type, Line] = {
 LOST = Line(LogLevel.warn, "session with {node_id} at {address} was lost: {reason}")
 """A session that ended although both ends wanted it."""
 
-CROSSED = Line(LogLevel.debug, LINES[events.PeerRefused].text)
-"""Two nodes that dial each other refuse one of the two sessions; that is how it should be."""
-CROSSING_RULES = frozenset({"duplicate"})
+CROSSING = "duplicate"
+"""Two nodes that dial each other give up one of the two sessions; that is how it should be."""
+SHORT_ID = 16
+"""Characters of an id in a line: enough to find it by, and the line stays one line."""
 
 SYNC_STRIDE = 1000
 """While catching up, one block in so many gets a line."""
@@ -55,7 +56,7 @@ SYNC_STRIDE = 1000
 
 @implementer(IEventSink)
 class EventLog:
-    """Writes each published event as `LINES` says; bytes are shown as hexadecimal."""
+    """Writes each published event as `LINES` says; ids are shown by their first hexadecimal digits."""
 
     name = "log"
 
@@ -66,21 +67,25 @@ class EventLog:
         line = LINES.get(type(event))
         if isinstance(event, events.PeerClosed) and event.unwanted:
             line = LOST
-        if isinstance(event, events.PeerRefused) and event.rule in CROSSING_RULES:
-            line = CROSSED
         if line is None:
             return
-        level = line.level
+        level = LogLevel.debug if _is_crossing(event) else line.level
         if isinstance(event, events.BlockCertified) and not event.live and event.height % SYNC_STRIDE:
             level = LogLevel.debug
         self._log.emit(level, line.text, **_shown(event))
+
+
+def _is_crossing(event: object) -> bool:
+    if isinstance(event, events.PeerRefused):
+        return event.rule == CROSSING
+    return isinstance(event, events.PeerClosed) and event.reason == CROSSING
 
 
 def _shown(event: Any) -> dict[str, object]:
     fields: dict[str, object] = {}
     for field in attrs.fields(type(event)):
         value = getattr(event, field.name)
-        fields[field.name] = value.hex() if isinstance(value, bytes) else value
+        fields[field.name] = value.hex()[:SHORT_ID] if isinstance(value, bytes) else value
     if isinstance(event, events.BlockCertified):
-        fields["count"] = len(event.txids)
+        fields["count"] = len(event.txids) - 1
     return fields

@@ -174,7 +174,7 @@ class EventLines(SynchronousTestCase):
     def test_bytes_are_shown_as_hexadecimal(self) -> None:
         [(level, text)] = self.lines(events.BlockCertified(7, b"\xab" * 32, 0, (b"t",), live=True))
         self.assertEqual(level, LogLevel.info)
-        self.assertEqual(text, f"block 7 {'ab' * 8}, 0 payments")
+        self.assertEqual(text, f"block 7 {'ab' * 32}, 0 payments")
 
     def test_a_session_that_both_wanted_is_said_to_be_lost(self) -> None:
         wanted = self.lines(events.PeerClosed(b"\x01", "a:1", "reset", unwanted=True))

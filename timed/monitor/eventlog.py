@@ -47,8 +47,6 @@ LOST = Line(LogLevel.warn, "session with {node_id} at {address} was lost: {reaso
 
 CROSSING = "duplicate"
 """Two nodes that dial each other give up one of the two sessions; that is how it should be."""
-SHORT_ID = 16
-"""Characters of an id in a line: enough to find it by, and the line stays one line."""
 
 SYNC_STRIDE = 1000
 """While catching up, one block in so many gets a line."""
@@ -56,7 +54,7 @@ SYNC_STRIDE = 1000
 
 @implementer(IEventSink)
 class EventLog:
-    """Writes each published event as `LINES` says; ids are shown by their first hexadecimal digits."""
+    """Writes each published event as `LINES` says; bytes are shown as hexadecimal."""
 
     name = "log"
 
@@ -85,7 +83,7 @@ def _shown(event: Any) -> dict[str, object]:
     fields: dict[str, object] = {}
     for field in attrs.fields(type(event)):
         value = getattr(event, field.name)
-        fields[field.name] = value.hex()[:SHORT_ID] if isinstance(value, bytes) else value
+        fields[field.name] = value.hex() if isinstance(value, bytes) else value
     if isinstance(event, events.BlockCertified):
         fields["count"] = len(event.txids) - 1
     return fields

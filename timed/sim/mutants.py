@@ -53,8 +53,9 @@ MUTANTS: tuple[Mutant, ...] = (
         "quorum of votes received", _FASTPATH,
         "            if not is_quorum(tally.votes.weight, self.roster.total_weight):\n"
         "                return False\n",
-        "            heard = {*self._entries_of, *tally.votes.signers}\n"
-        "            if not is_quorum(tally.votes.weight, max(2, len(heard))):\n"
+        "            voters = {one for other in self.tallies.values() for one in other.votes.signers}\n"
+        "            heard = sum(self.roster.members[one].weight for one in voters)\n"
+        "            if not is_quorum(tally.votes.weight, heard):\n"
         "                return False\n",
     ),
     Mutant(

@@ -25,6 +25,8 @@ HEAL = 5 * SECOND
 """How soon after healing all nodes must be at one height (targets: network)."""
 MAX_EVENTS = 3_000_000
 """A run with more events is not making progress."""
+SHORTEST = 60 * SECOND
+"""Payments and faults are spread over no less than this."""
 STORM_SLOTS = 3
 """How long some nodes are away before the end."""
 SETTLE_SLOTS = 6
@@ -70,7 +72,7 @@ class Run:
         for host in world.hosts:
             when = clock.start + 1 + host.index * 1_000 + late * (host.index >= self.scenario.nodes)
             clock.at(when, f"boot {host.index}", lambda index=host.index: world.boot(index))  # type: ignore[misc]
-        calm = end - (3 + STORM_SLOTS) * self.scenario.interval * SECOND
+        calm = max(end - (3 + STORM_SLOTS) * self.scenario.interval * SECOND, clock.start + SHORTEST)
         world.workload.plan(clock.start + WARM_UP, calm)
         world.nemesis.plan(clock.start + WARM_UP, calm)
         self._until(calm)

@@ -70,7 +70,7 @@ class CalmTests(SynchronousTestCase):
     def test_no_session_ends_without_a_reason(self) -> None:
         """[20] a connection that is healthy is never cycled, that of a late follower included."""
         result = run_seed(Scenario(3, followers=1))
-        self.assertEqual((result.violation, result.closed_sessions), ("", 0), result.detail)
+        self.assertEqual((result.violation, result.reconnects), ("", 0), result.detail)
 
     def test_the_workload_has_conflicts_and_chains(self) -> None:
         world = World(Scenario(1, nodes=1))
@@ -110,7 +110,7 @@ class CommandTests(SynchronousTestCase):
     def test_a_violation_is_told_with_seed_event_and_trace(self) -> None:
         result = SeedResult(
             seed=7, events=42, transactions_final=0, payments=1, confirmed=0, blocks=1, faults=2, kinds={},
-            lossy_crashes=0, closed_sessions=0, healed_s=0.0, trace_hash="aa", cpu_s=0.1, violation="vote-once", detail="member 1", tail=("1 boot",),
+            lossy_crashes=0, reconnects=0, healed_s=0.0, trace_hash="aa", cpu_s=0.1, violation="vote-once", detail="member 1", tail=("1 boot",),
         )  # fmt: skip
         output = io.StringIO()
         with contextlib.redirect_stdout(output):

@@ -47,8 +47,8 @@ class Invariants:
         self.sessions: list[dict[bytes, None]] = [{} for _ in cast.node_keys]
         """Peers with which each machine's process says it has an open session."""
         self.checks = 0
-        self.closed = 0
-        """Sessions that ended, at one side or the other."""
+        self.unwanted = 0
+        """Sessions that ended although both sides wanted them; counted at each side."""
 
     # Disks
 
@@ -170,7 +170,7 @@ class Invariants:
         sessions[event.node_id] = None
 
     def _closed(self, process: Process, event: events.PeerClosed) -> None:
-        self.closed += 1
+        self.unwanted += event.unwanted
         self.sessions[process.host.index].pop(event.node_id, None)
         if event.reason in BANS and event.node_id in self._honest:
             raise Violation("no-honest-blame", f"{process.name} and {event.node_id.hex()[:12]}: {event.reason}")

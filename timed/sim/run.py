@@ -46,7 +46,8 @@ class SeedResult:
     faults: int
     kinds: dict[str, int]
     lossy_crashes: int
-    closed_sessions: int
+    reconnects: int
+    """Sessions that ended although both sides wanted them."""
     healed_s: float
     """Seconds from the end of all faults until every node was at one height."""
     trace_hash: str
@@ -143,7 +144,7 @@ class Run:
             faults=world.nemesis.total,
             kinds=dict(world.nemesis.counts),
             lossy_crashes=world.nemesis.lossy_crashes,
-            closed_sessions=world.invariants.closed,
+            reconnects=world.invariants.unwanted,
             healed_s=self.healed_s,
             trace_hash=world.clock.trace_hash,
             cpu_s=time.process_time() - started,

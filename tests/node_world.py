@@ -20,6 +20,7 @@ from timed.crypto.keys import SigningKey
 from timed.events import Close, CommitBlock, Dial, NodeEvent, Persist, Publish, Verify, Write
 from timed.ledger.genesis import Genesis
 from timed.ledger.regtest import well_known_key
+from timed.ledger.slots import newest_slot
 from timed.node.config import NodeConfig
 from timed.node.node import Node
 from timed.params import NULL_HASH, REGTEST, SECOND
@@ -309,7 +310,10 @@ class NodeWorld:
         tip, author = chain.ledger.tip, chain.rounds.proposer(round_)
         reports = [self.report(member, *txids) for member in reporters or self.quorum()]
         block, _ = chain.ledger.make_block(
-            time=self.genesis.time + (self.now // SECOND - self.genesis.time) // self.genesis.interval * self.genesis.interval,
+            time=max(
+                newest_slot(self.genesis.time, self.genesis.interval, self.now),
+                tip.header.time + self.genesis.interval,
+            ),
             round=round_,
             proposer=chain.rounds.roster.members[author].operator_key,
             transactions=[chain.fastpath.tallies[txid].transaction for txid in txids],  # type: ignore[misc]
@@ -336,9 +340,12 @@ class NodeWorld:
         self.pass_slot()
         proposal = self.proposal(*txids, round_=self._round_of_others())
         speaker.say(proposal)
-        for step in (PREVOTE, PRECOMMIT):
-            for member in self.quorum():
-                speaker.say(self.vote(member, step, proposal.header.hash, proposal.round))
+        votes = [
+            self.vote(member, step, proposal.header.hash, proposal.round)
+            for step in (PREVOTE, PRECOMMIT)
+            for member in self.quorum()
+        ]
+        speaker.say(*votes)
         return proposal.header.hash
 
     def _round_of_others(self) -> int:

@@ -11,16 +11,17 @@ import attrs
 from timed.consensus.votes import NIL
 from timed.errors import InvalidBlock, InvalidCertificate, RemoteError
 from timed.node.admission import Offer
+from timed.node.future import Future
 from timed.peer.values import Incoming, PeerHandle
 from timed.primitives.certificate import BundleCertificate, CertificateKind
 from timed.primitives.roster import Roster, is_quorum
+from timed.primitives.transaction import Transaction
 from timed.wire import messages as wire
+from timed.wire.message import Message
 
 if TYPE_CHECKING:
     from timed.node.node import Node
 
-MAX_FUTURE = 8_192
-"""Messages of the next epoch kept until this node is there; the oldest gives way."""
 MAX_CHECKS = 16_384
 """Signature checks under way; beyond it transactions and certificates of peers are dropped."""
 PENDING_PER_REQUEST = 256
@@ -53,7 +54,7 @@ class Inbox:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._future: list[Incoming] = []
+        self.future = Future()
         self._seen_bundles: dict[tuple[int, int, int], None] = {}
         self.counters = InboxCounters()
         self._handlers: dict[type, Callable[[PeerHandle, Any, int, int], None]] = {
@@ -98,8 +99,7 @@ class Inbox:
     def epoch_began(self, now: int) -> None:
         """Take up what peers sent for the epoch that has just begun."""
         self._seen_bundles.clear()
-        waiting, self._future = self._future, []
-        for incoming in waiting:
+        for incoming in self.future.take():
             self.deliver(incoming, now)
 
     # Place and bounds
@@ -112,14 +112,11 @@ class Inbox:
             return Place.PAST
         return Place.NEXT if epoch == here + 1 else Place.FAR
 
-    def _is_current(self, epoch: int, peer: PeerHandle, message: object) -> bool:
+    def _is_current(self, epoch: int, peer: PeerHandle, message: Message) -> bool:
         """True for the current epoch; the next one's messages are kept for a moment."""
         place = self._place(epoch)
         if place is Place.NEXT:
-            if len(self._future) >= MAX_FUTURE:
-                self._future.pop(0)
-                self.counters.future_dropped += 1
-            self._future.append(Incoming(peer, message, 0, False))
+            self.counters.future_dropped += self.future.keep(Incoming(peer, message, 0, False), message)
             self.counters.future_kept += 1
         elif place is not Place.CURRENT:
             self.counters.misplaced += 1
@@ -253,7 +250,10 @@ class Inbox:
         if self._is_current(certificate.epoch, peer, message) and not self._overloaded():
             self._take_certificate(peer, certificate)
 
-    def _take_certificate(self, peer: PeerHandle, certificate: BundleCertificate) -> None:
+    def _take_certificate(
+        self, peer: PeerHandle, certificate: BundleCertificate, body: Transaction | None = None
+    ) -> None:
+        """Check it, then count it; `body` comes with it past the mempool's bounds, but not before it."""
         path = self._node.chain.fastpath
         tally = path.tallies.get(certificate.target)
         final = certificate.kind == CertificateKind.ACKNOWLEDGEMENT
@@ -261,8 +261,13 @@ class Inbox:
             return
         if certificate.chain_id != self._node.params.chain_id:
             raise InvalidCertificate("certificate-chain")
-        items = certificate.signature_items(path.roster)
-        self._check(peer, items, lambda later: self._node.chain.fastpath.certificate(certificate, later))
+
+        def proven(later: int) -> None:
+            if body is not None and certificate.epoch == self._node.chain.epoch:
+                self._node.admission.offer(Offer(body, peer.node_id, certified=True), later)
+            path.certificate(certificate, later)
+
+        self._check(peer, certificate.signature_items(path.roster), proven)
 
     def _get_certificates(
         self, peer: PeerHandle, message: wire.GetCertificates, request: int, now: int
@@ -283,9 +288,7 @@ class Inbox:
             if certificate.kind != CertificateKind.VOTE or certificate.target != entry.transaction.txid:
                 raise InvalidCertificate("certificate-target")
             if self._place(certificate.epoch) is Place.CURRENT:
-                offer = Offer(entry.transaction, peer.node_id, certified=True)
-                self._node.admission.offer(offer, now)
-                self._take_certificate(peer, certificate)
+                self._take_certificate(peer, certificate, entry.transaction)
 
     def _report(self, peer: PeerHandle, message: wire.EpochReport, request: int, now: int) -> None:
         if not self._is_current(message.epoch, peer, message):

@@ -108,6 +108,9 @@ class Samples:
         )
         return wire.BlockProposal(3, 0, 0, self.header(), body, self.signature())
 
+    def report(self, transactions: int = BLOCK_TRANSACTIONS) -> wire.EpochReport:
+        return wire.EpochReport(3, 123_456, self.hash(), 4, self.hashes(transactions), self.signature())
+
     def roster(self) -> Roster:
         members = [
             Member(self.hash(), self.hash(), self.lock(), 1, 1, b"192.0.2.17:24000") for _ in range(MEMBERS)
@@ -157,7 +160,7 @@ def transaction_messages(make: Samples) -> list[Message]:
         wire.PendingTransactionsResponse(123_456, make.hashes(BLOCK_TRANSACTIONS)),
         wire.GetCertificates(123_456, make.hashes(BUNDLE_ENTRIES)),
         wire.CertificatesResponse(certified),
-        wire.EpochReport(3, 123_456, make.hash(), 4, make.hashes(BLOCK_TRANSACTIONS), make.signature()),
+        make.report(),
         wire.UTXOStateQuery(outpoints),
         wire.UTXOStateResponse(tuple(wire.UTXOState(point, 2, make.hash()) for point in outpoints)),
     ]

@@ -180,7 +180,7 @@ class EpochDesk(Desk):
         self.params = params
         self.key = key or self.key
         self.coins: dict[OutPoint, None] = {}
-        self.path = FastPath(params, self.key, self.coins.__contains__, self.effects)
+        self.path = FastPath(params, self.key, self.coins.__contains__, lambda body: body.size, self.effects)
         self.closing = Closing(params, self.key, self.path, self.effects)
         self._ticks = 1_000
         self.begin(epoch, signing=signing)

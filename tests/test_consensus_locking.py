@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rounds_world import NIL, RoundsDesk, advance, locked_in_round_0, speakers
-from timed.consensus.rounds import Step
+from timed.consensus.roundstate import Step
 from timed.params import SECOND
 from timed.primitives.certificate import PRECOMMIT, PREVOTE
 from timed.wire.messages import BlockProposal, BlockVote

@@ -195,6 +195,20 @@ class Equivocation:
 
 
 @attrs.frozen
+class ClockOff:
+    """The members' clocks say that ours is off by more than 5 s: nothing is signed until it is right."""
+
+    offset_us: int
+
+
+@attrs.frozen
+class ClockRight:
+    """Our clock agrees with the members' again: this node signs."""
+
+    offset_us: int
+
+
+@attrs.frozen
 class SafetyFailure:
     """The protocol's promise is broken; this node has stopped voting."""
 
@@ -215,5 +229,7 @@ NodeEvent = Union[
     EpochReported,
     BlockCertified,
     Equivocation,
+    ClockOff,
+    ClockRight,
     SafetyFailure,
 ]

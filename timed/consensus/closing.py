@@ -49,7 +49,7 @@ class Closing:
         if path.closed:
             return
         path.close()
-        if not path.signing or path.me is None or self._operator is None:
+        if not path.may_sign or path.me is None or self._operator is None:
             return
         unsigned = EpochReport(
             chain_id=self._params.chain_id,

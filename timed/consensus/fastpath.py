@@ -58,7 +58,8 @@ class FastPath:
     """The votes, locks, certificates and acknowledgements of the current epoch.
 
     `spendable` answers whether an outpoint is unspent in the last certified
-    block; outputs of this epoch's certified transactions are known here.
+    block; outputs of this epoch's certified transactions are known here. `size`
+    is what a transaction may take in a block, whoever of its locks' keys signed.
     """
 
     def __init__(
@@ -66,17 +67,21 @@ class FastPath:
         params: NetworkParams,
         operator: SigningKey | None,
         spendable: Callable[[OutPoint], bool],
+        size: Callable[[Transaction], int],
         effects: Effects,
     ) -> None:
         self._params = params
         self._operator = operator
         self._spendable = spendable
+        self._size = size
         self._effects = effects
         self.counters = FastPathCounters()
         self.bundler = Bundler(params.chain_id, operator)
         self.epoch = 0
         self.roster = Roster(members=())
         self.me: int | None = None
+        self.paused = False
+        """Nothing new is signed while our clock is off; the epoch itself goes on."""
         self._reset()
 
     def _reset(self) -> None:
@@ -85,7 +90,7 @@ class FastPath:
         self.created: dict[OutPoint, bytes] = {}
         self.closed = False
         self.signing = False
-        self._bytes_voted = 0
+        self.bytes_voted = 0
         self._votes_cast = 0
         self._entries_of: dict[tuple[int, int], int] = {}
         self._recorded: set[bytes] = set()
@@ -95,6 +100,10 @@ class FastPath:
         self._first_vote: dict[tuple[OutPoint, int], bytes] = {}
         self._unbacked: dict[bytes, BundleCertificate] = {}
         self.own_bundles: list[messages.TransactionVote] = []
+
+    @property
+    def may_sign(self) -> bool:
+        return self.signing and not self.paused
 
     # The epoch's beginning and end
 
@@ -311,7 +320,7 @@ class FastPath:
 
     def _consider_voting(self, tally: Tally, now: int) -> None:
         transaction = tally.transaction
-        if transaction is None or tally.voted or self.closed or not self.signing:
+        if transaction is None or tally.voted or self.closed or not self.may_sign:
             return
         if transaction.lock_height > self.epoch:
             return
@@ -321,7 +330,7 @@ class FastPath:
                 self._double_spend(tally, outpoint, holder)
                 return
         if (
-            self._bytes_voted + transaction.size > self._params.epoch_bytes
+            self.bytes_voted + self._size(transaction) > self._params.epoch_bytes
             or self._votes_cast >= self._params.epoch_transactions
         ):
             self.counters.own_votes_over_budget += 1
@@ -331,7 +340,7 @@ class FastPath:
         self.bundler.put(VOTE, tally.txid, now)
 
     def _take_locks(self, tally: Tally, transaction: Transaction) -> None:
-        self._bytes_voted += transaction.size
+        self.bytes_voted += self._size(transaction)
         self._votes_cast += 1
         for outpoint in transaction.inputs:
             self.locks[outpoint] = tally.txid
@@ -365,7 +374,7 @@ class FastPath:
         return True
 
     def _consider_acknowledging(self, tally: Tally, now: int) -> None:
-        if self.signing and not self.closed and not tally.acknowledged:
+        if self.may_sign and not self.closed and not tally.acknowledged:
             tally.acknowledged = True
             self.bundler.put(ACKNOWLEDGEMENT, tally.txid, now)
 

@@ -8,13 +8,12 @@ back, so that a restart finds it and nothing is signed twice ([16]).
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import IntEnum
 
-import attrs
 import msgspec
 
 from timed.consensus.effects import AskProposal, Decide, Effects, Forget, Judge, Sign, Tell, ToVoters
 from timed.consensus.proposer import proposer
+from timed.consensus.roundstate import RoundCounters, Step, Value
 from timed.consensus.signing import signed
 from timed.consensus.votes import NIL, VoteBook
 from timed.crypto.keys import SigningKey
@@ -33,40 +32,6 @@ MAX_PROPOSALS_AHEAD = 8
 """A proposal for a later round than this is asked for again when its round is there."""
 MAX_VALUES = 32
 """Blocks remembered at one height; the oldest that nobody here is bound to is forgotten."""
-
-
-class Step(IntEnum):
-    WAITING = 0
-    """Before the slot time."""
-    PROPOSE = 1
-    PREVOTE = 2
-    PRECOMMIT = 3
-    DECIDED = 4
-
-
-class Value:
-    """A block somebody proposed: one of its bodies and what we think of it.
-
-    `valid` is None until a body proved good, or every body seen proved bad.
-    """
-
-    __slots__ = ("pending", "proposal", "recorded", "valid")
-
-    def __init__(self, proposal: BlockProposal) -> None:
-        self.proposal = proposal
-        self.valid: bool | None = None
-        self.pending = 0
-        self.recorded = False
-
-
-@attrs.define
-class RoundCounters:
-    rounds: int = 0
-    proposals: int = 0
-    votes_signed: int = 0
-    votes_ignored: int = 0
-    proposals_ignored: int = 0
-    equivocations: int = 0
 
 
 class Rounds:
@@ -100,7 +65,12 @@ class Rounds:
         self.me: int | None = None
         self.votes = VoteBook()
         self._decided: tuple[int, bytes] | None = None
+        self.paused = False
         self._reset()
+
+    @property
+    def may_sign(self) -> bool:
+        return self.signing and not self.paused
 
     def _reset(self) -> None:
         self.signing = False
@@ -287,7 +257,7 @@ class Rounds:
 
     def _try_to_propose(self, now: int) -> None:
         """Lines 14 to 19; waits when too few reports count yet."""
-        if self.step is not Step.PROPOSE or not self.signing or self._operator is None:
+        if self.step is not Step.PROPOSE or not self.may_sign or self._operator is None:
             return
         if self.proposer(self.round) != self.me or self.round in self._signed_proposals:
             return
@@ -425,7 +395,7 @@ class Rounds:
         """Enter `step` of the round with a vote; one that the log holds is sent again as it was."""
         self.step = Step.PREVOTE if step == PREVOTE else Step.PRECOMMIT
         self._arm(now)
-        if not self.signing or self.me is None or self._operator is None:
+        if not self.may_sign or self.me is None or self._operator is None:
             return
         if (self.round, step) in self._signed:
             self._effects.add(ToVoters(self._signed[self.round, step]))

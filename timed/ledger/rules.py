@@ -7,7 +7,7 @@ listed by `signature_items` and checked in batches elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from timed.primitives.amounts import checked_sum
 from timed.primitives.certificate import SignatureItem
 from timed.primitives.transaction import (
     TRANSACTION_VERSION,
+    WITNESS_SIZE,
     Lock,
     Output,
     Transaction,
@@ -59,6 +60,16 @@ def largest_total(available: int, params: NetworkParams) -> int:
         else:
             high = middle - 1
     return low
+
+
+def largest_size(transaction: Transaction, locks: Iterable[Lock]) -> int:
+    """Bytes of the transaction with as many witnesses as `locks`, those of its inputs, can ask for.
+
+    One key may sign for several locks, so bodies of one txid differ in size. Every
+    node computes the same from each of them, and none of them is larger.
+    """
+    most = sum(lock.required for lock in dict.fromkeys(locks))
+    return transaction.size + WITNESS_SIZE * (most - len(transaction.witnesses))
 
 
 def check_form(transaction: Transaction, params: NetworkParams) -> None:

@@ -39,6 +39,11 @@ LINES: Mapping[type, Line] = {
     events.Equivocation: Line(
         LogLevel.error, "member {member} signed two conflicting {what} at height {height}"
     ),
+    events.ClockOff: Line(
+        LogLevel.error,
+        "the clock is off by {offset_us} us against the members'; signing nothing until it is set",
+    ),
+    events.ClockRight: Line(LogLevel.info, "the clock is right again ({offset_us} us off); signing"),
     events.SafetyFailure: Line(LogLevel.critical, "this node has stopped voting: {what}"),
 }
 

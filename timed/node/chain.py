@@ -8,11 +8,14 @@ from timed.consensus.closing import Closing
 from timed.consensus.effects import Effects, Tell
 from timed.consensus.fastpath import FastPath
 from timed.consensus.judging import Judging
-from timed.consensus.rounds import Rounds, Step
+from timed.consensus.rounds import Rounds
+from timed.consensus.roundstate import Step
 from timed.crypto.keys import SigningKey
 from timed.errors import InvalidBlock
 from timed.events import (
     BlockCertified,
+    ClockOff,
+    ClockRight,
     SafetyFailure,
     TransactionDropped,
     TransactionReleased,
@@ -23,10 +26,11 @@ from timed.ledger.content import BlockEffects
 from timed.ledger.genesis import Genesis
 from timed.ledger.ledger import Ledger
 from timed.ledger.mempool import Mempool
+from timed.ledger.rules import largest_size
 from timed.node.gate import Checks, Gate
 from timed.params import SECOND
 from timed.primitives.certificate import BlockCertificate
-from timed.primitives.transaction import OutPoint
+from timed.primitives.transaction import OutPoint, Output, Transaction
 from timed.wire.messages import (
     BlockProposal,
     BlockVote,
@@ -37,6 +41,9 @@ from timed.wire.messages import (
     TransactionFinalized,
     TransactionVote,
 )
+
+MAX_CLOCK_OFFSET_US = 5 * SECOND
+"""Beyond this a member's votes could only harm: its slots and freshness are not the others'."""
 
 
 def base_timeout_us(genesis: Genesis) -> int:
@@ -68,7 +75,7 @@ class Chain:
         self._advanced = advanced
         self.effects = Effects()
         params = ledger.params
-        self.fastpath = FastPath(params, operator, self._spendable, self.effects)
+        self.fastpath = FastPath(params, operator, self._spendable, self._size, self.effects)
         self.closing = Closing(params, operator, self.fastpath, self.effects)
         self.judging = Judging(params, ledger, self.closing, checks.check)
         self.rounds = Rounds(
@@ -83,6 +90,7 @@ class Chain:
         self.committing = False
         self.frozen: str | None = None
         self.silent = operator is None
+        self.paused = False
         self.slot_us = 0
         self._progress: tuple[int, int] = (0, 0)
 
@@ -186,6 +194,16 @@ class Chain:
         self.fastpath.stop_signing()
         self.rounds.stop_signing()
 
+    def watch_clock(self, offset: int | None, now: int) -> None:
+        """Sign nothing while the members' clocks put ours more than 5 s off; go on when it is right."""
+        if offset is None or self.paused == (abs(offset) > MAX_CLOCK_OFFSET_US):
+            return
+        self.paused = not self.paused
+        self.fastpath.paused = self.rounds.paused = self.paused
+        self.effects.add(Tell(ClockOff(offset) if self.paused else ClockRight(offset)))
+        if not self.paused:
+            self.fastpath.resume(now)
+
     # Safety
 
     def fail_safely(self, what: str) -> None:
@@ -231,6 +249,25 @@ class Chain:
 
     def _spendable(self, outpoint: OutPoint) -> bool:
         return self.ledger.coin(outpoint) is not None
+
+    def pending_output(self, outpoint: OutPoint) -> Output | None:
+        """An output of a pending transaction, in the mempool or certified beyond its bounds."""
+        output = self.mempool.output(outpoint)
+        if output is None:
+            tally = self.fastpath.tallies.get(outpoint.txid)
+            transaction = tally.transaction if tally is not None else None
+            if transaction is not None and outpoint.index < len(transaction.outputs):
+                return transaction.outputs[outpoint.index]
+        return output
+
+    def _size(self, transaction: Transaction) -> int:
+        """What it may take in a block. A vote rests on its inputs, so they are all known."""
+        coins = [self.ledger.coin(outpoint) for outpoint in transaction.inputs]
+        outputs = [
+            coin.output if coin is not None else self.pending_output(outpoint)
+            for outpoint, coin in zip(transaction.inputs, coins, strict=True)
+        ]
+        return largest_size(transaction, [output.lock for output in outputs if output is not None])
 
     def _fresh(self, time: int, now: int) -> bool:
         genesis = self.ledger.genesis

@@ -52,7 +52,7 @@ from timed.peer.values import (
     RequestFailed,
 )
 from timed.primitives.certificate import BlockCertificate
-from timed.primitives.transaction import OutPoint, Output, Transaction
+from timed.primitives.transaction import OutPoint, Transaction
 from timed.sync.catchup import CatchUp, SyncState
 from timed.wire import messages as wire
 from timed.wire.catalogue import decode_record
@@ -112,7 +112,7 @@ class Node:
         self.admission = Admission(
             self.ledger,
             self.mempool,
-            self._pending_output,
+            self.chain.pending_output,
             self.checks.check,
             self._accepted,
             self._refused,
@@ -197,6 +197,7 @@ class Node:
     def wake(self, now: int) -> None:
         """Whatever was due at `next_wake`."""
         self.now = now
+        self.chain.watch_clock(self.peers.clock_offset(), now)
         self.chain.wake(now)
         self.catchup.wake(now)
         self._deliver(self.peers.tick(now))
@@ -468,16 +469,6 @@ class Node:
         if offer.origin is not None:
             ask = wire.GetTransactions(txids=parents[:64])
             self.peers.request(offer.origin, ask, now)
-
-    def _pending_output(self, outpoint: OutPoint) -> Output | None:
-        """An output of a pending transaction, in the mempool or certified beyond its bounds."""
-        output = self.mempool.output(outpoint)
-        if output is None:
-            tally = self.chain.fastpath.tallies.get(outpoint.txid)
-            transaction = tally.transaction if tally is not None else None
-            if transaction is not None and outpoint.index < len(transaction.outputs):
-                return transaction.outputs[outpoint.index]
-        return output
 
     def _record_submitted(self) -> None:
         """What users handed in stays durable until it is in a block: the log has begun anew."""

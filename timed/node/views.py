@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from timed.consensus.rounds import Step
+from timed.consensus.roundstate import Step
 from timed.node.chain import Chain
 from timed.node.gate import Gate
 from timed.node.serving import Serving
@@ -162,7 +162,7 @@ class Views:
             total_weight=total,
             quorum_weight=(2 * total + 2) // 3,
             member=path.me,
-            signing=path.signing and chain.frozen is None and self._gate.failure is None,
+            signing=path.may_sign and chain.frozen is None and self._gate.failure is None,
             frozen=chain.frozen,
             slot_us=chain.slot_us,
             proposer=proposer,

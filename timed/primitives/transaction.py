@@ -35,7 +35,8 @@ LOCK_MULTISIG = 2
 KEY_HASH_SIZE = 20
 MAX_MULTISIG_KEYS = 16
 
-_WITNESS_SIZE = 96
+WITNESS_SIZE = 96
+"""Bytes of one encoded witness."""
 _TXID_TAG = tag("transaction")
 
 
@@ -157,7 +158,7 @@ class Transaction(Retained, Value, frozen=True, gc=False):
             return self._hash
         except AttributeError:
             raw = self.raw
-            end = len(raw) - 2 - _WITNESS_SIZE * len(self.witnesses)
+            end = len(raw) - 2 - WITNESS_SIZE * len(self.witnesses)
             digest = sha256(_TXID_TAG + raw[:end]).digest()
             retain_hash(self, digest)
             return digest

@@ -1,0 +1,63 @@
+"""A member whose clock is off signs nothing, says so, and goes on alone when it is right."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.node_world import NodeWorld
+from timed.events import ClockOff, ClockRight, TransactionLocked
+from timed.node.chain import MAX_CLOCK_OFFSET_US
+from timed.params import SECOND
+from timed.wire.messages import BlockVote, EpochReport, TransactionVote
+
+
+class Clock(SynchronousTestCase):
+    """The members' median decides; a stranger's clock costs nothing to claim (peer room)."""
+
+    def setUp(self) -> None:
+        self.world = NodeWorld()
+        self.peer = self.world.member(1)
+        self.world.pass_slot()
+        self.world.pass_time(SECOND // 10)
+
+    def step_clock(self, offset: int) -> None:
+        """What the peers' pongs say of our clock from now on."""
+        self.world.node.peers.clock_offset = lambda: offset  # type: ignore[method-assign]
+        self.world.node.wake(self.world.now)
+        self.world.pump()
+
+    def test_signs_nothing_beyond_five_seconds(self) -> None:
+        self.step_clock(-MAX_CLOCK_OFFSET_US - 1)
+        before = [one.message for one in self.peer.incoming]
+        self.world.submit(self.world.payment())
+        self.world.pass_slot()
+        self.world.pass_time(3 * SECOND)
+        said = [one.message for one in self.peer.incoming][len(before) :]
+        signed = [one for one in said if isinstance(one, (TransactionVote, EpochReport, BlockVote))]
+        self.assertEqual(signed, [])
+        self.assertEqual([event.offset_us for event in self.world.told(ClockOff)], [-MAX_CLOCK_OFFSET_US - 1])
+        self.assertFalse(self.world.node.consensus_state().signing)
+
+    def test_five_seconds_are_borne(self) -> None:
+        self.step_clock(MAX_CLOCK_OFFSET_US)
+        self.assertEqual(self.world.told(ClockOff), [])
+        self.assertTrue(self.world.node.consensus_state().signing)
+
+
+class Recovery(SynchronousTestCase):
+    """Nobody has to restart anything."""
+
+    def test_goes_on_alone_when_the_clock_is_right_again(self) -> None:
+        world = NodeWorld()
+        world.member(1)
+        world.node.peers.clock_offset = lambda: 3600 * SECOND  # type: ignore[method-assign]
+        world.node.wake(world.now)
+        payment = world.payment()
+        world.submit(payment)
+        self.assertEqual(world.told(TransactionLocked), [])
+        world.node.peers.clock_offset = lambda: 0  # type: ignore[method-assign]
+        world.node.wake(world.now)
+        world.pump()
+        world.pass_time(SECOND // 10)
+        self.assertEqual([event.txid for event in world.told(TransactionLocked)], [payment.txid])
+        self.assertEqual(len(world.told(ClockRight)), 1)

@@ -131,6 +131,9 @@ class ISignatureBackend(Interface):
     def verify(public_key: bytes, message: bytes, signature: bytes) -> bool:
         """The verdict of the one signature rule (protocol §1)."""
 
+    def with_test_keys() -> ISignatureBackend:
+        """The backend for a network whose keys are well known: there even one that leaks them may sign."""
+
     def sign(seed: bytes, message: bytes) -> bytes:
         """64 bytes; LocalError when the backend only verifies."""
 

@@ -156,7 +156,8 @@ def check_ports(config: Config) -> None:
 
 def make_context(config: Config, reactor: Any, observer: LineObserver) -> Context:
     """Everything that can fail before a service starts fails here, with a LocalError."""
-    use_backend(choose(ISignatureBackend, config.settings.crypto.backend, "crypto.backend"))
+    backend = choose(ISignatureBackend, config.settings.crypto.backend, "crypto.backend")
+    use_backend(backend.with_test_keys() if config.params.plain_allowed else backend)
     genesis = choose_genesis(config)
     check_ports(config)
     datadir = prepare(config.datadir)

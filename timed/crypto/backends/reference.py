@@ -81,6 +81,9 @@ class ReferenceBackend:
         k = int.from_bytes(sha512(encoded_r + public_key + message).digest(), "little") % GROUP_ORDER
         return bool(generator_ed25519 * s == a * k + r)
 
+    def with_test_keys(self) -> ReferenceBackend:
+        return ReferenceBackend(sign_with_test_keys=True)
+
     def sign(self, seed: bytes, message: bytes) -> bytes:
         return bytes(self._private(seed).sign(bytes(message)))
 

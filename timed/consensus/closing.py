@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 from timed.consensus.effects import AskCertificates, Effects, Sign, Tell
@@ -37,7 +38,8 @@ class Closing:
         """A new epoch; number, roster and membership are the fast path's."""
         self.own_report: EpochReport | None = None
         self.reports: dict[int, EpochReport] = {}
-        self._backed: dict[bytes, None] = {}
+        self._backed: dict[bytes, int] = {}
+        """By report hash, how many of its transactions from the first on are backed."""
         self._asked_at: dict[bytes, int] = {}
         self._expected: dict[bytes, EpochReport] = {}
 
@@ -97,6 +99,8 @@ class Closing:
         if known.hash != report.hash:
             key = self._fastpath.roster.members[report.member].operator_key
             self._effects.add(Tell(Equivocation(key, report.epoch, "epoch-report")))
+            if report.hash not in self._expected:
+                return
         self._ask_for_missing(report, now)
 
     def expect(self, report: EpochReport) -> None:
@@ -110,19 +114,28 @@ class Closing:
         )
 
     def backed(self, report: EpochReport) -> bool:
-        """Certificate and body of every named transaction are held, and its parents are named, too."""
-        if report.hash in self._backed:
-            return True
-        named = frozenset(report.txids)
-        for txid in report.txids:
-            tally = self._fastpath.tallies.get(txid)
-            if tally is None or tally.certificate is None or tally.transaction is None:
-                return False
-            for outpoint in tally.transaction.inputs:
-                parent = self._fastpath.created.get(outpoint)
-                if parent is not None and parent not in named:
+        """Certificate and body of every named transaction are held, and its parents are named, too.
+
+        What is backed stays so for the epoch: each look goes on where the last one stopped.
+        """
+        txids = report.txids
+        at = self._backed.get(report.hash, 0)
+        while at < len(txids) and self._is_backed(txids[at], txids):
+            at += 1
+        self._backed[report.hash] = at
+        return at == len(txids)
+
+    def _is_backed(self, txid: bytes, named: Sequence[bytes]) -> bool:
+        """`named` is in ascending order."""
+        tally = self._fastpath.tallies.get(txid)
+        if tally is None or tally.certificate is None or tally.transaction is None:
+            return False
+        for outpoint in tally.transaction.inputs:
+            parent = self._fastpath.created.get(outpoint)
+            if parent is not None:
+                place = bisect_left(named, parent)
+                if place == len(named) or named[place] != parent:
                     return False
-        self._backed[report.hash] = None
         return True
 
     def is_quorum_of(self, reports: Sequence[EpochReport]) -> bool:

@@ -203,10 +203,7 @@ class FastPath:
 
     def wake(self, now: int) -> None:
         self._sign_due(now)
-        for txid in self._missing.due(now):
-            tally = self.tallies[txid]
-            signers = tuple(tally.votes.signers) or tuple(tally.acknowledgements.signers)
-            self._effects.add(AskTransactions((txid,), signers))
+        self._ask_for_bodies(self._missing.due(now))
         self._ask_again(now)
 
     # Restart
@@ -425,6 +422,16 @@ class FastPath:
         certified = tally.txid in self._unbacked or is_quorum(tally.votes.weight, self.roster.total_weight)
         if certified:
             self._ask_for_certificates(tally, tuple(parents), tuple(tally.votes.signers), now)
+
+    def _ask_for_bodies(self, txids: Iterable[bytes]) -> None:
+        """One question for all that the same members have signed: made-up ids must not cost one each."""
+        groups: dict[tuple[int, ...], list[bytes]] = {}
+        for txid in txids:
+            tally = self.tallies[txid]
+            signers = tally.votes.signers or tally.acknowledgements.signers
+            groups.setdefault(tuple(sorted(signers)), []).append(txid)
+        for members, group in groups.items():
+            self._effects.add(AskTransactions(tuple(group), members))
 
     def _ask_for_certificates(
         self, tally: Tally, txids: tuple[bytes, ...], members: tuple[int, ...], now: int

@@ -80,12 +80,12 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "lock released by a timer", _FASTPATH,
-        "        self._sign_due(now)\n        for txid in self._missing.due(now):\n",
+        "        self._sign_due(now)\n        self._ask_for_bodies(self._missing.due(now))\n",
         "        self._sign_due(now)\n"
         "        if now % 6_000_000 > 3_000_000:\n"
         "            self.locks.clear()\n"
         "            self._advance(sorted(self.tallies), now)\n"
-        "        for txid in self._missing.due(now):\n",
+        "        self._ask_for_bodies(self._missing.due(now))\n",
     ),
     Mutant(
         "locks lapse at slot time", _FASTPATH,

@@ -37,6 +37,7 @@ class Closing:
     def begin(self) -> None:
         """A new epoch; number, roster and membership are the fast path's."""
         self.own_report: EpochReport | None = None
+        self._signed_report = False
         self.reports: dict[int, EpochReport] = {}
         self._backed: dict[bytes, int] = {}
         """By report hash, how many of its transactions from the first on are backed."""
@@ -51,8 +52,16 @@ class Closing:
         if path.closed:
             return
         path.close()
-        if not path.may_sign or path.me is None or self._operator is None:
+        self.report_held()
+
+    def report_held(self) -> None:
+        """Sign the report of the closed epoch, once; at the latest when this member may sign again."""
+        path = self._fastpath
+        if not path.closed or self._signed_report or not path.may_sign:
             return
+        if path.me is None or self._operator is None:
+            return
+        self._signed_report = True
         unsigned = EpochReport(
             chain_id=self._params.chain_id,
             epoch=path.epoch,
@@ -76,6 +85,7 @@ class Closing:
         if report.epoch != self._fastpath.epoch:
             return
         self._fastpath.close()
+        self._signed_report = True
         self.own_report = report
         self.reports[report.member] = report
 

@@ -194,6 +194,17 @@ class Rounds:
             self._arm(now)
             self._try_to_propose(now)
 
+    def take_part_again(self, now: int) -> None:
+        """This member may sign again: a step it entered in silence gets its vote for nil, which binds nobody."""
+        if self.step is Step.PROPOSE:
+            self._try_to_propose(now)
+        elif self.step in (Step.PREVOTE, Step.PRECOMMIT):
+            reached = (PREVOTE,) if self.step is Step.PREVOTE else (PREVOTE, PRECOMMIT)
+            for step in reached:
+                if (self.round, step) not in self._signed:
+                    self._vote(step, NIL, now)
+            self._run(now)
+
     # Time
 
     def next_deadline(self) -> int | None:

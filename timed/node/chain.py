@@ -203,6 +203,8 @@ class Chain:
         self.effects.add(Tell(ClockOff(offset) if self.paused else ClockRight(offset)))
         if not self.paused:
             self.fastpath.resume(now)
+            self.closing.report_held()
+            self.rounds.take_part_again(now)
 
     # Safety
 

@@ -46,6 +46,8 @@ CLOSING_DEADLINE = 10 * SECOND
 
 PING_INTERVAL = 30 * SECOND
 PING_JITTER_PERCENT = 20
+CLOCK_SAMPLE_TRIP = 2 * SECOND
+"""A pong that took longer says too little about the peer's clock."""
 SILENCE_LIMIT = 90 * SECOND
 """A session on which nothing arrived for this long is closed."""
 PROBE_LIMIT = 5 * SECOND

@@ -391,7 +391,8 @@ class Session:
         traffic.round_trip = now - steady
         least = traffic.round_trip_least
         traffic.round_trip_least = traffic.round_trip if least is None else min(least, traffic.round_trip)
-        traffic.clock_offset = message.time - (wall + self._clock.wall) // 2
+        if 0 <= self._clock.wall - wall <= limits.CLOCK_SAMPLE_TRIP:
+            traffic.clock_offset = message.time - (wall + self._clock.wall) // 2
         return None
 
     def _count(self, kind: MessageType) -> None:

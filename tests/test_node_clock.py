@@ -61,3 +61,22 @@ class Recovery(SynchronousTestCase):
         world.pass_time(SECOND // 10)
         self.assertEqual([event.txid for event in world.told(TransactionLocked)], [payment.txid])
         self.assertEqual(len(world.told(ClockRight)), 1)
+
+    def test_catches_up_on_the_report_and_the_vote_it_owes_when_the_slot_passed_meanwhile(self) -> None:
+        """Without them two such members would keep the height from ever ending: nil binds nobody."""
+        world = NodeWorld()
+        peer = world.member(1)
+        world.node.peers.clock_offset = lambda: 3600 * SECOND  # type: ignore[method-assign]
+        world.node.wake(world.now)
+        world.pass_slot()
+        world.pass_time(3 * SECOND)
+        self.assertEqual((peer.heard(EpochReport), peer.heard(BlockVote)), ([], []))
+        self.assertTrue(world.node.chain.fastpath.closed)
+        world.node.peers.clock_offset = lambda: 0  # type: ignore[method-assign]
+        world.node.wake(world.now)
+        world.pump()
+        world.pass_time(SECOND // 10)
+        self.assertEqual(len(peer.heard(EpochReport)), 1)
+        steps = [vote.step for vote in peer.heard(BlockVote)]
+        self.assertIn(1, steps)
+        self.assertEqual(len(steps), len(set(steps)))

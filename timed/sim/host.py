@@ -55,6 +55,9 @@ class Observer(Protocol):
     def opened(self, process: Process, link: int) -> None:
         """The process was told of a connection."""
 
+    def spares_silence(self, index: int) -> bool:
+        """Whether the network can do without this machine's signatures for the rest of the epoch."""
+
 
 @attrs.define
 class Disk:
@@ -120,7 +123,9 @@ class Host:
             self.network.power_cut(self.index)
         else:
             self.network.process_died(self.index, self.entropy.random() < 0.5)
-        self.store = self.store.crash(self.entropy, lose_all=lose_all)
+        self.store = self.store.crash(
+            self.entropy, lose_all=lose_all, may_doubt=self.observer.spares_silence(self.index)
+        )
 
     def step_clock(self, delta: int) -> None:
         """The clock jumps by `delta` microseconds; a running process notices at its next turn."""

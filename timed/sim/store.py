@@ -65,11 +65,12 @@ class LossyStore:
         for write in staged:
             self._apply(write)
 
-    def crash(self, entropy: random.Random, *, lose_all: bool) -> LossyStore:
+    def crash(self, entropy: random.Random, *, lose_all: bool, may_doubt: bool = True) -> LossyStore:
         """The store a new process finds; this one must not be used any more.
 
         `lose_all` keeps nothing of what was not synced. Otherwise the disk got a
-        random prefix of it, cut at any record.
+        random prefix of it, cut at any record; where `may_doubt`, a torn tail can
+        leave the store unsure of what it had acknowledged.
         """
         staged, self._staged = self._staged, []
         kept: list[Write] = []
@@ -83,7 +84,7 @@ class LossyStore:
                 kept.append(write)
         for write in kept:
             self._apply(write)
-        after = LossyStore(self.disk, doubtful=self.doubtful or (torn and entropy.random() < DOUBT))
+        after = LossyStore(self.disk, doubtful=self.doubtful or (torn and may_doubt and entropy.random() < DOUBT))
         after.kept = tuple(kept)
         return after
 

@@ -144,6 +144,12 @@ class World:
     def opened(self, process: Process, link: int) -> None:
         self.clock.note(f"link {process.name} #{link}")
 
+    def spares_silence(self, index: int) -> bool:
+        """A store in doubt keeps its member silent until the next block: too many would be silent for ever."""
+        members = self.hosts[: self.scenario.nodes]
+        doubtful = sum(1 for host in members if host.index != index and host.store.doubtful)
+        return 3 * (len(members) - doubtful - 1) >= 2 * len(members)
+
     # The end
 
     def check_sessions(self) -> None:

@@ -1,0 +1,328 @@
+"""The tables in `docs/*.rst` that the code writes itself.
+
+`python docs/tables.py` puts them between their markers; `--check` names the pages in
+which they differ and ends with status 1. A table stands between two comments::
+
+    .. begin table NAME
+    .. end table NAME
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from timed.app.schema import keys
+from timed.monitor.eventlog import LINES, LOST, Line
+from timed.monitor.health import CHECKS
+from timed.monitor.metrics import COUNTER, METRICS
+from timed.params import NETWORKS
+from timed.peer import limits
+from timed.peer.conduct import POLICY
+from timed.peer.outbox import SHARES
+from timed.peer.rates import RATES
+from timed.primitives.roster import is_quorum
+from timed.sim.mutants import MUTANTS
+from timed.wire import describe
+from timed.wire.message import Priority
+
+DOCS = Path(__file__).resolve().parent
+ROOT = DOCS.parent
+PACKAGE = ROOT / "timed"
+
+FAULT_SIZES = (3, 4, 7, 10, 100)
+"""Roster sizes of the fault table."""
+
+Rows = Iterable[Sequence[str]]
+
+
+def grid(header: Sequence[str], rows: Rows, widths: Sequence[int] = ()) -> str:
+    """An RST list-table; `widths` are relative, empty for automatic ones."""
+    text = describe.table(header, rows)
+    if not widths:
+        return text
+    option = f"   :widths: {' '.join(map(str, widths))}\n"
+    return text.replace("   :header-rows: 1\n", "   :header-rows: 1\n" + option, 1)
+
+
+def code(text: object) -> str:
+    return f"``{text}``"
+
+
+# The protocol
+
+
+_PARAMETERS = (
+    ("chain_id", "chain id", "in every signature"),
+    ("magic", "magic of a frame", "hexadecimal"),
+    ("address_prefix", "prefix of an address", ""),
+    ("address_byte", "network byte of an address", ""),
+    ("p2p_port", "port for other nodes", "RPC is at + 1,000, the monitor at + 2,000"),
+    ("default_interval_s", "seconds between grid points", "unless genesis says otherwise"),
+    ("minimum_interval_s", "the least a genesis may choose", "seconds"),
+    ("equal_weight_allowed", "weight profile ``equal`` allowed", "[8]"),
+    ("plain_allowed", "plain TCP allowed", ""),
+    ("group_diversity", "one outbound session per /16", ""),
+    ("max_transaction_bytes", "bytes of a transaction", "at most"),
+    ("max_inputs", "inputs of a transaction", "at most"),
+    ("max_outputs", "outputs of a transaction", "at most; a coinbase pays the whole roster"),
+    ("dust", "units in an output", "at least"),
+    ("minimum_fee", "units of the least fee", ""),
+    ("fee_divisor", "divisor of the proportional fee", "sum of the outputs / this"),
+    ("maximum_fee_floor", "units at which the least fee stops growing", ""),
+    ("max_block_bytes", "bytes of a block", "at most"),
+    ("max_block_transactions", "transactions of a block", "at most, the coinbase included"),
+    ("epoch_bytes", "bytes one member votes for in an epoch", "at most"),
+    ("epoch_transactions", "transactions one member votes for in an epoch", "at most"),
+    ("direct_mesh", "members up to which all are directly connected", "no use of it is made yet"),
+    ("trusting_period_s", "seconds a roster is trusted", "no use of it is made yet"),
+)
+"""(field of NetworkParams, meaning, remark); every field but the two names."""
+
+
+def shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, bytes):
+        return code(value.hex())
+    return f"{value:,}" if isinstance(value, int) else code(value)
+
+
+def parameters() -> str:
+    networks = list(NETWORKS.values())
+    rows = []
+    for field, meaning, remark in _PARAMETERS:
+        values = [shown(getattr(params, field)) for params in networks]
+        rows.append((code(field), meaning, *values, remark))
+    return grid(("parameter", "meaning", *NETWORKS, "remark"), rows)
+
+
+def quorums() -> str:
+    """The fault table: it follows from the quorum rule alone."""
+    rows = []
+    for members in FAULT_SIZES:
+        quorum = next(weight for weight in range(members + 1) if is_quorum(weight, members))
+        rows.append((members, quorum, 2 * quorum - members - 1, members - quorum))
+    header = ("members (equal weight)", "quorum", "safe with liars up to", "live with dead up to")
+    return grid(header, [tuple(map(str, row)) for row in rows])
+
+
+def rates() -> str:
+    rows = [(code(name), f"{rate.per_second:,}", f"{rate.burst:,}") for name, rate in RATES.items()]
+    return grid(("bucket", "messages per second", "at once"), rows)
+
+
+def shares() -> str:
+    rows = [(priority.name.lower(), f"{SHARES[priority]} %") for priority in Priority]
+    return grid(("class", "share while it waits"), rows)
+
+
+_BOUNDS = (
+    ("PRE_HANDSHAKE_BYTES", "bytes of a payload before the handshake"),
+    ("UNKNOWN_TYPE_BYTES", "bytes of a payload of an unknown type, which is skipped"),
+    ("LARGEST_FRAME", "bytes of a frame, header and trailer included"),
+    ("PEER_QUEUE_BYTES", "bytes queued for one peer"),
+    ("TOTAL_QUEUE_BYTES", "bytes queued for all peers"),
+    ("AHEAD_BYTES", "bytes with the transport and not drained"),
+    ("CONTROL_AHEAD_BYTES", "of these, for control only"),
+    ("BATCH_BYTES", "bytes a busy link gathers for one write"),
+    ("HOLD_MAX", "time a busy link gathers"),
+    ("HOLD_MAX_URGENT", "the same while consensus waits"),
+    ("HANDSHAKE_DEADLINE", "from a transport to an open session"),
+    ("GREETING_LINKS", "inbound links that have not opened"),
+    ("PING_INTERVAL", "between two pings, ± 20 %"),
+    ("SILENCE_LIMIT", "silence that ends a session"),
+    ("PROBE_LIMIT", "for a sign of life of the older of two sessions"),
+    ("STALL_LIMIT", "without a drained transport"),
+    ("REQUEST_WINDOW", "requests in flight that a node answers at one time"),
+    ("REQUEST_DEADLINE_MIN", "deadline of a request, at least"),
+    ("REQUEST_DEADLINE_MAX", "deadline of a request, at most"),
+    ("RETAINED_MESSAGES", "messages kept for one peer until acknowledged"),
+    ("RETAINED_AGE", "how long they are kept"),
+    ("MAX_INBOUND", "inbound sessions"),
+    ("RESERVED_INBOUND", "more, for members and trusted peers"),
+    ("OUTBOUND_TARGET", "outbound sessions from the address book"),
+    ("BACKOFF_FIRST", "wait after the first failed dial, + up to a half"),
+    ("BACKOFF_CAP_MAX", "longest wait between two dials"),
+    ("SCORE_HALF_LIFE", "half-life of a conduct score"),
+    ("BAN_SCORE", "conduct score that bans"),
+    ("BAN_TIME", "length of a ban"),
+)
+"""(name in timed.peer.limits, meaning); those not of bytes or counts are times."""
+_COUNTS = (
+    "GREETING_LINKS", "REQUEST_WINDOW", "RETAINED_MESSAGES", "MAX_INBOUND", "RESERVED_INBOUND",
+    "OUTBOUND_TARGET", "BAN_SCORE",
+)  # fmt: skip
+
+
+def bounds() -> str:
+    rows = []
+    for name, meaning in _BOUNDS:
+        value = int(getattr(limits, name))
+        if name.endswith(("_BYTES", "LARGEST_FRAME")):
+            text = f"{value // 1024:,} KiB" if value < limits.MIB else f"{value // limits.MIB} MiB"
+        elif name in _COUNTS:
+            text = str(value)
+        else:
+            text = f"{value / 1_000_000:g} s" if value >= 100_000 else f"{value // 1_000} ms"
+        rows.append((code(name), text, meaning))
+    return grid(("bound", "value", "meaning"), rows)
+
+
+def conduct() -> str:
+    rows = [
+        (code(event), str(rule.points) if rule.points else "–", rule.verdict.name.lower())
+        for event, rule in POLICY.items()
+    ]
+    return grid(("event", "points", "at once"), rows)
+
+
+# Operating
+
+
+def configuration() -> str:
+    rows = []
+    for row in keys():
+        default = row.kind.show(row.default)
+        rows.append((code(row.full_name), code(default) if default else "", row.kind.name, row.doc))
+    return grid(("key", "default", "kind", "meaning"), [tuple(map(_escaped, row)) for row in rows])
+
+
+def _escaped(text: str) -> str:
+    """Text for a cell: a bar would open a substitution."""
+    return text if text.startswith("``") else text.replace("|", r"\|").replace("*", r"\*")
+
+
+def metrics() -> str:
+    rows = []
+    for row in METRICS:
+        name = f"{row.name}_total" if row.type == COUNTER else row.name
+        rows.append((code(name), row.type, ", ".join(row.labels), row.help))
+    return grid(("metric", "type", "labels", "meaning"), rows)
+
+
+def health() -> str:
+    rows = [(code(check.name), "yes" if check.ready else "") for check in CHECKS]
+    return grid(("check", "counts for ``/ready``"), rows)
+
+
+def lines() -> str:
+    table: dict[str, Line] = {event.__name__: line for event, line in LINES.items()}
+    table["PeerClosed, unwanted"] = LOST
+    rows = [(event, line.level.name, code(line.text)) for event, line in table.items()]
+    return grid(("event", "level", "line"), rows)
+
+
+# The simulator
+
+
+def mutants() -> str:
+    rows = [(mutant.name, code(f"timed/{mutant.file}")) for mutant in MUTANTS]
+    return grid(("mistake", "put into"), rows)
+
+
+# The architecture
+
+
+def modules() -> str:
+    """Every module with the first sentence of its docstring, room by room."""
+    parts = []
+    for room in rooms():
+        rows = [(code(name), said) for name, said in _modules_of(room)]
+        parts.append(f"**{room}**\n\n{grid(('module', 'what it is'), rows, (25, 75))}")
+    return "\n".join(parts)
+
+
+def rooms() -> list[str]:
+    """Names of the packages below `timed`, the package itself first."""
+    found = [path.parent.name for path in sorted(PACKAGE.glob("*/__init__.py"))]
+    return ["timed", *found]
+
+
+def _modules_of(room: str) -> Iterator[tuple[str, str]]:
+    folder = PACKAGE if room == "timed" else PACKAGE / room
+    pattern = "*.py" if room == "timed" else "**/*.py"
+    for path in sorted(folder.glob(pattern)):
+        if path.name == "__init__.py" or path.name.endswith("_codec.py"):
+            continue
+        yield path.relative_to(folder).with_suffix("").as_posix().replace("/", "."), _first_sentence(path)
+
+
+def _first_sentence(path: Path) -> str:
+    paragraph = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n\n")[0]
+    text = " ".join(paragraph.split())
+    sentence = re.split(r"(?<=[.:]) (?=[A-Z`])", text)[0].rstrip(":").rstrip(".")
+    return re.sub(r"`([^`]+)`", r"``\1``", sentence).replace("*", r"\*") + "."
+
+
+# The pages
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "parameters": parameters,
+    "quorums": quorums,
+    "values": describe.values,
+    "messages": describe.messages,
+    "catalogue": describe.catalogue,
+    "priorities": describe.priorities,
+    "flags": describe.frame_flags,
+    "shares": shares,
+    "rates": rates,
+    "bounds": bounds,
+    "conduct": conduct,
+    "configuration": configuration,
+    "metrics": metrics,
+    "health": health,
+    "lines": lines,
+    "mutants": mutants,
+    "modules": modules,
+}
+
+_MARKED = re.compile(
+    r"^\.\. begin table (?P<name>\w+)\n.*?^\.\. end table (?P=name)\n", re.MULTILINE | re.DOTALL
+)
+
+
+def names_in(page: str) -> list[str]:
+    """The tables a page holds, in its order."""
+    return [match["name"] for match in _MARKED.finditer(page)]
+
+
+def renewed(page: str) -> str:
+    """The page with every table as the code has it now; KeyError for a table nobody makes."""
+
+    def table(match: re.Match[str]) -> str:
+        name = match["name"]
+        return f".. begin table {name}\n\n{TABLES[name]()}\n.. end table {name}\n"
+
+    return _MARKED.sub(table, page)
+
+
+def pages() -> list[Path]:
+    return sorted(DOCS.glob("*.rst"))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit status: 1 when `--check` finds a page that differs, 2 for other words."""
+    if list(arguments) not in ([], ["--check"]):
+        sys.stderr.write("usage: python docs/tables.py [--check]\n")
+        return 2
+    status = 0
+    for path in pages():
+        page = path.read_text(encoding="utf-8")
+        new = renewed(page)
+        if new == page:
+            continue
+        if arguments:
+            sys.stdout.write(f"differs: {path.relative_to(ROOT)}\n")
+            status = 1
+        else:
+            path.write_text(new, encoding="utf-8")
+            sys.stdout.write(f"wrote {path.relative_to(ROOT)}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

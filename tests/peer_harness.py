@@ -30,7 +30,12 @@ def key(number: int) -> SigningKey:
 
 
 def identity(
-    number: int, *, genesis: bytes = GENESIS, params: NetworkParams = REGTEST, operator: bool = False, boot: int = 1
+    number: int,
+    *,
+    genesis: bytes = GENESIS,
+    params: NetworkParams = REGTEST,
+    operator: bool = False,
+    boot: int = 1,
 ) -> Identity:
     return Identity(
         params=params, genesis_hash=genesis, node_key=key(number),
@@ -127,7 +132,13 @@ class Wire:
         self._order = 0
 
     def host(
-        self, number: int, *, wanted: Sequence[int] = (), named: bool = True, seed: int | None = None, **options: object
+        self,
+        number: int,
+        *,
+        wanted: Sequence[int] = (),
+        named: bool = True,
+        seed: int | None = None,
+        **options: object,
     ) -> Host:
         """A node at 10.0.0.<number>:7000 that wants sessions with the numbers `wanted`."""
         who = options.pop("identity", None) or identity(number)
@@ -202,7 +213,9 @@ class Wire:
         table = source.table
         self._tell(near, lambda: table.connected(near.link, True, target_id, target.name, port, self.now))
         other = target.table
-        self._tell(far, lambda: other.connected(far.link, False, source_id, source.name, 40_000 + far.link, self.now))
+        self._tell(
+            far, lambda: other.connected(far.link, False, source_id, source.name, 40_000 + far.link, self.now)
+        )
         return near, far
 
     def write(self, link: int, data: bytes) -> None:
@@ -274,7 +287,9 @@ class Wire:
 class Stranger:
     """A fake peer on one link of a host, which speaks frames by hand."""
 
-    def __init__(self, host: Host, *, number: int = 66, link: int = 9_000, tls: bool = True, outbound: bool = False) -> None:
+    def __init__(
+        self, host: Host, *, number: int = 66, link: int = 9_000, tls: bool = True, outbound: bool = False
+    ) -> None:
         self.host = host
         self.link = link
         self.key = key(number)

@@ -136,7 +136,9 @@ class StoringTests(SynchronousTestCase):
 
     @given(
         st.lists(
-            st.tuples(st.sampled_from(["add", "try", "good", "test", "own"]), st.integers(0, 400), st.integers(0, 3)),
+            st.tuples(
+                st.sampled_from(["add", "try", "good", "test", "own"]), st.integers(0, 400), st.integers(0, 3)
+            ),
             max_size=400,
         )
     )

@@ -18,7 +18,8 @@ class ChurnTests(SynchronousTestCase):
     def mesh(self, wire: Wire, *, boot: int = 1) -> list[Host]:
         numbers = range(1, NODES + 1)
         return [
-            wire.host(n, wanted=[m for m in numbers if m != n], identity=identity(n, boot=boot)) for n in numbers
+            wire.host(n, wanted=[m for m in numbers if m != n], identity=identity(n, boot=boot))
+            for n in numbers
         ]
 
     def assertFullMesh(self, wire: Wire) -> None:
@@ -81,7 +82,11 @@ class ChurnTests(SynchronousTestCase):
                     if end.host is old and end.peer is not None:
                         wire.cut(end.peer)
             wire.run(entropy.randrange(20 * SECOND))
-            wire.host(number, wanted=[m for m in range(1, NODES + 1) if m != number], identity=identity(number, boot=life))
+            wire.host(
+                number,
+                wanted=[m for m in range(1, NODES + 1) if m != number],
+                identity=identity(number, boot=life),
+            )
             wire.run(60 * SECOND)
             self.assertEqual([len(host.table.peers()) for host in wire.hosts], [NODES - 1] * NODES, life)
         self.assertNobodyBlamed(wire)
@@ -95,7 +100,9 @@ class ChurnTests(SynchronousTestCase):
             left = hosts[:2]
             honest = wire.dial
 
-            def parted(source: Host, dial: Dial, wire: Wire = wire, left: list[Host] = left, honest: object = honest) -> None:
+            def parted(
+                source: Host, dial: Dial, wire: Wire = wire, left: list[Host] = left, honest: object = honest
+            ) -> None:
                 target = next(host for host in wire.hosts if host.name == dial.host)
                 if (source in left) != (target in left):
                     wire.at(wire.now + SECOND, lambda: source.call(
@@ -136,4 +143,6 @@ class ChurnTests(SynchronousTestCase):
         for host in hosts[1:]:
             self.assertEqual(len(host.table.peers()), NODES - 2)
             self.assertLess(len(host.dials), 2 * 3_600 // 2 + 50)
-            self.assertLessEqual(host.table.dialing.attempts - host.table.dialing.failed, limits.DIALS_AT_ONCE)
+            self.assertLessEqual(
+                host.table.dialing.attempts - host.table.dialing.failed, limits.DIALS_AT_ONCE
+            )

@@ -33,7 +33,14 @@ class PolicyTests(SynchronousTestCase):
 
     def test_what_honest_nodes_do_to_each_other_costs_nothing(self) -> None:
         """F22, F23, F28, F30: disagreement, haste and lag are counted and never scored."""
-        for event in ("diverged", "invalid-block", "late-reply", "request-timeout", "over-rate-control", "unknown-type"):
+        for event in (
+            "diverged",
+            "invalid-block",
+            "late-reply",
+            "request-timeout",
+            "over-rate-control",
+            "unknown-type",
+        ):
             self.assertIn(event, UNSCORED)
         for event, kind in product(UNSCORED, PeerClass):
             conduct = Conduct()
@@ -95,7 +102,9 @@ class PolicyTests(SynchronousTestCase):
         conduct = Conduct()
         conduct.report(PEER, PeerClass.ANONYMOUS, "malformed", START, "decode-truncated")
         (entry,) = conduct.ledger
-        self.assertEqual((entry.event, entry.detail, entry.points, entry.done), ("malformed", "decode-truncated", 25, True))
+        self.assertEqual(
+            (entry.event, entry.detail, entry.points, entry.done), ("malformed", "decode-truncated", 25, True)
+        )
         for _ in range(2 * limits.CONDUCT_LEDGER):
             conduct.report(PEER, PeerClass.MEMBER, "malformed", START)
         self.assertEqual(len(conduct.ledger), limits.CONDUCT_LEDGER)

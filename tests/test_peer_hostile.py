@@ -38,13 +38,17 @@ class GarbageTests(SynchronousTestCase):
         stranger = Stranger(self.host)
         stranger.send_bytes(b"GET / HTTP/1.1\r\nHost: example\r\n\r\n")
         self.assertEnded(self.host, "wrong-network")
-        self.assertEqual([event.rule for event in self.host.events if isinstance(event, PeerRefused)], ["wrong-network"])
+        self.assertEqual(
+            [event.rule for event in self.host.events if isinstance(event, PeerRefused)], ["wrong-network"]
+        )
 
     def test_garbage_on_an_open_session(self) -> None:
         stranger = open_stranger(self.host)
         stranger.send_bytes(b"\xff" * 100)
         self.assertEnded(self.host, "frame-magic")
-        self.assertEqual([event.reason for event in self.host.events if isinstance(event, PeerClosed)], ["frame-magic"])
+        self.assertEqual(
+            [event.reason for event in self.host.events if isinstance(event, PeerClosed)], ["frame-magic"]
+        )
         self.assertEqual([m.reason for m in stranger.heard() if isinstance(m, Goodbye)], ["frame-magic"])
 
     def test_length_of_4_gib_is_refused_on_its_header(self) -> None:
@@ -224,9 +228,7 @@ class FloodTests(SynchronousTestCase):
         wire = Wire()
         host = wire.host(1)
         stranger = open_stranger(host)
-        flood = b"".join(
-            frames_of(REGTEST.magic, 6, b"", request_id=n + 1)[0] for n in range(100)
-        )
+        flood = b"".join(frames_of(REGTEST.magic, 6, b"", request_id=n + 1)[0] for n in range(100))
         stranger.send_bytes(flood)
         self.assertEqual(len(host.table.peers()), 1)
         seconds = 0

@@ -177,7 +177,9 @@ class SteadyClockTests(SynchronousTestCase):
     def test_surplus_beyond_a_deadline_is_cut(self) -> None:
         clock = SteadyClock()
         clock.read(START, None)
-        self.assertEqual(clock.read(START + 100 * SECOND, START + SECOND), START + SECOND + LATENESS_TOLERATED)
+        self.assertEqual(
+            clock.read(START + 100 * SECOND, START + SECOND), START + SECOND + LATENESS_TOLERATED
+        )
         self.assertEqual(clock.pauses, 1)
 
     def test_never_goes_back(self) -> None:

@@ -61,7 +61,9 @@ class OrderTests(SynchronousTestCase):
 
     @given(st.integers(0, 40), st.lists(st.sampled_from(list(Priority)[2:]), min_size=1, max_size=3))
     @settings(deadline=None, max_examples=50)
-    def test_vote_stands_within_32_kib_whatever_else_waits(self, frames: int, classes: list[Priority]) -> None:
+    def test_vote_stands_within_32_kib_whatever_else_waits(
+        self, frames: int, classes: list[Priority]
+    ) -> None:
         outbox = Outbox(Budget())
         for priority in classes:
             outbox.push(large(priority, limits.MIB), 0)
@@ -93,7 +95,9 @@ class OrderTests(SynchronousTestCase):
     def test_a_lone_class_has_the_whole_link(self) -> None:
         self.outbox.push(large(Priority.BULK), 0)
         for _ in range(10):
-            self.assertGreater(len(written(self.outbox)), limits.AHEAD_BYTES - limits.CONTROL_AHEAD_BYTES - FRAME)
+            self.assertGreater(
+                len(written(self.outbox)), limits.AHEAD_BYTES - limits.CONTROL_AHEAD_BYTES - FRAME
+            )
 
     def test_fragments_of_one_class_stay_together(self) -> None:
         """A second long message of a class begins after the last piece of the first."""
@@ -190,7 +194,9 @@ class BoundTests(SynchronousTestCase):
 
     def test_gossip_without_room_is_dropped_and_counted(self) -> None:
         self.fill()
-        self.assertIs(self.outbox.push(parcel(Priority.TRANSACTIONS, FRAME, gossip=True), 0), Admission.DROPPED)
+        self.assertIs(
+            self.outbox.push(parcel(Priority.TRANSACTIONS, FRAME, gossip=True), 0), Admission.DROPPED
+        )
         self.assertEqual(self.outbox.dropped, 1)
         self.assertLessEqual(self.outbox.waiting, limits.PEER_QUEUE_BYTES)
 
@@ -232,7 +238,12 @@ class BoundTests(SynchronousTestCase):
             written(boxes[0])
         self.assertEqual(self.budget.held, 0)
 
-    @given(st.lists(st.tuples(st.sampled_from(list(Priority)), st.integers(1, 3 * limits.MIB), st.booleans()), max_size=30))
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from(list(Priority)), st.integers(1, 3 * limits.MIB), st.booleans()),
+            max_size=30,
+        )
+    )
     @settings(deadline=None, max_examples=50)
     def test_counts_are_exact_whatever_happens(self, steps: list[tuple[Priority, int, bool]]) -> None:
         budget = Budget()

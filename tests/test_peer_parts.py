@@ -20,7 +20,13 @@ PEER, OTHER = bytes(32), b"\x01" * 32
 
 
 class AgendaTests(SynchronousTestCase):
-    @given(st.lists(st.tuples(st.sampled_from(["set", "earlier", "remove", "take"]), st.integers(0, 5), st.integers(0, 99))))
+    @given(
+        st.lists(
+            st.tuples(
+                st.sampled_from(["set", "earlier", "remove", "take"]), st.integers(0, 5), st.integers(0, 99)
+            )
+        )
+    )
     @settings(deadline=None, max_examples=100)
     def test_agrees_with_a_dictionary(self, steps: list[tuple[str, int, int]]) -> None:
         agenda, plain = Agenda(), {}
@@ -186,7 +192,11 @@ class RetentionTests(SynchronousTestCase):
         self.assertLessEqual(retention.total, limits.RETAINED_TOTAL_BYTES)
         self.assertEqual(retention.forgotten, 60 - limits.RETAINED_TOTAL_BYTES // limits.MIB)
 
-    @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 5), st.booleans(), st.integers(0, 40)), max_size=60))
+    @given(
+        st.lists(
+            st.tuples(st.integers(0, 3), st.integers(0, 5), st.booleans(), st.integers(0, 40)), max_size=60
+        )
+    )
     @settings(deadline=None, max_examples=50)
     def test_sums_are_exact(self, steps: list[tuple[int, int, bool, int]]) -> None:
         retention = Retention()

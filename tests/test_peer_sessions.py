@@ -21,11 +21,11 @@ from timed.wire.messages import Ack, BlockAnnouncement, Goodbye, Handshake, Ping
 NEWS = BlockAnnouncement(height=1, hash=bytes(32))
 
 
-def handshake_of(host: Host, number: int = 66, *, outbound: bool = True, dial: int = 1, boot: int = 1) -> Handshake:
+def handshake_of(
+    host: Host, number: int = 66, *, outbound: bool = True, dial: int = 1, boot: int = 1
+) -> Handshake:
     """What an honest node with this number would say to `host`; `outbound` as it sees the link."""
-    return greeting.compose(
-        identity(number, boot=boot), host.node_id, outbound, dial, (0, bytes(32)), START
-    )
+    return greeting.compose(identity(number, boot=boot), host.node_id, outbound, dial, (0, bytes(32)), START)
 
 
 def accept(stranger: Stranger, theirs: Handshake) -> None:
@@ -138,7 +138,9 @@ class RefusalTests(SynchronousTestCase):
         self.assertRefused(stranger, "self")
 
     def test_forged_operator_proof(self) -> None:
-        theirs = greeting.compose(identity(66, operator=True), self.host.node_id, False, 1, (0, bytes(32)), START)
+        theirs = greeting.compose(
+            identity(66, operator=True), self.host.node_id, False, 1, (0, bytes(32)), START
+        )
         stranger = Stranger(self.host)
         stranger.send(theirs)
         self.assertRefused(stranger, "operator-proof")
@@ -209,7 +211,6 @@ class RoomTests(SynchronousTestCase):
             Stranger(self.host, number=60, link=10_000 + number)
         self.assertEqual(len(self.host.closes), 10)
         self.assertEqual(self.host.closes[0].link, 10_000)
-
 
     def test_flood_of_links_does_not_push_out_whom_this_node_knows(self) -> None:
         known = Stranger(self.host, number=90, link=5_000)
@@ -427,7 +428,9 @@ class StopTests(SynchronousTestCase):
         host.table.disconnect(key(66).public, "test", wire.now)
         host.call(None)
         wire.run(limits.CLOSING_DEADLINE)
-        self.assertEqual([(close.reason, close.abort) for close in host.closes], [("test", False), ("test", True)])
+        self.assertEqual(
+            [(close.reason, close.abort) for close in host.closes], [("test", False), ("test", True)]
+        )
         self.assertIsNone(host.table.next_deadline())
 
 

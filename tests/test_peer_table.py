@@ -47,7 +47,9 @@ def commit(height: int = 1) -> BlockCommit:
 
 def long_reply(txids: int = 60_000) -> PendingTransactionsResponse:
     """About two million bytes."""
-    return PendingTransactionsResponse(epoch=1, txids=tuple(number.to_bytes(32, "big") for number in range(txids)))
+    return PendingTransactionsResponse(
+        epoch=1, txids=tuple(number.to_bytes(32, "big") for number in range(txids))
+    )
 
 
 class SendTests(SynchronousTestCase):
@@ -306,7 +308,9 @@ class RequestTests(SynchronousTestCase):
 
     def test_backlog_is_bounded(self) -> None:
         table = self.a.table
-        asked = [table.request(self.b.node_id, GetTransactions(txids=()), self.wire.now) for _ in range(2_000)]
+        asked = [
+            table.request(self.b.node_id, GetTransactions(txids=()), self.wire.now) for _ in range(2_000)
+        ]
         self.assertEqual(asked.count(None), 2_000 - limits.REQUEST_WINDOW - limits.REQUEST_BACKLOG)
 
     def test_what_nobody_answers_cannot_be_asked(self) -> None:

@@ -87,7 +87,9 @@ class SourceTests(SynchronousTestCase):
         for name, module in sources():
             for node in ast.walk(module):
                 if isinstance(node, ast.FunctionDef):
-                    self.assertNotIn(node.name, {"verify", "verify_batch", "check_block", "signature_items"}, name)
+                    self.assertNotIn(
+                        node.name, {"verify", "verify_batch", "check_block", "signature_items"}, name
+                    )
 
 
 class CompositionTests(SynchronousTestCase):

@@ -252,7 +252,9 @@ class BlockTests(Rules):
         votes = [self.block_vote(member, b"\1" * 32) for member in range(3)]
         for vote in votes[:2]:
             self.write(vote.member, vote)
-        self.violates("certificate-counts-cast-votes", self.rules.block_certificate, self.block_certificate(votes))
+        self.violates(
+            "certificate-counts-cast-votes", self.rules.block_certificate, self.block_certificate(votes)
+        )
 
     def test_a_final_transaction_that_its_block_lacks(self) -> None:
         """[15] a final transaction is in the very next block."""

@@ -74,7 +74,9 @@ class Discovery:
             self._feeler_at = time + FEELER_INTERVAL
         elif time >= self._feeler_at:
             self._feeler_at = time + FEELER_INTERVAL // 2 + self._entropy.randrange(FEELER_INTERVAL)
-            self._want(self.book.to_test() or self.book.choose(now, excluded, untried=True), Origin.FEELER, now)
+            self._want(
+                self.book.to_test() or self.book.choose(now, excluded, untried=True), Origin.FEELER, now
+            )
         if len(outbound) >= limits.OUTBOUND_TARGET:
             return time + LOOK_AGAIN_IDLE
         chosen = self.book.choose(now, excluded)

@@ -30,7 +30,12 @@ def proof_message(dialer: bytes, listener: bytes, genesis: bytes) -> bytes:
 
 
 def compose(
-    identity: Identity, peer_id: bytes | None, outbound: bool, number: int, status: tuple[int, bytes], now: int
+    identity: Identity,
+    peer_id: bytes | None,
+    outbound: bool,
+    number: int,
+    status: tuple[int, bytes],
+    now: int,
 ) -> Handshake:
     """This node's handshake. `number` grows with every handshake the process composes."""
     operator: tuple[OperatorProof, ...] = ()

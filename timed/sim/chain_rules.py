@@ -80,10 +80,16 @@ class ChainRules:
             )
         if known.digests != commit.digests or tuple(known.txids) != commit.txids:
             raise Violation("equal-roots", f"two nodes hold different coins after block {height}")
-        if tip is None or (tip.height, tip.block_hash, tip.digests) != (height, commit.block_hash, commit.digests):
+        if tip is None or (tip.height, tip.block_hash, tip.digests) != (
+            height,
+            commit.block_hash,
+            commit.digests,
+        ):
             raise Violation("equal-roots", f"the store's tip is not block {height} after its commit")
         if tip.supply != known.supply:
-            raise Violation("supply", f"{tip.supply} units in coins, {known.supply} emitted at height {height}")
+            raise Violation(
+                "supply", f"{tip.supply} units in coins, {known.supply} emitted at height {height}"
+            )
         return new
 
     def _first(self, commit: BlockCommit) -> None:
@@ -115,13 +121,17 @@ class ChainRules:
             expected = sum(value for _lock, value in self._genesis.allocation)
         else:
             members = self._genesis.roster_at(commit.height - 1).members
-            attending = len(members) if commit.height == 1 else len(indices_of(block.attendance, len(members)))
+            attending = (
+                len(members) if commit.height == 1 else len(indices_of(block.attendance, len(members)))
+            )
             expected = self.blocks[-1].supply + base_reward(attending)
         before = self.blocks[-1].supply if self.blocks else 0
         created = sum(coin.output.value for _outpoint, coin in commit.created)
         spent = sum(coin.output.value for _outpoint, coin in commit.spent)
         if before + created - spent != expected:
-            raise Violation("supply", f"block {commit.height} leaves {before + created - spent}, not {expected}")
+            raise Violation(
+                "supply", f"block {commit.height} leaves {before + created - spent}, not {expected}"
+            )
         return expected
 
     def published_final(self, txid: bytes, epoch: int) -> None:
@@ -136,4 +146,6 @@ class ChainRules:
 
     def _in_block(self, txid: bytes, height: int) -> None:
         if txid not in self.blocks[height].txids:
-            raise Violation("final-in-block", f"{txid.hex()[:12]} was final in epoch {height}, block {height} lacks it")
+            raise Violation(
+                "final-in-block", f"{txid.hex()[:12]} was final in epoch {height}, block {height} lacks it"
+            )

@@ -79,7 +79,9 @@ class Disk:
 class Host:
     """One machine. `process` is None while nothing runs on it."""
 
-    def __init__(self, index: int, clock: Clock, network: Network, entropy: random.Random, observer: Observer) -> None:
+    def __init__(
+        self, index: int, clock: Clock, network: Network, entropy: random.Random, observer: Observer
+    ) -> None:
         self.index = index
         self.clock = clock
         self.network = network
@@ -118,7 +120,9 @@ class Host:
             return
         process.die()
         self.process = None
-        self.clock.note(f"crash {self.index} power={power} lose_all={lose_all} unsynced={self.store.unsynced}")
+        self.clock.note(
+            f"crash {self.index} power={power} lose_all={lose_all} unsynced={self.store.unsynced}"
+        )
         if power:
             self.network.power_cut(self.index)
         else:
@@ -198,7 +202,9 @@ class Process:
                 return
             self._wake.cancel()
         if when is not None:
-            self._wake = self.host.clock.at(when, f"wake {self.name}", lambda: self.turn("wake", self.node.wake))
+            self._wake = self.host.clock.at(
+                when, f"wake {self.name}", lambda: self.turn("wake", self.node.wake)
+            )
 
     # The network's side
 

@@ -73,7 +73,9 @@ class Stranger:
         epoch = self._world.invariants.chain.height + 1
         pending = {payment.transaction.txid: None for payment in self._world.workload.open_payments()}
         for message in self._world.nemesis.recorded:
-            if isinstance(message, messages.TransactionVote) and any(txid in pending for txid in message.entries):
+            if isinstance(message, messages.TransactionVote) and any(
+                txid in pending for txid in message.entries
+            ):
                 self._table.broadcast(msgspec.structs.replace(message, epoch=epoch))
         self._turn()
 
@@ -163,7 +165,10 @@ class Stranger:
     def _forged(self, message: object) -> Message:
         """The message as it was, or with today's epoch or height in it and the old signature."""
         epoch = self._world.invariants.chain.height + 1
-        if isinstance(message, (messages.TransactionVote, messages.EpochReport)) and self._entropy.random() < 0.8:
+        if (
+            isinstance(message, (messages.TransactionVote, messages.EpochReport))
+            and self._entropy.random() < 0.8
+        ):
             return msgspec.structs.replace(message, epoch=epoch)
         if isinstance(message, messages.BlockVote) and self._entropy.random() < 0.8:
             return msgspec.structs.replace(message, height=epoch, round=self._entropy.randrange(2))

@@ -122,7 +122,9 @@ class Invariants:
         for entry in ledger:
             if entry.node_id in self._honest:
                 accused = self._honest[entry.node_id]
-                raise Violation("no-honest-blame", f"{process.name} blames node {accused}: {entry.event} {entry.detail}")
+                raise Violation(
+                    "no-honest-blame", f"{process.name} blames node {accused}: {entry.event} {entry.detail}"
+                )
 
     # Users
 
@@ -161,7 +163,9 @@ class Invariants:
 
     def _not_durable(self, process: Process, event: NodeEvent, name: bytes) -> None:
         what = type(event).__name__
-        raise Violation("durable-before-publish", f"{process.name} told of {what} {name.hex()[:12]} too early")
+        raise Violation(
+            "durable-before-publish", f"{process.name} told of {what} {name.hex()[:12]} too early"
+        )
 
     def _opened(self, process: Process, event: events.PeerOpened) -> None:
         sessions = self.sessions[process.host.index]
@@ -173,18 +177,24 @@ class Invariants:
         self.unwanted += event.unwanted
         self.sessions[process.host.index].pop(event.node_id, None)
         if event.reason in BANS and event.node_id in self._honest:
-            raise Violation("no-honest-blame", f"{process.name} and {event.node_id.hex()[:12]}: {event.reason}")
+            raise Violation(
+                "no-honest-blame", f"{process.name} and {event.node_id.hex()[:12]}: {event.reason}"
+            )
 
     def _safety(self, process: Process, event: events.SafetyFailure) -> None:
         raise Violation("no-alarm", f"{process.name}: {event.what}")
 
     def _equivocation(self, process: Process, event: events.Equivocation) -> None:
-        raise Violation("no-alarm", f"{process.name} holds {event.member.hex()[:12]} for a liar: {event.what}")
+        raise Violation(
+            "no-alarm", f"{process.name} holds {event.member.hex()[:12]} for a liar: {event.what}"
+        )
 
 
 def certificates_in(message: object) -> list[BlockCertificate | BundleCertificate]:
     """Every certificate a message carries."""
-    if isinstance(message, (messages.TransactionCertified, messages.TransactionFinalized, messages.BlockCommit)):
+    if isinstance(
+        message, (messages.TransactionCertified, messages.TransactionFinalized, messages.BlockCommit)
+    ):
         return [message.certificate]
     if isinstance(message, messages.CertificatesResponse):
         return [entry.certificate for entry in message.entries]

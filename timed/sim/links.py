@@ -123,7 +123,9 @@ class Stream:
         "label", "on_end", "path", "sent", "stray", "there", "waiting", "written",
     )  # fmt: skip
 
-    def __init__(self, clock: Clock, entropy: random.Random, path: Path, back: Path, here: Side, there: Side) -> None:
+    def __init__(
+        self, clock: Clock, entropy: random.Random, path: Path, back: Path, here: Side, there: Side
+    ) -> None:
         self.clock = clock
         self.entropy = entropy
         self.path = path
@@ -252,7 +254,9 @@ def _nothing() -> None:
 class Connection:
     """Two streams between the dialler (side 0) and the listener (side 1)."""
 
-    def __init__(self, clock: Clock, entropy: random.Random, paths: tuple[Path, Path], sides: tuple[Side, Side]) -> None:
+    def __init__(
+        self, clock: Clock, entropy: random.Random, paths: tuple[Path, Path], sides: tuple[Side, Side]
+    ) -> None:
         self.clock = clock
         self.entropy = entropy
         self.sides = sides

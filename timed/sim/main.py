@@ -58,7 +58,9 @@ def _faults(text: str) -> tuple[str, ...]:
     names = [] if text == "none" else text.split(",")
     unknown = [name for name in names if name not in FAULTS]
     if unknown:
-        raise argparse.ArgumentTypeError(f"there is no fault {unknown[0]!r}; use all, none or: {' '.join(FAULTS)}")
+        raise argparse.ArgumentTypeError(
+            f"there is no fault {unknown[0]!r}; use all, none or: {' '.join(FAULTS)}"
+        )
     return tuple(name for name in FAULTS if name in names)
 
 

@@ -249,7 +249,14 @@ class Nemesis:
     def ambush_send(self) -> None:
         links = self._entropy.choice((0, 1, 1, 2, len(self._world.hosts) - 1))
         self._ambushes.append(
-            Ambush("ambush-send", self._entropy.choice(FRAMES), self._maybe_victim(), self._blow(), links, rival=True)
+            Ambush(
+                "ambush-send",
+                self._entropy.choice(FRAMES),
+                self._maybe_victim(),
+                self._blow(),
+                links,
+                rival=True,
+            )
         )
 
     def ambush_write(self) -> None:
@@ -260,7 +267,9 @@ class Nemesis:
     def ambush_event(self) -> None:
         moment = self._entropy.choice(tuple(EVENTS))
         self._ambushes.append(
-            Ambush("ambush-event", moment, self._maybe_victim(), self._blow(), rival=self._entropy.random() < 0.5)
+            Ambush(
+                "ambush-event", moment, self._maybe_victim(), self._blow(), rival=self._entropy.random() < 0.5
+            )
         )
 
     def final_blackout(self) -> None:
@@ -401,7 +410,11 @@ class Nemesis:
             return
         self._count("pause", str(victim))
         process.pause()
-        self._later(self._seconds(1, 15) if self._entropy.random() < 0.8 else self._seconds(100, 125), f"go on {victim}", process.go_on)
+        self._later(
+            self._seconds(1, 15) if self._entropy.random() < 0.8 else self._seconds(100, 125),
+            f"go on {victim}",
+            process.go_on,
+        )
 
     def hostile(self) -> None:
         """A stranger with the production session code connects to everybody and lies."""
@@ -445,7 +458,9 @@ class Nemesis:
             victim = running[0].host.index
             self._count("lone", str(victim))
             nodes = range(len(world.hosts))
-            self._cut([(victim, other) for other in nodes if other != victim], self._until_slot(self._seconds(1, 3)))
+            self._cut(
+                [(victim, other) for other in nodes if other != victim], self._until_slot(self._seconds(1, 3))
+            )
             world.workload.split(running, -(-2 * members // 3))
 
         self._later(max(1, duration - self._seconds(6, 7)), "lone strikes", strike)

@@ -24,7 +24,9 @@ class Network:
     def __init__(self, clock: Clock, entropy: random.Random, machines: int) -> None:
         self.clock = clock
         self.entropy = entropy
-        self.machines = [Machine(index, f"10.0.{index // 250}.{index % 250 + 1}") for index in range(machines)]
+        self.machines = [
+            Machine(index, f"10.0.{index // 250}.{index % 250 + 1}") for index in range(machines)
+        ]
         self.paths = {(a, b): Path() for a in range(machines) for b in range(machines) if a != b}
         self.connections: list[Connection] = []
         self.refused = 0
@@ -123,7 +125,9 @@ class Network:
         return self._listeners.get(self.machines[machine].host)
 
     def _of(self, machine: int) -> list[Connection]:
-        return [c for c in self.connections if machine in (c.sides[0].machine.index, c.sides[1].machine.index)]
+        return [
+            c for c in self.connections if machine in (c.sides[0].machine.index, c.sides[1].machine.index)
+        ]
 
     @staticmethod
     def _side(connection: Connection, machine: int) -> int:
@@ -138,7 +142,13 @@ class _Dial:
     """One attempt: request, answer, TLS, until both processes are told or the deadline passes."""
 
     def __init__(
-        self, network: Network, source: int, target: int, endpoint: Endpoint, port: int, expected: bytes | None
+        self,
+        network: Network,
+        source: int,
+        target: int,
+        endpoint: Endpoint,
+        port: int,
+        expected: bytes | None,
     ) -> None:
         self.network = network
         self.source = source

@@ -79,7 +79,9 @@ class SigningRules:
             self._fail("inputs-available", bundle.member, f"voted for the unknown {_short(txid)}")
         current = log.height + 1 == bundle.epoch
         if current and txid not in log.bodies:
-            self._fail("durable-before-send", bundle.member, f"voted for {_short(txid)}, whose body is not durable")
+            self._fail(
+                "durable-before-send", bundle.member, f"voted for {_short(txid)}, whose body is not durable"
+            )
         for outpoint in transaction.inputs:
             first = self._locked.setdefault((bundle.member, outpoint, bundle.epoch), txid)
             if first != txid:
@@ -91,7 +93,9 @@ class SigningRules:
 
     def _available(self, outpoint: OutPoint, epoch: int, log: DurableLog) -> bool:
         held = log.certified.get(outpoint.txid)
-        return (held is not None and held.epoch == epoch) or self._unspent_before(outpoint, epoch) is not False
+        return (held is not None and held.epoch == epoch) or self._unspent_before(
+            outpoint, epoch
+        ) is not False
 
     def _acknowledge(self, bundle: TransactionVote, txid: bytes, log: DurableLog) -> None:
         held = log.certified.get(txid)
@@ -115,7 +119,9 @@ class SigningRules:
                            f"{report.epoch} and left it out of its report")  # fmt: skip
         for txid in report.txids if log.height + 1 == report.epoch else ():
             if txid not in log.certified or txid not in log.bodies:
-                self._fail("durable-before-send", report.member, f"reported {_short(txid)}, which is not durable")
+                self._fail(
+                    "durable-before-send", report.member, f"reported {_short(txid)}, which is not durable"
+                )
 
     def block_vote(self, vote: BlockVote) -> None:
         """A member's own prevote or precommit reached its disk, or was seen on a link."""
@@ -149,7 +155,9 @@ class SigningRules:
             )
         if own:
             if encode_record(message) not in log.ever:  # type: ignore[arg-type]
-                self._fail("durable-before-send", member, f"sent a {type(message).__name__} that is not durable")
+                self._fail(
+                    "durable-before-send", member, f"sent a {type(message).__name__} that is not durable"
+                )
         elif isinstance(message, TransactionVote):
             self._relayed(message.signature in self._cast, member, message)
         elif isinstance(message, EpochReport):
@@ -161,7 +169,9 @@ class SigningRules:
 
     def _relayed(self, known: bool, member: int, message: object) -> None:
         if not known:
-            self._fail("certificate-counts-cast-votes", member, f"passed on a {type(message).__name__} nobody signed")
+            self._fail(
+                "certificate-counts-cast-votes", member, f"passed on a {type(message).__name__} nobody signed"
+            )
 
     # Certificates
 
@@ -199,7 +209,9 @@ class SigningRules:
                     "no-conflicting-certificates",
                     f"{_short(first)} and {_short(txid)} spend one output and are both certified in epoch {epoch}",
                 )
-            if (epoch, outpoint.txid) not in self._certified and self._unspent_before(outpoint, epoch) is False:
+            if (epoch, outpoint.txid) not in self._certified and self._unspent_before(
+                outpoint, epoch
+            ) is False:
                 raise Violation(
                     "parent-certified",
                     f"{_short(txid)} is certified in epoch {epoch}, its parent {_short(outpoint.txid)} is not",
@@ -219,7 +231,9 @@ class SigningRules:
                            f"height {height} round {round_} and never precommitted it")  # fmt: skip
         first = self.block_targets.setdefault(height, target)
         if first != target:
-            raise Violation("one-block-per-height", f"{_short(first)} and {_short(target)} at height {height}")
+            raise Violation(
+                "one-block-per-height", f"{_short(first)} and {_short(target)} at height {height}"
+            )
 
     def _known(self, encoded: bytes) -> bool:
         if encoded in self._checked:

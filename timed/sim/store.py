@@ -84,7 +84,9 @@ class LossyStore:
                 kept.append(write)
         for write in kept:
             self._apply(write)
-        after = LossyStore(self.disk, doubtful=self.doubtful or (torn and may_doubt and entropy.random() < DOUBT))
+        after = LossyStore(
+            self.disk, doubtful=self.doubtful or (torn and may_doubt and entropy.random() < DOUBT)
+        )
         after.kept = tuple(kept)
         return after
 

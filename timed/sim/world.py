@@ -57,7 +57,8 @@ class World:
         self.invariants = Invariants(self.cast, self.workload.transactions.get)
         self.tap = Tap(self.cast.genesis.params, checksum=False)
         self.hosts = [
-            Host(index, self.clock, self.network, self.entropy(f"host {index}"), self) for index in range(nodes)
+            Host(index, self.clock, self.network, self.entropy(f"host {index}"), self)
+            for index in range(nodes)
         ]
         self.nemesis = Nemesis(self, self.entropy("nemesis"), scenario.faults)
         self.clock.watchers.append(self._watch)

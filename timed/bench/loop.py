@@ -7,6 +7,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet import reactor as installed
@@ -18,6 +19,7 @@ from twisted.internet.task import deferLater
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
+import timed
 from timed.errors import LocalError
 
 T = TypeVar("T")
@@ -50,6 +52,13 @@ async def sleep(seconds: float) -> None:
     await deferLater(reactor, seconds)
 
 
+def environment(*directories: str) -> dict[str, str]:
+    """This process's environment, in which Python also looks into `directories` and where `timed` is."""
+    own = str(Path(timed.__file__).resolve().parents[1])
+    known = os.environ.get("PYTHONPATH", "")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([*directories, own, *([known] if known else [])])}
+
+
 class Child(ProcessProtocol):
     """A Python module in a process of its own, which answers lines of JSON on its standard output."""
 
@@ -60,7 +69,9 @@ class Child(ProcessProtocol):
         self._ended: Deferred[None] = Deferred()
         self._failure: LocalError | None = None
         command = [sys.executable, "-m", module, *arguments]
-        reactor.spawnProcess(self, sys.executable, command, env=os.environ, childFDs={0: "w", 1: "r", 2: 2})
+        reactor.spawnProcess(
+            self, sys.executable, command, env=environment(), childFDs={0: "w", 1: "r", 2: 2}
+        )
 
     @property
     def pid(self) -> int:

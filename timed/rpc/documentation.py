@@ -12,7 +12,7 @@ _HEAD = """\
 The methods of the RPC
 ======================
 
-JSON-RPC 2.0 over HTTP POST to ``/``; see :doc:`quickstart` for the first call.
+JSON-RPC 2.0 over HTTP POST to ``/``; see `quickstart <quickstart.rst>`_ for the first call.
 Arguments go by position or by name. Amounts are JSON numbers with eight decimals,
 or strings; hashes are hexadecimal in the order of their bytes. An error carries
 ``code``, ``message`` and ``data`` with ``rule`` (a stable name) and ``hint``

@@ -6,14 +6,18 @@ import json
 import os
 import socket
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import attrs
 from twisted.internet.task import Clock
 from twisted.logger import Logger, LogLevel
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides
 
 from timed import events
+from timed.app import registry
 from timed.app.datadir import prepare
 from timed.app.genesis_file import read_genesis, write_genesis
 from timed.app.registry import choose, find
@@ -95,6 +99,37 @@ class Plugins(SynchronousTestCase):
             str(self.assertRaises(ConfigError, choose, IStoreBackend, "rocks", "store.backend")),
             "store.backend: there is no plugin called 'rocks'. There are: lmdb, memory.",
         )
+
+    def test_an_entry_point_adds_a_plugin_and_a_broken_one_costs_nothing(self) -> None:
+        class Sink:
+            name = "elsewhere"
+
+            def published(self, event: object, now_us: int) -> None:
+                """Nothing to do."""
+
+        class Point:
+            def __init__(self, name: str, load: Callable[[], object]) -> None:
+                self.name, self.load = name, load
+
+        def broken() -> object:
+            raise ImportError("no such module")
+
+        sink = Sink()
+        directlyProvides(sink, IEventSink)
+        points = [Point("broken", broken), Point("elsewhere", lambda: sink)]
+        self.patch(registry, "entry_points", lambda group: points if group == "timed.plugins" else [])
+        self.assertIs(find(IEventSink)["elsewhere"], sink)
+        self.assertEqual(len(self.flushLoggedErrors(ImportError)), 1)
+
+    def test_two_plugins_of_one_name_are_refused(self) -> None:
+        class Impostor:
+            name = "log"
+
+        impostor = Impostor()
+        directlyProvides(impostor, IEventSink)
+        point = SimpleNamespace(name="log", load=lambda: impostor)
+        self.patch(registry, "entry_points", lambda group: [point])
+        self.assertIn("two plugins are called 'log'", str(self.assertRaises(ConfigError, find, IEventSink)))
 
 
 class ServiceManager(SynchronousTestCase):

@@ -117,6 +117,18 @@ class RestartTests(SynchronousTestCase):
         self.assertEqual(again.acknowledged(), [])
         self.assertEqual(again.path.tallies[payment.txid].acknowledgements.weight, 1)
 
+    def test_a_body_of_the_log_is_not_written_again(self) -> None:
+        desk = EpochDesk()
+        payment = desk.payment()
+        desk.know(payment)
+        desk.wait()
+        again = desk.restarted()
+        again.votes(payment.txid, 1, 2)
+        again.wait()
+        self.assertEqual(again.path.held(), (payment.txid,))
+        bodies = [record for record in again.records() if isinstance(record, TransactionBroadcast)]
+        self.assertEqual(len(bodies), 1)
+
     def test_finality_is_not_told_twice(self) -> None:
         desk = EpochDesk()
         payment = desk.payment()

@@ -86,6 +86,14 @@ class HappyPathTests(SynchronousTestCase):
         desk.settle()
         self.assertEqual(len(desk.own_proposals()), 1, "one proposal a round")
 
+    def test_while_the_proposal_is_being_written_no_second_one_is_made(self) -> None:
+        """[16]"""
+        desk = RoundsDesk(me=FIRST, manual=True)
+        desk.start()
+        desk.rounds.reports_changed(desk.now)
+        desk.settle()
+        self.assertEqual((len(desk.signatures), desk.proposed), (1, 1))
+
     def test_the_own_proposal_and_vote_count_only_when_durable(self) -> None:
         """[16]"""
         desk = RoundsDesk(weights=(1,), me=0, manual=True)
@@ -188,7 +196,9 @@ class RefusalTests(SynchronousTestCase):
         desk.prevotes(NIL, FIRST, SECOND_)
         self.assertEqual(desk.own_votes(), [(0, PREVOTE, NIL), (0, PRECOMMIT, NIL)])
         desk.precommits(NIL, FIRST, SECOND_)
+        desk.wait(10 * SECOND)
         self.assertEqual(desk.decisions, [], "nil is not a decision")
+        self.assertEqual(desk.wanted(AskProposal), [], "and nobody has its proposal")
 
 
 class TimeoutTests(SynchronousTestCase):

@@ -19,7 +19,7 @@ from tests.builders import coin, outpoint
 from timed.errors import InvalidTransaction
 from timed.ledger.mempool import MAX_AGE, MAX_CONFLICTS, MAX_GROUP, MAX_TRIES, Mempool
 from timed.ledger.waiting import Waiting
-from timed.primitives.transaction import OutPoint, Transaction
+from timed.primitives.transaction import OutPoint, Transaction, Witness
 
 FEE = 100_000
 
@@ -213,18 +213,21 @@ class WaitingTests(SynchronousTestCase):
         self.child = child_of(self.parent, 3)
         self.waiting = Waiting()
 
+    def taken(self, parent: Transaction) -> list[Transaction]:
+        return [waiter.transaction for waiter in self.waiting.take(parent.txid)]
+
     def test_a_child_waits_until_its_parent_is_known(self) -> None:
         self.waiting.add(self.child, [self.parent.txid])
         self.assertIn(self.child.txid, self.waiting)
         self.assertEqual(self.waiting.wanted(), (self.parent.txid,))
         self.assertEqual(self.waiting.take(self.other.txid), ())
-        self.assertEqual(self.waiting.take(self.parent.txid), (self.child,))
+        self.assertEqual(self.taken(self.parent), [self.child])
         self.assertEqual((len(self.waiting), self.waiting.bytes, self.waiting.wanted()), (0, 0, ()))
 
     def test_a_child_of_two_is_handed_out_once(self) -> None:
         both = transaction(4, [OutPoint(self.parent.txid, 0), OutPoint(self.other.txid, 0)])
         self.waiting.add(both, [self.parent.txid, self.other.txid, self.parent.txid])
-        self.assertEqual(self.waiting.take(self.other.txid), (both,))
+        self.assertEqual(self.taken(self.other), [both])
         self.assertEqual(self.waiting.take(self.parent.txid), ())
 
     def test_the_same_one_twice_changes_nothing(self) -> None:
@@ -232,12 +235,37 @@ class WaitingTests(SynchronousTestCase):
             self.waiting.add(self.child, [self.parent.txid])
         self.assertEqual((len(self.waiting), self.waiting.bytes), (1, self.child.size))
 
+    def test_bodies_of_one_id_wait_side_by_side(self) -> None:
+        other = self.child.with_witnesses([Witness(bytes(32), bytes(64))])
+        self.assertEqual(other.txid, self.child.txid)
+        for body, origin in ((other, b"a"), (self.child, b"b")):
+            self.waiting.add(body, [self.parent.txid], origin)
+        self.assertEqual(self.waiting.get(self.child.txid), other)
+        taken = self.waiting.take(self.parent.txid)
+        self.assertEqual(
+            [(one.transaction, one.origin) for one in taken], [(other, b"a"), (self.child, b"b")]
+        )
+        self.assertNotIn(self.child.txid, self.waiting)
+
+    def test_who_fills_the_pool_loses_its_own(self) -> None:
+        self.waiting = Waiting(max_count=4)
+        self.waiting.add(self.child, [self.parent.txid], b"honest")
+        for number in range(20):
+            self.waiting.add(child_of(self.parent, 10 + number), [self.parent.txid], b"flood")
+        self.assertIn(self.child.txid, self.waiting)
+        self.waiting = Waiting(max_bytes=4 * self.child.size)
+        self.waiting.add(self.child, [self.parent.txid], b"honest")
+        for number in range(20):
+            self.waiting.add(child_of(self.parent, 10 + number), [self.parent.txid], b"flood")
+        self.assertIn(self.child.txid, self.waiting)
+        self.assertEqual((len(self.waiting), self.waiting.bytes), (4, 4 * self.child.size))
+
     def test_the_oldest_gives_way_and_is_counted(self) -> None:
         self.waiting = Waiting(max_count=3)
         children = [child_of(self.parent, 10 + number) for number in range(5)]
         for child in children:
             self.waiting.add(child, [self.parent.txid])
-        self.assertEqual(self.waiting.take(self.parent.txid), tuple(children[2:]))
+        self.assertEqual(self.taken(self.parent), children[2:])
         self.assertEqual(self.waiting.evicted, 2)
 
     def test_bytes_are_bounded(self) -> None:

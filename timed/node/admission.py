@@ -157,7 +157,7 @@ class Admission:
         self.counters.accepted += 1
         self._accepted(offer, now)
         for child in self._mempool.waiting.take(offer.transaction.txid):
-            self.offer(Offer(child, offer.origin), now)
+            self.offer(Offer(child.transaction, child.origin, child.certified), now)
 
     def _admit(self, offer: Offer) -> bool:
         """Into the mempool, judged by the tip of now: it may have moved since the first look."""
@@ -174,7 +174,7 @@ class Admission:
         return True
 
     def _wait(self, offer: Offer, parents: tuple[bytes, ...], now: int) -> None:
-        self._mempool.waiting.add(offer.transaction, parents)
+        self._mempool.waiting.add(offer.transaction, parents, offer.origin, certified=offer.certified)
         self._missing(offer, parents, now)
 
     def _refuse(self, offer: Offer, error: InvalidTransaction, now: int) -> None:

@@ -156,6 +156,20 @@ class FastPath:
 
     # What peers send
 
+    def wants(self, bundle: messages.TransactionVote) -> bool:
+        """One that can add nothing need not be checked: verification stops at quorum and at the budget."""
+        if self._entries_of.get((bundle.member, bundle.kind), 0) >= self._budget(bundle.kind):
+            self.counters.votes_over_budget += len(bundle.entries)
+            return False
+        for txid in bundle.entries:
+            tally = self.tallies.get(txid)
+            if tally is None:
+                return True
+            count = tally.count(bundle.kind)
+            if bundle.member not in count.signers and not is_quorum(count.weight, self.roster.total_weight):
+                return True
+        return False
+
     def bundle(self, bundle: messages.TransactionVote, now: int) -> None:
         """Count a bundle whose signature has been checked."""
         if not self._expected(bundle):
@@ -266,14 +280,15 @@ class FastPath:
             and bundle.member < len(self.roster.members)
         )
 
-    def _count(self, bundle: messages.TransactionVote, now: int) -> list[bytes]:
-        """Add one member's entries and return the new ones.
+    def _budget(self, kind: int) -> int:
+        """Entries of one member in an epoch: the votes it may cast, and for acknowledgements twice that,
+        which is as many as there can be certificates."""
+        return self._params.epoch_transactions * (1 if kind == VOTE else 2)
 
-        Each member has a budget an epoch: the votes it may cast, and as many
-        acknowledgements as there can be certificates, twice that.
-        """
+    def _count(self, bundle: messages.TransactionVote, now: int) -> list[bytes]:
+        """Add one member's entries and return the new ones."""
         weight = self.roster.members[bundle.member].weight
-        budget = self._params.epoch_transactions * (1 if bundle.kind == VOTE else 2)
+        budget = self._budget(bundle.kind)
         purse = (bundle.member, bundle.kind)
         ballot = Ballot(bundle)
         touched = []

@@ -23,8 +23,9 @@ from timed.primitives.certificate import PRECOMMIT, PREVOTE
 from timed.primitives.roster import Roster
 from timed.wire.messages import BlockProposal, BlockVote, RoundState
 
-MAX_ROUNDS_AHEAD = 1_000
-"""Votes for rounds beyond this distance only say where their signer is."""
+MAX_ROUNDS_AHEAD = 64
+"""Votes for rounds beyond this distance only say where their signer is; a member that gets there is told
+them again. Whoever signs for rounds to come fills no more than this, and no longer answer to `RoundState`."""
 TIMEOUT_STEP_US = SECOND // 2
 MAX_TIMEOUT_US = 10 * SECOND
 STATUS_EVERY_US = 2 * SECOND

@@ -134,6 +134,14 @@ class VoteBook:
             for member in sorted(self._sets[key].by_member)
         ]
 
+    def wants_late(self, vote: BlockVote) -> bool:
+        """A precommit that adds a signer to the certificate of the height before."""
+        if self._previous is None:
+            return False
+        height, round_, block, votes = self._previous
+        place = (vote.height, vote.round, vote.step, vote.block)
+        return place == (height, round_, PRECOMMIT, block) and vote.member not in votes.by_member
+
     def take_late(self, vote: BlockVote) -> bool:
         """True when `vote` is for the height before; a precommit for its block is counted."""
         if self._previous is None or vote.height != self._previous[0]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import attrs
+
 from timed.node.chain import Chain
+from timed.node.serving import room_of
 from timed.node.voters import Voters
 from timed.params import SECOND
 from timed.peer.table import PeerTable
@@ -14,6 +19,17 @@ ANSWER_EVERY_US = SECOND // 2
 """A peer that keeps saying where it is gets an answer this often."""
 
 
+@attrs.define
+class Answered:
+    """What one session was told in one epoch."""
+
+    generation: int
+    epoch: int
+    at: int = 0
+    unsent: int = 0
+    """Where the last answer ended for want of room."""
+
+
 class Exchange:
     """Answers to `RoundState`: what the sender may lack of the current epoch."""
 
@@ -21,7 +37,7 @@ class Exchange:
         self._chain = chain
         self._voters = voters
         self._peers = peers
-        self._answered: dict[bytes, tuple[int, int, int]] = {}
+        self._answered: dict[bytes, Answered] = {}
 
     def opened(self, peer: PeerHandle, now: int) -> None:
         """Say where we are and ask what is pending there."""
@@ -42,15 +58,24 @@ class Exchange:
         """Our bundles once an epoch and session, reports and rounds as often as asked."""
         if not self._chain.votes or not self._voters.is_voter(peer.node_id):
             return
-        generation, epoch, at = self._answered.get(peer.node_id, (0, 0, 0))
-        first = (generation, epoch) != (peer.generation, self._chain.epoch)
-        if not first and now < at + ANSWER_EVERY_US:
+        last = self._answered.get(peer.node_id)
+        if last is None or (last.generation, last.epoch) != (peer.generation, self._chain.epoch):
+            last = self._answered[peer.node_id] = Answered(peer.generation, self._chain.epoch)
+            self._peers.send_batch_to_peer(peer.node_id, self._chain.fastpath.own_bundles)
+        elif now < last.at + ANSWER_EVERY_US:
             return
-        self._answered[peer.node_id] = (peer.generation, self._chain.epoch, now)
-        messages: list[Message] = []
-        if first:
-            messages.extend(self._chain.fastpath.own_bundles)
+        last.at = now
         reports = self._chain.closing.reports
+        messages: list[Message] = list(self._chain.rounds.messages_for(round_))
         messages.extend(reports[member] for member in sorted(reports))
-        messages.extend(self._chain.rounds.messages_for(round_))
-        self._peers.send_batch_to_peer(peer.node_id, messages)
+        start = last.unsent if last.unsent < len(messages) else 0
+        last.unsent = self._send_while_room(peer.node_id, messages, start)
+
+    def _send_while_room(self, node_id: bytes, messages: Sequence[Message], start: int) -> int:
+        """Send from `start` on, once round; where the next answer begins when there is no room for all."""
+        for step in range(len(messages)):
+            at = (start + step) % len(messages)
+            if len(messages[at].encode()) > room_of(self._peers.room(node_id)):
+                return at
+            self._peers.send_to_peer(node_id, messages[at])
+        return 0

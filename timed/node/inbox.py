@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from timed.consensus.votes import NIL
 from timed.errors import InvalidBlock, InvalidCertificate, RemoteError
 from timed.node.admission import Offer
 from timed.node.future import Future
+from timed.node.serving import room_of
 from timed.peer.values import Incoming, PeerHandle
-from timed.primitives.certificate import BundleCertificate, CertificateKind
-from timed.primitives.roster import Roster, is_quorum
+from timed.primitives.certificate import BundleCertificate, CertificateKind, SignatureItem
+from timed.primitives.roster import Roster
 from timed.primitives.transaction import Transaction
 from timed.wire import messages as wire
 from timed.wire.message import Message
@@ -28,6 +28,9 @@ PENDING_PER_REQUEST = 256
 CERTIFICATES_PER_REQUEST = 64
 MAX_PENDING_ASKED = 4_096
 """Transactions fetched from one peer's list; the next list brings the rest."""
+
+
+Items = tuple[SignatureItem, ...]
 
 
 class Place(Enum):
@@ -55,7 +58,7 @@ class Inbox:
     def __init__(self, node: Node) -> None:
         self._node = node
         self.future = Future()
-        self._seen_bundles: dict[tuple[int, int, int], None] = {}
+        self._checking: set[Items] = set()
         self.counters = InboxCounters()
         self._handlers: dict[type, Callable[[PeerHandle, Any, int, int], None]] = {
             wire.TransactionBroadcast: self._transaction,
@@ -98,7 +101,6 @@ class Inbox:
 
     def epoch_began(self, now: int) -> None:
         """Take up what peers sent for the epoch that has just begun."""
-        self._seen_bundles.clear()
         for incoming in self.future.take():
             self.deliver(incoming, now)
 
@@ -128,17 +130,35 @@ class Inbox:
         self.counters.overload += 1
         return True
 
+    def _room(self, peer: PeerHandle) -> int:
+        """Bytes a reply to this peer may take now (`serving.room_of`)."""
+        return room_of(self._node.peers.room(peer.node_id))
+
     def _refuse(self, peer: PeerHandle, error: RemoteError, now: int) -> None:
         self.counters.refused[error.rule] = self.counters.refused.get(error.rule, 0) + 1
         event = "invalid-certificate" if isinstance(error, InvalidCertificate) else "invalid-block"
         self._node.peers.report(peer.node_id, event, now)
 
     def _check(
-        self, peer: PeerHandle, items: list[tuple[bytes, bytes, bytes]], then: Callable[[int], None]
+        self,
+        peer: PeerHandle,
+        items: Sequence[SignatureItem],
+        then: Callable[[int], None],
+        *,
+        once: bool = True,
     ) -> None:
-        """Continue with `then` when the signatures are good; count against the peer when not."""
+        """Continue with `then` when the signatures are good; count against the peer when not.
+
+        What says the same and is being checked already is left out, unless `once` is off.
+        """
+        key = tuple(items) if once else ()
+        if key in self._checking:
+            return
+        if key:
+            self._checking.add(key)
 
         def checked(good: bool, now: int) -> None:
+            self._checking.discard(key)
             if good:
                 then(now)
             else:
@@ -174,7 +194,7 @@ class Inbox:
     def _get_transactions(
         self, peer: PeerHandle, message: wire.GetTransactions, request: int, now: int
     ) -> None:
-        reply = self._node.serving.transactions(message)
+        reply = self._node.serving.transactions(message, self._room(peer))
         self._node.inventory.mark(peer.node_id, [one.txid for one in reply.transactions])
         self._node.peers.send_to_peer(peer.node_id, reply, reply_to=request)
 
@@ -188,7 +208,8 @@ class Inbox:
     def _get_pending(
         self, peer: PeerHandle, message: wire.GetPendingTransactions, request: int, now: int
     ) -> None:
-        self._node.peers.send_to_peer(peer.node_id, self._node.serving.pending(), reply_to=request)
+        reply = self._node.serving.pending(self._room(peer))
+        self._node.peers.send_to_peer(peer.node_id, reply, reply_to=request)
 
     def _pending(
         self, peer: PeerHandle, message: wire.PendingTransactionsResponse, request: int, now: int
@@ -216,25 +237,14 @@ class Inbox:
             return
         path = self._node.chain.fastpath
         key = self._member_key(path.roster, message.roster, message.member)
-        seen = (message.member, message.kind, message.tick)
-        if seen in self._seen_bundles or not self._is_needed(message):
+        if not path.wants(message):
             return
 
         def counted(later: int) -> None:
             if message.epoch == self._node.chain.epoch:
-                self._seen_bundles[seen] = None
-                self._node.chain.fastpath.bundle(message, later)
+                path.bundle(message, later)
 
         self._check(peer, [(key, message.signed_message(), message.signature)], counted)
-
-    def _is_needed(self, bundle: wire.TransactionVote) -> bool:
-        """Verification stops at quorum: a bundle that can add nothing is not checked."""
-        path = self._node.chain.fastpath
-        for txid in bundle.entries:
-            tally = path.tallies.get(txid)
-            if tally is None or not is_quorum(tally.count(bundle.kind).weight, path.roster.total_weight):
-                return True
-        return False
 
     def _certificate(
         self,
@@ -267,12 +277,12 @@ class Inbox:
                 self._node.admission.offer(Offer(body, peer.node_id, certified=True), later)
             path.certificate(certificate, later)
 
-        self._check(peer, certificate.signature_items(path.roster), proven)
+        self._check(peer, certificate.signature_items(path.roster), proven, once=body is None)
 
     def _get_certificates(
         self, peer: PeerHandle, message: wire.GetCertificates, request: int, now: int
     ) -> None:
-        reply = self._node.serving.certificates(message)
+        reply = self._node.serving.certificates(message, self._room(peer))
         self._node.peers.send_to_peer(peer.node_id, reply, reply_to=request)
         for entry in reply.entries:
             final = self._node.chain.fastpath.tallies[entry.transaction.txid].final
@@ -330,12 +340,14 @@ class Inbox:
 
     def _vote(self, peer: PeerHandle, message: wire.BlockVote, request: int, now: int) -> None:
         tip = self._node.ledger.tip
-        late = 0 < message.height == tip.height and message.block != NIL
-        if not late and not self._is_current(message.height, peer, message):
+        rounds = self._node.chain.rounds
+        late = 0 < message.height == tip.height
+        if not (
+            rounds.votes.wants_late(message) if late else self._is_current(message.height, peer, message)
+        ):
             return
         if message.chain_id != self._node.params.chain_id:
             raise InvalidBlock("chain")
-        rounds = self._node.chain.rounds
         roster = self._node.ledger.roster(message.height)
         key = self._member_key(roster, message.roster, message.member)
         if rounds.votes.knows(message):
@@ -384,21 +396,22 @@ class Inbox:
     # The chain
 
     def _get_headers(self, peer: PeerHandle, message: wire.GetHeaders, request: int, now: int) -> None:
-        reply = self._node.serving.headers(message)
+        reply = self._node.serving.headers(message, self._room(peer))
         self._node.peers.send_to_peer(peer.node_id, reply, reply_to=request)
 
     def _headers(self, peer: PeerHandle, message: wire.HeadersResponse, request: int, now: int) -> None:
         self._node.catchup.headers(peer.node_id, request, message, now)
 
     def _get_blocks(self, peer: PeerHandle, message: wire.GetBlocks, request: int, now: int) -> None:
-        reply = self._node.serving.blocks(message.start, message.count)
+        reply = self._node.serving.blocks(message.start, message.count, self._room(peer))
         self._node.peers.send_to_peer(peer.node_id, reply, reply_to=request)
 
     def _blocks(self, peer: PeerHandle, message: wire.BlocksResponse, request: int, now: int) -> None:
         self._node.catchup.blocks(peer.node_id, request, message, now)
 
     def _get_block(self, peer: PeerHandle, message: wire.BlockRequest, request: int, now: int) -> None:
-        self._node.peers.send_to_peer(peer.node_id, self._node.serving.block(message.hash), reply_to=request)
+        reply = self._node.serving.block(message.hash, self._room(peer))
+        self._node.peers.send_to_peer(peer.node_id, reply, reply_to=request)
 
     def _get_masternodes(
         self, peer: PeerHandle, message: wire.GetMasternodes, request: int, now: int

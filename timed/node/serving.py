@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import attrs
+
 from timed.consensus.fastpath import FastPath
 from timed.ledger.ledger import Ledger
 from timed.ledger.mempool import Mempool
+from timed.params import HASH_SIZE
+from timed.peer.limits import PEER_QUEUE_BYTES
 from timed.primitives.block import Block
 from timed.primitives.certificate import BlockCertificate
 from timed.primitives.transaction import Transaction
+from timed.wire.catalogue import MAX_MESSAGE_BYTES
 from timed.wire.messages import (
     BlockResponse,
     BlocksResponse,
@@ -27,8 +32,32 @@ from timed.wire.messages import (
 MAX_HEADERS_SERVED = 256
 MAX_BLOCKS_SERVED = 64
 MAX_REPLY_BYTES = 1024 * 1024
-"""A reply ends with the item that passes this; the rest is asked for again."""
+"""A reply ends in front of the item that would pass this; the rest is asked for again. The first item
+may be longer, as a full block is."""
 MAX_PENDING_SERVED = 16_384
+SPARE_BYTES = PEER_QUEUE_BYTES // 4
+"""Of a peer's queue, what replies leave to votes and certificates, which must never find it full."""
+
+
+def room_of(free: int) -> int:
+    """Bytes that one more reply may take where `free` bytes of a queue are: an empty one takes any."""
+    return MAX_MESSAGE_BYTES if free >= PEER_QUEUE_BYTES else max(0, free - SPARE_BYTES)
+
+
+@attrs.define
+class Fill:
+    """How much a reply holds so far; `room` bounds all of it."""
+
+    room: int
+    size: int = 0
+
+    def takes(self, size: int) -> bool:
+        """Account for one more item; False when the reply has to end in front of it."""
+        bound = min(self.room, MAX_REPLY_BYTES) if self.size else self.room
+        if self.size + size > bound:
+            return False
+        self.size += size
+        return True
 
 
 class Serving:
@@ -40,70 +69,77 @@ class Serving:
         self._fastpath = fastpath
 
     def transaction(self, txid: bytes) -> Transaction | None:
-        """A pending transaction, wherever it is kept."""
+        """A pending transaction whose signatures were checked, wherever it is kept."""
         found = self._mempool.get(txid)
         if found is None:
             tally = self._fastpath.tallies.get(txid)
             found = tally.transaction if tally is not None else None
-        return found or self._mempool.waiting.get(txid)
+        return found
 
-    def transactions(self, request: GetTransactions) -> TransactionsResponse:
+    def transactions(self, request: GetTransactions, room: int = MAX_MESSAGE_BYTES) -> TransactionsResponse:
         found: list[Transaction] = []
-        size = 0
-        for txid in request.txids:
+        fill = Fill(room)
+        for txid in dict.fromkeys(request.txids):
             transaction = self.transaction(txid)
-            if transaction is not None and size < MAX_REPLY_BYTES:
-                found.append(transaction)
-                size += transaction.size
+            if transaction is None:
+                continue
+            if not fill.takes(transaction.size):
+                break
+            found.append(transaction)
         return TransactionsResponse(transactions=tuple(found))
 
-    def pending(self) -> PendingTransactionsResponse:
-        txids = dict.fromkeys(self._mempool.txids()[:MAX_PENDING_SERVED])
+    def pending(self, room: int = MAX_MESSAGE_BYTES) -> PendingTransactionsResponse:
+        count = min(2 * MAX_PENDING_SERVED, room // HASH_SIZE)
+        txids = dict.fromkeys(self._mempool.txids()[:MAX_PENDING_SERVED][:count])
         for txid, tally in self._fastpath.tallies.items():
-            if tally.certificate is not None and len(txids) < 2 * MAX_PENDING_SERVED:
+            if tally.certificate is not None and len(txids) < count:
                 txids[txid] = None
         return PendingTransactionsResponse(epoch=self._fastpath.epoch, txids=tuple(txids))
 
-    def certificates(self, request: GetCertificates) -> CertificatesResponse:
+    def certificates(self, request: GetCertificates, room: int = MAX_MESSAGE_BYTES) -> CertificatesResponse:
+        """With the certificates of finality, which follow the reply, accounted for."""
         entries: list[CertifiedTransaction] = []
-        size = 0
-        for txid in request.txids if request.epoch == self._fastpath.epoch else ():
+        fill = Fill(room)
+        for txid in dict.fromkeys(request.txids) if request.epoch == self._fastpath.epoch else ():
             tally = self._fastpath.tallies.get(txid)
             if tally is None or tally.certificate is None or tally.transaction is None:
                 continue
-            if size >= MAX_REPLY_BYTES:
+            final = tally.final.size if tally.final is not None else 0
+            if not fill.takes(tally.transaction.size + tally.certificate.size + final):
                 break
             entries.append(CertifiedTransaction(transaction=tally.transaction, certificate=tally.certificate))
-            size += tally.transaction.size + tally.certificate.size
         return CertificatesResponse(entries=tuple(entries))
 
-    def headers(self, request: GetHeaders) -> HeadersResponse:
+    def headers(self, request: GetHeaders, room: int = MAX_MESSAGE_BYTES) -> HeadersResponse:
         found: list[SignedHeader] = []
-        size = 0
+        fill = Fill(room)
         for height in range(max(1, request.start), request.start + min(request.count, MAX_HEADERS_SERVED)):
+            if fill.size >= room:
+                break
             header, certificate = self._ledger.header(height), self._ledger.certificate(height)
-            if header is None or certificate is None or size >= MAX_REPLY_BYTES:
+            if header is None or certificate is None or not fill.takes(header.size + certificate.size):
                 break
             found.append(SignedHeader(header=header, certificate=certificate))
-            size += header.size + certificate.size
         return HeadersResponse(headers=tuple(found))
 
-    def blocks(self, start: int, count: int) -> BlocksResponse:
+    def blocks(self, start: int, count: int, room: int = MAX_MESSAGE_BYTES) -> BlocksResponse:
         found: list[CertifiedBlock] = []
-        size = 0
+        fill = Fill(room)
         for height in range(max(1, start), start + min(count, MAX_BLOCKS_SERVED)):
+            if fill.size >= room:
+                break
             entry = self._certified(height)
-            if entry is None or size >= MAX_REPLY_BYTES:
+            if entry is None or not fill.takes(len(entry[0].encode()) + entry[1].size):
                 break
             found.append(CertifiedBlock(block=entry[0], certificate=entry[1]))
-            size += len(entry[0].encode())
         return BlocksResponse(blocks=tuple(found))
 
-    def block(self, block_hash: bytes) -> BlockResponse:
-        height = self._ledger.height_of(block_hash)
+    def block(self, block_hash: bytes, room: int = MAX_MESSAGE_BYTES) -> BlockResponse:
+        height = self._ledger.height_of(block_hash) if room else None
         entry = self._certified(height) if height else None
-        blocks = (CertifiedBlock(block=entry[0], certificate=entry[1]),) if entry is not None else ()
-        return BlockResponse(blocks=blocks)
+        if entry is None or not Fill(room).takes(len(entry[0].encode()) + entry[1].size):
+            return BlockResponse(blocks=())
+        return BlockResponse(blocks=(CertifiedBlock(block=entry[0], certificate=entry[1]),))
 
     def masternodes(self, height: int) -> MasternodesResponse:
         """The roster at `height`, or at the newest height it is known for."""

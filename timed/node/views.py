@@ -116,7 +116,7 @@ class Views:
                 position=position,
                 confirmations=ledger.tip.height - height + 1,
             )
-        transaction = self._serving.transaction(txid)
+        transaction = self._serving.transaction(txid) or mempool.waiting.get(txid)
         tally = path.tallies.get(txid)
         state = self._shown.get(txid)
         if state is None:

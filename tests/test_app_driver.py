@@ -236,6 +236,18 @@ class Bugs(DriverCase):
         self.assertEqual(len(other.calls), 1)
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
 
+    def test_an_action_that_fails_does_not_cost_the_ones_after_it_nor_the_timer(self) -> None:
+        def fail(link: int, data: bytes) -> None:
+            raise OSError("a transport's bug")
+
+        self.transport.write = fail  # type: ignore[method-assign]
+        self.node.wake_at = int(self.reactor.seconds() * SECOND) + 250_000
+        self.turn(Write(1, b"a"), Close(2, "done"))
+        self.assertEqual(self.transport.calls, [("close", 2, "done", False)])
+        self.reactor.advance(0.3)
+        self.assertIn("wake", [call[0] for call in self.node.calls])
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+
 
 class Stopping(DriverCase):
     def test_goodbye_is_with_the_transport_before_stop_returns(self) -> None:

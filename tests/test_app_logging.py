@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 from twisted.logger import Logger, LogLevel, LogPublisher
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from timed.app.logging import MAX_SITES, LineObserver, printable
@@ -55,10 +56,10 @@ class Lines(SynchronousTestCase):
         self.assertIn("7 more lines in 60 s like: refused {number}", self.lines()[-1])
         self.assertEqual(self.observer.counters.suppressed, 7)
 
-    def test_errors_are_never_held_back(self) -> None:
+    def test_a_flood_of_tracebacks_is_summed_up_too(self) -> None:
         for _ in range(10):
-            self.logger().error("disk")
-        self.assertEqual(len(self.lines()), 10)
+            self.logger().failure("bug", Failure(ValueError("x")))
+        self.assertEqual(sum("ValueError" in line for line in self.lines()), 3)
 
     def test_the_number_of_places_is_bounded(self) -> None:
         log = self.logger()

@@ -64,6 +64,14 @@ class Usage(StartCase):
             status=2,
         )
 
+    def test_a_node_id_and_a_configuration_contradict_each_other(self) -> None:
+        self.assert_refused(
+            "--node-id stands for a whole configuration: it cannot go with --config. "
+            "Run 'twistd timed --help' for the options.",
+            "--node-id", "1", "--config", "node.ini",
+            status=2,
+        )  # fmt: skip
+
 
 class Configuration(StartCase):
     def test_an_unknown_key_names_its_line(self) -> None:

@@ -202,19 +202,25 @@ class NodeDriver:
     def _verified(self, token: int, verdicts: tuple[bool, ...]) -> None:
         self._call(self.node.verified, token, verdicts)
 
-    def _call(self, method: Callable[..., None], *args: object) -> bool:
-        """Call the node and see to the flush. False when it raised, which is a bug of ours."""
+    def _call(self, method: Callable[..., object], *args: object) -> bool:
+        """Call the node and see to the flush. False when it raised."""
         if not self._running:
             self.counters.after_stop += 1
             return True
+        self._end_of_turn()
+        return self._guarded(method, *args, self.clock())
+
+    def _guarded(self, function: Callable[..., object], *args: object) -> bool:
+        """Call `function`; False when it raised, which is a bug of ours and is counted and logged.
+
+        It must not take the process and its other sessions along.
+        """
         try:
-            method(*args, self.clock())
-        except Exception:  # noqa: BLE001 - a bug must not take the process and its other sessions along
+            function(*args)
+        except Exception:  # noqa: BLE001 - see above
             self.counters.faults += 1
-            self._log.failure("the node raised in {method}", method=getattr(method, "__name__", "a call"))
+            self._log.failure("{what} raised", what=getattr(function, "__qualname__", repr(function)))
             return False
-        finally:
-            self._end_of_turn()
         return True
 
     # Turns.
@@ -228,17 +234,15 @@ class NodeDriver:
             self._flush_call.cancel()
         self._flush_call = None
         self.counters.turns += 1
-        try:
-            actions = self.node.flush(self.clock())
-        except Exception:  # noqa: BLE001 - as in _call
-            self.counters.faults += 1
-            self._log.failure("the node raised in flush")
-            actions = ()
-        self.counters.actions += len(actions)
-        for action in actions:
-            self._execute[type(action)](action)
+        self._guarded(self._execute_all)
         self.verifier.dispatch()
         self._arm()
+
+    def _execute_all(self) -> None:
+        actions = self.node.flush(self.clock())
+        self.counters.actions += len(actions)
+        for action in actions:
+            self._guarded(self._execute[type(action)], action)
 
     def _arm(self) -> None:
         """One timer, never later than the node asks for; one that is early looks again."""
@@ -278,8 +282,4 @@ class NodeDriver:
     def _publish(self, action: Publish) -> None:
         now = self.clock()
         for sink in self._sinks:
-            try:
-                sink.published(action.event, now)
-            except Exception:  # noqa: BLE001 - one observer must not cost the others the event
-                self.counters.faults += 1
-                self._log.failure("the event sink {sink} raised", sink=getattr(sink, "name", sink))
+            self._guarded(sink.published, action.event, now)

@@ -52,8 +52,9 @@ class LogCounters:
 class LineObserver:
     """Writes events of at least `level` to `out`, at most `burst` per site and window.
 
-    `clock` gives seconds of unix time. Errors and critical events are never held
-    back. The window's end is noticed by the next event or by `sweep`.
+    Errors and tracebacks are no exception: a peer may be what causes them. `clock`
+    gives seconds of unix time. The window's end is noticed by the next event or by
+    `sweep`.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class LineObserver:
             return
         self.sweep()
         namespace = str(event.get("log_namespace") or "-")
-        if LEVEL_ORDER[level] < LEVEL_ORDER["error"] and not self._admit(namespace, level, event):
+        if not self._admit(namespace, level, event):
             self.counters.suppressed += 1
             return
         self._line(level, namespace, text_of(event))

@@ -104,7 +104,7 @@ class StoreQueue:
         size = size_of(job)
         if not self.broken and self.counters.waiting_bytes + size > self.max_bytes:
             self.counters.refused += 1
-            self._break(QUEUE_FULL)
+            self.broken = QUEUE_FULL
         self.counters.waiting_bytes += size
         self.counters.waiting_jobs += 1
         with self._lock:
@@ -121,11 +121,6 @@ class StoreQueue:
         waiting: Deferred[None] = Deferred()
         self._idle.append(waiting)
         return waiting
-
-    def _break(self, reason: str) -> None:
-        if not self.broken:
-            self.broken = reason
-            self._log.critical("the store failed, nothing is written any more: {reason}", reason=reason)
 
     def _work(self) -> None:
         """On the store thread: until the queue is empty."""
@@ -163,7 +158,8 @@ class StoreQueue:
             counters.waiting_jobs -= 1
             counters.waiting_bytes -= size_of(job)
         if reason:
-            self._log.critical("cannot write: {reason}", reason=reason)
+            if not counters.failures:
+                self._log.critical("the store failed, nothing is written any more: {reason}", reason=reason)
             for job in group:
                 counters.failures += 1
                 self._failed(job.token, reason)

@@ -75,6 +75,10 @@ class Options(usage.Options):
         if args:
             raise usage.UsageError(f"there is no argument {args[0]!r} to give")
 
+    def postOptions(self) -> None:
+        if self["config"] is not None and self["node-id"] is not None:
+            raise usage.UsageError("--node-id stands for a whole configuration: it cannot go with --config")
+
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         try:
             super().parseOptions(options)

@@ -14,7 +14,6 @@ APART_EXTRA_S = 60.0
 def run_check(network: Network, payments: Payments) -> None:
     """Kill, restart, join late, compare; WaitFailed says which wait was too long."""
     report = network.report
-    report.killed_node_recovered = report.late_joiner_synced = report.roots_equal = False
     victim = victim_of(network)
     network.reporter.say(f"killing {victim.name} with SIGKILL")
     network.kill(victim)

@@ -1,0 +1,211 @@
+"""A network of real processes as `timed-testnet` makes it, with coins to spend and a probe in each node."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import attrs
+
+from timed.app.genesis_file import read_genesis, write_genesis
+from timed.bench import probe
+from timed.crypto.keys import SigningKey
+from timed.ledger.genesis import Genesis
+from timed.params import UNITS_PER_TIME
+from timed.primitives.hashing import tagged_hash
+from timed.primitives.transaction import Lock
+from timed.testnet.layout import NodePlan, Plan, make_network
+from timed.testnet.network import Network
+from timed.testnet.registry import state_path
+from timed.testnet.waiting import Reporter
+
+COIN = UNITS_PER_TIME
+PAYER = SigningKey.from_seed(tagged_hash("bench-payer"))
+PLUGIN = "from timed.bench.probe import service as bench_probe\n"
+SETTINGS = f"[services]\nenabled = chain, p2p, rpc, monitor, {probe.NAME}\n"
+POLL_S = 0.25
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@attrs.define
+class Observed:
+    """What the probe of one node has written: transaction id to monotonic nanoseconds."""
+
+    certified: dict[bytes, int] = attrs.Factory(dict)
+    final: dict[bytes, int] = attrs.Factory(dict)
+    """A transaction that was in a block before the node knew it final counts from the block on."""
+    early: int = 0
+    """How many those were."""
+    dropped: dict[bytes, int] = attrs.Factory(dict)
+    lags: list[tuple[int, int]] = attrs.Factory(list)
+    """(when, nanoseconds late)."""
+    offset: int = 0
+
+    def take(self, path: Path) -> None:
+        """Read what is new."""
+        records, self.offset = probe.read(path, self.offset)
+        for kind, at, value in records:
+            if kind == probe.LAG:
+                self.lags.append((at, int.from_bytes(value, "little")))
+            elif kind == probe.CERTIFIED:
+                self.certified.setdefault(value, at)
+            elif kind == probe.FINAL:
+                self.final.setdefault(value, at)
+            elif kind == probe.CONFIRMED and value not in self.final:
+                self.final[value] = at
+                self.early += 1
+            elif kind == probe.DROPPED:
+                self.dropped.setdefault(value, at)
+
+
+class Cluster:
+    """Running members, all of which vote."""
+
+    def __init__(self, network: Network, genesis: Genesis) -> None:
+        self.network = network
+        self.plan = network.plan
+        self.genesis = genesis
+        self.observed = {node.number: Observed() for node in self.plan.nodes}
+
+    def look(self) -> None:
+        """Read what the probes have written since the last call."""
+        for node in self.plan.nodes:
+            self.observed[node.number].take(node.datadir / probe.FILE)
+
+    def pid(self, node: NodePlan) -> int:
+        return self.network.processes[node.number].pid or 0
+
+    def wait_final(self, txids: Iterator[bytes] | list[bytes], seconds: float) -> list[bytes]:
+        """Until every node has them final; those that are not after so long."""
+        missing = list(txids)
+        deadline = time.monotonic() + seconds
+        while missing and time.monotonic() < deadline:
+            time.sleep(POLL_S)
+            self.look()
+            missing = [
+                txid for txid in missing if any(txid not in each.final for each in self.observed.values())
+            ]
+        return missing
+
+    def height(self) -> int:
+        return max(self.network.heights(), default=0)
+
+
+@contextmanager
+def cluster(
+    members: int, coins: int, interval: int = 5, configure: Callable[[NodePlan], str] | None = None
+) -> Iterator[Cluster]:
+    """Start a network with `coins` coins for `PAYER`, wait for its first block, stop it at the end.
+
+    WaitFailed when it does not come up. Its directory is kept when something failed.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="timed-bench-"))
+    plan = make_network(directory, members, members, interval)
+    genesis = endow(plan, coins)
+    for node in plan.nodes:
+        text = node.ini.read_text(encoding="utf-8") + SETTINGS + (configure(node) if configure else "")
+        node.ini.write_text(text, encoding="utf-8")
+    network = Network(plan, Reporter(sys.stderr), state_path())
+    with python_path(install_probe(directory)), terminable():
+        try:
+            network.start(*plan.nodes)
+            network.wait_answering(plan.nodes)
+            network.wait_connected()
+            network.wait_equal("first block", 1)
+            yield Cluster(network, genesis)
+        finally:
+            network.stop()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def endow(plan: Plan, coins: int) -> Genesis:
+    """Write the genesis again, with coins for `PAYER` and a time that suits a long preparation."""
+    path = plan.directory / "genesis.json"
+    genesis = read_genesis(path)
+    lock = Lock.key_hash(PAYER.public)
+    endowed = attrs.evolve(
+        genesis,
+        allocation=(*genesis.allocation, *[(lock, COIN)] * coins),
+        time=int(time.time()) // plan.interval * plan.interval,
+    )
+    write_genesis(path, endowed)
+    return endowed
+
+
+def install_probe(directory: Path) -> Path:
+    """A plugin directory with the probe, for the Python path of the nodes."""
+    root = directory / "python"
+    plugins = root / "timed" / "plugins"
+    plugins.mkdir(parents=True)
+    (plugins / "timed_bench_probe.py").write_text(PLUGIN, encoding="utf-8")
+    return root
+
+
+@contextmanager
+def python_path(directory: Path) -> Iterator[None]:
+    """Processes started meanwhile look into `directory`, too."""
+    before = os.environ.get("PYTHONPATH")
+    own = str(Path(probe.__file__).resolve().parents[2])
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(directory), own, *([before] if before else [])])
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does, so that no process is left behind."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def rss_mb(pid: int) -> float:
+    """Resident memory of a process, in MB; 0 when it is gone."""
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
+    except (OSError, IndexError):
+        return 0.0
+    return pages * PAGE_BYTES / 1e6
+
+
+def anonymous_mb(pid: int) -> float:
+    """Memory of a process that is not backed by files, in MB; 0 when it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0.0
+    for line in text.splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
+
+
+def cpu_s(pid: int) -> float:
+    """CPU seconds a process has used, its threads included; 0 when it is gone."""
+    try:
+        fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        )
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS if len(fields) > 12 else 0.0

@@ -1,0 +1,133 @@
+"""A service inside a node under test: stamps what the node publishes, and how late its reactor turns.
+
+It is a plugin like any other: `Cluster` puts a file that names `service` on the
+node's Python path and `bench-probe` into `services.enabled`. It appends records of 41
+bytes to `probe.bin` in the data directory: kind, monotonic nanoseconds (one clock for
+all processes of a Linux machine), 32 bytes of value.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from struct import Struct
+from typing import Any
+
+import attrs
+from twisted.application.service import Service
+from twisted.internet.interfaces import IDelayedCall
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from timed import events
+from timed.interfaces import IEventSink, IServiceMaker
+
+NAME = "bench-probe"
+FILE = "probe.bin"
+RECORD = Struct("<BQ32s")
+ACCEPTED, CERTIFIED, FINAL, DROPPED, CONFIRMED, LAG = 1, 2, 3, 4, 5, 9
+"""A LAG's value is how late a call was, in nanoseconds, little-endian."""
+
+TICK_S = 0.01
+FLUSH_TICKS = 25
+
+KINDS: dict[type, int] = {
+    events.TransactionAccepted: ACCEPTED,
+    events.TransactionCertified: CERTIFIED,
+    events.TransactionFinal: FINAL,
+    events.TransactionDropped: DROPPED,
+}
+
+
+@implementer(IEventSink)
+class Probe(Service):
+    """Started after the chain service, stopped before it; writes what is left when it stops."""
+
+    def __init__(self, context: Any) -> None:
+        self.setName(NAME)
+        self._context = context
+        self._records: list[bytes] = []
+        self._final: set[bytes] = set()
+        self._file = -1
+        self._due = 0
+        self._ticks = 0
+        self._call: IDelayedCall | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        path = Path(self._context.config.datadir) / FILE
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._context.driver.add_sink(self)
+        self._schedule()
+
+    def stopService(self) -> None:
+        super().stopService()
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._write()
+        os.close(self._file)
+
+    def published(self, event: object, now_us: int) -> None:
+        """`IEventSink.published`. A transaction that is in a block before it was final counts as confirmed."""
+        kind = KINDS.get(type(event))
+        if kind is not None:
+            txid: bytes = event.txid  # type: ignore[attr-defined]
+            self._records.append(RECORD.pack(kind, time.monotonic_ns(), txid))
+            if kind == FINAL:
+                self._final.add(txid)
+        elif isinstance(event, events.BlockCertified):
+            at = time.monotonic_ns()
+            early = [txid for txid in event.txids if txid not in self._final]
+            self._records += [RECORD.pack(CONFIRMED, at, txid) for txid in early]
+            self._final.difference_update(event.txids)
+
+    def _schedule(self) -> None:
+        self._due = time.monotonic_ns() + int(TICK_S * 1e9)
+        self._call = self._context.reactor.callLater(TICK_S, self._tick)
+
+    def _tick(self) -> None:
+        now = time.monotonic_ns()
+        self._records.append(RECORD.pack(LAG, now, max(0, now - self._due).to_bytes(32, "little")))
+        self._ticks += 1
+        if self._ticks % FLUSH_TICKS == 0:
+            self._write()
+        self._schedule()
+
+    def _write(self) -> None:
+        data = b"".join(self._records)
+        self._records.clear()
+        while data:
+            data = data[os.write(self._file, data) :]
+
+
+@implementer(IPlugin, IServiceMaker)
+@attrs.frozen
+class ProbeMaker:
+    """Makes the probe of one node."""
+
+    name: str = NAME
+    order: int = 15
+
+    def make(self, context: object) -> Probe:
+        return Probe(context)
+
+
+service = ProbeMaker()
+
+
+def read(path: Path, offset: int = 0) -> tuple[list[tuple[int, int, bytes]], int]:
+    """The whole records after `offset`, and the offset after them."""
+    try:
+        with open(path, "rb") as file:
+            file.seek(offset)
+            data = file.read()
+    except FileNotFoundError:
+        return [], offset
+    whole = len(data) // RECORD.size * RECORD.size
+    return list(_records(data[:whole])), offset + whole
+
+
+def _records(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    return RECORD.iter_unpack(data)

@@ -17,6 +17,8 @@ BENCHMARKS = {
     "broadcast": "one message to many peers, against JSON for each peer and a bare write loop",
     "priority": "a vote behind 4 MiB blocks, against one queue for everything",
     "finality": "from submission to final on every node, at a few rates and sizes of roster",
+    "throughput": "payments per second to finality, against what signature checks allow",
+    "lag": "how long the reactor of a node under load does not turn",
 }
 
 

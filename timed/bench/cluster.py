@@ -8,7 +8,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -17,6 +17,7 @@ import attrs
 
 from timed.app.genesis_file import read_genesis, write_genesis
 from timed.bench import probe
+from timed.bench.processes import environment
 from timed.crypto.keys import SigningKey
 from timed.ledger.genesis import Genesis
 from timed.params import UNITS_PER_TIME
@@ -32,8 +33,6 @@ PAYER = SigningKey.from_seed(tagged_hash("bench-payer"))
 PLUGIN = "from timed.bench.probe import service as bench_probe\n"
 SETTINGS = f"[services]\nenabled = chain, p2p, rpc, monitor, {probe.NAME}\n"
 POLL_S = 0.25
-CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
-PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 @attrs.define
@@ -101,9 +100,7 @@ class Cluster:
 
 
 @contextmanager
-def cluster(
-    members: int, coins: int, interval: int = 5, configure: Callable[[NodePlan], str] | None = None
-) -> Iterator[Cluster]:
+def cluster(members: int, coins: int, interval: int = 5) -> Iterator[Cluster]:
     """Start a network with `coins` coins for `PAYER`, wait for its first block, stop it at the end.
 
     WaitFailed when it does not come up. Its directory is kept when something failed.
@@ -111,20 +108,34 @@ def cluster(
     directory = Path(tempfile.mkdtemp(prefix="timed-bench-"))
     plan = make_network(directory, members, members, interval)
     genesis = endow(plan, coins)
-    for node in plan.nodes:
-        text = node.ini.read_text(encoding="utf-8") + SETTINGS + (configure(node) if configure else "")
-        node.ini.write_text(text, encoding="utf-8")
+    configure(plan, SETTINGS)
+    with running(plan, install_probe(directory)) as network:
+        network.wait_connected()
+        network.wait_equal("first block", 1)
+        yield Cluster(network, genesis)
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def running(plan: Plan, *directories: Path) -> Iterator[Network]:
+    """The processes of a plan, from their first answer until the end of the block.
+
+    Their Python looks into `directories`, too.
+    """
     network = Network(plan, Reporter(sys.stderr), state_path())
-    with python_path(install_probe(directory)), terminable():
+    with python_path(*directories), terminable():
         try:
             network.start(*plan.nodes)
             network.wait_answering(plan.nodes)
-            network.wait_connected()
-            network.wait_equal("first block", 1)
-            yield Cluster(network, genesis)
+            yield network
         finally:
             network.stop()
-    shutil.rmtree(directory, ignore_errors=True)
+
+
+def configure(plan: Plan, settings: str) -> None:
+    """Add sections to the configuration of every node."""
+    for node in plan.nodes:
+        node.ini.write_text(node.ini.read_text(encoding="utf-8") + settings, encoding="utf-8")
 
 
 def endow(plan: Plan, coins: int) -> Genesis:
@@ -151,11 +162,10 @@ def install_probe(directory: Path) -> Path:
 
 
 @contextmanager
-def python_path(directory: Path) -> Iterator[None]:
-    """Processes started meanwhile look into `directory`, too."""
+def python_path(*directories: Path) -> Iterator[None]:
+    """Processes started meanwhile look into `directories` and where `timed` is."""
     before = os.environ.get("PYTHONPATH")
-    own = str(Path(probe.__file__).resolve().parents[2])
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(directory), own, *([before] if before else [])])
+    os.environ["PYTHONPATH"] = environment(*map(str, directories))["PYTHONPATH"]
     try:
         yield
     finally:
@@ -177,35 +187,3 @@ def terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def rss_mb(pid: int) -> float:
-    """Resident memory of a process, in MB; 0 when it is gone."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, IndexError):
-        return 0.0
-    return pages * PAGE_BYTES / 1e6
-
-
-def anonymous_mb(pid: int) -> float:
-    """Memory of a process that is not backed by files, in MB; 0 when it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    except OSError:
-        return 0.0
-    for line in text.splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    return 0.0
-
-
-def cpu_s(pid: int) -> float:
-    """CPU seconds a process has used, its threads included; 0 when it is gone."""
-    try:
-        fields = (
-            Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
-        )
-    except OSError:
-        return 0.0
-    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS if len(fields) > 12 else 0.0

@@ -37,12 +37,12 @@ def node_key(number: int) -> SigningKey:
     return SigningKey.from_seed(tagged_hash("bench-node", str(number).encode()))
 
 
-def make_table(number: int, wanted: Sequence[PeerAddress] = (), max_inbound: int = MANY) -> PeerTable:
-    """The peer table of a made-up node."""
-    identity = Identity(REGTEST, GENESIS, node_key(number), None, "timed-bench", 0, now_us())
+def make_table(number: int, wanted: Sequence[PeerAddress] = (), genesis: bytes = GENESIS) -> PeerTable:
+    """The peer table of a made-up node, which has the genesis block and no other."""
+    identity = Identity(REGTEST, genesis, node_key(number), None, "timed-bench", 0, now_us())
     return PeerTable(
-        identity, random.Random(number), lambda: (0, GENESIS),
-        wanted=wanted, max_inbound=max_inbound, discover=False,
+        identity, random.Random(number), lambda: (0, genesis),
+        wanted=wanted, max_inbound=MANY, discover=False,
     )  # fmt: skip
 
 

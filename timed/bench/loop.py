@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections import deque
 from collections.abc import Callable, Coroutine
-from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet import reactor as installed
@@ -19,7 +17,7 @@ from twisted.internet.task import deferLater
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
 
-import timed
+from timed.bench.processes import environment
 from timed.errors import LocalError
 
 T = TypeVar("T")
@@ -50,13 +48,6 @@ def run(main: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> T:
 async def sleep(seconds: float) -> None:
     """Let the reactor turn for a while."""
     await deferLater(reactor, seconds)
-
-
-def environment(*directories: str) -> dict[str, str]:
-    """This process's environment, in which Python also looks into `directories` and where `timed` is."""
-    own = str(Path(timed.__file__).resolve().parents[1])
-    known = os.environ.get("PYTHONPATH", "")
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([*directories, own, *([known] if known else [])])}
 
 
 class Child(ProcessProtocol):

@@ -19,6 +19,7 @@ BENCHMARKS = {
     "finality": "from submission to final on every node, at a few rates and sizes of roster",
     "throughput": "payments per second to finality, against what signature checks allow",
     "lag": "how long the reactor of a node under load does not turn",
+    "idle": "what quiet peers cost in CPU and memory",
 }
 
 

@@ -14,10 +14,11 @@ from typing import Any
 
 import attrs
 
-from timed.bench.cluster import Cluster, anonymous_mb, cluster, cpu_s, rss_mb
+from timed.bench.cluster import Cluster, cluster
 from timed.bench.finality import last_of
 from timed.bench.load import Load, Submitted, sign_payments
 from timed.bench.measure import MS_PER_NS, percentile
+from timed.bench.processes import anonymous_mb, cpu_s, rss_mb
 from timed.bench.report import Goal, Outcome, short
 from timed.bench.verifying import verify_per_s
 

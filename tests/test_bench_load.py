@@ -1,0 +1,146 @@
+"""The load and what is read of it: valid payments, an open loop, stamps of the probe."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from timed import events
+from timed.bench import finality, load, probe, processes, throughput
+from timed.bench.cluster import COIN, PAYER, Observed, cluster, endow
+from timed.crypto.rule import verify
+from timed.ledger.rules import check_form, check_spend, signature_items
+from timed.primitives.transaction import Lock, Transaction
+from timed.testnet.layout import make_network
+from timed.testnet.rpc import call
+
+TXID, OTHER = bytes([1]) * 32, bytes([2]) * 32
+
+
+class Payments(SynchronousTestCase):
+    def test_every_payment_is_valid_and_spends_a_coin_of_its_own(self) -> None:
+        directory = self.mktemp()
+        os.makedirs(directory)
+        plan = make_network(Path(directory) / "net", 1, 1, 5)
+        genesis = endow(plan, 6)
+        coins = dict(genesis.created())
+        payments = load.sign_payments(genesis, 2) + load.sign_payments(genesis, 4, skip=2)
+        spent = set()
+        for payment in payments:
+            transaction = Transaction.decode(bytes.fromhex(payment.text))
+            self.assertEqual(transaction.txid, payment.txid)
+            (place,) = transaction.inputs
+            spent.add(place)
+            self.assertEqual(
+                (coins[place].output.value, coins[place].output.lock), (COIN, Lock.key_hash(PAYER.public))
+            )
+            check_form(transaction, genesis.params)
+            self.assertGreater(check_spend(transaction, [coins[place]], 1, genesis.params), 0)
+            for item in signature_items(transaction, [coins[place]], genesis.params.chain_id):
+                self.assertTrue(verify(*item))
+        self.assertEqual(len(spent), 6)
+
+    def test_the_schedule_is_the_rate_and_always_the_same(self) -> None:
+        due = load.schedule(10_000, 500.0)
+        self.assertEqual(due, load.schedule(10_000, 500.0))
+        self.assertEqual(due, sorted(due))
+        self.assertLess(abs(due[-1] / 1e9 - 20.0), 1.0)
+
+    def test_the_load_is_spread_over_nodes_and_connections(self) -> None:
+        payments = [load.Payment(bytes([number]) * 32, "") for number in range(80)]
+        nodes: Any = [SimpleNamespace(number=number) for number in (1, 2, 3, 4)]
+        work = load.Load(nodes, payments, 10.0, connections=2)._work
+        self.assertEqual(sorted(work), [(node, lane) for node in (1, 2, 3, 4) for lane in (0, 1)])
+        self.assertEqual({len(each) for each in work.values()}, {10})
+
+
+class Stamps(SynchronousTestCase):
+    """The probe beside a driver that publishes."""
+
+    def setUp(self) -> None:
+        self.directory = Path(self.mktemp())
+        self.directory.mkdir()
+        self.path = self.directory / probe.FILE
+        self.reactor = Clock()
+        self.sinks: list[Any] = []
+        context = SimpleNamespace(
+            config=SimpleNamespace(datadir=self.directory),
+            driver=SimpleNamespace(add_sink=self.sinks.append),
+            reactor=self.reactor,
+        )
+        self.probe = probe.service.make(context)
+        self.probe.startService()
+
+    def observed(self) -> Observed:
+        self.probe.stopService()
+        found = Observed()
+        found.take(self.path)
+        return found
+
+    def test_steps_of_a_transaction_are_stamped(self) -> None:
+        self.assertEqual(self.sinks, [self.probe])
+        self.probe.published(events.TransactionCertified(TXID, 1), 0)
+        self.probe.published(events.TransactionFinal(TXID, 1), 0)
+        self.probe.published(events.TransactionDropped(OTHER, "signature"), 0)
+        found = self.observed()
+        self.assertEqual(
+            (list(found.certified), list(found.final), list(found.dropped)), ([TXID], [TXID], [OTHER])
+        )
+        self.assertLessEqual(found.certified[TXID], found.final[TXID])
+        self.assertEqual(found.early, 0)
+
+    def test_a_block_counts_for_what_was_not_final_yet(self) -> None:
+        self.probe.published(events.TransactionFinal(TXID, 1), 0)
+        self.probe.published(events.BlockCertified(1, OTHER, 0, (TXID, OTHER), True), 0)
+        found = self.observed()
+        self.assertEqual((sorted(found.final), found.early), ([TXID, OTHER], 1))
+
+    def test_lag_is_what_a_call_comes_late(self) -> None:
+        self.reactor.advance(probe.TICK_S)
+        found = self.observed()
+        self.assertEqual(len(found.lags), 1)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_what_was_written_meanwhile_is_read_once(self) -> None:
+        found = Observed()
+        self.probe.published(events.TransactionFinal(TXID, 1), 0)
+        self.reactor.pump([probe.TICK_S] * probe.FLUSH_TICKS)
+        found.take(self.path)
+        self.assertEqual((list(found.final), len(found.lags)), ([TXID], probe.FLUSH_TICKS))
+        self.probe.published(events.TransactionFinal(OTHER, 1), 0)
+        self.probe.stopService()
+        found.take(self.path)
+        self.assertEqual((list(found.final), len(found.lags)), ([TXID, OTHER], probe.FLUSH_TICKS))
+
+
+class Arithmetic(SynchronousTestCase):
+    def test_a_payment_is_final_when_the_last_node_has_it(self) -> None:
+        seen = [{TXID: 5_000_000, OTHER: 1}, {TXID: 7_000_000}]
+        self.assertEqual(finality.last_of(seen, {TXID: 2_000_000, OTHER: 0}), [5.0])
+
+    def test_growth_is_per_hour(self) -> None:
+        self.assertAlmostEqual(throughput.slope([(0.0, 100.0), (1.0, 101.0), (2.0, 102.0)]), 3600.0)
+        self.assertEqual(throughput.slope([(0.0, 100.0)]), 0.0)
+
+    def test_the_kernel_knows_this_process_and_no_other(self) -> None:
+        self.assertGreater(processes.anonymous_mb(os.getpid()), 1.0)
+        self.assertGreaterEqual(processes.rss_mb(os.getpid()), processes.anonymous_mb(os.getpid()))
+        self.assertEqual(
+            (processes.rss_mb(0), processes.anonymous_mb(0), processes.cpu_s(0)), (0.0, 0.0, 0.0)
+        )
+
+
+class RealProcess(SynchronousTestCase):
+    def test_the_probe_of_a_running_node_sees_payments_become_final(self) -> None:
+        with cluster(1, 3, interval=1) as network:
+            times = finality.pay(network, 20.0, 3, 0)
+            (node,) = network.plan.nodes
+            self.assertEqual((times.missing, times.refused, len(times.final)), (0, 0, 3))
+            self.assertGreaterEqual(call(node, "getblockcount"), 1)
+            directory = network.plan.directory
+        self.assertFalse(directory.exists())

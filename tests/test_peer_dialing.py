@@ -18,7 +18,7 @@ from timed.wire.messages import Goodbye
 HOUR = 3_600 * SECOND
 
 
-def nobody(node_id: bytes) -> bool:
+def nobody(node_id: bytes | None, host: str) -> bool:
     return False
 
 
@@ -77,7 +77,7 @@ class BackoffTests(SynchronousTestCase):
         """F31"""
         dialing = Dialing(3 * SECOND, random.Random(5))
         dialing.want("10.0.0.9", 7000, bytes(32))
-        chosen, again = dialing.due(0, (), lambda node_id: True)
+        chosen, again = dialing.due(0, (), lambda node_id, host: True)
         self.assertEqual((chosen, again), ([], limits.BACKOFF_CAP_MAX))
 
 

@@ -5,18 +5,24 @@ halves every minute; the rule says what is done at once, and a score of 100 is
 answered with a timed ban. What two unmodified nodes can do to each other, by
 disagreement, by haste or by lag, costs nothing (protocol §5, [21]).
 
-Precedence, written once: an operator's ban, then trust, then an automatic ban.
+Precedence, written once: the operator's ban of a node id, then trust (a configured
+node id, or loopback), then the operator's ban of an address or a subnet, then an
+automatic ban. A node id names one peer and is meant; a place may hold others, of
+whom those that the operator trusts stay.
 """
 
 from __future__ import annotations
 
 import enum
 from collections import deque
+from collections.abc import Collection
+from ipaddress import ip_network
 
 import attrs
 
 from timed.errors import LocalError
 from timed.peer import limits
+from timed.peer.bans import Ban, Bans, Subject, address_of, is_in, subject_text
 
 
 class PeerClass(enum.IntEnum):
@@ -48,7 +54,6 @@ class Rule:
 
 
 _COUNT = Rule()
-_NEVER = 2**63
 
 POLICY: dict[str, Rule] = {
     # Context-free and attributable: no unmodified node sends this.
@@ -101,29 +106,27 @@ class Entry:
     """False in a dry run for everything beyond counting."""
 
 
-@attrs.frozen
-class Ban:
-    """A peer that is refused. It always ends unless the operator made it endless."""
-
-    node_id: bytes
-    until: int
-    """Unix time in microseconds; 0: until the operator lifts it."""
-    reason: str
-    by_operator: bool
-
-
 class Conduct:
-    """Scores, bans and the reasons for them."""
+    """Scores, bans and the reasons for them. `trusted` are the node ids that rules exempt."""
 
-    def __init__(self, *, dry_run: bool = False) -> None:
+    def __init__(self, *, trusted: Collection[bytes] = (), dry_run: bool = False) -> None:
         self.dry_run = dry_run
         self.counts: dict[str, int] = dict.fromkeys(POLICY, 0)
         self.ledger: deque[Entry] = deque(maxlen=limits.CONDUCT_LEDGER)
+        self._trusted = frozenset(trusted)
         self._scores: dict[bytes, tuple[float, int]] = {}
-        self._bans: dict[bytes, Ban] = {}
+        self._bans = Bans()
 
-    def report(self, node_id: bytes, kind: PeerClass, event: str, now: int, detail: str = "") -> Verdict:
-        """Account for `event`; what is to be done to the peer now."""
+    def class_of(self, node_id: bytes | None, host: str, *, member: bool) -> PeerClass:
+        """How much a peer is trusted; `member` when it proved to be one."""
+        if node_id in self._trusted or is_loopback(host):
+            return PeerClass.TRUSTED
+        return PeerClass.MEMBER if member else PeerClass.ANONYMOUS
+
+    def report(
+        self, node_id: bytes, kind: PeerClass, event: str, now: int, detail: str = "", host: str = ""
+    ) -> Verdict:
+        """Account for `event`; what is to be done to the peer, seen at `host`, now."""
         rule = POLICY.get(event)
         if rule is None:
             raise LocalError(f"there is no event of conduct called {event!r}.")
@@ -142,8 +145,7 @@ class Conduct:
         if not done:
             return Verdict.COUNT
         if verdict is Verdict.BAN:
-            self.ban(node_id, now + limits.BAN_TIME, event, by_operator=False)
-            self._scores.pop(node_id, None)
+            self._ban_automatically(node_id, host, event, now)
         return verdict
 
     def score(self, node_id: bytes, now: int) -> float:
@@ -152,37 +154,88 @@ class Conduct:
         halves = max(0, now - at) / limits.SCORE_HALF_LIFE
         return float(score * 0.5**halves)
 
-    def ban(self, node_id: bytes, until: int, reason: str, *, by_operator: bool) -> None:
-        """Refuse a peer until unix time `until` (0: until it is lifted)."""
-        held = self._bans.get(node_id)
-        if held is not None and held.by_operator and not by_operator:
-            return
-        if held is None and len(self._bans) >= limits.BANS:
-            ending = min(self._bans.values(), key=lambda ban: (ban.by_operator, ban.until or _NEVER))
-            del self._bans[ending.node_id]
-        self._bans[node_id] = Ban(node_id, until, reason, by_operator)
+    def reasons(self, node_id: bytes) -> list[Entry]:
+        """What the ledger still holds about a peer, the oldest first."""
+        return [entry for entry in self.ledger if entry.node_id == node_id]
 
-    def unban(self, node_id: bytes) -> bool:
-        """Lift every ban of a peer and forget its score; False when there was none."""
-        self._scores.pop(node_id, None)
-        return self._bans.pop(node_id, None) is not None
+    # Bans.
 
-    def banned(self, node_id: bytes, kind: PeerClass, now: int) -> Ban | None:
-        """The ban that keeps a peer of this class out now, or None."""
-        ban = self._bans.get(node_id)
-        if ban is None:
-            return None
-        if ban.until and now >= ban.until:
-            del self._bans[node_id]
-            return None
-        if ban.by_operator or kind is not PeerClass.TRUSTED:
+    def ban(
+        self,
+        subject: Subject,
+        until: int,
+        reason: str,
+        *,
+        by_operator: bool,
+        since: int = 0,
+        host: str = "",
+    ) -> None:
+        """Refuse a node or a place until unix time `until` (0: until it is lifted)."""
+        self.keep(Ban(subject, until, reason, by_operator, since, host))
+
+    def keep(self, ban: Ban) -> None:
+        """Take in a ban, of an earlier process for example."""
+        self._bans.put(ban)
+
+    def unban(self, subject: Subject) -> tuple[Ban, ...]:
+        """Lift what keeps this subject out; the bans that were lifted.
+
+        With the ban of a node its score is forgotten. With that of a place go the
+        automatic bans of the addresses in it and of the nodes seen there.
+        """
+        lifted = [subject]
+        if not isinstance(subject, bytes):
+            for ban in self._bans:
+                inside = is_in(ban.host if isinstance(ban.subject, bytes) else _first(ban), subject)
+                if inside and not ban.by_operator:
+                    lifted.append(ban.subject)
+        for each in lifted:
+            if isinstance(each, bytes):
+                self._scores.pop(each, None)
+        return tuple(gone for each in lifted if (gone := self._bans.remove(each)) is not None)
+
+    def clear_bans(self) -> tuple[Ban, ...]:
+        """Lift every ban and forget every score."""
+        lifted = tuple(self._bans)
+        self._bans.clear()
+        self._scores.clear()
+        return lifted
+
+    def banned(self, node_id: bytes, kind: PeerClass, now: int, host: str = "") -> Ban | None:
+        """The ban that keeps a peer of this class, at this host, out now, or None."""
+        ban = self._bans.of_node(node_id, now)
+        if ban is not None and (ban.by_operator or kind is not PeerClass.TRUSTED):
             return ban
-        return None
+        if kind is PeerClass.TRUSTED:
+            return None
+        places = self._bans.covering(host, now)
+        return next((place for place in places if place.by_operator or kind is PeerClass.ANONYMOUS), None)
+
+    def ban_of(self, subject: Subject, now: int) -> Ban | None:
+        """The ban of exactly this subject."""
+        ban = self._bans.get(subject)
+        return None if ban is None or ban.ended(now) else ban
+
+    def covering(self, host: str, now: int) -> tuple[Ban, ...]:
+        """The bans of places in which a host is."""
+        return tuple(self._bans.covering(host, now))
 
     def bans(self, now: int) -> tuple[Ban, ...]:
-        """Every ban that has not ended, for the operator and for the disk; by node id."""
-        live = (ban for ban in self._bans.values() if not ban.until or now < ban.until)
-        return tuple(sorted(live, key=lambda ban: ban.node_id))
+        """Every ban that has not ended, for the operator and for the disk: nodes, then places."""
+        self._bans.expire(now)
+        return tuple(sorted(self._bans, key=_order))
+
+    def _ban_automatically(self, node_id: bytes, host: str, reason: str, now: int) -> None:
+        """Ban a node, and its address when others there were banned before: keys cost nothing."""
+        until = now + limits.BAN_TIME
+        self.ban(node_id, until, reason, by_operator=False, since=now, host=host)
+        self._scores.pop(node_id, None)
+        address = address_of(host)
+        if address is None:
+            return
+        seen = sum(ban.host == host and not ban.by_operator and not ban.ended(now) for ban in self._bans)
+        if seen >= limits.ADDRESS_BAN_NODES:
+            self.ban(ip_network(address), until, reason, by_operator=False, since=now)
 
     def _keep(self, node_id: bytes, score: float, now: int) -> None:
         if node_id not in self._scores and len(self._scores) >= limits.CONDUCT_PEERS:
@@ -193,4 +246,14 @@ class Conduct:
 
 def is_loopback(host: str) -> bool:
     """True for the addresses of this machine."""
-    return host.startswith("127.") or host in ("::1", "localhost")
+    address = address_of(host)
+    return host == "localhost" if address is None else address.is_loopback
+
+
+def _order(ban: Ban) -> tuple[bool, str]:
+    return not isinstance(ban.subject, bytes), subject_text(ban.subject)
+
+
+def _first(ban: Ban) -> str:
+    """An address of a place."""
+    return "" if isinstance(ban.subject, bytes) else str(ban.subject.network_address)

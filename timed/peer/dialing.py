@@ -121,12 +121,12 @@ class Dialing:
         return [target for target in self if target.believed == node_id]
 
     def due(
-        self, now: int, there: Container[bytes], kept_out: Callable[[bytes], bool]
+        self, now: int, there: Container[bytes], kept_out: Callable[[bytes | None, str], bool]
     ) -> tuple[list[Target], int | None]:
         """The targets to dial now, and when to ask again.
 
         `there` are the node ids that are linked: nobody is dialled twice.
-        `kept_out` says whom this node would refuse anyway (F31).
+        `kept_out` says whom this node would refuse anyway, by node id and host (F31).
         """
         self._expire(now)
         under_way = sum(target.phase is Phase.DIALLING for target in self)
@@ -140,7 +140,10 @@ class Dialing:
                 continue
             elif now < target.not_before:
                 again.append(target.not_before)
-            elif believed is not None and kept_out(believed):
+            elif kept_out(believed, target.host):
+                if target.origin is not Origin.CONFIGURED:
+                    self.forget(target.host, target.port)
+                    continue
                 target.not_before = now + limits.BACKOFF_CAP_MAX
                 again.append(target.not_before)
             elif under_way + len(chosen) < limits.DIALS_AT_ONCE:
@@ -187,7 +190,11 @@ class Dialing:
 
     def contact(self, node_id: bytes, now: int) -> None:
         """The peer showed up by itself: it can be reached, whatever was tried before."""
-        for target in self.of(node_id):
+        self.afresh(lambda target: target.believed == node_id, now)
+
+    def afresh(self, concerned: Callable[[Target], bool], now: int) -> None:
+        """Forget the failures of some targets: they are dialled after a moment."""
+        for target in [target for target in self if concerned(target)]:
             target.failures = 0
             if target.phase is Phase.IDLE:
                 self._rest(target, now)

@@ -8,7 +8,7 @@ looks whether somebody is there, keeps the book honest.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 from timed.params import SECOND
@@ -53,11 +53,18 @@ class Discovery:
             )
         )  # fmt: skip
 
-    def look(self, now: int, time: int, outbound: Collection[str], there: Collection[bytes]) -> int:
+    def look(
+        self,
+        now: int,
+        time: int,
+        outbound: Collection[str],
+        there: Collection[bytes],
+        kept_out: Callable[[bytes | None, str], bool] = lambda node_id, host: False,
+    ) -> int:
         """Want what is missing; the steady time of the next look.
 
         `outbound` are the hosts of outbound sessions, `there` the node ids that
-        are linked, or must not be dialled.
+        are linked; `kept_out` says whom this node would refuse.
         """
         coming = [t.host for t in self._dialing if t.origin is Origin.BOOK and t.phase is not Phase.LINKED]
         outbound = [*outbound, *coming]
@@ -68,6 +75,7 @@ class Discovery:
                 (record.node_id is not None and record.node_id in there)
                 or self._dialing.at(record.host, record.port) is not None
                 or (bool(taken) and group_of(record.host) in taken)
+                or kept_out(record.node_id, record.host)
             )
 
         if self._feeler_at is None:

@@ -103,7 +103,11 @@ CONDUCT_LEDGER = 1024
 CONDUCT_PEERS = 4096
 """Peers with a score. Overflow forgets the lowest."""
 BANS = 4096
-"""Timed bans. Overflow forgets the one that ends first."""
+"""Bans in all. Overflow forgets the automatic one that ends first, then the operator's that does."""
+ADDRESS_BAN_NODES = 3
+"""Nodes banned automatically at one address before strangers at that address are."""
+DIAL_BACKS = 8
+"""Known addresses that are dialled at once when a ban is lifted."""
 THROTTLE_TIME = 2 * SECOND
 """How long a peer's requests and gossip are left unread after it exceeded a rate."""
 RATE_REPORT_PAUSE = SECOND

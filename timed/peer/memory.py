@@ -13,10 +13,14 @@ import attrs
 
 from timed.errors import LocalError
 from timed.peer.addressbook import Record
-from timed.peer.conduct import Ban
+from timed.peer.bans import NODE_ID_BYTES, Ban, parse_subject, subject_text
 from timed.peer.values import PeerAddress
 
 FORMAT = 1
+SECRET_BYTES = 32
+PORTS = range(1, 65_536)
+MAX_TEXT = 255
+"""Bytes of a host or a reason."""
 
 
 @attrs.frozen
@@ -48,13 +52,16 @@ class Memory:
             held = json.loads(text)
             if held["format"] != FORMAT:
                 raise ValueError(f"its format is {held['format']}")
+            secret = bytes.fromhex(held["secret"])
+            if len(secret) != SECRET_BYTES:
+                raise ValueError("its secret is too short or too long")
             return cls(
-                bytes.fromhex(held["secret"]),
+                secret,
                 tuple(_made(Record, fields) for fields in held["addresses"]),
                 tuple(_made(PeerAddress, fields) for fields in held["anchors"]),
                 tuple(_made(Ban, fields) for fields in held["bans"]),
             )
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError, LocalError) as error:
             raise LocalError(
                 f"what is remembered of peers cannot be read ({error}).",
                 "Remove the file: the node finds its peers anew.",
@@ -66,18 +73,34 @@ _TYPES = {"str": str, "int": int, "bool": bool}
 
 def _plain(value: Any) -> dict[str, Any]:
     fields = attrs.asdict(value, recurse=False)
-    return {name: field.hex() if isinstance(field, bytes) else field for name, field in fields.items()}
+    plain: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name == "subject":
+            field = subject_text(field)
+        plain[name] = field.hex() if isinstance(field, bytes) else field
+    return plain
 
 
 def _made(cls: type[Any], fields: dict[str, Any]) -> Any:
-    """An instance whose fields have the declared types; ValueError or KeyError."""
-    made: dict[str, Any] = {}
-    for field in attrs.fields(cls):
-        value = fields[field.name]
-        kind = str(field.type)
-        if kind.startswith("bytes"):
-            value = None if value is None and "None" in kind else bytes.fromhex(value)
-        elif type(value) is not _TYPES[kind]:
-            raise ValueError(f"{field.name} is {value!r}")
-        made[field.name] = value
-    return cls(**made)
+    """An instance whose fields have the declared types; ValueError, KeyError or LocalError."""
+    return cls(
+        **{field.name: _field(field.name, str(field.type), fields[field.name]) for field in attrs.fields(cls)}
+    )
+
+
+def _field(name: str, kind: str, value: Any) -> Any:
+    if kind == "Subject":
+        return parse_subject(value)
+    if kind.startswith("bytes"):
+        if value is None and "None" in kind:
+            return None
+        value = bytes.fromhex(value)
+        if len(value) != NODE_ID_BYTES:
+            raise ValueError(f"{name} has {len(value)} bytes")
+    elif type(value) is not _TYPES[kind]:
+        raise ValueError(f"{name} is a {type(value).__name__}")
+    elif isinstance(value, str) and len(value.encode("utf-8")) > MAX_TEXT:
+        raise ValueError(f"{name} has {len(value)} characters")
+    elif name == "port" and value not in PORTS:
+        raise ValueError(f"{name} is {value}")
+    return value

@@ -16,8 +16,9 @@ from timed.errors import Refused, RemoteError
 from timed.events import Action, Close, Dial, PeerClosed, PeerOpened, PeerRefused, Publish, Write
 from timed.peer import limits, seats
 from timed.peer.agenda import Agenda
+from timed.peer.bans import Ban
 from timed.peer.clock import SteadyClock
-from timed.peer.conduct import Conduct, PeerClass, Verdict, is_loopback
+from timed.peer.conduct import Conduct, PeerClass, Verdict
 from timed.peer.dialing import Dialing, Origin, Target, backoff_cap
 from timed.peer.encoder import Encoder
 from timed.peer.greeting import check, compose, supersedes
@@ -71,7 +72,7 @@ class Sessions:
         dry_run: bool = False,
     ) -> None:
         self.identity = identity
-        self.conduct = Conduct(dry_run=dry_run)
+        self.conduct = Conduct(trusted=trusted, dry_run=dry_run)
         self.dialing = Dialing(backoff_cap(identity.params), entropy)
         self.encoder = Encoder(identity.params.magic)
         self.budget = Budget()
@@ -89,7 +90,6 @@ class Sessions:
         """Sessions closed because their peer did not take what must not be lost."""
         self._entropy = entropy
         self._status = status
-        self._trusted = frozenset(trusted)
         self._max_inbound = max_inbound
         self._now = 0
         self._stopping = False
@@ -104,7 +104,8 @@ class Sessions:
         self._greetings = 0
         self._generation = 0
         for address in wanted:
-            self.want(address.host, address.port, address.node_id)
+            self.dialing.want(address.host, address.port, address.node_id)
+            self._agenda.earlier(DIAL, 0)
 
     # What the host reports.
 
@@ -244,17 +245,6 @@ class Sessions:
             self._close(session, "stopping")
         return self.take()
 
-    # Whom to dial.
-
-    def want(self, host: str, port: int, node_id: bytes | None = None) -> None:
-        """Keep a session with whoever listens there."""
-        if self.dialing.want(host, port, node_id) is not None:
-            self._agenda.earlier(DIAL, self.clock.time)
-
-    def forget(self, host: str, port: int) -> None:
-        """Do not dial this address any more; a session that lives is left alone."""
-        self.dialing.forget(host, port)
-
     # One session after another.
 
     def _read(self, now: int) -> int:
@@ -303,7 +293,7 @@ class Sessions:
         """What can be said of a peer before it has spoken; Refused."""
         if peer_id == self.identity.node_id:
             raise Refused("self")
-        ban = self.conduct.banned(peer_id, self._class_of(session), self._now)
+        ban = self._ban_on(session)
         if ban is not None:
             raise Refused("banned", ban.reason)
         rival = self._by_node.get(peer_id)
@@ -378,7 +368,9 @@ class Sessions:
         self.violations[rule] += 1
         if not greeting_state:
             event = error.rule if error.rule in ("wrong-reply", "handshake-order") else "malformed"
-            self.conduct.report(session.node_id, self._class_of(session), event, self._now, rule)
+            self.conduct.report(
+                session.node_id, self._class_of(session), event, self._now, rule, session.host
+            )
         self._close(session, rule, error.detail)
 
     def _due(self, session: Session, time: int) -> None:
@@ -463,13 +455,20 @@ class Sessions:
         return self._class_of(session) is not PeerClass.ANONYMOUS or bool(self.dialing.of(session.node_id))
 
     def _class_of(self, session: Session) -> PeerClass:
-        if session.node_id in self._trusted or is_loopback(session.host):
-            return PeerClass.TRUSTED
-        return PeerClass.MEMBER if session.operator in self.members else PeerClass.ANONYMOUS
+        return self.conduct.class_of(session.node_id, session.host, member=session.operator in self.members)
+
+    def _ban_on(self, session: Session) -> Ban | None:
+        """What keeps the peer of a session out; who has not greeted may be a member."""
+        kind = self._class_of(session)
+        if session.theirs is None:
+            kind = max(kind, PeerClass.MEMBER)
+        return self.conduct.banned(session.node_id, kind, self._now, session.host)
 
     def _conduct(self, session: Session, event: str, detail: str) -> None:
         """Report to the one policy, and do what it says."""
-        verdict = self.conduct.report(session.node_id, self._class_of(session), event, self._now, detail)
+        verdict = self.conduct.report(
+            session.node_id, self._class_of(session), event, self._now, detail, session.host
+        )
         if verdict is Verdict.BAN:
             self._close(session, "banned", event)
         elif verdict is Verdict.CLOSE:
@@ -486,7 +485,7 @@ class Sessions:
         self._actions += [Dial(target.host, target.port, target.node_id) for target in targets]
         self._agenda.set(DIAL, again)
 
-    def _kept_out(self, node_id: bytes) -> bool:
-        """True for a peer that would be refused as banned."""
-        kind = PeerClass.TRUSTED if node_id in self._trusted else PeerClass.ANONYMOUS
-        return self.conduct.banned(node_id, kind, self._now) is not None
+    def _kept_out(self, node_id: bytes | None, host: str) -> bool:
+        """True for a peer that would be refused as banned, even if it turned out to be a member."""
+        kind = self.conduct.class_of(node_id, host, member=True)
+        return self.conduct.banned(node_id or b"", kind, self._now, host) is not None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from timed.errors import LocalError
+from timed.params import SECOND
 from timed.peer import limits
+from timed.peer.bans import Ban, Subject, is_in
 from timed.peer.dialing import Origin, Target
 from timed.peer.discovery import ANCHORS, Discovery
 from timed.peer.encoder import Encoded
@@ -151,6 +154,17 @@ class PeerTable(Sessions):
         session = self.session_with(node_id)
         return 0 if session is None or self.budget.exceeded else session.outbox.room()
 
+    # Whom to dial.
+
+    def want(self, host: str, port: int, node_id: bytes | None = None) -> bool:
+        """Keep a session with whoever listens there; False when too many are wanted already."""
+        self._agenda.earlier(DIAL, self.clock.time)
+        return self.dialing.want(host, port, node_id) is not None
+
+    def forget(self, host: str, port: int) -> None:
+        """Do not dial this address any more; a session that lives is left alone."""
+        self.dialing.forget(host, port)
+
     # Others' addresses.
 
     def remembered(self) -> Memory:
@@ -167,7 +181,7 @@ class PeerTable(Sessions):
         for record in memory.records:
             book.restore(record)
         for ban in memory.bans:
-            self.conduct.ban(ban.node_id, ban.until, ban.reason, by_operator=ban.by_operator)
+            self.conduct.keep(ban)
         for anchor in memory.anchors:
             self.dialing.try_once(anchor.host, anchor.port, anchor.node_id, Origin.BOOK)
         self._agenda.earlier(DIAL, self.clock.time)
@@ -218,9 +232,8 @@ class PeerTable(Sessions):
             if time >= self._look_at:
                 live = [session for session in self._links.values() if session.state is not State.CLOSED]
                 there = {session.node_id for session in live} | {self.identity.node_id}
-                there.update(ban.node_id for ban in self.conduct.bans(self._now))
                 outbound = [session.host for session in live if session.outbound]
-                self._look_at = self.discovery.look(self._now, time, outbound, there)
+                self._look_at = self.discovery.look(self._now, time, outbound, there, self._kept_out)
             super()._dial(time)
             self._agenda.earlier(DIAL, self._look_at)
         else:
@@ -243,22 +256,47 @@ class PeerTable(Sessions):
             self._close(session, reason)
         return session is not None
 
-    def ban(self, node_id: bytes, seconds: int, reason: str, now: int) -> None:
-        """The operator refuses a peer, for so long or (0) until it is lifted."""
+    def ban(self, subject: Subject, seconds: int, reason: str, now: int) -> None:
+        """The operator refuses a node or a place, for so long or (0) until it is lifted."""
         self._read(now)
-        until = now + seconds * 1_000_000 if seconds else 0
-        self.conduct.ban(node_id, until, reason, by_operator=True)
-        session = self._by_node.get(node_id)
-        if session is not None:
-            self._close(session, "banned", reason)
+        session = self._by_node.get(subject) if isinstance(subject, bytes) else None
+        self.conduct.ban(
+            subject, now + seconds * SECOND if seconds else 0, reason,
+            by_operator=True, since=now, host="" if session is None else session.host,
+        )  # fmt: skip
+        for session in list(self._links.values()):
+            if session.state is not State.CLOSED and self._ban_on(session) is not None:
+                self._close(session, "banned", reason)
 
-    def unban(self, node_id: bytes, now: int) -> bool:
-        """Lift every ban, and forget score and backoff; False when there was none."""
+    def unban(self, subject: Subject, now: int) -> bool:
+        """Lift what keeps a node or a place out, and forget score and backoff; False when nothing did."""
         self._read(now)
-        lifted = self.conduct.unban(node_id)
-        self.dialing.contact(node_id, self.clock.time)
+        self.conduct.bans(now)
+        return self._welcome(self.conduct.unban(subject))
+
+    def clear_bans(self, now: int) -> bool:
+        """`unban` for everybody."""
+        self._read(now)
+        self.conduct.bans(now)
+        return self._welcome(self.conduct.clear_bans())
+
+    def _welcome(self, lifted: Collection[Ban]) -> bool:
+        """Dial whom these bans kept out: the wanted ones, and some whose address is known."""
+        if not lifted:
+            return False
+        nodes = {ban.subject for ban in lifted if isinstance(ban.subject, bytes)}
+        places = [ban.subject for ban in lifted if not isinstance(ban.subject, bytes)]
+
+        def concerned(node_id: bytes | None, host: str) -> bool:
+            return node_id in nodes or any(is_in(host, place) for place in places)
+
+        self.dialing.afresh(lambda target: concerned(target.believed, target.host), self.clock.time)
+        known = self.discovery.book if self._discover else ()
+        back = (each for each in known if each.node_id is not None and concerned(each.node_id, each.host))
+        for record in islice(back, limits.DIAL_BACKS):
+            self.dialing.try_once(record.host, record.port, record.node_id, Origin.BOOK)
         self._agenda.earlier(DIAL, self.clock.time)
-        return lifted
+        return True
 
     # Numbers.
 

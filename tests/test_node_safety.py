@@ -62,6 +62,7 @@ class FailureTests(SynchronousTestCase):
         self.assertEqual(len(peers[1].heard(TransactionVote)) + len(peers[1].heard(BlockVote)), signed)
         self.assertIsNotNone(world.node.consensus_state().frozen)
         self.assertEqual(len(world.told(SafetyFailure)), 1)
+        self.assertEqual(world.node.chain.fastpath.own_bundles, [], "nothing is even signed")
 
     def test_a_forged_conflicting_certificate_freezes_nobody(self) -> None:
         """Attack: anybody could silence a member with a certificate nobody signed."""

@@ -109,6 +109,15 @@ class HeaderTests(SynchronousTestCase):
 
             self._refused(Mixer("liar", chain()))
 
+    def test_the_real_certificate_of_another_block(self) -> None:
+        """Attack: every signature in it is good."""
+
+        class Borrower(Liar):
+            def bend(self, honest: SignedHeader) -> SignedHeader:
+                return SignedHeader(header=honest.header, certificate=header_at(chain(), LIE - 1).certificate)
+
+        self._refused(Borrower("liar", chain()))
+
     def test_certificate_of_a_roster_of_the_liars_own(self) -> None:
         """Attack: a whole quorum of signatures, of members the chain does not know."""
         foreign = genesis((11, 12, 13, 14)).members
@@ -192,6 +201,23 @@ class BodyTests(SynchronousTestCase):
                 ]
 
         self._fetched_elsewhere(Swapper("liar", chain()))
+
+    def test_a_body_that_keeps_every_rule_but_is_not_the_certified_one(self) -> None:
+        """Attack: another round in the header makes a block nobody signed."""
+
+        class Twin(Liar):
+            def blocks(self, start: int, count: int) -> Sequence[CertifiedBlock]:
+                return [
+                    CertifiedBlock(
+                        block=msgspec.structs.replace(
+                            one.block, header=msgspec.structs.replace(one.block.header, round=7)
+                        ),
+                        certificate=one.certificate,
+                    )
+                    for one in super().blocks(start, count)
+                ]
+
+        self._fetched_elsewhere(Twin("liar", chain()))
 
     def test_the_right_header_over_other_contents(self) -> None:
         class Changer(Liar):

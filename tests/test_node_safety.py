@@ -64,6 +64,23 @@ class FailureTests(SynchronousTestCase):
         self.assertEqual(len(world.told(SafetyFailure)), 1)
         self.assertEqual(world.node.chain.fastpath.own_bundles, [], "nothing is even signed")
 
+    def test_it_freezes_whichever_of_the_two_certificates_comes_first(self) -> None:
+        """The rival's certificate is proven before this node has certified or written its own block."""
+        for rival_first in (True, False):
+            world = NodeWorld(manual=True)
+            peers = world.others()
+            other = BlockCommit(certificate=builders.block_certificate(world.genesis.members, 1, b"\1" * 32))
+            world.pass_slot()
+            if rival_first:
+                peers[0].say(other)
+            world.certify(peers[0])
+            self.assertTrue(world.node.chain.committing)
+            if not rival_first:
+                peers[0].say(other)
+            self.assertEqual(len(world.told(SafetyFailure)), 1, f"rival first: {rival_first}")
+            world.durable()
+            self.assertIsNotNone(world.node.consensus_state().frozen)
+
     def test_a_forged_conflicting_certificate_freezes_nobody(self) -> None:
         """Attack: anybody could silence a member with a certificate nobody signed."""
         world = NodeWorld()

@@ -93,6 +93,7 @@ class Chain:
         self.paused = False
         self.slot_us = 0
         self._progress: tuple[int, int] = (0, 0)
+        self._proven: bytes | None = None
 
     @property
     def epoch(self) -> int:
@@ -124,6 +125,7 @@ class Chain:
         self.judging.begin(roster)
         self.rounds.begin(self.epoch, roster, self.fastpath.me, signing=signing, start_at=self.slot_us)
         self._progress = (self.fastpath.counters.certified, 0)
+        self._proven = None
 
     def consider_mempool(self, now: int) -> None:
         """Vote afresh on what is pending, by txid: where two conflict, everybody picks the same."""
@@ -139,7 +141,10 @@ class Chain:
 
     def commit(self, effects: BlockEffects, certificate: BlockCertificate, *, fetched: bool) -> None:
         """Make a certified block durable, then make it the tip; `fetched` from a peer or decided here."""
-        if self.committing or effects.height != self.epoch:
+        if effects.height != self.epoch:
+            return
+        self.proven(effects.block.hash)
+        if self.committing:
             return
         self.committing = True
         commit = effects.commit(certificate)
@@ -207,6 +212,14 @@ class Chain:
             self.rounds.take_part_again(now)
 
     # Safety
+
+    def proven(self, block_hash: bytes) -> None:
+        """A checked certificate names this block for the epoch; a second block is a safety failure."""
+        if self._proven is None:
+            self._proven = block_hash
+        elif self._proven != block_hash:
+            both = f"{self._proven.hex()} and {block_hash.hex()}"
+            self.fail_safely(f"two certified blocks at height {self.epoch}: {both}")
 
     def fail_safely(self, what: str) -> None:
         """The protocol's promise is broken: stop voting for good and say so."""

@@ -412,6 +412,8 @@ class Node:
                     f"{known.hash.hex()} and {certificate.target.hex()}"
                 )
             return
+        if certificate.height == self.chain.epoch:
+            self.chain.proven(certificate.target)
         if certificate.height == self.chain.epoch and certificate.target in self.chain.judging.blocks:
             self.chain.decide(certificate.target, certificate, now)
         else:

@@ -16,7 +16,10 @@ import enum
 from collections import deque
 from collections.abc import Sequence
 
+import attrs
+
 from timed.peer import limits
+from timed.peer.traffic import Flush, Traffic
 from timed.wire.message import Priority
 
 SHARES = {
@@ -84,11 +87,13 @@ class Budget:
 class _Lane:
     """One class: the messages that wait, and how far the first is written."""
 
-    __slots__ = ("debt", "frame", "parcels", "share")
+    __slots__ = ("debt", "frame", "parcels", "share", "since")
 
     def __init__(self, share: int) -> None:
         self.share = share
         self.parcels: deque[Parcel] = deque()
+        self.since: deque[int] = deque()
+        """When each of them was queued."""
         self.frame = 0
         """Frames of the first parcel that were written."""
         self.debt = 0
@@ -99,12 +104,28 @@ class _Lane:
         return len(self.parcels[0].frames[self.frame])
 
 
+@attrs.frozen
+class Queue:
+    """What waits in one class."""
+
+    priority: Priority
+    messages: int
+    bytes: int
+    """Not written yet."""
+    age: int
+    """Microseconds since the oldest was queued; 0 when nothing waits."""
+
+
 class Outbox:
     """The queue of one session. Every method is constant in time but for what it moves."""
 
-    def __init__(self, budget: Budget, limit: int = limits.PEER_QUEUE_BYTES) -> None:
+    def __init__(
+        self, budget: Budget, limit: int = limits.PEER_QUEUE_BYTES, *, traffic: Traffic | None = None
+    ) -> None:
+        """What leaves and what is dropped is counted in `traffic`."""
         self._budget = budget
         self._limit = limit
+        self._traffic = Traffic() if traffic is None else traffic
         self._lanes = tuple(_Lane(SHARES[priority]) for priority in _PRIORITIES)
         self._control = self._lanes[Priority.CONTROL]
         self._busy = 0
@@ -124,21 +145,25 @@ class Outbox:
         """Bytes that are not written yet, the rest of messages under way included."""
         self.ahead = 0
         """Bytes handed to the transport since it last drained."""
-        self.dropped = 0
+
+    @property
+    def dropped(self) -> int:
         """Messages of gossip that found no room."""
+        return self._traffic.dropped
 
     def push(self, parcel: Parcel, now: int) -> Admission:
         """Queue a message at the end of its class."""
         if self.waiting and self.waiting + parcel.size > self._limit:
             if parcel.gossip:
-                self.dropped += 1
+                self._traffic.dropped += 1
                 return Admission.DROPPED
             self.shed_gossip(self.waiting + parcel.size - self._limit)
             if self.waiting and self.waiting + parcel.size > self._limit:
                 return Admission.OVERFLOW
-        parcels = self._lanes[parcel.priority].parcels
-        self._busy += not parcels
-        parcels.append(parcel)
+        lane = self._lanes[parcel.priority]
+        self._busy += not lane.parcels
+        lane.parcels.append(parcel)
+        lane.since.append(now)
         self._budget.hold(parcel)
         self.waiting += parcel.size
         self.queued += parcel.size
@@ -157,15 +182,17 @@ class Outbox:
             if not any(parcel.gossip for parcel in lane.parcels):
                 continue
             kept: deque[Parcel] = deque()
-            for position, parcel in enumerate(lane.parcels):
+            since: deque[int] = deque()
+            for position, (parcel, at) in enumerate(zip(lane.parcels, lane.since, strict=True)):
                 under_way = position == 0 and lane.frame > 0
                 if parcel.gossip and not under_way and freed < size:
                     freed += parcel.size
-                    self.dropped += 1
+                    self._traffic.dropped += 1
                     self._budget.release(parcel)
                 else:
                     kept.append(parcel)
-            lane.parcels = kept
+                    since.append(at)
+            lane.parcels, lane.since = kept, since
         self._busy = sum(bool(lane.parcels) for lane in self._lanes)
         self.waiting -= freed
         self.queued -= freed
@@ -178,6 +205,16 @@ class Outbox:
     def depth(self, priority: Priority) -> int:
         """Messages of a class that are not wholly written."""
         return len(self._lanes[priority].parcels)
+
+    def queues(self, now: int) -> tuple[Queue, ...]:
+        """What waits in each class; linear in what waits."""
+        found = []
+        for priority, lane in zip(_PRIORITIES, self._lanes, strict=True):
+            parcels = lane.parcels
+            size = sum(parcel.size for parcel in parcels)
+            size -= sum(map(len, parcels[0].frames[: lane.frame])) if parcels else 0
+            found.append(Queue(priority, len(parcels), size, now - lane.since[0] if parcels else 0))
+        return tuple(found)
 
     def ready_at(self, now: int) -> int | None:
         """When the next write is due: `now`, later, or None (nothing to write, or no room ahead).
@@ -199,6 +236,7 @@ class Outbox:
     def take(self, now: int, room: int | None = None) -> bytes:
         """The next write: whole frames, as many as fit ahead of the network (or into `room` bytes)."""
         room = limits.AHEAD_BYTES - self.ahead if room is None else room
+        rule = self._rule()
         frames: list[bytes] = []
         total = 0
         while self.queued:
@@ -214,12 +252,21 @@ class Outbox:
             self._written(lane, size)
         if not total:
             return b""
+        self._traffic.count_write(rule, total)
         self.ahead += total
         if self._written_at is None:
             self._written_at = now
         self._since = now if self.queued else None
         self._since_urgent = now if self._lanes[Priority.CONSENSUS].parcels else None
         return frames[0] if len(frames) == 1 else b"".join(frames)
+
+    def _rule(self) -> Flush:
+        """Why a write leaves now."""
+        if not self.ahead:
+            return Flush.IDLE
+        if self._control.parcels:
+            return Flush.CONTROL
+        return Flush.FULL if self.queued >= limits.BATCH_BYTES else Flush.DEADLINE
 
     def drained(self, now: int) -> None:
         """The transport has room again for everything that may be ahead of the network."""
@@ -239,6 +286,7 @@ class Outbox:
             for parcel in lane.parcels:
                 self._budget.release(parcel)
             lane.parcels.clear()
+            lane.since.clear()
             lane.frame = 0
             lane.debt = 0
         self.waiting = self.queued = self._busy = 0
@@ -275,8 +323,10 @@ class Outbox:
             self.waiting -= parcel.size
         lane.frame += 1
         self.queued -= size
+        self._traffic.count_sent(parcel.name, size)
         if lane.frame == len(parcel.frames):
             lane.parcels.popleft()
+            lane.since.popleft()
             lane.frame = 0
             self._budget.release(parcel)
             if not lane.parcels:

@@ -56,3 +56,11 @@ class Allowance:
         allowed = left >= SECOND
         self._left[bucket] = (left - SECOND if allowed else left, now)
         return allowed
+
+    def left(self, now: int) -> dict[str, int]:
+        """Whole messages that each bucket which was drawn on would let through now."""
+        found = {}
+        for bucket, (left, at) in self._left.items():
+            rate = RATES[bucket]
+            found[bucket] = min(rate.burst * SECOND, left + (now - at) * rate.per_second) // SECOND
+        return found

@@ -26,6 +26,7 @@ from timed.peer.outbox import Admission, Budget, Outbox
 from timed.peer.rates import Allowance
 from timed.peer.requests import Match, Requests, Served
 from timed.peer.retention import reference
+from timed.peer.traffic import UNKNOWN, Traffic
 from timed.peer.values import Incoming, PeerHandle
 from timed.wire import catalogue
 from timed.wire.framing import Frame, FrameReader
@@ -90,32 +91,6 @@ class Conducted:
 SessionEvent = Union[Greeted, Accepted, Farewell, Acknowledged, Conducted, Incoming]
 
 
-@attrs.define
-class Traffic:
-    """What went through a session."""
-
-    bytes_received: int = 0
-    bytes_sent: int = 0
-    received: dict[str, int] = attrs.Factory(dict)
-    sent: dict[str, int] = attrs.Factory(dict)
-    unknown: int = 0
-    over_rate: int = 0
-    round_trip: int | None = None
-    round_trip_least: int | None = None
-    clock_offset: int | None = None
-    """How far the peer's clock is ahead of ours, by its last pong."""
-
-    def add(self, other: Traffic) -> None:
-        """Sum what can be summed."""
-        self.bytes_received += other.bytes_received
-        self.bytes_sent += other.bytes_sent
-        self.unknown += other.unknown
-        self.over_rate += other.over_rate
-        for mine, theirs in ((self.received, other.received), (self.sent, other.sent)):
-            for name, count in theirs.items():
-                mine[name] = mine.get(name, 0) + count
-
-
 class Session:
     """The protocol of one link. The table decides who is accepted and who stays."""
 
@@ -143,8 +118,8 @@ class Session:
         self.port = port
         self.checksum = checksum
         self.state = State.GREETING
-        self.outbox = Outbox(budget)
         self.traffic = Traffic()
+        self.outbox = Outbox(budget, traffic=self.traffic)
         self.requests = Requests(1)
         self.served = Served()
         self.ours: Handshake | None = None
@@ -155,6 +130,8 @@ class Session:
         """Something that must not be lost found no room: the table closes the session."""
         self.opened_at = 0
         self.opened_host_time = 0
+        self.received_at = now
+        self.sent_at = now
         self.operator: bytes | None = None
         """The operator key the peer proved to hold."""
         self.reason = ""
@@ -167,7 +144,6 @@ class Session:
         self._allowance = Allowance()
         self._our_reference = b""
         self._their_reference = b""
-        self._received_at = now
         self._greet_by = now + limits.HANDSHAKE_DEADLINE
         self._ping_at: int | None = None
         self._probe_by: int | None = None
@@ -246,18 +222,17 @@ class Session:
         ready = self.outbox.ready_at(now)
         if ready is None or ready > now:
             return b""
-        data = self.outbox.take(now)
-        self.traffic.bytes_sent += len(data)
-        return data
+        self.sent_at = now
+        return self.outbox.take(now)
 
     def farewell(self, reason: str, detail: str, now: int) -> bytes:
         """The last write: what still fits ahead of the network, then Goodbye."""
         cut = detail.encode("utf-8")[:_DETAIL_MAX].decode("utf-8", "ignore")
         encoded = self._encoder.encode(Goodbye(reason[:_REASON_MAX], cut))
-        goodbye = b"".join(self._encoder.parcel(encoded, self.checksum).frames)
-        data = self.outbox.take(now) + goodbye
-        self.traffic.bytes_sent += len(data)
-        return data
+        parcel = self._encoder.parcel(encoded, self.checksum)
+        data = self.outbox.take(now)
+        self.traffic.count_sent(parcel.name, parcel.size)
+        return data + b"".join(parcel.frames)
 
     def close(self, reason: str, detail: str = "") -> None:
         """Nothing is sent or processed any more."""
@@ -273,7 +248,7 @@ class Session:
 
         The caller acts on each event before it asks for the next one.
         """
-        self._received_at = now
+        self.received_at = now
         self._probe_by = None
         self.traffic.bytes_received += len(data)
         for frame in self._reader.frames(data):
@@ -290,6 +265,7 @@ class Session:
 
     def _frame(self, frame: Frame, now: int) -> SessionEvent | None:
         kind = catalogue.BY_NUMBER.get(frame.number)
+        self.traffic.count_received(UNKNOWN if kind is None else kind.name, self._reader.size)
         if kind is None:
             self.traffic.unknown += 1
             return Conducted("unknown-type", str(frame.number))
@@ -401,6 +377,14 @@ class Session:
 
     # Time.
 
+    def rates(self, now: int) -> dict[str, int]:
+        """Messages per rate bucket that the peer may send at once; only those it has drawn on."""
+        return self._allowance.left(now)
+
+    def throttled_for(self, now: int) -> int:
+        """How much longer its requests and gossip are left unread."""
+        return max(0, self._throttled_until - now)
+
     def throttle(self, now: int) -> None:
         """Leave its requests and its gossip unread for a while."""
         self._throttled_until = now + limits.THROTTLE_TIME
@@ -429,7 +413,7 @@ class Session:
         times = (
             self._ping_at,
             self._probe_by,
-            self._received_at + limits.SILENCE_LIMIT,
+            self.received_at + limits.SILENCE_LIMIT,
             None if stalled is None else stalled + limits.STALL_LIMIT,
             self.requests.next_deadline(),
         )
@@ -441,7 +425,7 @@ class Session:
             return None
         if self.state is not State.OPEN:
             return "handshake-timeout" if now >= self._greet_by else None
-        if now - self._received_at >= limits.SILENCE_LIMIT:
+        if now - self.received_at >= limits.SILENCE_LIMIT:
             return "silent"
         if self._probe_by is not None and now >= self._probe_by:
             return "stale"

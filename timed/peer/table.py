@@ -15,9 +15,11 @@ from timed.peer.discovery import ANCHORS, Discovery
 from timed.peer.encoder import Encoded
 from timed.peer.memory import Memory
 from timed.peer.outbox import Admission
-from timed.peer.session import Session, State, Traffic
+from timed.peer.session import Session, State
 from timed.peer.sessions import DIAL, RETENTION, Sessions
-from timed.peer.values import Identity, Incoming, PeerAddress, PeerHandle, PeerStatistics
+from timed.peer.statistics import PeerStatistics, statistics_of
+from timed.peer.traffic import Traffic
+from timed.peer.values import Identity, Incoming, PeerAddress, PeerHandle
 from timed.wire.message import Message
 from timed.wire.messages import GetPeers, PeersResponse
 
@@ -324,27 +326,8 @@ class PeerTable(Sessions):
         session = self.session_with(node_id)
         if session is None:
             return None
-        traffic = session.traffic
-        return PeerStatistics(
-            node_id=node_id,
-            operator=session.operator,
-            address=session.address,
-            outbound=session.outbound,
-            opened_at=session.opened_host_time,
-            bytes_received=traffic.bytes_received,
-            bytes_sent=traffic.bytes_sent,
-            received=dict(traffic.received),
-            sent=dict(traffic.sent),
-            unknown=traffic.unknown,
-            over_rate=traffic.over_rate,
-            round_trip=traffic.round_trip,
-            round_trip_least=traffic.round_trip_least,
-            clock_offset=traffic.clock_offset,
-            queued=session.outbox.queued,
-            dropped=session.outbox.dropped,
-            requests=len(session.requests),
-            score=self.conduct.score(node_id, self._now),
-        )
+        score = self.conduct.score(node_id, self._now)
+        return statistics_of(session, node_id, self._class_of(session), score, self.clock)
 
     def _send(self, session: Session, encoded: Encoded) -> bool:
         time = self.clock.time

@@ -103,33 +103,3 @@ class RequestFailed:
 
 
 Delivery = Union[Opened, Closed, Incoming, RequestFailed]
-
-
-@attrs.frozen
-class PeerStatistics:
-    """A session in numbers; times in microseconds, sizes in bytes."""
-
-    node_id: bytes
-    operator: bytes | None
-    address: str
-    outbound: bool
-    opened_at: int
-    """The host's time."""
-    bytes_received: int
-    bytes_sent: int
-    received: dict[str, int]
-    """Messages per type."""
-    sent: dict[str, int]
-    unknown: int
-    """Frames of types this version does not know."""
-    over_rate: int
-    """Messages that were left unread because they came too fast."""
-    round_trip: int | None
-    round_trip_least: int | None
-    clock_offset: int | None
-    """How far the peer's clock is ahead of this node's."""
-    queued: int
-    dropped: int
-    requests: int
-    """Waiting for an answer."""
-    score: float

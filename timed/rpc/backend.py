@@ -23,7 +23,8 @@ from timed.primitives.transaction import OutPoint, Transaction
 if TYPE_CHECKING:
     from timed.ledger.mempool import Mempool
     from timed.node.views import ConsensusState, OutpointState, TransactionState
-    from timed.peer.values import PeerHandle, PeerStatistics
+    from timed.peer.statistics import PeerStatistics
+    from timed.peer.values import PeerHandle
     from timed.sync.catchup import SyncState
 
 PENDING, LOCKED, CERTIFIED, FINAL, CONFIRMED = "pending", "locked", "certified", "final", "confirmed"

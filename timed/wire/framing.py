@@ -117,11 +117,13 @@ def frames_of(
 class _Assembly:
     """A fragmented message under way."""
 
-    __slots__ = ("buffer", "flags", "number", "request_id")
+    __slots__ = ("buffer", "flags", "number", "request_id", "size")
 
     def __init__(self, number: int, request_id: int, flags: int) -> None:
         self.number, self.request_id, self.flags = number, request_id, flags
         self.buffer = bytearray()
+        self.size = 0
+        """Bytes of its frames so far."""
 
 
 class FrameReader:
@@ -146,6 +148,8 @@ class FrameReader:
         self._header: tuple[int, int, int, int] | None = None
         self._assemblies: dict[int, _Assembly] = {}
         self._error: FrameError | None = None
+        self.size = 0
+        """Bytes that the message given last took on the link: payload, headers and trailers."""
         self.copied = 0
         """Bytes moved so far, for tests that hold the reader to linear work."""
 
@@ -265,18 +269,21 @@ class FrameReader:
 
     def _accept(self, header: tuple[int, int, int, int], payload: bytes) -> Frame | None:
         """The message a whole frame completes."""
-        number, flags, _, request_id = header
+        number, flags, length, request_id = header
+        self.size = HEADER_SIZE + length + self._trailer
         if flags & _FRAGMENT:
             stream = _stream_of(number)
             assembly = self._assemblies.get(stream)
             if assembly is None:
                 assembly = self._assemblies[stream] = _Assembly(number, request_id, flags & _REPLY)
             assembly.buffer += payload
+            assembly.size += self.size
             self.copied += len(payload)
             if flags & _MORE:
                 return None
             del self._assemblies[stream]
             payload = bytes(assembly.buffer)
+            self.size = assembly.size
             self.copied += len(payload)
         return Frame(number, flags & _REPLY, request_id, payload)
 

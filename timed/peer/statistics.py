@@ -1,0 +1,88 @@
+"""An open session in numbers, for whoever watches the node."""
+
+from __future__ import annotations
+
+import attrs
+
+from timed.peer.clock import SteadyClock
+from timed.peer.conduct import PeerClass
+from timed.peer.outbox import Queue
+from timed.peer.session import Session
+
+
+@attrs.frozen
+class PeerStatistics:
+    """A session in numbers; times in microseconds, sizes in bytes."""
+
+    node_id: bytes
+    operator: bytes | None
+    address: str
+    outbound: bool
+    kind: PeerClass
+    opened_at: int
+    """This and the next two in the host's time."""
+    received_at: int
+    sent_at: int
+    bytes_received: int
+    bytes_sent: int
+    received: dict[str, int]
+    """Messages per type."""
+    sent: dict[str, int]
+    received_bytes: dict[str, int]
+    """Bytes per type, headers included, of messages that are complete."""
+    sent_bytes: dict[str, int]
+    unknown: int
+    """Frames of types this version does not know."""
+    over_rate: int
+    """Messages that were left unread because they came too fast."""
+    dropped: int
+    """Messages of gossip that found no room."""
+    writes: dict[str, int]
+    """Writes by the rule of batching that let them go."""
+    frames: int
+    largest_write: int
+    round_trip: int | None
+    round_trip_least: int | None
+    clock_offset: int | None
+    """How far the peer's clock is ahead of this node's."""
+    queues: tuple[Queue, ...]
+    """What waits, by class."""
+    queued: int
+    """Bytes that are not with the transport."""
+    ahead: int
+    """Bytes with the transport, not reported as drained."""
+    requests: int
+    """Waiting for an answer."""
+    served: int
+    """Requests of the peer that were not answered yet."""
+    throttled_for: int
+    """How much longer its requests and gossip are left unread."""
+    rates: dict[str, int]
+    """Messages per rate bucket that it may send at once; buckets it never drew on are full."""
+    score: float
+
+
+def statistics_of(
+    session: Session, node_id: bytes, kind: PeerClass, score: float, clock: SteadyClock
+) -> PeerStatistics:
+    """The numbers of this moment."""
+    outbox, now = session.outbox, clock.time
+    return PeerStatistics(
+        node_id=node_id,
+        operator=session.operator,
+        address=session.address,
+        outbound=session.outbound,
+        kind=kind,
+        opened_at=session.opened_host_time,
+        received_at=clock.host_time(session.received_at),
+        sent_at=clock.host_time(session.sent_at),
+        **attrs.asdict(session.traffic),
+        queues=outbox.queues(now),
+        queued=outbox.queued,
+        ahead=outbox.ahead,
+        requests=len(session.requests),
+        served=len(session.served),
+        throttled_for=session.throttled_for(now),
+        rates=session.rates(now),
+        score=score,
+    )

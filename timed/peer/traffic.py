@@ -1,0 +1,92 @@
+"""What went through sessions, in numbers: bytes and messages by type, and the writes they left in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+import attrs
+
+UNKNOWN = "unknown"
+"""Where the bytes of types are counted that this version does not know."""
+
+
+class Flush(StrEnum):
+    """Why a write left."""
+
+    IDLE = "idle"
+    """Nothing was under way: what is queued leaves at once."""
+    CONTROL = "control"
+    """Something of the control class waited, which never does for long."""
+    FULL = "full"
+    """A whole batch had gathered."""
+    DEADLINE = "deadline"
+    """What had gathered waited long enough."""
+
+
+@attrs.define
+class Traffic:
+    """What went through a session, or through several. Sizes are bytes of frames, headers included."""
+
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    received: dict[str, int] = attrs.Factory(dict)
+    """Messages per type."""
+    sent: dict[str, int] = attrs.Factory(dict)
+    received_bytes: dict[str, int] = attrs.Factory(dict)
+    """Bytes per type, of whole messages: `bytes_received` also holds what was not complete."""
+    sent_bytes: dict[str, int] = attrs.Factory(dict)
+    """Bytes per type handed to the transport; their sum is `bytes_sent`."""
+    unknown: int = 0
+    over_rate: int = 0
+    dropped: int = 0
+    """Messages of gossip that found no room."""
+    writes: dict[str, int] = attrs.Factory(dict)
+    """Writes by the rule that let them go (`Flush`)."""
+    frames: int = 0
+    """Frames in these writes."""
+    largest_write: int = 0
+    round_trip: int | None = None
+    round_trip_least: int | None = None
+    clock_offset: int | None = None
+    """How far the peer's clock is ahead of ours, by its last pong."""
+
+    def count_received(self, name: str, size: int) -> None:
+        """A whole message has arrived; its link has counted the bytes already."""
+        self.received_bytes[name] = self.received_bytes.get(name, 0) + size
+
+    def count_sent(self, name: str, size: int) -> None:
+        """A frame of a message is with the transport."""
+        self.sent_bytes[name] = self.sent_bytes.get(name, 0) + size
+        self.bytes_sent += size
+        self.frames += 1
+
+    def count_write(self, rule: Flush, size: int) -> None:
+        """Frames have left in one write."""
+        self.writes[rule] = self.writes.get(rule, 0) + 1
+        self.largest_write = max(self.largest_write, size)
+
+    def add(self, other: Traffic) -> None:
+        """Sum what can be summed."""
+        self.bytes_received += other.bytes_received
+        self.bytes_sent += other.bytes_sent
+        self.unknown += other.unknown
+        self.over_rate += other.over_rate
+        self.dropped += other.dropped
+        self.frames += other.frames
+        self.largest_write = max(self.largest_write, other.largest_write)
+        _sum(self.received, other.received)
+        _sum(self.sent, other.sent)
+        _sum(self.received_bytes, other.received_bytes)
+        _sum(self.sent_bytes, other.sent_bytes)
+        _sum(self.writes, other.writes)
+
+    @property
+    def incomplete(self) -> int:
+        """Bytes received of messages that are under way, or never came to their end."""
+        return self.bytes_received - sum(self.received_bytes.values())
+
+
+def _sum(mine: dict[str, int], theirs: Mapping[str, int]) -> None:
+    for name, count in theirs.items():
+        mine[name] = mine.get(name, 0) + count

@@ -89,13 +89,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "locks lapse at slot time", _FASTPATH,
-        "        if transaction is None or tally.voted or self.closed or not self.signing:\n"
+        "        if transaction is None or tally.voted or self.closed or not self.may_sign:\n"
         "            return\n"
         "        if transaction.lock_height > self.epoch:\n"
         "            return\n"
         "        for outpoint in transaction.inputs:\n"
         "            holder = self.locks.get(outpoint)\n",
-        "        if transaction is None or tally.voted or not self.signing:\n"
+        "        if transaction is None or tally.voted or not self.may_sign:\n"
         "            return\n"
         "        if transaction.lock_height > self.epoch:\n"
         "            return\n"
@@ -104,8 +104,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "acknowledgement after the report", _FASTPATH,
-        "        if self.signing and not self.closed and not tally.acknowledged:\n",
-        "        if self.signing and not tally.acknowledged:\n",
+        "        if self.may_sign and not self.closed and not tally.acknowledged:\n",
+        "        if self.may_sign and not tally.acknowledged:\n",
     ),
     Mutant(
         "epoch left out of vote", _CERTIFICATE,

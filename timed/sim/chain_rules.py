@@ -48,7 +48,6 @@ class ChainRules:
         self.final: dict[bytes, int] = {}
         """Transactions published final, and the epoch they were final in."""
         self._awaited: dict[int, list[bytes]] = {}
-        self.empty = 0
 
     @property
     def height(self) -> int:
@@ -111,7 +110,6 @@ class ChainRules:
         supply = self._supply(commit, block)
         txids = dict.fromkeys(commit.txids)
         self.blocks.append(Known(commit.block_hash, commit.digests, txids, supply, certificate))
-        self.empty += len(commit.txids) == 1
         for txid in self._awaited.pop(height, ()):
             self._in_block(txid, height)
 

@@ -22,7 +22,7 @@ MIN_FINAL = 50
 MAX_MINUTES_MORE = 20
 """A run that has not seen enough blocks or faults goes on this long at the most."""
 HEAL = 5 * SECOND
-"""How soon after healing all nodes must be at one height (targets: network)."""
+"""How soon after healing all nodes must be at one height."""
 MAX_EVENTS = 3_000_000
 """A run with more events is not making progress."""
 SHORTEST = 60 * SECOND

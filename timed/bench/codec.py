@@ -159,7 +159,7 @@ def row(name: str, figures: dict[str, float]) -> list[object]:
 
 
 def goals(types: dict[str, dict[str, float]]) -> list[Goal]:
-    """`targets.md`, over the worst of each group that was measured."""
+    """What is to be reached, over the worst of each group that was measured."""
 
     def share(name: str) -> float:
         return 100 * types[name]["bytes_binary"] / types[name]["bytes_json"]

@@ -100,8 +100,3 @@ def settle_collector() -> None:
     """What exists now is no concern of the garbage collector any more, as in a started node."""
     gc.collect()
     gc.freeze()
-
-
-def now_ms() -> float:
-    """The monotonic clock that all processes of a Linux machine share, in milliseconds."""
-    return time.monotonic_ns() * MS_PER_NS

@@ -39,7 +39,7 @@ class Outcome:
     notes: list[str] = attrs.Factory(list)
     goals: list[Goal] = attrs.Factory(list)
     figures: dict[str, Any] = attrs.Factory(dict)
-    """What the last line holds, by the names of `targets.md`."""
+    """What the last line holds, by name."""
     runs: int = 1
     spread: float = 0.0
     """The largest spread among the figures that were run more than once."""

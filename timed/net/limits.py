@@ -56,6 +56,10 @@ class NetworkCounters:
     """Inbound transports that never became a link, by reason."""
     dials_failed: Counter[str] = attrs.field(factory=Counter)
     write_overflows: int = 0
+    bytes_received: int = 0
+    """Read from sockets: TLS and what became of no link included."""
+    bytes_sent: int = 0
+    """Handed to sockets."""
 
 
 def address_group(host: str) -> str | None:

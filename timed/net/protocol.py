@@ -21,7 +21,7 @@ from zope.interface import implementer
 from timed.errors import Refused
 from timed.net import reasons
 from timed.net.interfaces import INetworkHost
-from timed.net.limits import UNSENT_IN_KERNEL, NetworkLimits
+from timed.net.limits import UNSENT_IN_KERNEL, NetworkCounters, NetworkLimits
 from timed.net.tls import proved_key
 
 
@@ -43,6 +43,7 @@ class Owner(Typed):
     host: INetworkHost
     limits: NetworkLimits
     clock: IReactorTime
+    counters: NetworkCounters
 
     def opened(self, protocol: PeerProtocol, peer_id: bytes | None) -> str | None:
         """TLS has proved the peer (or the link is plain). A reason refuses it."""
@@ -116,7 +117,14 @@ class PeerProtocol(Protocol):
         host, port = self.dialled or (peer.host, peer.port)
         self._owner.host.connected(self.link, self.outbound, peer_id, host, port)
 
+    @property
+    def counters(self) -> NetworkCounters:
+        """Those of the network it belongs to."""
+        return self._owner.counters
+
     def dataReceived(self, data: bytes) -> None:
+        if not self._tls:
+            self.counters.bytes_received += len(data)
         if self.phase is Phase.UP:
             self._owner.host.received(self.link, data)
 
@@ -140,6 +148,8 @@ class PeerProtocol(Protocol):
         if not self._unsent:
             self._tcp().registerProducer(self, False)
         self._unsent += len(data)
+        if not self._tls:
+            self.counters.bytes_sent += len(data)
         self.transport.write(data)
 
     def close(self, reason: str, patience_s: float) -> None:

@@ -29,10 +29,12 @@ from zope.interface import implementer
 from timed.errors import Refused
 from timed.net import reasons
 from timed.net.identity import TlsIdentity
-from timed.net.limits import TLS_HANDSHAKE_BYTES
+from timed.net.limits import TLS_HANDSHAKE_BYTES, NetworkCounters
 
 _SLICE = 4 * 1024
 """OpenSSL's memory buffers keep the size of the largest piece they were ever fed."""
+_READ = 32 * 1024
+"""Taken from OpenSSL for one write to the socket."""
 
 
 class PeerTls(TLSMemoryBIOProtocol):
@@ -46,6 +48,7 @@ class PeerTls(TLSMemoryBIOProtocol):
     """Bytes received before the handshake was over."""
 
     def dataReceived(self, data: bytes) -> None:
+        self._counters().bytes_received += len(data)
         for start in range(0, len(data), _SLICE):
             if self._aborted or self._lostTLSConnection:
                 return
@@ -57,6 +60,20 @@ class PeerTls(TLSMemoryBIOProtocol):
                     peer.refuse(reasons.TLS_TOO_LONG)
                     return
             super().dataReceived(piece)
+
+    def _flushSendBIO(self) -> None:  # noqa: N802 - Twisted's name
+        """As Twisted's, and counted: nothing else writes to the socket."""
+        try:
+            data = self._tlsConnection.bio_read(_READ)
+        except SSL.WantReadError:
+            return
+        self._counters().bytes_sent += len(data)
+        self.transport.write(data)
+
+    def _counters(self) -> NetworkCounters:
+        peer: Any = self.wrappedProtocol
+        counters: NetworkCounters = peer.counters
+        return counters
 
     def abortConnection(self) -> None:  # noqa: N802 - ITCPTransport's name
         """Drop the connection; harmless at any time (Twisted's raises once TLS is gone)."""

@@ -89,23 +89,15 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "locks lapse at slot time", _FASTPATH,
-        "        if transaction is None or tally.voted or self.closed or not self.may_sign:\n"
-        "            return\n"
-        "        if transaction.lock_height > self.epoch:\n"
-        "            return\n"
-        "        for outpoint in transaction.inputs:\n"
-        "            holder = self.locks.get(outpoint)\n",
-        "        if transaction is None or tally.voted or not self.may_sign:\n"
-        "            return\n"
-        "        if transaction.lock_height > self.epoch:\n"
-        "            return\n"
-        "        for outpoint in transaction.inputs:\n"
-        "            holder = None if self.closed else self.locks.get(outpoint)\n",
+        "        if transaction is None or tally.voted or self.closed or",
+        "        if self.closed:\n"
+        "            self.locks.clear()\n"
+        "        if transaction is None or tally.voted or",
     ),
     Mutant(
         "acknowledgement after the report", _FASTPATH,
-        "        if self.may_sign and not self.closed and not tally.acknowledged:\n",
-        "        if self.may_sign and not tally.acknowledged:\n",
+        " and not self.closed and not tally.acknowledged:\n",
+        " and not tally.acknowledged:\n",
     ),
     Mutant(
         "epoch left out of vote", _CERTIFICATE,
@@ -220,6 +212,9 @@ def run_mutants(names: Sequence[str], jobs: int, *, as_json: bool) -> int:
         print(f"there is no mutant {unknown[0]!r}; there are: {', '.join(known)}", file=sys.stderr)
         return 2
     chosen = [known[name] for name in names] or list(MUTANTS)
+    for mutant in chosen:
+        with open(os.path.join(package_directory(), mutant.file), encoding="utf-8") as file:
+            patched(mutant, file.read())
     with ThreadPoolExecutor(max_workers=max(1, jobs)) as pool:
         verdicts = []
         for verdict in pool.map(lambda mutant: try_mutant(mutant, SEEDS), chosen):

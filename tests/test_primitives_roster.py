@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from timed.codec.value import EncodeError
 from timed.errors import DecodeError, InvalidCertificate, LocalError
 from timed.primitives.bitmap import bitmap_of, indices_of
-from timed.primitives.roster import Member, Roster, Tier, is_quorum, weights_for
+from timed.primitives.roster import Member, Roster, Tier, is_quorum, quorum_weight, weights_for
 from timed.primitives.transaction import Lock
 
 FREE, BRONZE, SILVER, GOLD = Tier
@@ -96,6 +96,13 @@ class Quorum(SynchronousTestCase):
     def test_no_weight_no_quorum(self) -> None:
         """[9] A roster without weight decides nothing."""
         self.assertFalse(is_quorum(0, 0))
+        self.assertGreater(quorum_weight(0), 0)
+
+    def test_the_least_weight_that_is_a_quorum(self) -> None:
+        """[9] One unit less is none."""
+        for total in range(1, 200):
+            self.assertTrue(is_quorum(quorum_weight(total), total))
+            self.assertFalse(is_quorum(quorum_weight(total) - 1, total))
 
 
 class Rosters(SynchronousTestCase):

@@ -93,6 +93,11 @@ def is_quorum(weight: int, total: int) -> bool:
     return weight > 0 and 3 * weight >= 2 * total
 
 
+def quorum_weight(total: int) -> int:
+    """The least weight that is a quorum of `total`; more than there is when the roster has none."""
+    return max(1, -(-2 * total // 3))
+
+
 def weights_for(profile: str, tiers: Sequence[int]) -> list[int]:
     """The voting weight of members with these tiers, in the same order (protocol §2).
 

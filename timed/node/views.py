@@ -9,6 +9,7 @@ from timed.node.chain import Chain
 from timed.node.gate import Gate
 from timed.node.serving import Serving
 from timed.params import NULL_HASH
+from timed.primitives.roster import quorum_weight
 from timed.primitives.transaction import OutPoint
 from timed.wire.messages import UTXOStateKind
 
@@ -160,7 +161,7 @@ class Views:
             step=rounds.step.name.lower(),
             members=len(path.roster.members),
             total_weight=total,
-            quorum_weight=(2 * total + 2) // 3,
+            quorum_weight=quorum_weight(total),
             member=path.me,
             signing=path.may_sign and chain.frozen is None and self._gate.failure is None,
             frozen=chain.frozen,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from timed.primitives.roster import is_quorum
 from timed.testnet.layout import NodePlan
 from timed.testnet.network import Network
 from timed.testnet.payments import Payments
@@ -47,7 +48,7 @@ def victim_of(network: Network) -> NodePlan:
 def quorum_without(network: Network, victim: NodePlan) -> bool:
     """Whether the network goes on without `victim` (every member has weight one)."""
     total = len(network.plan.members)
-    return 3 * (total - victim.member) >= 2 * total and total > 1
+    return is_quorum(total - victim.member, total)
 
 
 def pass_blocks(network: Network, count: int) -> None:

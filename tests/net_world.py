@@ -179,12 +179,14 @@ class NetTestCase(TestCase):
 
     timeout = 20
 
-    def network(self, number=1, *, plain=False, limits=None, clock=None, resolver=None):
+    def network(
+        self, number=1, *, plain=False, limits=None, clock=None, resolver=None, shut_out=lambda host: False
+    ):
         """(network, its host)"""
         host = RecordingHost()
         verifyObject(INetworkHost, host)
         base = reactor if clock is None else TurnedReactor(clock, resolver)
-        network = Network(base, key(number), plain, host, limits)
+        network = Network(base, key(number), plain, host, limits, shut_out)
 
         def stop():
             done = network.stop()

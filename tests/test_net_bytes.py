@@ -91,6 +91,18 @@ class CountTests(NetTestCase):
         if self.plain:
             self.assertEqual(relay.counts, {"server": 200_000, "client": 70_000})
 
+    async def test_who_is_shut_out_is_closed_unheard_and_costs_no_tls(self):
+        shut = [HOST]
+        server, there, port = await self.listening(2, plain=self.plain, shut_out=lambda host: host in shut)
+        client, _ = self.network(1, plain=self.plain)
+        client.dial(HOST, port)
+        await turns(lambda: server.counters.refused["banned"])
+        self.assertEqual((server.counters.accepted, server.counters.bytes_sent, there.events), (0, 0, []))
+        shut.clear()
+        client.dial(HOST, port)
+        await there.first("connected")
+        self.assertEqual(server.counters.accepted, 1)
+
     async def test_who_never_becomes_a_link_is_counted_too(self):
         server, _, port = await self.listening(2, plain=self.plain)
         stranger = await self.raw(port, None if self.plain else node_context(3))

@@ -146,6 +146,18 @@ class PrecedenceTests(SynchronousTestCase):
         ):
             self.assertIs(conduct.class_of(node_id, host, member=True), expected, host)
 
+    def test_who_can_be_turned_away_before_saying_who_it_is(self) -> None:
+        """Only for the operator's places, and only while nobody is trusted wherever it is."""
+        for trusted, by_operator, expected in (([], True, True), ([PEER], True, False), ([], False, False)):
+            conduct = Conduct(trusted=trusted)
+            conduct.ban(parse_subject(HOST), START + SECOND, "test", by_operator=by_operator)
+            self.assertEqual(conduct.shut_out(HOST, START), expected)
+            self.assertFalse(conduct.shut_out("10.1.2.4", START))
+            self.assertFalse(conduct.shut_out(HOST, START + SECOND))
+        conduct = Conduct()
+        conduct.ban(parse_subject("127.0.0.0/8"), 0, "test", by_operator=True)
+        self.assertFalse(conduct.shut_out("127.0.0.1", START))
+
     def test_fresh_keys_at_one_address_are_of_no_use(self) -> None:
         """The third node banned there takes the address along; members and other addresses stay."""
         conduct = Conduct()

@@ -33,8 +33,9 @@ class P2PService(Service):
         # Above the sessions that the node wants, so that one too many is told so.
         limits = NetworkLimits(max_inbound=2 * p2p.max_inbound + 16)
         network = Network(
-            context.reactor, context.node_key, plain=p2p.plain, host=context.driver, limits=limits
-        )
+            context.reactor, context.node_key, plain=p2p.plain, host=context.driver, limits=limits,
+            shut_out=self._shut_out,
+        )  # fmt: skip
         context.network = network
         context.driver.attach(network)
         failures: list[Failure] = []
@@ -42,6 +43,10 @@ class P2PService(Service):
         network.listen(context.config.p2p_port, p2p.host).addErrback(failures.append)
         for failure in failures:
             failure.raiseException()
+
+    def _shut_out(self, host: str) -> bool:
+        running = self._context.running
+        return running is not None and running.node.peers.conduct.shut_out(host, self._context.clock())
 
     def stopService(self) -> Deferred[None]:
         super().stopService()

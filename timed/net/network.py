@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -27,7 +28,8 @@ class Network:
     """Executes a node's Write, Close and Dial, and tells the host what comes back.
 
     Links are TLS 1.3 under the node's key, or plain TCP where `plain` is set
-    (regtest). After `stop` has fired, no port, connection or call is left.
+    (regtest). After `stop` has fired, no port, connection or call is left. Who
+    comes from an address that `shut_out` names is closed unheard, before TLS.
     """
 
     def __init__(
@@ -37,12 +39,14 @@ class Network:
         plain: bool,
         host: INetworkHost,
         limits: NetworkLimits | None = None,
+        shut_out: Callable[[str], bool] = lambda host: False,
     ) -> None:
         self.host = host
         self.limits = limits or NetworkLimits()
         self.clock = reactor
         self.counters = NetworkCounters()
         self._reactor = reactor
+        self._shut_out = shut_out
         self._tls = None if plain else ConnectionCreator(make_context(TlsIdentity.from_key(node_key)))
         self._numbers = itertools.count(1)
         self._links: dict[int, PeerProtocol] = {}
@@ -206,6 +210,8 @@ class Network:
         """A transport for a connection from `host`, None when there is no place for it."""
         if self._stopping is not None:
             refusal: str | None = reasons.STOPPING
+        elif self._shut_out(host):
+            refusal = reasons.BANNED
         elif self._inbound >= self.limits.max_inbound:
             refusal = reasons.FULL
         else:

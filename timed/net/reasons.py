@@ -19,6 +19,9 @@ TLS_FAILED = "tls-failed"
 """Not TLS 1.3, or broken off with an alert."""
 TLS_TOO_LONG = "tls-too-long"
 
+# The operator.
+BANNED = "banned"
+
 # Bounds.
 TIMEOUT = "timeout"
 """The one deadline for name, TCP and TLS has passed."""

@@ -211,6 +211,12 @@ class Conduct:
         places = self._bans.covering(host, now)
         return next((place for place in places if place.by_operator or kind is PeerClass.ANONYMOUS), None)
 
+    def shut_out(self, host: str, now: int) -> bool:
+        """True when nobody at this host can be welcome: it need not even be asked who it is."""
+        if self._trusted or is_loopback(host):
+            return False
+        return any(ban.by_operator for ban in self._bans.covering(host, now))
+
     def ban_of(self, subject: Subject, now: int) -> Ban | None:
         """The ban of exactly this subject."""
         ban = self._bans.get(subject)

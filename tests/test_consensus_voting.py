@@ -6,13 +6,14 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.consensus_world import ACKNOWLEDGEMENT, EPOCH, VOTE, EpochDesk
-from timed.consensus.bundler import MAX_BUNDLE_ENTRIES, TICK_PER_MEMBER_US, TICK_US
+from timed.consensus.bundler import TICK_PER_MEMBER_US, TICK_US
 from timed.consensus.effects import Sign
 from timed.crypto.rule import check
 from timed.events import DoubleSpend, TransactionLocked
 from timed.ledger.regtest import well_known_key
 from timed.params import REGTEST
 from timed.primitives.transaction import OutPoint
+from timed.wire.layouts import MAX_BUNDLE_ENTRIES
 from timed.wire.messages import TransactionBroadcast, TransactionVote
 
 

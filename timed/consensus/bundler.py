@@ -6,10 +6,9 @@ from timed.consensus.signing import signed
 from timed.crypto.keys import SigningKey
 from timed.primitives.certificate import CertificateKind
 from timed.primitives.roster import Roster
+from timed.wire.layouts import MAX_BUNDLE_ENTRIES
 from timed.wire.messages import TransactionVote
 
-MAX_BUNDLE_ENTRIES = 1_024
-"""Entries of one bundle; more wait for the next tick."""
 TICK_US = 2_000
 """How long entries gather before a bundle is signed, with a roster of up to 16."""
 TICK_PER_MEMBER_US = 125
@@ -69,7 +68,7 @@ class Bundler:
         self._since = None
         bundles = []
         for kind, queue in self._queues.items():
-            entries = tuple(queue)[:MAX_BUNDLE_ENTRIES]
+            entries = tuple(queue)[:MAX_BUNDLE_ENTRIES]  # more wait for the next tick
             for txid in entries:
                 del queue[txid]
             if queue:

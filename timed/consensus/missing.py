@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from timed.wire.layouts import MAX_CERTIFICATES_ASKED
+
 MISSING_AFTER_US = 150_000
 """A vote for an unknown transaction waits this long for the body before it is asked for."""
 ASK_AGAIN_US = 1_000_000
-MAX_ASK = 64
-"""Transactions asked for at one time."""
+MAX_ASK = MAX_CERTIFICATES_ASKED
+"""Transactions or certificates asked for at one time."""
 
 
 class Missing:

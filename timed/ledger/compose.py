@@ -156,7 +156,7 @@ def _check_reports(reports: Sequence[ReportReference], roster: Roster) -> None:
         raise InvalidBlock("report-order")
     if members and members[-1] >= len(roster.members):
         raise InvalidBlock("report-member", f"member {members[-1]} of {len(roster.members)}")
-    weight = sum(roster.members[member].weight for member in members)
+    weight = roster.weight_of(members)
     if not is_quorum(weight, roster.total_weight):
         raise InvalidBlock("report-quorum", f"weight {weight} of {roster.total_weight}")
 

@@ -13,7 +13,7 @@ from timed.crypto.keys import SigningKey
 from timed.errors import InvalidBlock
 from timed.events import EpochReported, Equivocation
 from timed.params import NetworkParams
-from timed.primitives.roster import Roster, is_quorum
+from timed.primitives.roster import is_quorum
 from timed.primitives.transaction import Transaction
 from timed.wire.messages import EpochReport
 
@@ -150,9 +150,9 @@ class Closing:
 
     def is_quorum_of(self, reports: Sequence[EpochReport]) -> bool:
         """Distinct members of quorum weight stand behind `reports`."""
-        roster: Roster = self._fastpath.roster
+        roster = self._fastpath.roster
         members = {report.member for report in reports}
-        weight = sum(roster.members[member].weight for member in sorted(members))
+        weight = roster.weight_of(sorted(members))
         return len(members) == len(reports) and is_quorum(weight, roster.total_weight)
 
     def contents(self, reports: Iterable[EpochReport]) -> list[Transaction]:

@@ -12,6 +12,7 @@ from typing import Protocol
 import attrs
 
 from timed.errors import InvalidBlock, InvalidCertificate
+from timed.ledger.genesis import ROSTER_DELAY
 from timed.ledger.ledger import Ledger
 from timed.primitives.roster import Roster
 from timed.wire.message import Message
@@ -107,8 +108,6 @@ class CatchUp:
         self._requests: dict[tuple[bytes, int], tuple[int, int]] = {}
         self._applying = False
         self._stepped_at = 0
-        self.bodies_applied = 0
-        self.refused_bodies = 0
 
     # Peers
 
@@ -216,7 +215,6 @@ class CatchUp:
     def refused(self, height: int, source: bytes, now: int) -> None:
         """The body at `height` does not fit its certified header: fetch it elsewhere."""
         self._applying = False
-        self.refused_bodies += 1
         if height in self._bodies:
             self._drop_body(height)
         self._around.misbehaved(source, "bad-block", now)
@@ -347,7 +345,7 @@ class CatchUp:
         top = self._top()
         tip = self._ledger.tip
         known: dict[bytes, Roster] = {}
-        for height in range(tip.height + 1, tip.height + 3):
+        for height in range(tip.height + 1, tip.height + ROSTER_DELAY + 1):
             roster = self._ledger.roster(height)
             known[roster.hash] = roster
         previous = self._headers[top].header if top > tip.height else tip.header

@@ -14,7 +14,7 @@ from tests.layout_strategies import sample
 from tests.node_world import TICK, NodeWorld
 from timed.codec import interpret
 from timed.events import SafetyFailure
-from timed.node import future
+from timed.node import future, inbox
 from timed.params import REGTEST, SECOND
 from timed.peer.values import Incoming
 from timed.primitives.certificate import PRECOMMIT, PREVOTE, BundleCertificate, CertificateKind
@@ -29,6 +29,7 @@ from timed.wire.messages import (
     RoundState,
     TransactionCertified,
     TransactionFinalized,
+    TransactionRejected,
     TransactionVote,
 )
 
@@ -86,10 +87,10 @@ class ForeignTests(SynchronousTestCase):
     """Of another epoch, chain, roster or member: refused, counted, and nobody is harmed by it."""
 
     def _counted(self, world: NodeWorld) -> int:
-        inbox, path, rounds = world.node.inbox.counters, world.node.chain.fastpath, world.node.chain.rounds
+        counters, path, rounds = world.node.inbox.counters, world.node.chain.fastpath, world.node.chain.rounds
         return (
-            inbox.misplaced
-            + sum(inbox.refused.values())
+            counters.misplaced
+            + sum(counters.refused.values())
             + path.counters.votes_ignored
             + rounds.counters.votes_ignored
             + world.node.checks.refused
@@ -380,6 +381,14 @@ class UnusedTests(SynchronousTestCase):
         assert handle is not None
         world.node.inbox.deliver(Incoming(handle, object(), 0, False), world.now)
         self.assertEqual(world.node.inbox.counters.unhandled, 1)
+
+    def test_rules_that_a_peer_makes_up_are_counted_and_take_no_room(self) -> None:
+        world = NodeWorld()
+        made_up = [TransactionRejected(txid=bytes(32), rule=f"rule-{n}") for n in range(inbox.MAX_RULES + 40)]
+        world.member(1).say(*made_up)
+        refused = world.node.inbox.counters.refused
+        self.assertEqual(sum(refused.values()), len(made_up))
+        self.assertEqual((len(refused), refused["by-peer:other"]), (inbox.MAX_RULES + 1, 40))
 
     def test_bundles_that_can_add_nothing_are_not_verified(self) -> None:
         """§3.2: verification stops at quorum."""

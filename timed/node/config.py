@@ -25,5 +25,5 @@ class NodeConfig:
     listen_port: int = 0
     max_inbound: int = 125
     boot: int = 0
-    """A random number of this start; peers tell a restarted node by it."""
+    """Greater at every later start with the same node key; peers tell a restarted node by it."""
     vote: bool = True

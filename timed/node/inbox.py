@@ -17,18 +17,18 @@ from timed.primitives.certificate import BundleCertificate, CertificateKind, Sig
 from timed.primitives.roster import Roster
 from timed.primitives.transaction import Transaction
 from timed.wire import messages as wire
+from timed.wire.layouts import MAX_CERTIFICATES_ASKED, MAX_TRANSACTIONS_ASKED
 from timed.wire.message import Message
 
 if TYPE_CHECKING:
     from timed.node.node import Node
 
 MAX_CHECKS = 16_384
-"""Signature checks under way; beyond it transactions and certificates of peers are dropped."""
-PENDING_PER_REQUEST = 256
-CERTIFICATES_PER_REQUEST = 64
+"""Messages whose signatures are being checked; beyond it transactions and certificates of peers are dropped."""
 MAX_PENDING_ASKED = 4_096
 """Transactions fetched from one peer's list; the next list brings the rest."""
-
+MAX_RULES = 256
+"""Different rules of refusals counted apart; what peers name beyond shares one count."""
 
 Items = tuple[SignatureItem, ...]
 
@@ -188,8 +188,9 @@ class Inbox:
 
     def _rejected(self, peer: PeerHandle, message: wire.TransactionRejected, request: int, now: int) -> None:
         key = f"by-peer:{message.rule}"
-        if key in self.counters.refused or len(self.counters.refused) < 256:
-            self.counters.refused[key] = self.counters.refused.get(key, 0) + 1
+        if key not in self.counters.refused and len(self.counters.refused) >= MAX_RULES:
+            key = "by-peer:other"
+        self.counters.refused[key] = self.counters.refused.get(key, 0) + 1
 
     def _get_transactions(
         self, peer: PeerHandle, message: wire.GetTransactions, request: int, now: int
@@ -219,14 +220,14 @@ class Inbox:
         serving = self._node.serving
         unknown = [txid for txid in message.txids if serving.transaction(txid) is None]
         unknown = unknown[:MAX_PENDING_ASKED]
-        for start in range(0, len(unknown), PENDING_PER_REQUEST):
-            part = tuple(unknown[start : start + PENDING_PER_REQUEST])
+        for start in range(0, len(unknown), MAX_TRANSACTIONS_ASKED):
+            part = tuple(unknown[start : start + MAX_TRANSACTIONS_ASKED])
             self._node.peers.request(peer.node_id, wire.GetTransactions(txids=part), now)
         if self._node.chain.votes or message.epoch != self._node.chain.epoch:
             return
         lacking = self._node.chain.fastpath.lacks(message.txids)[:MAX_PENDING_ASKED]
-        for start in range(0, len(lacking), CERTIFICATES_PER_REQUEST):
-            part = lacking[start : start + CERTIFICATES_PER_REQUEST]
+        for start in range(0, len(lacking), MAX_CERTIFICATES_ASKED):
+            part = lacking[start : start + MAX_CERTIFICATES_ASKED]
             ask = wire.GetCertificates(epoch=message.epoch, txids=part)
             self._node.peers.request(peer.node_id, ask, now)
 

@@ -56,6 +56,7 @@ from timed.primitives.transaction import OutPoint, Transaction
 from timed.sync.catchup import CatchUp, SyncState
 from timed.wire import messages as wire
 from timed.wire.catalogue import decode_record
+from timed.wire.layouts import MAX_TRANSACTIONS_ASKED
 from timed.wire.message import Message
 
 if TYPE_CHECKING:
@@ -188,7 +189,7 @@ class Node:
         self._settle(now)
 
     def store_failed(self, token: int, reason: str, now: int) -> None:
-        """The disk refused a write: nothing more is signed, everything else goes on."""
+        """The disk refused a write: nothing more is signed or committed; sessions and queries go on."""
         self.now = now
         self.gate.failed(token, reason)
         self.chain.abstain()
@@ -469,7 +470,7 @@ class Node:
 
     def _missing(self, offer: Offer, parents: tuple[bytes, ...], now: int) -> None:
         if offer.origin is not None:
-            ask = wire.GetTransactions(txids=parents[:64])
+            ask = wire.GetTransactions(txids=parents[:MAX_TRANSACTIONS_ASKED])
             self.peers.request(offer.origin, ask, now)
 
     def _record_submitted(self) -> None:

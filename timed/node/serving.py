@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from timed.consensus.fastpath import FastPath
+from timed.ledger.genesis import ROSTER_DELAY
 from timed.ledger.ledger import Ledger
 from timed.ledger.mempool import Mempool
 from timed.params import HASH_SIZE
@@ -143,7 +144,7 @@ class Serving:
 
     def masternodes(self, height: int) -> MasternodesResponse:
         """The roster at `height`, or at the newest height it is known for."""
-        known = min(height, self._ledger.tip.height + 2)
+        known = min(height, self._ledger.tip.height + ROSTER_DELAY)
         return MasternodesResponse(height=known, roster=self._ledger.roster(known))
 
     def _certified(self, height: int) -> tuple[Block, BlockCertificate] | None:

@@ -246,7 +246,8 @@ def _modules_of(room: str) -> Iterator[tuple[str, str]]:
     folder = PACKAGE if room == "timed" else PACKAGE / room
     pattern = "*.py" if room == "timed" else "**/*.py"
     for path in sorted(folder.glob(pattern)):
-        if path.name == "__init__.py" or path.name.endswith("_codec.py"):
+        foreign = room == "plugins" and not path.name.startswith("timed_")
+        if foreign or path.name == "__init__.py" or path.name.endswith("_codec.py"):
             continue
         yield path.relative_to(folder).with_suffix("").as_posix().replace("/", "."), _first_sentence(path)
 

@@ -13,10 +13,12 @@ from timed.codec import interpret
 from timed.codec.declare import Record, maximum_size
 from timed.errors import DecodeError, LocalError
 from timed.params import NETWORKS
+from timed.primitives.layouts import MAX_BLOCK_TRANSACTIONS
 from timed.wire import messages
 from timed.wire.catalogue import (
     BY_NAME,
     BY_NUMBER,
+    MAX_BLOCK_BYTES,
     MAX_HANDSHAKE_BYTES,
     MAX_MESSAGE_BYTES,
     MAX_TRANSACTION_BYTES,
@@ -30,6 +32,7 @@ from timed.wire.catalogue import (
     limit_for,
     of,
 )
+from timed.wire.layouts import MAX_REPORT_TXIDS
 from timed.wire.message import Direction, Message, MessageType, Priority, Relay
 
 NAMES_OF_ORIGINAL = {
@@ -114,6 +117,15 @@ class Table(SynchronousTestCase):
         self.assertTrue(
             all(each.max_transaction_bytes <= MAX_TRANSACTION_BYTES for each in NETWORKS.values())
         )
+
+    def test_bounds_hold_what_the_networks_allow(self) -> None:
+        """A full block, its transactions and what two budgets can certify have room in their messages."""
+        for each in NETWORKS.values():
+            self.assertLessEqual(each.max_block_bytes, MAX_BLOCK_BYTES)
+            self.assertLessEqual(each.max_block_transactions, MAX_BLOCK_TRANSACTIONS)
+            self.assertLessEqual(2 * each.epoch_transactions, MAX_REPORT_TXIDS)
+            self.assertLess(2 * each.epoch_transactions, each.max_block_transactions)
+            self.assertLess(2 * each.epoch_bytes, each.max_block_bytes)
 
     def test_only_news_is_relayed(self) -> None:
         """Nothing that answers or asks is passed on."""

@@ -219,7 +219,8 @@ class MasternodesResponse(Message, frozen=True, gc=False):
 class RoundState(Message, frozen=True, gc=False):
     """Where the sender stands; said on a new session.
 
-    `reported` is true when it has closed the epoch of this height.
+    `step` counts from 0 for waiting over propose, prevote and precommit to 4 for
+    decided. `reported` is true when it has closed the epoch of this height.
     """
 
     height: int

@@ -2,8 +2,8 @@
 
 For debugging, and as the measured "before": `{"Ping":{"nonce":1,"time":2}}`, bytes as
 arrays of integers, which is how the original node wrote them. Reading is as strict as
-the binary codec: exactly the declared fields, integers in range, nothing twice. It is
-negotiated, and only on networks whose parameters allow it.
+the binary codec: exactly the declared fields, integers in range, nothing twice. No
+session negotiates it.
 """
 
 from __future__ import annotations

@@ -33,8 +33,8 @@ class TransactionBroadcast(Message, frozen=True, gc=False):
 class TransactionVote(Message, frozen=True, gc=False):
     """A bundle: one signature over the Merkle root of many transaction ids.
 
-    `kind` is CertificateKind.VOTE or ACKNOWLEDGEMENT, `tick` is microseconds of the
-    member's clock, `member` its position on the roster.
+    `kind` is CertificateKind.VOTE or ACKNOWLEDGEMENT, `tick` numbers the member's
+    bundles of the epoch, `member` is its position on the roster.
     """
 
     kind: int

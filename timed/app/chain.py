@@ -14,6 +14,7 @@ from twisted.python.threadpool import ThreadPool
 from timed import __version__
 from timed.app.context import Context, Running
 from timed.app.driver import Hands, NodeDriver
+from timed.app.memory import PeerMemory
 from timed.app.registry import choose
 from timed.crypto.batch import verify_batch
 from timed.interfaces import IEventSink, IStore, IStoreBackend
@@ -26,8 +27,8 @@ SOFTWARE = f"timed/{__version__}"
 class ChainService(Service):
     """Opens the store, replays it into a node, and runs the node until it is stopped.
 
-    After `stopService` has fired, everything handed to the store is durable, the
-    store is closed and no thread is left.
+    After `stopService` has fired, everything handed to the store is durable, what
+    is remembered of peers is written, the store is closed and no thread is left.
     """
 
     _log = Logger()
@@ -36,6 +37,7 @@ class ChainService(Service):
         self.setName("chain")
         self._context = context
         self._pools: list[ThreadPool] = []
+        self._memory: PeerMemory | None = None
 
     def startService(self) -> None:
         """LocalError when the store cannot be used."""
@@ -48,8 +50,12 @@ class ChainService(Service):
         except BaseException:
             store.close()
             raise
-        context.running = Running(node, driver, store)
+        memory = PeerMemory(context.datadir.peers, node.peers, context.reactor, self._pool("memory", 1))
+        memory.load()
+        context.running = Running(node, driver, store, memory.counters)
         driver.start()
+        memory.start()
+        self._memory = memory
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -60,6 +66,8 @@ class ChainService(Service):
         if running is None:
             return
         await running.driver.stop()
+        if self._memory is not None:
+            await self._memory.stop()
         self._context.running = None
         for pool in self._pools:
             pool.stop()

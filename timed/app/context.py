@@ -10,6 +10,7 @@ import attrs
 from timed.app.config import Config
 from timed.app.datadir import DataDirectory
 from timed.app.logging import LogCounters
+from timed.app.memory import MemoryCounters
 from timed.crypto.keys import SigningKey
 from timed.errors import LocalError
 from timed.ledger.genesis import Genesis
@@ -89,3 +90,5 @@ class Running:
     node: Node
     driver: NodeDriver
     store: IStore
+    memory: MemoryCounters = attrs.field(factory=MemoryCounters)
+    """What became of the file that remembers peers."""

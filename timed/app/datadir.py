@@ -5,6 +5,7 @@
     node.key       the TLS identity, made at the first start
     operator.key   the masternode's voting key (node.member = yes)
     chain/         blocks, coins and the log, owned by the storage backend
+    peers.json     addresses of peers, bans, whom to dial first
     wallet.json    the wallet
     .cookie        the RPC password of this run
     timed.log      the log of a daemon that was given no other
@@ -24,8 +25,9 @@ from timed.errors import ConfigError
 NODE_KEY = "node.key"
 OPERATOR_KEY = "operator.key"
 CHAIN = "chain"
+PEERS = "peers.json"
 DAEMON_LOG = "timed.log"
-OURS = frozenset({NODE_KEY, OPERATOR_KEY, CHAIN, DAEMON_LOG, "wallet.json"})
+OURS = frozenset({NODE_KEY, OPERATOR_KEY, CHAIN, PEERS, DAEMON_LOG, "wallet.json"})
 LEFT_BY_OTHERS = frozenset({"lost+found", ".gitkeep"})
 
 
@@ -38,6 +40,10 @@ class DataDirectory:
     @property
     def chain(self) -> Path:
         return self.path / CHAIN
+
+    @property
+    def peers(self) -> Path:
+        return self.path / PEERS
 
     def node_key(self, entropy: Callable[[int], bytes]) -> SigningKey:
         """The node key; made from `entropy` if there is none."""

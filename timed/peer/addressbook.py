@@ -112,6 +112,13 @@ class AddressBook:
     def __iter__(self) -> Iterator[Record]:
         return iter(list(self._records.values()))
 
+    def snapshot(self) -> tuple[Record, ...]:
+        """Copies of all records, which change no more."""
+        return tuple(
+            Record(r.host, r.port, r.node_id, r.source, r.last_seen, r.last_try, r.last_success, r.attempts, r.tried)
+            for r in self._records.values()
+        )  # fmt: skip
+
     def placed(self) -> list[Record]:
         """Every record that has a place in a bucket: those there are, each once."""
         return [*self._new.values(), *self._tried.values()]

@@ -33,17 +33,12 @@ class Memory:
     bans: tuple[Ban, ...] = ()
 
     def to_json(self) -> str:
-        """One JSON object."""
-        return json.dumps(
-            {
-                "format": FORMAT,
-                "secret": self.secret.hex(),
-                "addresses": [_plain(record) for record in self.records],
-                "anchors": [_plain(anchor) for anchor in self.anchors],
-                "bans": [_plain(ban) for ban in self.bans],
-            },
-            indent=1,
-        )
+        """One JSON object, each of its entries on a line of its own."""
+        parts = [f'"format": {FORMAT}', f'"secret": "{self.secret.hex()}"']
+        for name, values in (("addresses", self.records), ("anchors", self.anchors), ("bans", self.bans)):
+            lines = ",\n".join(json.dumps(_plain(value)) for value in values)
+            parts.append(f'"{name}": [\n{lines}]')
+        return "{" + ",\n".join(parts) + "}\n"
 
     @classmethod
     def from_json(cls, text: str) -> Memory:
@@ -72,12 +67,12 @@ _TYPES = {"str": str, "int": int, "bool": bool}
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    fields = attrs.asdict(value, recurse=False)
     plain: dict[str, Any] = {}
-    for name, field in fields.items():
-        if name == "subject":
-            field = subject_text(field)
-        plain[name] = field.hex() if isinstance(field, bytes) else field
+    for field in attrs.fields(type(value)):
+        held = getattr(value, field.name)
+        if field.name == "subject":
+            held = subject_text(held)
+        plain[field.name] = held.hex() if isinstance(held, bytes) else held
     return plain
 
 

@@ -19,7 +19,7 @@ from timed.peer.session import Session, State
 from timed.peer.sessions import DIAL, RETENTION, Sessions
 from timed.peer.statistics import PeerStatistics, statistics_of
 from timed.peer.traffic import Traffic
-from timed.peer.values import Identity, Incoming, PeerAddress, PeerHandle
+from timed.peer.values import Delivery, Identity, Incoming, PeerAddress, PeerHandle
 from timed.wire.message import Message
 from timed.wire.messages import GetPeers, PeersResponse
 
@@ -59,6 +59,8 @@ class PeerTable(Sessions):
         self._look_at = 0
         self._last_request = 0
         self._past = Traffic()
+        self._anchors: tuple[PeerAddress, ...] = ()
+        """Whom a stopped node had dialled."""
         self._asked_peers: set[int] = set()
         """Requests of this room's own, of which the node hears nothing."""
         if discover:
@@ -170,11 +172,20 @@ class PeerTable(Sessions):
     # Others' addresses.
 
     def remembered(self) -> Memory:
-        """What a later process should know: addresses, the first to dial, bans."""
-        outbound = [s for s in self._by_node.values() if s.outbound and s.state is State.OPEN]
-        anchors = tuple(PeerAddress(s.host, s.port, s.node_id) for s in outbound[:ANCHORS])
+        """What a later process should know: addresses, the first to dial, bans. It changes no more."""
         book = self.discovery.book
-        return Memory(book.secret, tuple(book), anchors, self.conduct.bans(self._now))
+        anchors = self._anchors if self._stopping else self._outbound()
+        return Memory(book.secret, book.snapshot(), anchors, self.conduct.bans(self._now))
+
+    def stop(self, now: int) -> list[Delivery]:
+        if not self._stopping:
+            self._anchors = self._outbound()
+        return super().stop(now)
+
+    def _outbound(self) -> tuple[PeerAddress, ...]:
+        """Some peers that answered where they were dialled."""
+        outbound = [s for s in self._by_node.values() if s.outbound and s.state is State.OPEN]
+        return tuple(PeerAddress(s.host, s.port, s.node_id) for s in outbound[:ANCHORS])
 
     def remember(self, memory: Memory) -> None:
         """Take in what an earlier process knew; call it before the first event."""

@@ -59,7 +59,10 @@ def build(items: Iterable[bytes], key: bytes) -> bytes:
 
 
 def match_any(encoded: bytes, key: bytes, items: Iterable[bytes]) -> bool:
-    """True when one of the items may be in the filter; DecodeError when it is malformed."""
+    """True when one of the items may be in the filter.
+
+    DecodeError when what is read of it is malformed; `check_filter` reads all of it.
+    """
     count, values = _open(encoded)
     wanted = sorted(_hashes(items, key, count * FALSE_POSITIVE)) if count else []
     position = 0

@@ -148,7 +148,7 @@ class IServiceMaker(Interface):
     order = Attribute("Services start in this order and stop in reverse.")
 
     def make(context: object) -> object:
-        """A twisted IService; `context` is `timed.app.composition.Context`."""
+        """A twisted IService; `context` is `timed.app.context.Context`."""
 
 
 class IEventSink(Interface):

@@ -20,13 +20,15 @@ from timed.codec.declare import (
     u32,
     u64,
 )
+from timed.ledger.digest import MAX_SHARD_BITS
 from timed.primitives.layouts import OUTPUT
+from timed.primitives.lthash import STATE_SIZE
 
 MAX_RECORD = 8 * 1024 * 1024
 """Bytes of one log record; the longest is a proposal of four MiB."""
 MAX_BATCH_RECORDS = 65_535
-DIGEST_SIZE = 2_048
-MAX_SHARDS = 256
+DIGEST_SIZE = STATE_SIZE
+MAX_SHARDS = 1 << MAX_SHARD_BITS
 
 
 def _record(title: str, *fields: Any) -> Record:

@@ -125,6 +125,11 @@ def _check_witness_order(witnesses: Sequence[Witness]) -> None:
         raise InvalidTransaction("witness-order", "witnesses are sorted by key, one for each")
 
 
+def is_mature(coin: Coin, height: int) -> bool:
+    """False for a reward that the block at `height` comes too early to spend."""
+    return not coin.coinbase or coin.height + COINBASE_MATURITY <= height
+
+
 def check_spend(transaction: Transaction, coins: Sequence[Coin], height: int, params: NetworkParams) -> int:
     """Check the transaction against the coins of its inputs, in their order; return the fee.
 
@@ -133,7 +138,7 @@ def check_spend(transaction: Transaction, coins: Sequence[Coin], height: int, pa
     if transaction.lock_height > height:
         raise InvalidTransaction("lock-height", f"not before block {transaction.lock_height}")
     for coin in coins:
-        if coin.coinbase and coin.height + COINBASE_MATURITY > height:
+        if not is_mature(coin, height):
             raise InvalidTransaction("coinbase-immature", f"made in block {coin.height}")
     received = checked_sum(coin.output.value for coin in coins)
     paid = checked_sum(output.value for output in transaction.outputs)

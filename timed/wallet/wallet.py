@@ -15,7 +15,7 @@ import attrs
 from timed.errors import DecodeError, LocalError
 from timed.events import BlockCertified, TransactionFinal
 from timed.interfaces import Coin
-from timed.ledger.rules import check_form, check_spend
+from timed.ledger.rules import check_form, check_spend, is_mature
 from timed.params import NetworkParams
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
 from timed.wallet.coins import CoinIndex, OwnCoin
@@ -161,7 +161,7 @@ class Wallet:
         """Own coins a new payment may take."""
         height = self._chain.next_height()
         for coin in self.unspent():
-            if coin.coinbase and coin.height is not None and coin.height >= height:
+            if not is_mature(coin.as_coin(height), height):
                 continue
             if not self._chain.is_locked(coin.outpoint) and not self.reservations.holds(coin.outpoint, now):
                 yield coin

@@ -105,9 +105,24 @@ class Files(SynchronousTestCase):
         file.load()
         file.append([{"n": 1}])
         file.close()
-        with open(self.journal, "ab") as journal:
-            journal.write(b'rubbish\n{"n": 2}\n')
-        self.assertIn("line 3", self.refused())
+        whole = Path(self.journal).read_bytes()
+        for rubbish in (b"rubbish", b"5", b"[]"):
+            Path(self.journal).write_bytes(whole + rubbish + b'\n{"n": 2}\n')
+            self.assertIn("line 3", self.refused())
+
+    def test_a_file_that_is_too_long_is_refused_whole(self) -> None:
+        file = self.open()
+        file.load()
+        file.append([{"n": 1}])
+        file.compact([{"n": 1}])
+        file.append([{"n": number} for number in range(20)])
+        file.close()
+        sizes = {path: os.path.getsize(path) for path in (self.path, self.journal)}
+        for bound in sizes.values():
+            self.patch(walletfile, "MAX_FILE_BYTES", bound - 1)
+            self.assertIn("is longer than", self.refused())
+        self.patch(walletfile, "MAX_FILE_BYTES", max(sizes.values()))
+        self.assertEqual(len(self.records()), 21)
 
     def test_a_damaged_snapshot_is_refused_and_kept(self) -> None:
         self.records()

@@ -13,7 +13,7 @@ import attrs
 
 from timed.crypto.keys import SigningKey, generate
 from timed.errors import LocalError
-from timed.primitives.transaction import Lock, key_hash
+from timed.primitives.transaction import LOCK_KEY_HASH, Lock, key_hash
 from timed.wallet.walletfile import Record
 
 POOL_SIZE = 100
@@ -72,7 +72,7 @@ class Keystore:
 
     def owns(self, lock: Lock) -> bool:
         """True when one key of this wallet alone opens `lock`."""
-        return lock.kind == 1 and lock.data in self._keys
+        return lock.kind == LOCK_KEY_HASH and lock.data in self._keys
 
     def restore(self, records: Iterable[Record]) -> None:
         """Take over the key records of a wallet file."""

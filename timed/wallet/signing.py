@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from timed.primitives.transaction import (
-    LOCK_KEY_HASH,
-    Lock,
-    Output,
-    Transaction,
-    Witness,
-    key_hash,
-    signing_hash,
-)
+from timed.primitives.transaction import Lock, Output, Transaction, Witness, key_hash, signing_hash
 from timed.wallet.keystore import Keystore
 
 
@@ -27,7 +19,7 @@ def sign(transaction: Transaction, spent: Sequence[Output], chain_id: int, keyst
     for lock in dict.fromkeys(output.lock for output in spent):
         for name in _missing(lock, present):
             owned = keystore.get(name)
-            if owned is not None and len(_given(lock, present)) < _required(lock):
+            if owned is not None and len(_given(lock, present)) < lock.required:
                 present[name] = Witness(owned.key.public, owned.key.sign(message))
     return transaction.with_witnesses(sorted(present.values(), key=lambda witness: witness.public_key))
 
@@ -38,21 +30,13 @@ def unsigned_inputs(transaction: Transaction, spent: Sequence[Output]) -> tuple[
     return tuple(
         index
         for index, output in enumerate(spent)
-        if len(_given(output.lock, present)) < _required(output.lock)
+        if len(_given(output.lock, present)) < output.lock.required
     )
 
 
-def _names(lock: Lock) -> tuple[bytes, ...]:
-    return (lock.data,) if lock.kind == LOCK_KEY_HASH else lock.hashes
-
-
-def _required(lock: Lock) -> int:
-    return 1 if lock.kind == LOCK_KEY_HASH else lock.required
-
-
 def _given(lock: Lock, present: dict[bytes, Witness]) -> list[bytes]:
-    return [name for name in _names(lock) if name in present]
+    return [name for name in lock.hashes if name in present]
 
 
 def _missing(lock: Lock, present: dict[bytes, Witness]) -> list[bytes]:
-    return [name for name in _names(lock) if name not in present]
+    return [name for name in lock.hashes if name not in present]

@@ -13,7 +13,7 @@ import json
 import os
 import stat
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, BinaryIO
 
 from timed.errors import LocalError
 
@@ -104,7 +104,7 @@ class WalletFile:
         try:
             with open(self.path, "rb") as file:
                 _check_private(self.path, os.fstat(file.fileno()))
-                data = file.read(MAX_FILE_BYTES)
+                data = _read_all(self.path, file)
         except FileNotFoundError:
             return []
         try:
@@ -126,16 +126,15 @@ class WalletFile:
     def _read_journal(self, descriptor: int) -> list[Record]:
         os.lseek(descriptor, 0, os.SEEK_SET)
         with os.fdopen(os.dup(descriptor), "rb") as file:
-            lines = file.read(MAX_FILE_BYTES).split(b"\n")[:-1]
-        records = []
+            lines = _read_all(self._journal_path, file).split(b"\n")[:-1]
+        records: list[Record] = []
         for number, line in enumerate(lines, 1):
-            try:
-                record = json.loads(line)
-            except ValueError:
+            record = _parsed(line)
+            if record is None:
                 raise LocalError(
                     f"the wallet's journal {self._journal_path} is damaged in line {number}.",
                     "Keep a copy of it and restore the wallet from a backup.",
-                ) from None
+                )
             records.append(record)
         if not records or records[0].get("generation") != self._generation:
             return []
@@ -184,6 +183,26 @@ def replace_file(path: str, data: bytes) -> None:
 
 def _line(record: Record) -> bytes:
     return json.dumps(record, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _read_all(path: str, file: BinaryIO) -> bytes:
+    """All of a file; LocalError for one that is too long, never a part of it."""
+    data = file.read(MAX_FILE_BYTES + 1)
+    if len(data) > MAX_FILE_BYTES:
+        raise LocalError(
+            f"{path} is longer than {MAX_FILE_BYTES} bytes; that is no file of a wallet.",
+            "Keep a copy of it and restore the wallet from a backup.",
+        )
+    return data
+
+
+def _parsed(line: bytes) -> Record | None:
+    """The record of a line, None when it holds none."""
+    try:
+        record = json.loads(line)
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

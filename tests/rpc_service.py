@@ -23,7 +23,7 @@ from tests.builders import genesis
 from tests.rpc_world import InlineThreads
 from timed.app.context import Running
 from timed.app.driver import Hands, NodeDriver
-from timed.app.logging import LogCounters
+from timed.app.logging import LogCounters, LogLevels
 from timed.client.location import Location
 from timed.crypto.batch import verify_batch
 from timed.ledger.regtest import well_known_key, well_known_seed
@@ -54,6 +54,7 @@ class FakeContext:
     clock: Callable[[], int] = now_us
     monotonic: Callable[[], float] = time.monotonic
     log_counters: LogCounters = attrs.Factory(LogCounters)
+    log_levels: LogLevels = attrs.Factory(lambda: LogLevels("info"))
     started_at: int = attrs.Factory(now_us)
     network: Any = None
     stops: int = 0

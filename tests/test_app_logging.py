@@ -8,10 +8,12 @@ from twisted.logger import Logger, LogLevel, LogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from timed.app.logging import MAX_SITES, LineObserver, printable
+from timed.app.logging import MAX_NAMESPACES, MAX_SITES, LineObserver, printable
+from timed.app.schema import LEVELS
+from timed.errors import LocalError
 
 
-class Lines(SynchronousTestCase):
+class LineCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.now = 1_000_000.0
         self.out = io.StringIO()
@@ -27,6 +29,8 @@ class Lines(SynchronousTestCase):
     def lines(self) -> list[str]:
         return self.out.getvalue().splitlines()
 
+
+class Lines(LineCase):
     def test_a_line_is_time_level_place_and_text(self) -> None:
         self.logger().info("block {height}", height=7)
         self.assertEqual(self.lines(), ["1970-01-12T13:46:40.000Z info     node: block 7"])
@@ -91,3 +95,69 @@ class Lines(SynchronousTestCase):
         self.out.close()
         self.logger().emit(LogLevel.critical, "still here")
         self.assertEqual(self.observer.counters.suppressed, 1)
+
+
+class Levels(LineCase):
+    """Levels change while the node runs."""
+
+    def written(self, namespace: str) -> list[str]:
+        """The levels of which a namespace's events are written."""
+        before = len(self.lines())
+        for level in LEVELS:
+            self.logger(namespace).emit(LogLevel.lookupByName(level), f"{namespace} {level} {before}")
+        return [line.split()[1] for line in self.lines()[before:]]
+
+    def test_a_namespace_is_itself_and_everything_in_it(self) -> None:
+        self.observer.levels.set("timed.peer", "debug")
+        self.assertEqual(self.written("timed.peer"), list(LEVELS))
+        self.assertEqual(self.written("timed.peer.table.PeerTable"), list(LEVELS))
+        self.assertEqual(self.written("timed.peerless"), list(LEVELS[1:]))
+        self.assertEqual(self.written("timed.node"), list(LEVELS[1:]))
+
+    def test_the_longest_name_that_fits_decides(self) -> None:
+        levels = self.observer.levels
+        levels.set("peer", "error")
+        levels.set("peer.table", "debug")
+        self.assertEqual(self.written("timed.peer.table"), list(LEVELS))
+        self.assertEqual(self.written("timed.peer.session"), ["error", "critical"])
+        self.assertEqual(levels.shown(), {"*": "info", "peer": "error", "peer.table": "debug"})
+        levels.clear("timed.peer.table")
+        self.assertEqual(self.written("timed.peer.table"), ["error", "critical"])
+        levels.clear("*")
+        self.assertEqual(levels.shown(), {"*": "info"})
+
+    def test_the_level_of_all_others_is_a_star(self) -> None:
+        self.observer.levels.set("rpc", "warn")
+        self.observer.levels.set("*", "debug")
+        self.assertEqual(self.written("timed.node"), list(LEVELS))
+        self.assertEqual(self.written("timed.rpc.site"), list(LEVELS[2:]))
+
+    def test_names_under_which_nothing_logs_are_refused_with_those_there_are(self) -> None:
+        for name in (
+            "",
+            "pear",
+            "timed",
+            "timed.",
+            "peer.",
+            "peer..table",
+            ".peer",
+            "peer table",
+            "peer.é",
+            "\ud800",
+        ):
+            with self.assertRaises(LocalError, msg=name) as caught:
+                self.observer.levels.set(name, "debug")
+            self.assertIn("peer", caught.exception.hint)
+            with self.assertRaises(LocalError):
+                self.observer.levels.clear(name)
+        with self.assertRaises(LocalError):
+            self.observer.levels.set("peer", "loud")
+        self.assertEqual(self.observer.levels.shown(), {"*": "info"})
+
+    def test_the_number_of_names_is_bounded(self) -> None:
+        for number in range(MAX_NAMESPACES):
+            self.observer.levels.set(f"peer.m{number}", "debug")
+        with self.assertRaises(LocalError):
+            self.observer.levels.set("peer.one_more", "debug")
+        self.observer.levels.set("peer.m1", "warn")
+        self.assertEqual(len(self.observer.levels.shown()), MAX_NAMESPACES + 1)

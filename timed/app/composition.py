@@ -171,6 +171,7 @@ def make_context(config: Config, reactor: Any, observer: LineObserver) -> Contex
         clock=now_us,
         monotonic=time.monotonic,
         log_counters=observer.counters,
+        log_levels=observer.levels,
         started_at=now_us(),
         shut_down=lambda: reactor.callLater(0, reactor.stop),
     )

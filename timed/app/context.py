@@ -9,7 +9,7 @@ import attrs
 
 from timed.app.config import Config
 from timed.app.datadir import DataDirectory
-from timed.app.logging import LogCounters
+from timed.app.logging import LogCounters, LogLevels
 from timed.app.memory import MemoryCounters
 from timed.crypto.keys import SigningKey
 from timed.errors import LocalError
@@ -41,6 +41,7 @@ class Context:
     clock: Callable[[], int]
     monotonic: Callable[[], float]
     log_counters: LogCounters
+    log_levels: LogLevels
     started_at: int
     """Microseconds of unix time at which the process was composed."""
     shut_down: Callable[[], None]

@@ -6,6 +6,8 @@ time is left out and the level is given as the syslog prefix that journald reads
 
 from __future__ import annotations
 
+import pkgutil
+import re
 import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -15,11 +17,15 @@ import attrs
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from zope.interface import implementer
 
+import timed
 from timed.app.schema import LEVELS
+from timed.errors import LocalError
 
 LEVEL_ORDER: Mapping[str, int] = {name: order for order, name in enumerate(LEVELS)}
 JOURNAL_PRIORITY: Mapping[str, int] = {"debug": 7, "info": 6, "warn": 4, "error": 3, "critical": 2}
 
+PREFIX = "timed."
+"""Left out of the namespaces in lines."""
 MAX_SITES = 1024
 """Places in the code whose lines are counted apart; what is beyond shares one count."""
 MAX_LINE = 2000
@@ -27,6 +33,74 @@ MAX_LINE = 2000
 
 CHATTER = ("twisted.", "treq.", "log_legacy", "-", "stdout", "stderr")
 """Namespaces whose information is for whoever debugs Twisted, not for operators."""
+
+
+ALL = "*"
+"""Stands for every namespace that has no level of its own."""
+MAX_NAMESPACES = 64
+"""Namespaces with a level of their own."""
+ROOMS = frozenset(module.name for module in pkgutil.iter_modules(timed.__path__))
+OTHERS = frozenset({"twisted", "treq", "log_legacy", "-", "stdout", "stderr"})
+_DOTTED = re.compile(r"-|\w+(\.\w+)*", re.ASCII)
+
+
+class LogLevels:
+    """The least important level that is written, by namespace; changed at any time.
+
+    Namespaces are those of the log lines: `peer`, or `timed.peer`, is the room of
+    that name with everything in it. The longest one that fits decides.
+    """
+
+    def __init__(self, level: str) -> None:
+        self._default = level
+        self._own: dict[str, str] = {}
+        self._order = LEVEL_ORDER[level]
+
+    def shown(self) -> dict[str, str]:
+        """Level by namespace, that of all others first."""
+        return {ALL: self._default, **dict(sorted(self._own.items()))}
+
+    def set(self, namespace: str, level: str) -> None:
+        """Write events of a namespace, or of all (`*`), from this level on; LocalError."""
+        if level not in LEVEL_ORDER:
+            raise LocalError(f"there is no level {level!r}.", f"Use one of: {', '.join(LEVELS)}.")
+        if namespace == ALL:
+            self._default, self._order = level, LEVEL_ORDER[level]
+            return
+        name = _short(namespace)
+        if name not in self._own and len(self._own) >= MAX_NAMESPACES:
+            raise LocalError("too many namespaces have a level of their own.", "Clear some of them.")
+        self._own[name] = level
+
+    def clear(self, namespace: str) -> None:
+        """A namespace goes with its surroundings again; `*` clears every namespace. LocalError."""
+        if namespace == ALL:
+            self._own.clear()
+        else:
+            self._own.pop(_short(namespace), None)
+
+    def least(self, namespace: str) -> int:
+        """The order of the least level that is written of a namespace."""
+        if not self._own:
+            return self._order
+        name = namespace.removeprefix(PREFIX)
+        while name:
+            level = self._own.get(name)
+            if level is not None:
+                return LEVEL_ORDER[level]
+            name = name.rpartition(".")[0]
+        return self._order
+
+
+def _short(namespace: str) -> str:
+    """The name of a namespace as lines show it; LocalError when nothing logs there."""
+    name = namespace.removeprefix(PREFIX)
+    if name.partition(".")[0] not in ROOMS | OTHERS or not _DOTTED.fullmatch(name):
+        raise LocalError(
+            f"nothing logs as {namespace!r}.",
+            f"Use {ALL}, or a room, or what is in it: {', '.join(sorted(ROOMS))}.",
+        )
+    return name
 
 
 @attrs.define
@@ -50,7 +124,7 @@ class LogCounters:
 
 @implementer(ILogObserver)
 class LineObserver:
-    """Writes events of at least `level` to `out`, at most `burst` per site and window.
+    """Writes events of at least `level` (see `levels`) to `out`, at most `burst` per site and window.
 
     Errors and tracebacks are no exception: a peer may be what causes them. `clock`
     gives seconds of unix time. The window's end is noticed by the next event or by
@@ -68,10 +142,10 @@ class LineObserver:
         journal: bool = False,
     ) -> None:
         self.counters = LogCounters()
+        self.levels = LogLevels(level)
         self.window = window
         self._out = out
         self._clock = clock
-        self._least = LEVEL_ORDER[level]
         self._burst = burst
         self._journal = journal
         self._sites: dict[tuple[str, str, str], Site] = {}
@@ -79,10 +153,10 @@ class LineObserver:
 
     def __call__(self, event: LogEvent) -> None:
         level = level_of(event)
-        if LEVEL_ORDER[level] < self._least:
+        namespace = str(event.get("log_namespace") or "-")
+        if LEVEL_ORDER[level] < self.levels.least(namespace):
             return
         self.sweep()
-        namespace = str(event.get("log_namespace") or "-")
         if not self._admit(namespace, level, event):
             self.counters.suppressed += 1
             return
@@ -116,7 +190,7 @@ class LineObserver:
 
     def _line(self, level: str, namespace: str, text: str) -> None:
         self.counters.lines[level] += 1
-        name = namespace.removeprefix("timed.")
+        name = namespace.removeprefix(PREFIX)
         if self._journal:
             head = f"<{JOURNAL_PRIORITY[level]}>{name}:"
         else:

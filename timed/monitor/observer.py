@@ -25,7 +25,7 @@ _TRANSACTION_STEPS: dict[type, str] = {
 
 @implementer(IEventSink)
 class EventCounts:
-    """Counters since the start of the process; times are microseconds of unix time."""
+    """Counters since the start of the process."""
 
     name = "metrics"
 
@@ -40,8 +40,6 @@ class EventCounts:
         """(what was refused, rule)."""
         self.double_spends = 0
         self.equivocations = 0
-        self.safety_failure: str | None = None
-        self.last_block_us: int | None = None
 
     def published(self, event: object, now_us: int) -> None:
         """`IEventSink.published`."""
@@ -51,7 +49,6 @@ class EventCounts:
         if isinstance(event, events.BlockCertified):
             self.blocks["live" if event.live else "fetched"] += 1
             self.transactions["confirmed"] += max(0, len(event.txids) - 1)
-            self.last_block_us = now_us
         elif isinstance(event, events.PeerOpened):
             self.sessions["opened"] += 1
         elif isinstance(event, events.PeerClosed):
@@ -65,8 +62,6 @@ class EventCounts:
             self.double_spends += 1
         elif isinstance(event, events.Equivocation):
             self.equivocations += 1
-        elif isinstance(event, events.SafetyFailure):
-            self.safety_failure = event.what
 
     def _refuse(self, what: str, rule: str) -> None:
         key = (what, rule)

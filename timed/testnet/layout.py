@@ -3,7 +3,6 @@
 ::
 
     DIR/genesis.json
-    DIR/testnet.json       who runs where, for `status` and `down`
     DIR/node-1.ini         one per node
     DIR/node-1.log
     DIR/node-1/            its data directory
@@ -34,7 +33,6 @@ from timed.wallet.walletfile import Record, WalletFile
 HOST = "127.0.0.1"
 COINS_PER_MEMBER = 50
 COIN = 10_000 * UNITS_PER_TIME
-STATE_FILE = "testnet.json"
 PORTS_PER_NODE = 3
 
 
@@ -70,6 +68,10 @@ class NodePlan:
     def cookie(self) -> Path:
         return self.datadir / ".cookie"
 
+    def joins(self, other: NodePlan) -> bool:
+        """Whether the two must be connected: members all pairs, others with the members."""
+        return other.number != self.number and (other.member or self.member)
+
     @property
     def peer_address(self) -> PeerAddress:
         return PeerAddress(HOST, self.p2p_port, self.node_id)
@@ -97,10 +99,8 @@ class Plan:
         return tuple(node for node in self.nodes if node.member)
 
     def peers_of(self, node: NodePlan) -> tuple[NodePlan, ...]:
-        """The nodes that `node` must be connected with: members all pairs, others with the members."""
-        return tuple(
-            other for other in self.nodes if other.number != node.number and (other.member or node.member)
-        )
+        """The nodes that `node` must be connected with."""
+        return tuple(other for other in self.nodes if node.joins(other))
 
 
 def free_ports(count: int) -> list[int]:

@@ -151,9 +151,7 @@ class Network:
             return None
 
     def _expected_peers(self, node: NodePlan) -> list[NodePlan]:
-        return [
-            other for other in self.running() if other.number != node.number and (other.member or node.member)
-        ]
+        return [other for other in self.running() if node.joins(other)]
 
     def _write_state(self) -> None:
         processes = {process.plan.name: process for process in self.processes.values()}

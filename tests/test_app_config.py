@@ -9,10 +9,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from timed.app.config import load, override, settings_from
 from timed.app.inifile import parse_ini
-from timed.app.kinds import PeerAddress, parse_peer
 from timed.app.samples import samples
 from timed.app.schema import Settings, keys
 from timed.errors import ConfigError
+from timed.peer.location import parse_peer
+from timed.peer.values import PeerAddress
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -80,8 +81,27 @@ class PeerAddresses(SynchronousTestCase):
         ):
             self.assertEqual(parse_peer(str(peer)), peer)
 
+    def test_what_is_no_host_or_no_port_is_refused(self) -> None:
+        for text in (
+            "",
+            "h",
+            "h:",
+            ":1",
+            "h:0",
+            "h:65536",
+            "h:1 ",
+            "h:١",
+            "h:-1",
+            "h h:1",
+            "h\0:1",
+            "a" * 256 + ":1",
+            "h:000001",
+        ):
+            with self.assertRaises(ValueError, msg=text):
+                parse_peer(text)
+
     def test_a_node_id_of_the_wrong_length_is_refused(self) -> None:
-        for text in ("ab@h:1", "@h:1", "zz" * 32 + "@h:1"):
+        for text in ("ab@h:1", "@h:1", "zz" * 32 + "@h:1", "ab " * 21 + "a@h:1"):
             self.assertIn("64 hexadecimal digits", str(self.assertRaises(ValueError, parse_peer, text)))
 
 

@@ -11,10 +11,10 @@ from typing import Generic, TypeVar
 
 import attrs
 
-T = TypeVar("T")
+from timed.peer.location import MAX_PORT, check_host, parse_node_id, parse_peer
+from timed.peer.values import PeerAddress
 
-MAX_PORT = 65_535
-NODE_ID_SIZE = 32
+T = TypeVar("T")
 
 
 @attrs.frozen
@@ -24,20 +24,6 @@ class Kind(Generic[T]):
     name: str
     parse: Callable[[str], T]
     show: Callable[[T], str] = attrs.field(default=str)
-
-
-@attrs.frozen
-class PeerAddress:
-    """Where a peer is dialled, and the node id it must prove, if it is known."""
-
-    host: str
-    port: int
-    node_id: bytes | None = None
-
-    def __str__(self) -> str:
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        prefix = f"{self.node_id.hex()}@" if self.node_id is not None else ""
-        return f"{prefix}{host}:{self.port}"
 
 
 def _integer(text: str) -> int:
@@ -98,34 +84,6 @@ def _words(text: str) -> tuple[str, ...]:
     return words
 
 
-def _host(text: str) -> str:
-    if not text or any(character.isspace() or character in "/@," for character in text):
-        raise ValueError(f"must be a host name or address, not {text!r}")
-    return text
-
-
-def parse_peer(text: str) -> PeerAddress:
-    """`host:port`, `[v6]:port`, either with `node id in hex@` before it."""
-    identity, at, address = text.rpartition("@")
-    node_id = None
-    if at:
-        try:
-            node_id = bytes.fromhex(identity)
-        except ValueError:
-            node_id = b""
-        if len(node_id) != NODE_ID_SIZE:
-            raise ValueError(f"names the peer {text!r}, whose node id is not 64 hexadecimal digits")
-    host, colon, port_text = address.rpartition(":")
-    if not colon or not port_text.isascii() or not port_text.isdigit():
-        raise ValueError(f"names the peer {text!r}, which is not host:port")
-    port = int(port_text)
-    if not 1 <= port <= MAX_PORT:
-        raise ValueError(f"names the peer {text!r}, whose port is not between 1 and {MAX_PORT}")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    return PeerAddress(_host(host), port, node_id)
-
-
 def _peers(text: str) -> tuple[PeerAddress, ...]:
     return tuple(parse_peer(word) for word in _words(text))
 
@@ -133,12 +91,10 @@ def _peers(text: str) -> tuple[PeerAddress, ...]:
 def _node_ids(text: str) -> tuple[bytes, ...]:
     ids = []
     for word in _words(text):
-        try:
-            ids.append(bytes.fromhex(word))
-        except ValueError:
-            ids.append(b"")
-        if len(ids[-1]) != NODE_ID_SIZE:
+        node_id = parse_node_id(word)
+        if node_id is None:
             raise ValueError(f"names the node {word!r}, which is not 64 hexadecimal digits")
+        ids.append(node_id)
     return tuple(ids)
 
 
@@ -156,10 +112,9 @@ NODE_IDS: Kind[tuple[bytes, ...]] = Kind(
     "list of node ids", _node_ids, lambda ids: ", ".join(node_id.hex() for node_id in ids)
 )
 FLAG: Kind[bool] = Kind("yes | no", _flag, lambda value: "yes" if value else "no")
-HOST: Kind[str] = Kind("host or address", _host)
+HOST: Kind[str] = Kind("host or address", check_host)
 NAME: Kind[str] = Kind("name", _name)
 PATH: Kind[str] = Kind("path", _text)
 PEERS: Kind[tuple[PeerAddress, ...]] = Kind("list of [node-id@]host:port", _peers, _show_list)
 PORT: Kind[int | None] = Kind("port | auto", _port, lambda value: "auto" if value is None else str(value))
-TEXT: Kind[str] = Kind("text", _text)
 WORDS: Kind[tuple[str, ...]] = Kind("list of names", _words, _show_list)

@@ -22,8 +22,8 @@ import attrs
 
 from timed.errors import LocalError
 from timed.peer import limits
+from timed.peer.location import parse_node_id
 
-NODE_ID_BYTES = 32
 _MAPPED_BITS = 96
 _NEVER = 2**63
 
@@ -34,10 +34,8 @@ Subject = Union[bytes, IPv4Network, IPv6Network]
 
 def parse_subject(text: str) -> Subject:
     """A node id in hexadecimal, an address, or a subnet with a prefix or a mask; ValueError."""
-    if len(text) == 2 * NODE_ID_BYTES:
-        node_id = bytes.fromhex(text)
-        if len(node_id) != NODE_ID_BYTES:
-            raise ValueError("a node id has 64 hexadecimal digits")
+    node_id = parse_node_id(text)
+    if node_id is not None:
         return node_id
     if "%" in text:
         raise ValueError("a scope belongs to this machine alone")

@@ -13,12 +13,12 @@ import attrs
 
 from timed.errors import LocalError
 from timed.peer.addressbook import Record
-from timed.peer.bans import NODE_ID_BYTES, Ban, parse_subject, subject_text
+from timed.peer.bans import Ban, parse_subject, subject_text
+from timed.peer.location import MAX_PORT, NODE_ID_SIZE
 from timed.peer.values import PeerAddress
 
 FORMAT = 1
 SECRET_BYTES = 32
-PORTS = range(1, 65_536)
 MAX_TEXT = 255
 """Bytes of a host or a reason."""
 
@@ -90,12 +90,12 @@ def _field(name: str, kind: str, value: Any) -> Any:
         if value is None and "None" in kind:
             return None
         value = bytes.fromhex(value)
-        if len(value) != NODE_ID_BYTES:
+        if len(value) != NODE_ID_SIZE:
             raise ValueError(f"{name} has {len(value)} bytes")
     elif type(value) is not _TYPES[kind]:
         raise ValueError(f"{name} is a {type(value).__name__}")
     elif isinstance(value, str) and len(value.encode("utf-8")) > MAX_TEXT:
         raise ValueError(f"{name} has {len(value)} characters")
-    elif name == "port" and value not in PORTS:
+    elif name == "port" and value not in range(1, MAX_PORT + 1):
         raise ValueError(f"{name} is {value}")
     return value

@@ -52,6 +52,12 @@ class PeerAddress:
     port: int
     node_id: bytes | None = None
 
+    def __str__(self) -> str:
+        """As `timed.peer.location.parse_peer` reads it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        prefix = f"{self.node_id.hex()}@" if self.node_id is not None else ""
+        return f"{prefix}{host}:{self.port}"
+
 
 @attrs.frozen(eq=False)
 class PeerHandle:

@@ -21,10 +21,10 @@ import attrs
 
 from timed.app.datadir import NODE_KEY, OPERATOR_KEY
 from timed.app.genesis_file import write_genesis
-from timed.app.kinds import PeerAddress
 from timed.crypto.keys import SigningKey, create_key_file
 from timed.ledger.genesis import Genesis
 from timed.params import REGTEST, UNITS_PER_TIME
+from timed.peer.values import PeerAddress
 from timed.primitives.roster import Member, Roster, Tier, weights_for
 from timed.primitives.transaction import Lock
 from timed.wallet.keystore import Keystore

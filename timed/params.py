@@ -26,6 +26,10 @@ WIRE_VERSION = 1
 WIRE_VERSION_MIN = 1
 STORE_SCHEMA = 1
 
+RPC_PORT_OFFSET = 1_000
+MONITOR_PORT_OFFSET = 2_000
+"""Where a node listens for RPC and monitoring unless told otherwise, from its P2P port on."""
+
 
 @attrs.frozen
 class NetworkParams:
@@ -70,11 +74,7 @@ class NetworkParams:
 
     @property
     def rpc_port(self) -> int:
-        return self.p2p_port + 1000
-
-    @property
-    def monitor_port(self) -> int:
-        return self.p2p_port + 2000
+        return self.p2p_port + RPC_PORT_OFFSET
 
 
 MAINNET = NetworkParams(
@@ -95,6 +95,9 @@ REGTEST = NetworkParams(
     default_interval_s=5, minimum_interval_s=1,
     equal_weight_allowed=True, plain_allowed=True, group_diversity=False,
 )  # fmt: skip
+
+BUILTIN_MEMBERS = (1, 2, 3)
+"""The members of regtest's own genesis; number n listens on regtest's p2p_port + n - 1."""
 
 NETWORKS = {params.name: params for params in (MAINNET, TESTNET, REGTEST)}
 

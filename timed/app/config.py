@@ -12,13 +12,11 @@ import attrs
 
 from timed import params as networks
 from timed.app.inifile import Entry, read_ini
-from timed.app.kinds import PeerAddress
 from timed.app.schema import Settings, keys, sections
 from timed.errors import ConfigError
+from timed.params import BUILTIN_MEMBERS
+from timed.peer.values import PeerAddress
 
-BUILTIN_MEMBERS = 3
-"""Regtest's own genesis has members 1 to 3 (design: --node-id)."""
-FIRST_P2P_PORT = 7000
 MAX_NODE_ID = 1000
 
 
@@ -65,12 +63,12 @@ class Config:
     @property
     def rpc_port(self) -> int:
         chosen = self.settings.rpc.port
-        return self.p2p_port + 1000 if chosen is None else chosen
+        return self.p2p_port + networks.RPC_PORT_OFFSET if chosen is None else chosen
 
     @property
     def monitor_port(self) -> int:
         chosen = self.settings.monitor.port
-        return self.p2p_port + 2000 if chosen is None else chosen
+        return self.p2p_port + networks.MONITOR_PORT_OFFSET if chosen is None else chosen
 
     @staticmethod
     def _path(text: str, base: Path) -> Path:
@@ -116,7 +114,7 @@ def load(
     entries.extend(overrides)
     settings = settings_from(entries)
     member = None
-    if path is None and node_id is not None and node_id <= BUILTIN_MEMBERS and settings.node.member:
+    if path is None and node_id in BUILTIN_MEMBERS and settings.node.member:
         member = node_id
     config = Config(settings, base.absolute(), member)
     _check(config)
@@ -135,14 +133,15 @@ def _builtin_entries(node_id: int, overrides: Sequence[Entry]) -> list[Entry]:
     """What `--node-id N` means: regtest, its own directory and ports, the members as peers."""
     if not 1 <= node_id <= MAX_NODE_ID:
         raise ConfigError(f"--node-id must lie between 1 and {MAX_NODE_ID}, not {node_id}.")
-    ports = [FIRST_P2P_PORT + index for index in range(BUILTIN_MEMBERS)]
+    first = networks.REGTEST.p2p_port - 1
+    ports = [first + number for number in BUILTIN_MEMBERS]
     given = {f"{entry.section}.{entry.key}": entry.text for entry in overrides}
-    own = given.get("p2p.port", str(FIRST_P2P_PORT + node_id - 1))
+    own = given.get("p2p.port", str(first + node_id))
     peers = ", ".join(str(PeerAddress("127.0.0.1", port)) for port in ports if str(port) != own)
     implied: Mapping[str, str] = {
         "node.network": "regtest",
         "node.datadir": f"timed-{node_id}",
-        "node.member": "yes" if node_id <= BUILTIN_MEMBERS else "no",
+        "node.member": "yes" if node_id in BUILTIN_MEMBERS else "no",
         "p2p.host": "127.0.0.1",
         "p2p.port": own,
         "p2p.peers": peers,

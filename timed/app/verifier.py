@@ -1,7 +1,7 @@
 """Signature checks off the reactor thread, in batches.
 
 A thread per signature is slower than none; batches of 16 to 64 keep two cores
-busy (design: traps). A large request is cut, small ones travel together.
+busy. A large request is cut, small ones travel together.
 """
 
 from __future__ import annotations

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 
 from timed.crypto.keys import SigningKey
 from timed.ledger.genesis import Genesis
-from timed.params import REGTEST, UNITS_PER_TIME
+from timed.params import BUILTIN_MEMBERS, REGTEST, UNITS_PER_TIME
 from timed.primitives.hashing import tagged_hash
 from timed.primitives.roster import Member, Roster, Tier, weights_for
 from timed.primitives.transaction import Lock
 
-BUILTIN_MEMBERS = (1, 2, 3)
 BUILTIN_TIME = 1_767_225_600
 """2026-01-01 00:00:00 UTC."""
 ALLOCATION_COINS = 100

@@ -21,11 +21,11 @@ from timed.app.kinds import (
     PORT,
     WORDS,
     Kind,
-    PeerAddress,
     choice,
     integer,
 )
 from timed.params import NETWORKS
+from timed.peer.values import PeerAddress
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ class StoreSection:
     """Blocks, coins and the log."""
 
     backend: str = key(
-        choice("lmdb", "memory"), "lmdb", "The storage backend, found as a plugin by this name."
+        NAME, "lmdb", "The storage backend, found as a plugin by this name; memory keeps nothing."
     )
     queue_bytes: int = key(
         integer(1 << 20, 1 << 30),

@@ -21,7 +21,11 @@ from timed.app.composition import Application, compose
 from timed.app.config import load, override
 from timed.client.blocking import Client
 from timed.client.location import Location
+from timed.ledger.regtest import builtin_regtest
+from timed.store.lmdb import LmdbStore
 from timed.testnet.layout import free_ports
+from timed.wire.catalogue import encode_record
+from timed.wire.messages import Ping
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -69,6 +73,22 @@ class StartAndStop(ServicesCase):
             self.assertEqual({name for name in left if "timed-" in name}, set())
             self.assertFalse((self.directory / ".cookie").exists())
             self.assertIn("stopped in good order", self.out.getvalue())
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_what_the_store_left_out_is_in_the_log(self) -> Deferred[None]:
+        async def scenario() -> None:
+            store = LmdbStore(str(self.directory / "chain"), "regtest", builtin_regtest().hash)
+            store.commit(builtin_regtest().commit())
+            store.append((encode_record(Ping(1, 2)),))
+            store.close()
+            (log,) = (self.directory / "chain" / "log").iterdir()
+            with log.open("ab") as file:
+                file.write(b"torn")
+            application = self.compose("services.enabled=chain")
+            application.startService()
+            await application.stopService()
+            self.assertIn(f"log file {log}: 4 bytes from byte", self.out.getvalue())
 
         return Deferred.fromCoroutine(scenario())
 

@@ -108,6 +108,7 @@ class IStore(Interface):
     doubtful = Attribute(
         "True when replay cut a record that may have been acknowledged: do not sign this epoch."
     )
+    notes = Attribute("What was found and left out when opening, one sentence each, for the operator.")
 
     def close() -> None:
         """Release every file."""

@@ -44,6 +44,8 @@ class ChainService(Service):
         super().startService()
         context = self._context
         store = open_store(context)
+        for note in store.notes:
+            self._log.warn("{note}", note=note)
         try:
             node = Node(node_config(context), store, random.Random(os.urandom(32)))
             driver = self._driver(node, store)

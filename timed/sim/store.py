@@ -35,6 +35,8 @@ Write = Union[tuple[bytes, ...], BlockCommit]
 class LossyStore:
     """IStore with a volatile part. Reading sees what is on the disk, as MVCC readers do."""
 
+    notes: tuple[str, ...] = ()
+
     def __init__(self, disk: MemoryStore | None = None, *, doubtful: bool = False) -> None:
         self.disk = MemoryStore() if disk is None else disk
         self.doubtful = doubtful

@@ -18,6 +18,7 @@ class MemoryStore:
     """IStore whose content lives as long as the object."""
 
     doubtful = False
+    notes: tuple[str, ...] = ()
 
     def __init__(self) -> None:
         self._tip: StoredTip | None = None

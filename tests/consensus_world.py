@@ -205,7 +205,7 @@ class EpochDesk(Desk):
             if isinstance(record, TransactionVote):
                 desk.path.restore_bundle(record, desk.now)
             elif isinstance(record, EpochReport):
-                desk.closing.restore(record, desk.now)
+                desk.closing.restore(record)
             elif (certificate := getattr(record, "certificate", None)) is not None:
                 desk.path.restore_certificate(certificate, desk.now)
             else:
@@ -306,7 +306,7 @@ class EpochDesk(Desk):
 
     def close(self) -> None:
         """Slot time."""
-        self.closing.close(self.now)
+        self.closing.close()
         self.settle()
 
     # Time

@@ -228,7 +228,7 @@ class AnyCrashTests(SynchronousTestCase):
                     for txid in message.entries if message.kind == VOTE else ():
                         for outpoint in bodies[txid].inputs:
                             self.assertEqual(left.setdefault(outpoint, txid), txid)
-            reported = reported or desk.closing.own_report is not None
+            reported = reported or desk.path.me in desk.closing.reports
             desk = desk.restarted(manual=True)
 
     @settings(deadline=None, max_examples=50)

@@ -36,7 +36,6 @@ class Closing:
 
     def begin(self) -> None:
         """A new epoch; number, roster and membership are the fast path's."""
-        self.own_report: EpochReport | None = None
         self._signed_report = False
         self.reports: dict[int, EpochReport] = {}
         self._backed: dict[bytes, int] = {}
@@ -46,7 +45,7 @@ class Closing:
 
     # This member's report
 
-    def close(self, now: int) -> None:
+    def close(self) -> None:
         """Slot time: stop voting and acknowledging, then report every certificate held."""
         path = self._fastpath
         if path.closed:
@@ -76,17 +75,15 @@ class Closing:
         """Our report is durable and on its way."""
         if report.epoch != self._fastpath.epoch:
             return
-        self.own_report = report
         self._effects.add(Tell(EpochReported(report.epoch, len(report.txids))))
         self.report(report, now)
 
-    def restore(self, report: EpochReport, now: int) -> None:
+    def restore(self, report: EpochReport) -> None:
         """Our report from the log: this epoch is over for this member."""
         if report.epoch != self._fastpath.epoch:
             return
         self._fastpath.close()
         self._signed_report = True
-        self.own_report = report
         self.reports[report.member] = report
 
     # Everybody's reports

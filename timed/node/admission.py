@@ -80,7 +80,7 @@ class Admission:
         else:
             self._verify(offer, coins)
 
-    def submit(self, transaction: Transaction, now: int) -> None:
+    def submit(self, transaction: Transaction) -> None:
         """Offer a user's transaction; InvalidTransaction for what can be said at once."""
         offer = Offer(transaction, None)
         if self._known(offer):

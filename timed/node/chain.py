@@ -134,7 +134,7 @@ class Chain:
             if transaction is not None:
                 self.fastpath.transaction(transaction, now)
 
-    def decide(self, block_hash: bytes, certificate: BlockCertificate, now: int) -> None:
+    def decide(self, block_hash: bytes, certificate: BlockCertificate) -> None:
         """Our rounds, or a commit message, certified a block that we have judged."""
         _, effects = self.judging.blocks[block_hash]
         self.commit(effects, certificate, fetched=False)
@@ -184,7 +184,7 @@ class Chain:
         elif isinstance(message, (TransactionCertified, TransactionFinalized)):
             self.fastpath.restore_certificate(message.certificate, now)
         elif isinstance(message, EpochReport):
-            self.closing.restore(message, now)
+            self.closing.restore(message)
         elif isinstance(message, (BlockProposal, BlockVote)):
             self.rounds.restore(message)
 
@@ -242,7 +242,7 @@ class Chain:
         if self.committing:
             return
         if now >= self.slot_us:
-            self.closing.close(now)
+            self.closing.close()
         self.fastpath.wake(now)
         self.closing.wake(now)
         self.rounds.wake(now)
@@ -250,7 +250,7 @@ class Chain:
     def settle(self, now: int) -> bool:
         """Let one machine's progress reach the others; False when there was none."""
         if self.rounds.step > Step.WAITING and not self.fastpath.closed:
-            self.closing.close(now)
+            self.closing.close()
             return True
         progress = (self.fastpath.counters.certified, len(self.closing.reports))
         if progress != self._progress:

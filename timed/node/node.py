@@ -216,7 +216,7 @@ class Node:
             raise InvalidTransaction("transaction-encoding", error.detail or error.rule) from None
         if self.ledger.locate(transaction.txid) is not None:
             raise InvalidTransaction("already-confirmed")
-        self.admission.submit(transaction, now)
+        self.admission.submit(transaction)
         self._settle(now)
         return transaction.txid
 
@@ -399,7 +399,7 @@ class Node:
         self.chain.judging.judge(effect.proposal, self.chain.rounds.judged, self.now)
 
     def _do_decide(self, effect: fx.Decide) -> None:
-        self.chain.decide(effect.block_hash, effect.certificate, self.now)
+        self.chain.decide(effect.block_hash, effect.certificate)
 
     # Blocks
 
@@ -416,7 +416,7 @@ class Node:
         if certificate.height == self.chain.epoch:
             self.chain.proven(certificate.target)
         if certificate.height == self.chain.epoch and certificate.target in self.chain.judging.blocks:
-            self.chain.decide(certificate.target, certificate, now)
+            self.chain.decide(certificate.target, certificate)
         else:
             self.catchup.announced(peer.node_id, certificate.height, now)
 

@@ -203,9 +203,9 @@ class RefusedTests(SynchronousTestCase):
         tip = desk.ledger.tip
         honest = desk.propose((), desk.reports_of(()))
         old = desk.ledger.certificate(tip.height - 1)
-        for certificate in (None, old):
+        for certificate, rule in ((None, "parent-certificate-missing"), (old, "parent-certificate-target")):
             bent = msgspec.structs.replace(honest, body=self._body(honest, parent_certificate=certificate))
-            self._refused(desk, bent, "parent-certificate")
+            self._refused(desk, bent, rule)
             desk.judging.refused.clear()
             desk.verdicts.clear()
 
@@ -216,7 +216,7 @@ class RefusedTests(SynchronousTestCase):
         thin = builders.block_certificate(desk.roster, tip.height, tip.hash, signers=(0, 1))
         honest = desk.propose((), desk.reports_of(()))
         bent = msgspec.structs.replace(honest, body=self._body(honest, parent_certificate=thin))
-        self._refused(desk, bent, "quorum")
+        self._refused(desk, bent, "parent-certificate")
 
     def test_a_parent_certificate_with_a_forged_signature(self) -> None:
         """Attack: the proposer adds friends to the attendance, to have them paid [11]."""
@@ -232,7 +232,7 @@ class RefusedTests(SynchronousTestCase):
         tip = desk.ledger.tip
         bogus = builders.block_certificate(desk.roster, 0, tip.hash)
         bent = msgspec.structs.replace(honest, body=self._body(honest, parent_certificate=bogus))
-        self._refused(desk, bent, "parent-certificate")
+        self._refused(desk, bent, "parent-certificate-unexpected")
 
     def test_evidence_as_long_as_blocks_carry_none(self) -> None:
         desk = JudgingDesk()

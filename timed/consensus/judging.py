@@ -8,7 +8,7 @@ import attrs
 
 from timed.consensus.closing import Closing
 from timed.consensus.proposer import proposer
-from timed.errors import InvalidBlock, InvalidCertificate, InvalidTransaction
+from timed.errors import InvalidBlock, InvalidTransaction
 from timed.ledger.content import BlockEffects
 from timed.ledger.ledger import Ledger
 from timed.params import NetworkParams
@@ -59,7 +59,7 @@ class Judging:
         try:
             reports = self._check_form(proposal)
             items = self._signatures(proposal, reports)
-        except (InvalidBlock, InvalidCertificate) as error:
+        except InvalidBlock as error:
             self._refuse(Judged(proposal, (), verdict), error.rule, now)
             return
         judged = Judged(proposal, reports, verdict)
@@ -129,18 +129,7 @@ class Judging:
             if known is None or known != report:
                 key = self._roster.members[report.member].operator_key
                 items.append((key, report.signed_message(), report.signature))
-        tip = self._ledger.tip
-        parent = proposal.body.parent_certificate
-        if tip.height == 0:
-            if parent is not None:
-                raise InvalidCertificate("parent-certificate", "genesis has none")
-            return items
-        if parent is None or parent.target != tip.hash or parent.height != tip.height:
-            raise InvalidCertificate("parent-certificate", "it is not for the parent")
-        if tip.certificate is None or parent != tip.certificate:
-            if parent.chain_id != self._params.chain_id:
-                raise InvalidCertificate("parent-certificate", "it is for another chain")
-            items.extend(parent.signature_items(self._ledger.roster(tip.height)))
+        items.extend(self._ledger.parent_certificate_items(proposal.body.parent_certificate))
         return items
 
     def _checked(self, judged: Judged, good: bool, now: int) -> None:

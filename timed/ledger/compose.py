@@ -78,7 +78,7 @@ def compose(genesis: Genesis, parent: Tip, draft: Draft, coin: CoinSource) -> Bl
     if draft.evidence:
         raise InvalidBlock("evidence-not-active", "evidence in blocks is not active on this network")
     _check_reports(draft.reports, roster)
-    certificate_items = _check_parent_certificate(genesis, parent, draft.parent_certificate)
+    certificate_items = parent_certificate_items(genesis, parent, draft.parent_certificate)
     attendance = _attendance(genesis, height, draft.parent_certificate)
     attending = attending_members(genesis.roster_at(height - 1), attendance)
     _check_transactions(draft.transactions, params)
@@ -161,10 +161,13 @@ def _check_reports(reports: Sequence[ReportReference], roster: Roster) -> None:
         raise InvalidBlock("report-quorum", f"weight {weight} of {roster.total_weight}")
 
 
-def _check_parent_certificate(
+def parent_certificate_items(
     genesis: Genesis, parent: Tip, certificate: BlockCertificate | None
 ) -> tuple[SignatureItem, ...]:
-    """Check that it certifies the parent; return the signatures that are not known to be right."""
+    """The signatures of a parent certificate that are not known to be right yet.
+
+    Raises InvalidBlock(rule) unless it certifies `parent`; genesis has none.
+    """
     if parent.height == 0:
         if certificate is not None:
             raise InvalidBlock("parent-certificate-unexpected", "genesis has no certificate")

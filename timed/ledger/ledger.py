@@ -14,13 +14,13 @@ import attrs
 
 from timed.errors import InvalidBlock, LocalError, StoreError
 from timed.interfaces import BlockCommit, Coin, IStore
-from timed.ledger.compose import Draft, Tip, compose
+from timed.ledger.compose import Draft, Tip, compose, parent_certificate_items
 from timed.ledger.content import HEADER_SIZE, BlockEffects
 from timed.ledger.genesis import ROSTER_DELAY, Genesis
 from timed.ledger.order import order_transactions
 from timed.params import NetworkParams
 from timed.primitives.block import BLOCK_VERSION, Block, BlockHeader, Evidence, ReportReference
-from timed.primitives.certificate import BlockCertificate
+from timed.primitives.certificate import BlockCertificate, SignatureItem
 from timed.primitives.roster import Roster
 from timed.primitives.transaction import OutPoint, Transaction, TransactionKind
 
@@ -144,6 +144,10 @@ class Ledger:
         effects = compose(self.genesis, self._tip, draft, self.coin)
         _compare(block, effects.block)
         return attrs.evolve(effects, block=block)
+
+    def parent_certificate_items(self, certificate: BlockCertificate | None) -> tuple[SignatureItem, ...]:
+        """What is left to verify of the certificate that a block on top of the tip brings; InvalidBlock(rule)."""
+        return parent_certificate_items(self.genesis, self._tip, certificate)
 
     def advance(self, commit: BlockCommit) -> None:
         """Make the block of `commit`, which `evaluate` accepted, the new tip.

@@ -46,6 +46,8 @@ class ChainService(Service):
         store = open_store(context)
         for note in store.notes:
             self._log.warn("{note}", note=note)
+        if store.doubtful:
+            self._log.error("the log may lack what this node signed: it signs nothing until the next block")
         try:
             node = Node(node_config(context), store, random.Random(os.urandom(32)))
             driver = self._driver(node, store)

@@ -76,6 +76,21 @@ def _refused(view: View) -> list[Sample]:
     return found
 
 
+def _violations(view: View) -> list[Sample]:
+    return _by(view.node.peers.violations.items()) if view.node is not None else []
+
+
+def _conduct(view: View) -> list[Sample]:
+    if view.node is None:
+        return []
+    return _by((event, count) for event, count in view.node.peers.conduct.counts.items() if count)
+
+
+def _dials_failed(view: View) -> list[Sample]:
+    network = view.context.network
+    return _by(network.counters.dials_failed.items()) if network is not None else []
+
+
 def _supply(view: View) -> list[Sample]:
     running = view.context.running
     tip = running.store.tip() if running is not None else None
@@ -185,6 +200,9 @@ METRICS: tuple[Row, ...] = (
     ),
     Row("timed_session_bytes", GAUGE, ("direction",), "Bytes that went through the open sessions.", _traffic),
     Row("timed_refused", COUNTER, ("what", "rule"), "What was refused since the start, by rule.", _refused),
+    Row("timed_violations", COUNTER, ("rule",), "Bytes of peers that broke a rule and ended a session.", _violations),
+    Row("timed_conduct", COUNTER, ("event",), "What peers did, by the events of the conduct policy.", _conduct),
+    Row("timed_dials_failed", COUNTER, ("reason",), "Dials that came to nothing.", _dials_failed),
     Row("timed_round", GAUGE, (), "Round of the current height.",
         lambda view: _one(view.consensus.round if view.consensus is not None else None)),
     Row("timed_signing", GAUGE, (), "1 while this node votes.",

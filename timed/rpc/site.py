@@ -187,7 +187,11 @@ class BoundedSite(HTTPFactory):
         if len(self._channels) >= self.max_connections:
             victim = next((other for other in self._channels if not other.busy), channel)
             self.counters["full"] += 1
+            # It is told of its end later; many may come before that, and each needs a place of its own.
+            self._channels.pop(victim, None)
             victim.transport.abortConnection()
+            if victim is channel:
+                return
         self._channels[channel] = None
 
     def used(self, channel: BoundedChannel) -> None:

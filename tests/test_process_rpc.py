@@ -1,0 +1,255 @@
+"""JSON-RPC of a real node: a client that others wrote pays with it, and floods of every kind leave it standing."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import threading
+import time
+from decimal import Decimal
+from typing import Any
+
+from twisted.trial.unittest import SkipTest
+
+from tests.process_world import HOST, ProcessCase, until
+from timed.rpc.table import METHODS
+
+try:
+    from bitcoinrpc.authproxy import AuthServiceProxy, JSONRPCException
+except ImportError:
+    AuthServiceProxy = None
+
+VICTIM = 1
+GROWTH_MB = 24.0
+"""HTTP bodies of a few megabytes pass through; what an attacker leaves behind would be more."""
+IDLE = 700
+"""Connections that say nothing: more than the RPC has places."""
+
+
+class BitcoinRpcTests(ProcessCase):
+    """`python-bitcoinrpc` from PyPI, unchanged."""
+
+    def setUp(self) -> None:
+        if AuthServiceProxy is None:
+            raise SkipTest("python-bitcoinrpc is not installed (it belongs to the test extras)")
+        super().setUp()
+        self.payer, self.payee = self.proxy(1), self.proxy(2)
+
+    def proxy(self, number: int) -> Any:
+        node = self.world.node(number)
+        return AuthServiceProxy(f"http://{node.cookie.read_text()}@{HOST}:{node.rpc_port}")
+
+    def test_drives_a_payment(self) -> None:
+        self.assertEqual(self.payer.getblockchaininfo()["chain"], "regtest")
+        self.assertEqual(self.payer.getconnectioncount(), len(self.world.numbers) - 1)
+        address = self.payee.getnewaddress()
+        before = self.payee.getbalance()
+        txid = self.payer.sendtoaddress(address, Decimal("12.5"))
+        self.assertTrue(self.payee.waittransactionfinality(txid, 20)["final"])
+        until("the payee has it", lambda: self.payee.getbalance() == before + Decimal("12.5"))
+        self.assertIn(self.payee.gettransaction(txid)["state"], ("final", "confirmed"))
+        self.world.wait_confirmed(txid)
+        found = self.payee.gettransaction(txid)
+        block = self.payee.getblock(found["blockhash"])
+        self.assertIn(txid, block["tx"])
+        self.assertEqual(block["height"], found["height"])
+
+    def test_builds_signs_and_sends_a_transaction(self) -> None:
+        coin = self.payer.listunspent()[0]
+        address = self.payee.getnewaddress()
+        fee = coin["amount"] / 1000 + Decimal("0.002")
+        raw = self.payer.createrawtransaction(
+            [{"txid": coin["txid"], "vout": coin["vout"]}],
+            {address: (coin["amount"] - fee).quantize(Decimal("0.00000001"))},
+        )
+        signed = self.payer.signrawtransactionwithwallet(raw)
+        self.assertTrue(signed["complete"])
+        txid = self.payer.sendrawtransaction(signed["hex"])
+        self.assertEqual(self.payee.decoderawtransaction(signed["hex"])["txid"], txid)
+        self.assertTrue(self.payee.waittransactionfinality(txid, 20)["final"])
+
+    def test_gets_errors_as_exceptions_with_codes(self) -> None:
+        for call, code in (
+            (lambda: self.payer.getblockhash(10**9), -8),
+            (lambda: self.payer.sendtoaddress("nonsense", 1), -5),
+            (self.payer.nosuchmethod, -32601),
+            (lambda: self.payer.sendtoaddress(self.payee.getnewaddress(), 10**9), -6),
+        ):
+            with self.assertRaises(JSONRPCException) as caught:
+                call()
+            self.assertEqual(caught.exception.error["code"], code)
+
+
+class HttpCase(ProcessCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.node = self.world.node(VICTIM)
+        self.memory = self.world.memory_mb()
+        user = self.node.cookie.read_bytes()
+        self.authorization = b"Authorization: Basic " + base64.b64encode(user) + b"\r\n"
+
+    def tearDown(self) -> None:
+        self.assert_undisturbed()
+        self.assert_flat(self.memory, GROWTH_MB)
+
+    def connect(self) -> socket.socket:
+        line = socket.create_connection((HOST, self.node.rpc_port), timeout=10)
+        self.addCleanup(line.close)
+        return line
+
+    def post(self, body: bytes, *, known: bool = True, length: int | None = None) -> tuple[int, bytes]:
+        """(status, body) of the answer to one POST."""
+        line = self.connect()
+        head = b"POST / HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n"
+        line.sendall(head % (len(body) if length is None else length))
+        line.sendall((self.authorization if known else b"") + b"\r\n" + body)
+        return self.answer(line)
+
+    @staticmethod
+    def answer(line: socket.socket) -> tuple[int, bytes]:
+        data = b""
+        try:
+            while piece := line.recv(65_536):
+                data += piece
+        except (ConnectionResetError, TimeoutError):
+            pass
+        head, _, body = data.partition(b"\r\n\r\n")
+        return int(head.split(b" ")[1]) if head else 0, body
+
+
+class BodyTests(HttpCase):
+    """Bodies that no parser likes."""
+
+    def test_json_that_is_none_or_too_much(self) -> None:
+        call = b'{"jsonrpc":"2.0","id":1,"method":"help","params":%s}'
+        for body, code in (
+            (b"[" * 100_000, -32700),
+            (b"[" * 100_000 + b"]" * 100_000, -32700),
+            (b'{"a":' * 50_000 + b"1" + b"}" * 50_000, -32700),
+            (call % b"[NaN]", -32700),
+            (call % b"[-Infinity]", -32700),
+            (call % (b"[" + b"9" * 100_000 + b"]"), -32700),
+            (call % b"[1e999999999]", -3),
+            (call % b'["\\ud800"]', -32700),
+            (b'{"id":1,"id":2,"method":"help"}', -32600),
+            (b"\xff\xfe", -32700),
+            (b"", -32700),
+            (b"[]", -32600),
+            (b"[" + b",".join(1_001 * [b"1"]) + b"]", -32600),
+            (b"{}", -32600),
+        ):
+            status, answer = self.post(body)
+            self.assertIn(status, (200, 400), body[:60])
+            self.assertEqual(json.loads(answer)["error"]["code"], code, body[:60])
+
+    def test_a_batch_of_a_thousand_is_answered_whole(self) -> None:
+        calls = [{"jsonrpc": "2.0", "id": n, "method": "getblockcount"} for n in range(1_000)]
+        status, answer = self.post(json.dumps(calls).encode())
+        self.assertEqual(status, 200)
+        self.assertEqual([one["id"] for one in json.loads(answer)], list(range(1_000)))
+
+    def test_a_body_of_a_hundred_megabytes_is_refused_at_its_header(self) -> None:
+        for known in (True, False):
+            status, _ = self.post(b"x" * 100_000, known=known, length=100_000_000)
+            self.assertEqual(status, 413)
+        status, _ = self.post(b"x" * 200_000, known=False)
+        self.assertEqual(status, 413)
+
+    def test_chunks_without_end_are_refused_as_well(self) -> None:
+        line = self.connect()
+        line.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        try:
+            for _ in range(64):
+                line.sendall(b"10000\r\n" + bytes(65_536) + b"\r\n")
+        except (BrokenPipeError, ConnectionResetError):
+            pass
+        self.assertIn(self.answer(line)[0], (0, 413))
+
+    def test_headers_that_are_none_or_too_long(self) -> None:
+        for data in (
+            b"\x00" * 1_000 + b"\r\n\r\n",
+            b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+            b"POST / HTTP/1.1\r\nContent-Length: " + b"9" * 5_000 + b"\r\n\r\n",
+            b"POST / HTTP/1.1\r\n" + b"X: " + b"a" * 100_000 + b"\r\n\r\n",
+            b"GET " + b"/" * 100_000 + b" HTTP/1.1\r\n\r\n",
+            b"POST / HTTP/9.9\r\n\r\n",
+        ):
+            line = self.connect()
+            try:
+                line.sendall(data)
+                line.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+            status, _ = self.answer(line)
+            self.assertNotIn(status // 100, (2, 5), data[:40])
+
+    def test_nobody_without_the_cookie_gets_an_answer(self) -> None:
+        self.assertEqual(self.post(b'{"id":1,"method":"getblockcount"}', known=False)[0], 401)
+
+
+class MethodTests(HttpCase):
+    """Issue 2, 4: every method with missing, wrong-typed and absurd arguments."""
+
+    ABSURD: tuple[Any, ...] = (
+        None, True, -1, 2**63, 10**30, 0.5, "", "x" * 300, "00" * 32, "é\u0000", [], {}, [[[]]], {"a": {}},
+        [None] * 2_000, "TIMER" + "1" * 34, "-1", "1e400",
+    )  # fmt: skip
+
+    def test_gives_an_error_or_an_answer_but_never_an_internal_error(self) -> None:
+        for method in sorted(METHODS):
+            if method in ("stop", "waittransactionfinality"):
+                continue
+            calls = [[], *([value] for value in self.ABSURD), *([value, value] for value in self.ABSURD)]
+            calls += [[value] * 4 for value in self.ABSURD] + [{"nosuch": 1}, {"": None}]
+            batch = [{"jsonrpc": "2.0", "id": n, "method": method, "params": p} for n, p in enumerate(calls)]
+            status, answer = self.post(json.dumps(batch).encode())
+            self.assertEqual(status, 200, method)
+            for one in json.loads(answer):
+                error = one.get("error")
+                if error is not None:
+                    self.assertNotEqual(error["code"], -32603, (method, calls[one["id"]], error))
+                    self.assertTrue(error["message"])
+
+
+class ConnectionTests(HttpCase):
+    """Connections that take places and give nothing."""
+
+    def test_more_idle_ones_than_there_are_places(self) -> None:
+        idle = [self.connect() for _ in range(IDLE)]
+        for line in idle[-100:]:
+            line.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n")
+        self.assertEqual(self.world.call(VICTIM, "getconnectioncount"), len(self.world.numbers) - 1)
+        self.assertLessEqual(self.world.metric(VICTIM, "timed_rpc_connections"), 512)
+
+    def test_a_body_that_never_ends_holds_up_nobody(self) -> None:
+        line = self.connect()
+        line.sendall(
+            b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n" + self.authorization + b"\r\n["
+        )
+        started = time.monotonic()
+        for _ in range(20):
+            self.world.call(VICTIM, "getblockcount")
+            line.sendall(b" ")
+        self.assertLess(time.monotonic() - started, 10)
+
+    def test_payments_become_final_while_others_ask_without_end(self) -> None:
+        stop = threading.Event()
+        answered = []
+
+        def flood() -> None:
+            body = json.dumps(200 * [{"id": 1, "method": "getblockchaininfo"}]).encode()
+            while not stop.is_set():
+                answered.append(self.post(body)[0])
+
+        threads = [threading.Thread(target=flood, daemon=True) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(3):
+                self.world.wait_final(self.world.pay(), seconds=15)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join(20)
+        self.assertEqual(set(answered), {200})

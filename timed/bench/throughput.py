@@ -80,6 +80,8 @@ class Run:
     """Milliseconds by which reactors were late during the load, all nodes together."""
     cpu: list[float]
     """CPU seconds per second of each node during the load."""
+    cpu_ms_per_payment: float
+    """CPU milliseconds of one node for one payment, until the last one was final."""
     memory: Memory
     anonymous: float
     """MB of the largest process at the end."""
@@ -118,7 +120,7 @@ def run(options: argparse.Namespace) -> Outcome:
         ["handed over late p50 / p99 ms", milliseconds(submitted.late_ns)],
         ["reactor late p99 / max ms", f"{short(percentile(found.lags, 99))} / {short(max(found.lags, default=0.0))}"],
         ["CPU of each node, cores", ", ".join(short(round(each, 2)) for each in found.cpu)],
-        ["CPU per payment and node, ms", 1000 * sum(found.cpu) / len(found.cpu) / max(found.tx_per_s, 1.0)],
+        ["CPU per payment and node, ms", found.cpu_ms_per_payment],
         ["memory of the largest node, MB", found.anonymous],
         ["growth, MB/h", found.memory.slope_mb_per_h()],
         ["submitted / refused / not final", f"{len(submitted.due)} / {len(submitted.refused)} / {found.missing}"],
@@ -152,6 +154,7 @@ def figures(found: Run) -> dict[str, Any]:
         "rss_slope_mb_per_h": round(found.memory.slope_mb_per_h(), 1),
         "verify_per_s": round(found.verify),
         "cpu_cores": [round(each, 3) for each in found.cpu],
+        "cpu_ms_per_payment": round(found.cpu_ms_per_payment, 3),
         "lag_p99_ms": round(percentile(found.lags, 99), 1),
         "lag_max_ms": round(max(found.lags, default=0.0), 1),
         "refused": len(found.submitted.refused),
@@ -179,8 +182,18 @@ def measure(options: argparse.Namespace) -> Run:
         cpu = [(after[pid] - before[pid]) / ((time.monotonic_ns() - start) / 1e9) for pid in pids]
         submitted = load.wait()
         missing = network.wait_final(list(submitted.due), DRAIN_S)
-        return result(
-            network, options, submitted, (start, end), (len(missing), verify, height), cpu, memory, pids
+        spent = sum(cpu_s(pid) - before[pid] for pid in pids)
+        return Run(
+            members=options.members,
+            submitted=submitted,
+            missing=len(missing),
+            cpu=cpu,
+            cpu_ms_per_payment=1000 * spent / len(pids) / count,
+            memory=memory,
+            anonymous=max(anonymous_mb(pid) for pid in pids),
+            blocks=network.height() - height,
+            verify=verify,
+            **seen(network, submitted, start, end),
         )
 
 
@@ -193,41 +206,19 @@ def watch(load: Load, memory: Memory, pids: list[int], seconds: float) -> None:
         done.wait(min(1.0, left))
 
 
-def result(
-    network: Cluster,
-    options: argparse.Namespace,
-    submitted: Submitted,
-    window: tuple[int, int],
-    numbers: tuple[int, float, int],
-    cpu: list[float],
-    memory: Memory,
-    pids: list[int],
-) -> Run:
-    start, end = window
+def seen(network: Cluster, submitted: Submitted, start: int, end: int) -> dict[str, Any]:
+    """What the probes say of a load between two monotonic nanoseconds."""
     begin = start + int((end - start) * SETTLE_SHARE)
-    missing, verify, height = numbers
-    seen = [each.final for each in network.observed.values()]
+    nodes = list(network.observed.values())
+    final = [each.final for each in nodes]
     steady = {txid: due for txid, due in submitted.due.items() if due >= begin}
-    return Run(
-        members=options.members,
-        submitted=submitted,
-        begin=begin,
-        end=end,
-        missing=missing,
-        final_at=[
-            max(each[txid] for each in seen) for txid in submitted.due if all(txid in each for each in seen)
+    return {
+        "begin": begin,
+        "end": end,
+        "final_at": [
+            max(each[txid] for each in final) for txid in submitted.due if all(txid in each for each in final)
         ],
-        latencies=last_of(seen, steady),
-        lags=[
-            late * MS_PER_NS
-            for each in network.observed.values()
-            for at, late in each.lags
-            if start <= at < end
-        ],
-        cpu=cpu,
-        memory=memory,
-        anonymous=max(anonymous_mb(pid) for pid in pids),
-        blocks=network.height() - height,
-        early=sum(each.early for each in network.observed.values()),
-        verify=verify,
-    )
+        "latencies": last_of(final, steady),
+        "lags": [late * MS_PER_NS for each in nodes for at, late in each.lags if start <= at < end],
+        "early": sum(each.early for each in nodes),
+    }

@@ -172,6 +172,39 @@ class OneSignatureTests(SynchronousTestCase):
         again.wait(3 * SECOND)
         self.assertEqual(again.own_votes(PREVOTE), [(1, PREVOTE, NIL)])
 
+    def test_after_a_restart_the_lock_can_still_be_proved(self) -> None:
+        """Nobody else may have kept the prevotes that this member is locked by."""
+        desk, block = locked_in_round_0()
+        again = desk.restarted()
+        self.assertTrue(again.rounds.votes.at(0, PREVOTE).has_quorum(block.hash))
+        advance(again, 3)
+        (proposal,) = again.own_proposals()
+        self.assertEqual((proposal.header, proposal.valid_round), (block, 1))
+        self.assertEqual(again.own_votes(PREVOTE), [(3, PREVOTE, block.hash)])
+
+    def test_who_says_it_is_in_a_later_round_is_told_what_proves_the_lock(self) -> None:
+        """It may have lost the prevotes of that round, and could never vote for the block again."""
+        desk, block = locked_in_round_0()
+        late = RoundsDesk(me=FIRST)
+        advance(late, 3)
+        again = desk.proposal(block, 3, valid=0)
+        late.hear(again)
+        self.assertEqual(late.own_votes(), [])
+        for message in desk.rounds.messages_for(3):
+            late.hear_vote(message) if isinstance(message, BlockVote) else late.hear(message)
+        self.assertEqual(late.own_votes(), [(3, PREVOTE, block.hash)])
+
+    def test_so_it_is_by_those_who_are_not_locked_but_saw_the_proposal(self) -> None:
+        desk, block = locked_in_round_0()
+        votes = [vote for vote in desk.rounds.votes.since(0) if vote.step == PREVOTE]
+        witness = RoundsDesk(me=SECOND_)
+        for vote in votes:
+            witness.hear_vote(vote)
+        advance(witness, 3)
+        witness.hear(witness.proposal(block, 3, valid=0))
+        told = witness.rounds.messages_for(3)
+        self.assertTrue(all(vote in told for vote in votes))
+
     def test_after_a_restart_it_goes_on_in_the_round_where_it_stopped(self) -> None:
         desk, _ = locked_in_round_0()
         advance(desk, 2)

@@ -25,12 +25,36 @@ class LiarTests(SynchronousTestCase):
         """[12]"""
         desk = RoundsDesk(me=LAST)
         desk.start()
-        desk.prevotes(b"a" * 32, FIRST)
-        desk.prevotes(b"b" * 32, FIRST)
-        desk.prevotes(b"a" * 32, FIRST)
+        for name in (b"a", b"b", b"a", b"c"):
+            desk.prevotes(name * 32, FIRST)
         key = desk.roster.members[FIRST].operator_key
         self.assertEqual(desk.heard(Equivocation), [Equivocation(key, EPOCH, "block-vote")])
         self.assertEqual(desk.rounds.votes.at(0, PREVOTE).weight, 1)
+
+    def test_a_vote_that_two_honest_members_hear_differently_hides_no_quorum(self) -> None:
+        """Attack: nil to some and the block to others. Who was locked by it must be able to prove why."""
+        desk = RoundsDesk(me=LAST)
+        block = desk.block()
+        desk.start()
+        desk.hear(desk.proposal(block))
+        desk.prevotes(NIL, THIRD)
+        desk.prevotes(block.hash, FIRST)
+        self.assertEqual(desk.own_votes(PRECOMMIT), [])
+        lie = desk.vote(THIRD, PREVOTE, block.hash)
+        desk.hear_vote(lie)
+        self.assertEqual(desk.own_votes(PRECOMMIT), [(0, PRECOMMIT, block.hash)])
+        self.assertEqual(desk.rounds.votes.at(0, PREVOTE).weight, 3, "a member is one member all the same")
+        self.assertIn(lie, desk.rounds.messages_for(0), "the proof can be handed on")
+        self.assertEqual(len(desk.heard(Equivocation)), 1)
+
+    def test_second_votes_for_blocks_nobody_honest_stands_behind_are_not_kept(self) -> None:
+        """Attack: a thousand votes in one step."""
+        desk = RoundsDesk(me=LAST)
+        desk.start()
+        for number in range(1_000):
+            desk.prevotes(number.to_bytes(32, "big"), FIRST)
+        self.assertEqual(len(desk.rounds.votes.since(0)), 1)
+        self.assertEqual(len(desk.heard(Equivocation)), 1, "and the liar is named once")
 
     def test_equivocating_proposer_is_noticed(self) -> None:
         """[12]"""

@@ -13,7 +13,7 @@ from timed.consensus.roundstate import Step
 from timed.crypto.rule import check
 from timed.params import REGTEST, SECOND
 from timed.primitives.certificate import PRECOMMIT, PREVOTE, indices_of
-from timed.wire.messages import RoundState
+from timed.wire.messages import BlockVote, RoundState
 
 FIRST, SECOND_, THIRD, LAST = speakers()
 """Four members, by the round in which they propose."""
@@ -115,9 +115,11 @@ class HappyPathTests(SynchronousTestCase):
         desk.start()
         desk.hear(proposal)
         desk.prevotes(proposal.header.hash, FIRST, SECOND_)
-        names = [record.message_type() for record in desk.records()]
-        self.assertEqual(names, ["BlockProposal", "BlockVote", "BlockVote"])
-        self.assertEqual(desk.records()[0], proposal)
+        first, *votes = desk.records()
+        self.assertEqual(first, proposal)
+        own, *polka, last = [(vote.member, vote.step) for vote in votes if isinstance(vote, BlockVote)]
+        self.assertEqual((own, last), ((LAST, PREVOTE), (LAST, PRECOMMIT)))
+        self.assertEqual(set(polka), {(FIRST, PREVOTE), (SECOND_, PREVOTE)}, "what a lock rests on")
 
     def test_who_is_not_on_the_roster_takes_no_part(self) -> None:
         for desk in (RoundsDesk(me=None), RoundsDesk(signing=False, me=FIRST)):

@@ -88,6 +88,7 @@ class Rounds:
         self._timeout_armed = False
         self._status_at: int | None = None
         self._asked: dict[int, None] = {}
+        self._liars: dict[tuple[int, str], None] = {}
 
     def begin(self, height: int, roster: Roster, me: int | None, *, signing: bool, start_at: int) -> None:
         """A new height; rounds start at `start_at` (the slot) or with a third of the others."""
@@ -178,10 +179,12 @@ class Rounds:
                 self._signed_proposals[message.round] = message
                 self._at_least(message.round, Step.PROPOSE)
             return
-        if message.height != self.height or message.member != self.me:
+        if message.height != self.height:
+            return
+        self.votes.at(message.round, message.step).add(message)
+        if message.member != self.me:
             return
         self._signed[message.round, message.step] = message
-        self.votes.at(message.round, message.step).add(message)
         self._at_least(message.round, Step.PREVOTE if message.step == PREVOTE else Step.PRECOMMIT)
         if message.step == PRECOMMIT and message.block != NIL:
             self.locked = self.valid = (message.round, message.block)
@@ -229,13 +232,19 @@ class Rounds:
             self._run(now)
 
     def messages_for(self, round_: int) -> list[BlockProposal | BlockVote]:
-        """What a peer that is in `round_` of this height may lack, oldest first."""
-        proposals = [
-            self.proposals[number]
-            for number in sorted(self.proposals)
-            if number >= round_ or (self.locked is not None and number == self.locked[0])
-        ]
-        return [*proposals, *self.votes.since(round_)]
+        """What a peer that is in `round_` of this height may lack, oldest first.
+
+        With a proposal that was valid before go the prevotes that prove it: who lost
+        them could never vote for what the others are locked on.
+        """
+        proved = {one[0] for one in (self.locked, self.valid) if one is not None}
+        proved.update(
+            one.valid_round - 1 for at, one in self.proposals.items() if at >= round_ and one.valid_round
+        )
+        earlier = sorted(number for number in proved if number < round_)
+        proposals = [self.proposals[at] for at in sorted(self.proposals) if at >= round_ or at in earlier]
+        polkas = [vote for number in earlier for vote in self.votes.prevotes(number)]
+        return [*proposals, *polkas, *self.votes.since(round_)]
 
     def state(self) -> RoundState:
         return RoundState(
@@ -425,12 +434,17 @@ class Rounds:
         vote = signed(unsigned, self._operator)
         self._signed[self.round, step] = vote
         self.counters.votes_signed += 1
-        records: tuple[BlockProposal, ...] = ()
+        self._effects.add(Sign(vote, self._grounds(step, block)))
+
+    def _grounds(self, step: int, block: bytes) -> tuple[BlockProposal | BlockVote, ...]:
+        """What a vote rests on: the proposal, and for a lock the polka, which nobody else may have kept."""
         value = self.values.get(block)
-        if value is not None and not value.recorded:
-            value.recorded = True
-            records = (value.proposal,)
-        self._effects.add(Sign(vote, records))
+        if value is None:
+            return ()
+        proposal = () if value.recorded else (value.proposal,)
+        value.recorded = True
+        polka = self.votes.prevotes(self.round) if step == PRECOMMIT else []
+        return (*proposal, *(one for one in polka if one.block == block and one.member != self.me))
 
     # Inside
 
@@ -469,9 +483,7 @@ class Rounds:
         if round_ in self._asked:
             return
         self._asked[round_] = None
-        votes = self.votes.at(round_, step).by_member
-        voters = tuple(member for member, vote in votes.items() if vote.block == block)
-        self._effects.add(AskProposal(round_, voters))
+        self._effects.add(AskProposal(round_, self.votes.at(round_, step).signers(block)))
 
     def _tell_status(self, now: int) -> None:
         self._status_at = now + STATUS_EVERY_US
@@ -479,6 +491,9 @@ class Rounds:
         self._effects.add(ToVoters(self.state()))
 
     def _equivocation(self, member: int, what: str) -> None:
-        self.counters.equivocations += 1
-        key = self.roster.members[member].operator_key
-        self._effects.add(Tell(Equivocation(key, self.height, what)))
+        """Told once a height: a liar's votes come back with every answer to `RoundState`."""
+        if (member, what) not in self._liars:
+            self._liars[member, what] = None
+            self.counters.equivocations += 1
+            key = self.roster.members[member].operator_key
+            self._effects.add(Tell(Equivocation(key, self.height, what)))

@@ -11,26 +11,51 @@ NIL = NULL_HASH
 
 
 class VoteSet:
-    """One vote a member; a second, different one is returned as proof of equivocation."""
+    """The votes of one round and step, a member's first one and what else must count.
 
-    __slots__ = ("_roster", "_weight_of", "by_member", "weight")
+    A second, different vote proves its signer a liar. It counts for its block all the
+    same once others with a third of the weight stand behind that block: a liar that
+    votes one way here and another way there could else hide from some of us a quorum
+    that the rest has seen, and that they are locked on. A third contains an honest
+    member, so no more than three blocks get that far.
+    """
+
+    __slots__ = ("_roster", "_signers", "_weight_of", "by_member", "weight")
 
     def __init__(self, roster: Roster) -> None:
         self._roster = roster
+        self._signers: dict[bytes, dict[int, BlockVote]] = {}
         self._weight_of: dict[bytes, int] = {}
         self.by_member: dict[int, BlockVote] = {}
+        """The first vote of each."""
         self.weight = 0
 
     def add(self, vote: BlockVote) -> BlockVote | None:
-        """Count `vote`; the member's earlier vote if that was for something else."""
-        known = self.by_member.get(vote.member)
-        if known is not None:
-            return known if known.block != vote.block else None
+        """Count `vote`; the member's first vote if that was for something else."""
+        first = self.by_member.setdefault(vote.member, vote)
         weight = self._roster.members[vote.member].weight
-        self.by_member[vote.member] = vote
-        self.weight += weight
-        self._weight_of[vote.block] = self._weight_of.get(vote.block, 0) + weight
-        return None
+        if first is vote:
+            self.weight += weight
+        elif 3 * self._weight_of.get(vote.block, 0) < self._roster.total_weight:
+            return first if first.block != vote.block else None
+        signers = self._signers.setdefault(vote.block, {})
+        if vote.member not in signers:
+            signers[vote.member] = vote
+            self._weight_of[vote.block] = self._weight_of.get(vote.block, 0) + weight
+        return first if first.block != vote.block else None
+
+    def knows(self, vote: BlockVote) -> bool:
+        """This very vote has been counted."""
+        return self._signers.get(vote.block, {}).get(vote.member) == vote
+
+    def signers(self, block: bytes) -> tuple[int, ...]:
+        """The members whose vote counts for `block`, in roster order."""
+        return tuple(sorted(self._signers.get(block, ())))
+
+    def all(self) -> list[BlockVote]:
+        """Every vote that counts, by member."""
+        votes = [vote for signers in self._signers.values() for vote in signers.values()]
+        return sorted(votes, key=lambda vote: vote.member)
 
     def has_quorum(self, block: bytes) -> bool:
         return is_quorum(self._weight_of.get(block, 0), self._roster.total_weight)
@@ -48,8 +73,9 @@ class VoteSet:
 
     def certificate(self, block: bytes) -> BlockCertificate:
         """Everybody's signature for `block`, in roster order; the weight is a quorum."""
-        signers = sorted(member for member, vote in self.by_member.items() if vote.block == block)
-        first = self.by_member[signers[0]]
+        signers = self.signers(block)
+        votes = self._signers[block]
+        first = votes[signers[0]]
         return BlockCertificate(
             chain_id=first.chain_id,
             height=first.height,
@@ -57,7 +83,7 @@ class VoteSet:
             target=block,
             roster=self._roster.hash,
             bitmap=bitmap_of(signers, len(self._roster.members)),
-            signatures=tuple(self.by_member[member].signature for member in signers),
+            signatures=tuple(votes[member].signature for member in signers),
         )
 
 
@@ -90,7 +116,7 @@ class VoteBook:
         votes = self._sets.get((vote.round, vote.step)) if vote.height == self.height else None
         if votes is None and self._previous is not None and vote.height == self._previous[0]:
             votes = self._previous[3]
-        return votes is not None and votes.by_member.get(vote.member) == vote
+        return votes is not None and votes.knows(vote)
 
     def heard(self, member: int, round_: int) -> None:
         """A member has signed something in `round_`."""
@@ -125,14 +151,14 @@ class VoteBook:
             for step in (PREVOTE, PRECOMMIT)
         )
 
+    def prevotes(self, round_: int) -> list[BlockVote]:
+        """The prevotes of one round, by member."""
+        votes = self._sets.get((round_, PREVOTE))
+        return votes.all() if votes is not None else []
+
     def since(self, round_: int) -> list[BlockVote]:
         """Every vote from `round_` on, by round, step and member."""
-        return [
-            self._sets[key].by_member[member]
-            for key in sorted(self._sets)
-            if key[0] >= round_
-            for member in sorted(self._sets[key].by_member)
-        ]
+        return [vote for key in sorted(self._sets) if key[0] >= round_ for vote in self._sets[key].all()]
 
     def wants_late(self, vote: BlockVote) -> bool:
         """A precommit that adds a signer to the certificate of the height before."""
@@ -140,7 +166,7 @@ class VoteBook:
             return False
         height, round_, block, votes = self._previous
         place = (vote.height, vote.round, vote.step, vote.block)
-        return place == (height, round_, PRECOMMIT, block) and vote.member not in votes.by_member
+        return place == (height, round_, PRECOMMIT, block) and vote.member not in votes.signers(block)
 
     def take_late(self, vote: BlockVote) -> bool:
         """True when `vote` is for the height before; a precommit for its block is counted."""
@@ -155,6 +181,6 @@ class VoteBook:
         """The certificate of the tip with the most signers: late precommits are attendance, too."""
         if self._previous is not None and self._previous[0] == height:
             _, _, block, votes = self._previous
-            if block == stored.target and len(votes.by_member) > len(stored.signatures):
+            if block == stored.target and len(votes.signers(block)) > len(stored.signatures):
                 return votes.certificate(block)
         return stored

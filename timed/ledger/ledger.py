@@ -16,6 +16,7 @@ from timed.errors import InvalidBlock, LocalError, StoreError
 from timed.interfaces import BlockCommit, Coin, IStore
 from timed.ledger.compose import Draft, Tip, compose, parent_certificate_items
 from timed.ledger.content import HEADER_SIZE, BlockEffects
+from timed.ledger.digest import utxo_root
 from timed.ledger.genesis import ROSTER_DELAY, Genesis
 from timed.ledger.order import order_transactions
 from timed.params import NetworkParams
@@ -195,6 +196,11 @@ class Ledger:
         if header is None or header.hash != stored.block_hash:
             raise StoreError(
                 f"the block at the tip, height {stored.height}, is not the one that was committed."
+            )
+        if utxo_root(stored.digests) != header.utxo_root:
+            raise StoreError(
+                f"the set digest beside block {stored.height} is not the one its header commits to.",
+                "The database is damaged; restore this data directory or sync anew.",
             )
         return Tip(stored.height, stored.block_hash, header, certificate, stored.digests)
 

@@ -71,6 +71,10 @@ class Admission:
             return
         try:
             check_form(offer.transaction, self._ledger.params)
+        except InvalidTransaction as error:
+            self._refuse(offer, Malformed(error.rule, error.detail), now)
+            return
+        try:
             coins = self._coins(offer.transaction)
             check_spend(offer.transaction, coins, self._ledger.tip.height + 1, self._ledger.params)
         except UnknownInputs as unknown:
@@ -180,6 +184,10 @@ class Admission:
     def _refuse(self, offer: Offer, error: InvalidTransaction, now: int) -> None:
         self.counters.refused[error.rule] = self.counters.refused.get(error.rule, 0) + 1
         self._refused(offer, error, now)
+
+
+class Malformed(InvalidTransaction):
+    """The transaction alone shows that it is invalid: no node that checks passes it on."""
 
 
 class UnknownInputs(InvalidTransaction):

@@ -13,9 +13,7 @@ from timed.consensus import effects as fx
 from timed.errors import DecodeError, InvalidBlock, InvalidTransaction
 from timed.events import (
     Action,
-    Close,
     CommitBlock,
-    Dial,
     NodeEvent,
     Persist,
     Publish,
@@ -25,12 +23,11 @@ from timed.events import (
     TransactionFinal,
     TransactionLocked,
     Verify,
-    Write,
 )
 from timed.interfaces import IStore
 from timed.ledger.ledger import Ledger
 from timed.ledger.mempool import Mempool
-from timed.node.admission import Admission, Offer
+from timed.node.admission import Admission, Malformed, Offer
 from timed.node.chain import Chain
 from timed.node.config import NodeConfig
 from timed.node.exchange import Exchange
@@ -40,6 +37,7 @@ from timed.node.inventory import Inventory
 from timed.node.serving import Serving
 from timed.node.views import ConsensusState, OutpointState, TransactionState, Views
 from timed.node.voters import Voters
+from timed.params import SECOND
 from timed.peer.table import PeerTable
 from timed.peer.values import (
     Closed,
@@ -71,7 +69,7 @@ class Node:
     def __init__(self, config: NodeConfig, store: IStore, entropy: Random) -> None:
         self.config = config
         self.params = config.genesis.params
-        self.now = 0
+        self.now = self._last_turn = 0
         self._actions: list[Action] = []
         if store.tip() is None:
             store.commit(config.genesis.commit())
@@ -230,18 +228,15 @@ class Node:
     def flush(self, now: int) -> list[Action]:
         """The end of a turn: everything to execute, writes to peers last."""
         self.now = now
+        if now < self._last_turn - SECOND:
+            self.chain.clock_set_back(now)
+            self.catchup.clock_set_back(now)
+            self._settle(now)
+        self._last_turn = now
         actions = [*self._actions, *self.peers.drain(now)]
         self._actions.clear()
-        order: dict[type, int] = {
-            CommitBlock: 0,
-            Persist: 0,
-            Verify: 1,
-            Publish: 1,
-            Write: 2,
-            Close: 2,
-            Dial: 2,
-        }
-        actions.sort(key=lambda action: order[type(action)])
+        order: dict[type, int] = {CommitBlock: 0, Persist: 0, Verify: 1, Publish: 1}
+        actions.sort(key=lambda action: order.get(type(action), 2))
         return actions
 
     def next_wake(self) -> int | None:
@@ -463,7 +458,11 @@ class Node:
         if offer.origin is None:
             self._publish(TransactionDropped(txid, error.rule))
             return
-        event = "invalid-signature" if error.rule == "signature" else "invalid-transaction"
+        event = "invalid-transaction"
+        if error.rule == "signature":
+            event = "invalid-signature"
+        elif isinstance(error, Malformed) and not error.rule.startswith(LATER_KINDS):
+            event = "invalid-transaction-form"
         self.peers.report(offer.origin, event, now)
         rejected = wire.TransactionRejected(txid=txid, rule=error.rule, detail=error.detail[:200])
         self.peers.send_to_peer(offer.origin, rejected)
@@ -483,6 +482,9 @@ class Node:
         if bodies:
             self.gate.persist(bodies, lambda now: None)
 
+
+LATER_KINDS = ("kind-", "transaction-version")
+"""Rules that a node of a later version may break in good faith."""
 
 _SHOWN: dict[type, str] = {
     TransactionLocked: "locked",

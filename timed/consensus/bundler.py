@@ -44,6 +44,11 @@ class Bundler:
         if self._since is None:
             self._since = now
 
+    def clock_set_back(self, now: int) -> None:
+        """What gathered when the clock was ahead has gathered since now."""
+        if self._since is not None:
+            self._since = now
+
     def clear(self) -> None:
         """Drop what was not signed yet."""
         for queue in self._queues.values():

@@ -170,6 +170,10 @@ class Closing:
 
     # Time
 
+    def clock_set_back(self) -> None:
+        """Whatever was asked for when the clock was ahead may be asked for at once."""
+        self._asked_at.clear()
+
     def unbacked(self) -> list[EpochReport]:
         known = {report.hash: report for report in self.reports.values()} | self._expected
         return [report for report in known.values() if not self.backed(report)]

@@ -220,6 +220,12 @@ class FastPath:
         self._ask_for_bodies(self._missing.due(now))
         self._ask_again(now)
 
+    def clock_set_back(self, now: int) -> None:
+        """The host's clock was ahead: deadlines set by it count from now."""
+        self.bundler.clock_set_back(now)
+        self._missing.clock_set_back(now)
+        self._certificates_asked = dict.fromkeys(self._certificates_asked, now)
+
     # Restart
 
     def restore_bundle(self, bundle: messages.TransactionVote, now: int) -> None:

@@ -21,6 +21,11 @@ class Missing:
     def heard(self, txid: bytes, now: int) -> None:
         self._heard[txid] = now
 
+    def clock_set_back(self, now: int) -> None:
+        """What was noted when the clock was ahead counts from now."""
+        self._heard = dict.fromkeys(self._heard, now)
+        self._asked = dict.fromkeys(self._asked, now)
+
     def found(self, txid: bytes) -> None:
         self._heard.pop(txid, None)
         self._asked.pop(txid, None)

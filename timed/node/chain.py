@@ -211,6 +211,13 @@ class Chain:
             self.closing.report_held()
             self.rounds.take_part_again(now)
 
+    def clock_set_back(self, now: int) -> None:
+        """The host's clock was ahead: what waits for a time that it showed waits anew, from now."""
+        self.fastpath.clock_set_back(now)
+        self.closing.clock_set_back()
+        self.rounds.resume(now)
+        self.rounds.take_part_again(now)
+
     # Safety
 
     def proven(self, block_hash: bytes) -> None:

@@ -250,6 +250,13 @@ class CatchUp:
             else None
         )
 
+    def clock_set_back(self, now: int) -> None:
+        """The host's clock was ahead: nobody rests longer for it."""
+        for source in self._sources.values():
+            source.since = min(source.since, now)
+            source.resting_until = min(source.resting_until, now + RETRY_US)
+        self.step(now)
+
     def wake(self, now: int) -> None:
         self.step(now)
 

@@ -142,6 +142,15 @@ class FastPath:
             self._look_for_equivocation(tally)
         self._advance([transaction.txid], now)
 
+    def forget(self, txid: bytes) -> None:
+        """The mempool has no place for it any more; what somebody has voted for stays."""
+        tally = self.tallies.get(txid)
+        if tally is None or tally.voted or tally.certificate is not None or txid in self._unbacked:
+            return
+        if not tally.votes.signers and not tally.acknowledgements.signers:
+            del self.tallies[txid]
+            self._missing.found(txid)
+
     def inputs_available(self, transaction: Transaction) -> bool:
         """Every input is unspent in the last block, or made by a certified transaction of this epoch.
 
@@ -316,7 +325,9 @@ class FastPath:
         """Vote, certify and finalise what has become possible, children after parents."""
         pending = list(txids)
         while pending:
-            tally = self.tallies[pending.pop()]
+            tally = self.tallies.get(pending.pop())
+            if tally is None:
+                continue  # a child that was forgotten
             if not self._available(tally):
                 self._await_parents(tally, now)
                 continue

@@ -51,6 +51,7 @@ class Admission:
         accepted: Callable[[Offer, int], None],
         refused: Callable[[Offer, InvalidTransaction, int], None],
         missing: Callable[[Offer, tuple[bytes, ...], int], None],
+        displaced: Callable[[tuple[bytes, ...]], None],
     ) -> None:
         self._ledger = ledger
         self._mempool = mempool
@@ -59,6 +60,7 @@ class Admission:
         self._accepted = accepted
         self._refused = refused
         self._missing = missing
+        self._displaced = displaced
         self._checking: dict[bytes, Offer] = {}
         self.counters = AdmissionCounters()
 
@@ -171,7 +173,7 @@ class Admission:
         height = self._ledger.tip.height
         fee = check_spend(transaction, self._coins(transaction), height + 1, self._ledger.params)
         try:
-            self._mempool.add(transaction, fee, height)
+            self._displaced(self._mempool.add(transaction, fee, height))
         except InvalidTransaction:
             if not offer.certified:
                 raise

@@ -116,6 +116,7 @@ class Node:
             self._accepted,
             self._refused,
             self._missing,
+            self._displaced,
         )
         self.inbox = Inbox(self)
         self.stopping = False
@@ -471,6 +472,12 @@ class Node:
         if offer.origin is not None:
             ask = wire.GetTransactions(txids=parents[:MAX_TRANSACTIONS_ASKED])
             self.peers.request(offer.origin, ask, now)
+
+    def _displaced(self, txids: tuple[bytes, ...]) -> None:
+        """The mempool gave their places to something that pays more."""
+        for txid in txids:
+            self.chain.fastpath.forget(txid)
+            self._publish(TransactionDropped(txid, "mempool-full"))
 
     def _record_submitted(self) -> None:
         """What users handed in stays durable until it is in a block: the log has begun anew."""

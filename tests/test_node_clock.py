@@ -80,3 +80,27 @@ class Recovery(SynchronousTestCase):
         steps = [vote.step for vote in peer.heard(BlockVote)]
         self.assertIn(1, steps)
         self.assertEqual(len(steps), len(set(steps)))
+
+    def test_deadlines_of_a_clock_that_was_an_hour_ahead_are_not_waited_for(self) -> None:
+        """Votes that gathered by it would otherwise be signed in an hour."""
+        world = NodeWorld()
+        world.member(1)
+        payment = world.payment()
+        world.now += 3600 * SECOND
+        world.node.submit(payment.raw, world.now)
+        world.pump()
+        world.now -= 3600 * SECOND
+        world.pump()
+        world.pass_time(SECOND)
+        self.assertEqual([event.txid for event in world.told(TransactionLocked)], [payment.txid])
+
+    def test_a_round_under_way_is_not_held_up_by_a_clock_that_was_an_hour_ahead(self) -> None:
+        world = NodeWorld()
+        world.member(1)
+        world.now += 3600 * SECOND
+        world.node.wake(world.now)
+        world.pump()
+        world.now -= 3600 * SECOND
+        world.pump()
+        deadline = world.node.chain.rounds.next_deadline()
+        self.assertLess(deadline or 0, world.now + 60 * SECOND)

@@ -50,26 +50,47 @@ def message_of(size: int) -> Message:
     return make.vote() if size == SMALL else make.report(size // 32 - 4)
 
 
+@attrs.define
+class Series:
+    """One value per broadcast, both in milliseconds."""
+
+    until_last: list[float] = attrs.Factory(list)
+    """From the call until the last receiver had the message."""
+    cpu: list[float] = attrs.Factory(list)
+    """CPU time of the sending thread: what is left of the figure on a machine that others use, too."""
+
+    @property
+    def p50(self) -> float:
+        return statistics.median(self.until_last)
+
+    @property
+    def cpu_p50(self) -> float:
+        return statistics.median(self.cpu)
+
+
 @attrs.frozen
 class Case:
-    """Milliseconds until the last receiver had the message, one value per broadcast."""
+    """One message size and number of peers, the three ways."""
 
-    sessions: list[float]
-    bare: list[float]
-    json: list[float]
+    sessions: Series
+    bare: Series
+    json: Series
     encodes: int
 
     def figures(self) -> dict[str, float]:
-        own = statistics.median(self.sessions)
+        own = self.sessions
         return {
-            "p50_ms": round(own, 3),
-            "p99_ms": round(percentile(self.sessions, 99), 3),
-            "speed_vs_json_per_peer": round(statistics.median(self.json) / own, 1),
-            "ratio_to_bare_loop": round(own / statistics.median(self.bare), 2),
+            "p50_ms": round(own.p50, 3),
+            "p99_ms": round(percentile(own.until_last, 99), 3),
+            "speed_vs_json_per_peer": round(self.json.p50 / own.p50, 1),
+            "ratio_to_bare_loop": round(own.p50 / self.bare.p50, 2),
             "encodes": self.encodes,
-            "json_p50_ms": round(statistics.median(self.json), 2),
-            "bare_p50_ms": round(statistics.median(self.bare), 3),
-            "runs": len(self.sessions),
+            "json_p50_ms": round(self.json.p50, 2),
+            "bare_p50_ms": round(self.bare.p50, 3),
+            "cpu_ms": round(own.cpu_p50, 3),
+            "bare_cpu_ms": round(self.bare.cpu_p50, 3),
+            "json_cpu_ms": round(self.json.cpu_p50, 2),
+            "runs": len(own.until_last),
         }
 
 
@@ -102,12 +123,13 @@ async def measure(options: argparse.Namespace) -> Outcome:
             for size, case in cases.items():
                 figures = case.figures()
                 found.setdefault(transport, {})[f"{count}x{size}"] = figures
-                spreads.append(figure(case.sessions).spread)
+                spreads.append(figure(case.sessions.until_last).spread)
                 outcome.rows.append(
                     [
                         f"{count} x {size}", transport, figures["p50_ms"], figures["p99_ms"],
                         figures["bare_p50_ms"], figures["json_p50_ms"], figures["speed_vs_json_per_peer"],
-                        figures["ratio_to_bare_loop"], figures["encodes"],
+                        figures["ratio_to_bare_loop"], figures["encodes"], figures["cpu_ms"],
+                        figures["bare_cpu_ms"], figures["json_cpu_ms"],
                     ]
                 )  # fmt: skip
     first = transports[0]
@@ -118,7 +140,7 @@ async def measure(options: argparse.Namespace) -> Outcome:
     outcome.goals = goals(found)
     outcome.notes = [
         f"140 bytes: a block vote. 100000 bytes: an epoch report. 'cases' of the last line: {first}.",
-        "JSON is encoded again for each peer. No receiver decodes: they share one process.",
+        "JSON is encoded again for each peer. No receiver decodes: they share one process. CPU: the sender's.",
     ]
     return outcome
 
@@ -148,59 +170,63 @@ async def measure_peers(count: int, plain: bool, runs: int, seconds: float) -> d
 
 async def over_sessions(
     count: int, plain: bool, sizes: tuple[int, ...], runs: int, seconds: float
-) -> tuple[dict[int, list[float]], dict[int, int]]:
-    """Latencies by size, and how often each broadcast was encoded."""
+) -> tuple[dict[int, Series], dict[int, int]]:
+    """What was measured by size, and how often each broadcast was encoded."""
     host = TableHost(make_table(0), plain, lambda delivery: None)
     child = start_receivers(host.listen(), count, plain, "sessions")
-    await child.hear()
-    settle_collector()
-    latencies, encodes = {}, {}
-    for size in sizes:
-        message = message_of(size)
-        counted: list[int] = []
+    series, encodes = {}, {}
+    try:
+        await child.hear()
+        settle_collector()
+        for size in sizes:
+            message = message_of(size)
+            counted: list[int] = []
 
-        def send(message: Message = message, counted: list[int] = counted) -> None:
-            before = host.table.encoder.encodes
-            host.table.broadcast(message)
-            counted.append(host.table.encoder.encodes - before)
-            host.turn()
+            def send(message: Message = message, counted: list[int] = counted) -> None:
+                before = host.table.encoder.encodes
+                host.table.broadcast(message)
+                counted.append(host.table.encoder.encodes - before)
+                host.turn()
 
-        latencies[size] = await repeat(child, 1, send, runs, seconds)
-        encodes[size] = max(counted)
-    await child.end()
-    await host.stop()
-    return latencies, encodes
+            series[size] = await repeat(child, 1, send, runs, seconds)
+            encodes[size] = max(counted)
+    finally:
+        await child.end()
+        await host.stop()
+    return series, encodes
 
 
 async def over_links(
     count: int, plain: bool, sizes: tuple[int, ...], runs: int, seconds: float
-) -> tuple[dict[int, list[float]], dict[int, list[float]]]:
-    """Latencies by size, of the bare loop and of JSON for each peer."""
+) -> tuple[dict[int, Series], dict[int, Series]]:
+    """What was measured by size, of the bare loop and of JSON for each peer."""
     links = BareLinks(0, plain, lambda link, data: None)
     child = start_receivers(listen(links.network), count, plain, "bytes")
-    await child.hear()
-    await links.until(count)
-    settle_collector()
-    transports = links.transports()
     bare, in_json = {}, {}
-    for size in sizes:
-        message = message_of(size)
-        number, payload = message.entry().number, message.encode()
-        data = b"".join(frames_of(b"TIME", number, payload))
-        line = plainjson.encode_line(message) + b"\n"
+    try:
+        await child.hear()
+        await links.until(count)
+        settle_collector()
+        transports = links.transports()
+        for size in sizes:
+            message = message_of(size)
+            number, payload = message.entry().number, message.encode()
+            data = b"".join(frames_of(b"TIME", number, payload))
+            line = plainjson.encode_line(message) + b"\n"
 
-        def write_all(data: bytes = data) -> None:
-            for transport in transports:
-                transport.write(data)
+            def write_all(data: bytes = data) -> None:
+                for transport in transports:
+                    transport.write(data)
 
-        def encode_each(message: Message = message) -> None:
-            for transport in transports:
-                transport.write(plainjson.encode_line(message) + b"\n")
+            def encode_each(message: Message = message) -> None:
+                for transport in transports:
+                    transport.write(plainjson.encode_line(message) + b"\n")
 
-        bare[size] = await repeat(child, len(data), write_all, runs, seconds)
-        in_json[size] = await repeat(child, len(line), encode_each, min(runs, 10), seconds)
-    await child.end()
-    await links.network.stop()
+            bare[size] = await repeat(child, len(data), write_all, runs, seconds)
+            in_json[size] = await repeat(child, len(line), encode_each, min(runs, 10), seconds)
+    finally:
+        await child.end()
+        await links.network.stop()
     return bare, in_json
 
 
@@ -209,20 +235,19 @@ def start_receivers(port: int, count: int, plain: bool, kind: str) -> Child:
     return Child("timed.bench.receivers", json.dumps(settings))
 
 
-async def repeat(
-    child: Child, expect: int, send: Callable[[], None], runs: int, seconds: float
-) -> list[float]:
-    """Broadcast one after the other; milliseconds from the call to the last receiver."""
-    found: list[float] = []
+async def repeat(child: Child, expect: int, send: Callable[[], None], runs: int, seconds: float) -> Series:
+    """Broadcast one after the other."""
+    found = Series()
     begun = time.monotonic()
     for index in range(WARM_UP + runs):
         await child.ask({"expect": expect})
-        start = time.monotonic_ns()
+        cpu, start = time.thread_time(), time.monotonic_ns()
         send()
         end = await child.hear()
         if index >= WARM_UP:
-            found.append((end - start) * MS_PER_NS)
+            found.until_last.append((end - start) * MS_PER_NS)
+            found.cpu.append(1000 * (time.thread_time() - cpu))
         await sleep(PAUSE_S)
-        if found and time.monotonic() - begun > seconds:
+        if found.cpu and time.monotonic() - begun > seconds:
             break
     return found

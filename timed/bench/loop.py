@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from twisted.internet import reactor as installed
 from twisted.internet import stdio
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ProcessDone
 from twisted.internet.protocol import ProcessProtocol, connectionDone
 from twisted.internet.task import deferLater
@@ -24,6 +24,8 @@ T = TypeVar("T")
 
 reactor: Any = installed
 MAX_LINE = 1 << 20
+PATIENCE_S = 60.0
+"""How long a helper process may take for one answer."""
 
 
 def run(main: Callable[[], Coroutine[Deferred[Any], Any, T]]) -> T:
@@ -72,16 +74,28 @@ class Child(ProcessProtocol):
         """Send one line."""
         self.transport.write(json.dumps(value).encode("ascii") + b"\n")  # type: ignore[union-attr]
 
-    def hear(self) -> Deferred[Any]:
-        """The next line; LocalError when the process ends instead."""
-        answer: Deferred[Any] = Deferred()
+    def hear(self, seconds: float = PATIENCE_S) -> Deferred[Any]:
+        """The next line; LocalError when the process ends instead, or says nothing for so long."""
+        answer: Deferred[Any] = Deferred(self._too_long)
         if self._answers:
             answer.callback(self._answers.popleft())
         elif self._failure is not None:
             answer.errback(Failure(self._failure))
         else:
             self._waiting.append(answer)
+            answer.addTimeout(seconds, reactor, self._say_so)
         return answer
+
+    def _too_long(self, answer: Deferred[Any]) -> None:
+        self._waiting.remove(answer)
+
+    @staticmethod
+    def _say_so(failure: Failure, seconds: float) -> Any:
+        """A LocalError instead of the cancellation that `addTimeout` makes."""
+        failure.trap(CancelledError)
+        raise LocalError(
+            f"a helper process said nothing for {seconds:.0f} s.", "Try again on a machine that is less busy."
+        )
 
     async def ask(self, value: object) -> Any:
         """Send a line and wait for one."""

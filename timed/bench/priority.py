@@ -192,15 +192,17 @@ async def once(
     sender = Sender(plain, priorities)
     settings = {"port": sender.host.listen(), "plain": plain, "decode": decode, "in_flight": IN_FLIGHT}
     child = Child("timed.bench.listener", json.dumps(settings))
-    await child.hear()
-    await child.ask({"blocks": blocks})
-    await sleep(SETTLE_S)
-    before, begun = sender.blocks, time.monotonic()
-    due = await send_votes(sender, options.rate, options.seconds)
-    blocks_per_s = (sender.blocks - before) / (time.monotonic() - begun)
-    arrived: list[Any] = await child.ask({"votes": len(due)})
-    await child.end()
-    await sender.host.stop()
+    try:
+        await child.hear()
+        await child.ask({"blocks": blocks})
+        await sleep(SETTLE_S)
+        before, begun = sender.blocks, time.monotonic()
+        due = await send_votes(sender, options.rate, options.seconds)
+        blocks_per_s = (sender.blocks - before) / (time.monotonic() - begun)
+        arrived: list[Any] = await child.ask({"votes": len(due)})
+    finally:
+        await child.end()
+        await sender.host.stop()
     return Delays([(at - due[height]) * MS_PER_NS for height, at in arrived], blocks_per_s)
 
 

@@ -231,9 +231,7 @@ class PaymentsAgreementTests(SynchronousTestCase):
             desk.durable()
             desk.close()
             desk.durable()
-            own = desk.closing.own_report
-            assert own is not None
-            reports[me] = own
+            reports[me] = desk.closing.reports[me]
         quorum = (2 * members + 2) // 3
         chosen = network.order.sample(sorted(reports), quorum - len(network.liars))
         named = {txid for member in chosen for txid in reports[member].txids}

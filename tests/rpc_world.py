@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.builders import genesis, wallet_key
 from timed.app.driver import Hands, NodeDriver
+from timed.app.logging import LogLevels
 from timed.crypto.batch import verify_batch
 from timed.interfaces import IStore
 from timed.ledger.genesis import Genesis
@@ -31,6 +32,7 @@ from timed.rpc.backend import ChainBackend
 from timed.rpc.dispatch import Dispatcher, Reply
 from timed.rpc.environment import Environment, Identity
 from timed.rpc.handlers import HANDLERS
+from timed.rpc.peering import Peering
 from timed.rpc.table import PERMISSIONS
 from timed.rpc.waiting import Waiters
 from timed.store.memory import MemoryStore
@@ -91,6 +93,8 @@ class World:
             waiters=self.waiters,
             write_wallet=self.write_wallet,
             backend=self.backend,
+            peering=Peering(self.driver, lambda: None),
+            log_levels=LogLevels("info"),
             own_wallet=self.wallet if with_wallet else None,
         )
         self.dispatcher = Dispatcher(

@@ -10,7 +10,7 @@ from tests.rpc_world import RpcTestCase
 from timed.rpc.arguments import bind
 from timed.rpc.errors import RpcError
 from timed.rpc.handlers import HANDLERS
-from timed.rpc.schema import Amount, Integer, Seconds
+from timed.rpc.schema import Amount, Integer, Seconds, Word
 from timed.rpc.table import CATEGORIES, METHODS, PERMISSIONS, Method
 
 ABSURD: tuple[Any, ...] = (
@@ -18,7 +18,7 @@ ABSURD: tuple[Any, ...] = (
     "zz" * 32, "00" * 32, "ff" * 1000, "00" * 300_000, "\x00", "\U0001f600" * 500, [], [[]], {}, {"a": 1},
     [1] * 2000, [{"txid": "00" * 32, "vout": -1}], [{"txid": 1}], {"x": "y"}, {"txid": None}, [None],
 )  # fmt: skip
-CALLER_ERRORS = {-32602, -3, -8, -5, -4, -6, -22, -26, -32601}
+CALLER_ERRORS = {-32602, -3, -8, -5, -4, -6, -22, -26, -32601, -23, -24, -29, -30}
 WAITING = {"waittransactionfinality"}
 """Answers only when its time is over, hence asked with a short one."""
 
@@ -31,6 +31,7 @@ class EveryMethod(RpcTestCase):
             self.assertIn(response["error"]["code"], CALLER_ERRORS, (name, params, response))
             self.assertTrue(response["error"]["message"])
             self.assertIn("rule", response["error"]["data"])
+            self.assertTrue(response["error"]["data"]["hint"], (name, params, response))
         return response
 
     def test_missing_arguments_are_named(self) -> None:
@@ -86,9 +87,11 @@ class EveryMethod(RpcTestCase):
         label = kind.label
         if isinstance(kind, Seconds):
             return 0.2
+        if isinstance(kind, Word):
+            return kind.words[0]
         values: dict[str, Any] = {
             "integer": 0, "integer or boolean": 0, "boolean": False, "amount": "1", "hex": "00" * 32,
-            "height or hash": 0, "string": "TIMER", "array": [], "object": {},
+            "height or hash": 0, "id or node id": 0, "string": "TIMER", "array": [], "object": {},
         }  # fmt: skip
         return values[label]
 
@@ -102,7 +105,9 @@ class Table(SynchronousTestCase):
         getpeerinfo getconnectioncount getmempoolinfo getrawmempool getrawtransaction gettransaction sendrawtransaction
         createrawtransaction signrawtransactionwithwallet decoderawtransaction gettxout gettxoutsetinfo getbalance
         listunspent getnewaddress validateaddress sendtoaddress waittransactionfinality masternodelist masternodestatus
-        getconsensusinfo uptime stop help"""
+        getconsensusinfo uptime stop help
+        listbanned setban clearbanned disconnectnode addnode getaddednodeinfo getnodeaddresses getnettotals explainpeer
+        logging"""
         self.assertEqual(set(asked.split()), set(METHODS))
 
     def test_rows_are_complete(self) -> None:

@@ -201,6 +201,7 @@ class Permissions(RpcTestCase):
             {
                 "getbalance", "listunspent", "getnewaddress", "sendtoaddress", "signrawtransactionwithwallet",
                 "sendrawtransaction", "stop",
+                "addnode", "clearbanned", "disconnectnode", "logging", "setban",
             },
         )  # fmt: skip
 

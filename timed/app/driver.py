@@ -8,7 +8,7 @@ only writes and signature checks leave it, and come back as calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -22,6 +22,8 @@ from timed.events import Action, Close, CommitBlock, Dial, Persist, Publish, Ver
 from timed.interfaces import IEventSink, IStore
 from timed.net.interfaces import INetworkHost
 from timed.params import SECOND
+
+T = TypeVar("T")
 
 LONGEST_WAIT = 1 * SECOND
 """The timer looks at the wall clock at least this often, so that a step of the clock is noticed."""
@@ -151,8 +153,12 @@ class NodeDriver:
 
     def submit(self, raw: bytes) -> bytes:
         """Hand a transaction to the node and return its txid; InvalidTransaction as the node raises it."""
+        return self.operate(lambda now: self.node.submit(raw, now))
+
+    def operate(self, act: Callable[[int], T]) -> T:
+        """Do something to the node for its operator, with the time; what follows leaves this turn."""
         try:
-            return self.node.submit(raw, self.clock())
+            return act(self.clock())
         finally:
             self._end_of_turn()
 

@@ -481,11 +481,11 @@ class Sessions:
         if self._stopping:
             return
         there = {session.node_id for session in self._links.values() if session.state is not State.CLOSED}
-        targets, again = self.dialing.due(time, there, self._kept_out)
+        targets, again = self.dialing.due(time, there, self.kept_out)
         self._actions += [Dial(target.host, target.port, target.node_id) for target in targets]
         self._agenda.set(DIAL, again)
 
-    def _kept_out(self, node_id: bytes | None, host: str) -> bool:
+    def kept_out(self, node_id: bytes | None, host: str) -> bool:
         """True for a peer that would be refused as banned, even if it turned out to be a member."""
         kind = self.conduct.class_of(node_id, host, member=True)
         return self.conduct.banned(node_id or b"", kind, self._now, host) is not None

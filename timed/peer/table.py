@@ -169,6 +169,12 @@ class PeerTable(Sessions):
         """Do not dial this address any more; a session that lives is left alone."""
         self.dialing.forget(host, port)
 
+    def try_once(self, host: str, port: int, node_id: bytes | None = None) -> bool:
+        """Dial an address that is not wanted otherwise; False when too many are already."""
+        self.dialing.try_once(host, port, node_id, Origin.BOOK)
+        self._agenda.earlier(DIAL, self.clock.time)
+        return self.dialing.at(host, port) is not None
+
     # Others' addresses.
 
     def remembered(self) -> Memory:
@@ -246,7 +252,7 @@ class PeerTable(Sessions):
                 live = [session for session in self._links.values() if session.state is not State.CLOSED]
                 there = {session.node_id for session in live} | {self.identity.node_id}
                 outbound = [session.host for session in live if session.outbound]
-                self._look_at = self.discovery.look(self._now, time, outbound, there, self._kept_out)
+                self._look_at = self.discovery.look(self._now, time, outbound, there, self.kept_out)
             super()._dial(time)
             self._agenda.earlier(DIAL, self._look_at)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 import attrs
 
@@ -12,6 +13,7 @@ from timed.primitives.address import InvalidAddress, decode_address
 from timed.primitives.transaction import Lock, Transaction
 from timed.rpc.backend import ChainBackend
 from timed.rpc.errors import DESERIALIZATION, NOT_FOUND, WALLET_ERROR, WARMING_UP, RpcError
+from timed.rpc.peering import Peering
 from timed.rpc.waiting import Waiters
 from timed.wallet.wallet import Wallet
 
@@ -26,9 +28,17 @@ class Identity:
     p2p_port: int
 
 
+class LogLevels(Protocol):
+    """`timed.app.logging.LogLevels`."""
+
+    def shown(self) -> dict[str, str]: ...
+    def set(self, namespace: str, level: str) -> None: ...
+    def clear(self, namespace: str) -> None: ...
+
+
 @attrs.define
 class Environment:
-    """Handed to every handler. `backend` and `wallet` are None when they do not run."""
+    """Handed to every handler. What does not run is None."""
 
     params: NetworkParams
     identity: Identity
@@ -40,19 +50,31 @@ class Environment:
     write_wallet: Callable[[], Awaitable[None]]
     """Makes the wallet's outbox durable."""
     backend: ChainBackend | None = None
+    peering: Peering | None = None
+    log_levels: LogLevels | None = None
     own_wallet: Wallet | None = None
 
     @property
     def chain(self) -> ChainBackend:
         """The node's reads; RpcError -28 while there is no chain."""
         if self.backend is None:
-            raise RpcError(
-                WARMING_UP,
-                f"This node follows no chain of {self.params.name}",
-                rule="no-chain",
-                hint="Put chain into services.enabled and set node.genesis.",
-            )
+            raise self._no_chain()
         return self.backend
+
+    @property
+    def peers(self) -> Peering:
+        """The node's peers; RpcError -28 while there is no chain."""
+        if self.peering is None:
+            raise self._no_chain()
+        return self.peering
+
+    def _no_chain(self) -> RpcError:
+        return RpcError(
+            WARMING_UP,
+            f"This node follows no chain of {self.params.name}",
+            rule="no-chain",
+            hint="Put chain into services.enabled and set node.genesis.",
+        )
 
     @property
     def wallet(self) -> Wallet:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from timed.rpc.dispatch import Handler
-from timed.rpc.methods import chain, control, masternodes, network, transactions, wallet
+from timed.rpc.methods import bans, chain, control, masternodes, network, peers, transactions, wallet
 
 HANDLERS: dict[str, Handler] = {
     **chain.HANDLERS,
     **transactions.HANDLERS,
     **wallet.HANDLERS,
     **network.HANDLERS,
+    **peers.HANDLERS,
+    **bans.HANDLERS,
     **masternodes.HANDLERS,
     **control.HANDLERS,
 }

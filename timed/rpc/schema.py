@@ -37,7 +37,7 @@ def wrong_type(name: str, expected: str, value: Any) -> RpcError:
     )
 
 
-def bad_value(name: str, problem: str, hint: str = "") -> RpcError:
+def bad_value(name: str, problem: str, hint: str) -> RpcError:
     """-8: the right type, but not a value this parameter can have."""
     return RpcError(
         INVALID_PARAMETER, f"Parameter {name!r} {problem}", rule="param-value", hint=hint, param=name
@@ -82,7 +82,7 @@ class Text(ParamType):
         if not isinstance(value, str):
             raise wrong_type(name, "a string", value)
         if len(value) > self.maximum:
-            raise bad_value(name, f"has more than {self.maximum} characters")
+            raise bad_value(name, f"has more than {self.maximum} characters", "Give a shorter one.")
         return value
 
     def from_text(self, text: str) -> Any:
@@ -175,11 +175,12 @@ class Hex(ParamType):
         if not isinstance(value, str):
             raise wrong_type(name, "a string of hexadecimal digits", value)
         if self.size is not None and len(value) != 2 * self.size:
-            raise bad_value(name, f"must have {2 * self.size} hexadecimal digits, not {len(value)}")
+            problem = f"must have {2 * self.size} hexadecimal digits, not {len(value)}"
+            raise bad_value(name, problem, f"Give {self.size} bytes in hexadecimal.")
         if len(value) > 2 * self.maximum:
-            raise bad_value(name, f"is longer than {self.maximum} bytes")
+            raise bad_value(name, f"is longer than {self.maximum} bytes", "Give a shorter one.")
         if len(value) % 2 or not _HEX_DIGITS.issuperset(value):
-            raise bad_value(name, "is not hexadecimal")
+            raise bad_value(name, "is not hexadecimal", "Use pairs of the digits 0 to 9 and a to f.")
         return bytes.fromhex(value)
 
     def from_text(self, text: str) -> Any:
@@ -197,6 +198,23 @@ class BlockName(ParamType):
             return Hex(size=32).convert(name, value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise wrong_type(name, "a height or a block hash", value)
+        return Integer().convert(name, value)
+
+    def from_text(self, text: str) -> Any:
+        return int(text) if text.isdecimal() and len(text) < 20 else text
+
+
+@attrs.frozen
+class SessionName(ParamType):
+    """A session's number (integer) or the node id behind it (64 hexadecimal digits)."""
+
+    label: ClassVar[str] = "id or node id"
+
+    def convert(self, name: str, value: Any) -> int | bytes:
+        if isinstance(value, str):
+            return Hex(size=32).convert(name, value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise wrong_type(name, "a session's id or a node id", value)
         return Integer().convert(name, value)
 
     def from_text(self, text: str) -> Any:
@@ -224,7 +242,7 @@ class Amount(ParamType):
 
 def _units(name: str, value: int | str | Decimal) -> int:
     if isinstance(value, Decimal) and len(value.as_tuple().digits) > _MAX_DIGITS:
-        raise bad_value(name, "has more than eight decimals")
+        raise bad_value(name, "has more than eight decimals", "Write it like 12.5 or 0.00000001.")
     try:
         return parse_amount(value)
     except InvalidAmount as error:
@@ -243,7 +261,7 @@ class Array(ParamType):
         if not isinstance(value, list):
             raise wrong_type(name, "an array", value)
         if len(value) > self.maximum:
-            raise bad_value(name, f"has more than {self.maximum} items")
+            raise bad_value(name, f"has more than {self.maximum} items", "Split it into several calls.")
         return tuple(self.item.convert(f"{name}[{index}]", item) for index, item in enumerate(value))
 
 
@@ -264,7 +282,9 @@ class Record(ParamType):
                 raise bad_value(name, f"has an unknown member {key[:64]!r}", f"Known: {', '.join(known)}.")
         for key, _ in self.members:
             if key not in value:
-                raise bad_value(name, f"lacks the member {key!r}")
+                raise bad_value(
+                    name, f"lacks the member {key!r}", f"Needed: {', '.join(dict(self.members))}."
+                )
         return {key: known[key].convert(f"{name}.{key}", item) for key, item in value.items()}
 
 
@@ -280,5 +300,5 @@ class Mapping(ParamType):
         if not isinstance(value, dict):
             raise wrong_type(name, "an object", value)
         if len(value) > self.maximum:
-            raise bad_value(name, f"has more than {self.maximum} members")
+            raise bad_value(name, f"has more than {self.maximum} members", "Split it into several calls.")
         return tuple((key, self.item.convert(f"{name}.{key[:64]}", item)) for key, item in value.items())

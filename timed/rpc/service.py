@@ -21,6 +21,7 @@ from timed.rpc.dispatch import Dispatcher
 from timed.rpc.environment import Environment, Identity
 from timed.rpc.handlers import HANDLERS
 from timed.rpc.http import RpcEndpoint
+from timed.rpc.peering import Peering, SocketCounters
 from timed.rpc.site import BoundedSite
 from timed.rpc.waiting import Waiters
 from timed.rpc.wallethost import WalletHost
@@ -123,8 +124,15 @@ class RpcService(Service):
             waiters=self._waiters,
             write_wallet=self._write_wallet,
             backend=backend,
+            peering=Peering(context.driver, self._sockets) if backend is not None else None,
+            log_levels=context.log_levels,
             own_wallet=self._wallet.wallet if self._wallet is not None else None,
         )
+
+    def _sockets(self) -> SocketCounters | None:
+        """The counters of the p2p service's transports, while it runs."""
+        network = self._context.network
+        return None if network is None else network.counters
 
     def _write_wallet(self) -> Deferred[None]:
         if self._wallet is None:

@@ -22,8 +22,10 @@ from timed.rpc.schema import (
     ParamType,
     Record,
     Seconds,
+    SessionName,
     Text,
     Verbosity,
+    Word,
 )
 
 REQUIRED: Any = object()
@@ -71,6 +73,9 @@ TXID = Hex(size=32)
 TRANSACTION = Hex(maximum=200_000)
 ADDRESS = Text(maximum=128)
 INPUT = Record(members=(("txid", TXID), ("vout", Integer(0, 65_535))))
+PEER = Text(maximum=400)
+DEFAULT_LEVEL = "default"
+LEVELS = ("debug", "info", "warn", "error", "critical", DEFAULT_LEVEL)
 HASHES = "64 hexadecimal digits"
 
 _CHAIN = (
@@ -292,10 +297,103 @@ _NETWORK = (
         "getpeerinfo",
         "network",
         "One object for every open session.",
-        "array of objects: nodeid, addr, inbound, conntime, lastsend, lastrecv, bytessent, bytesrecv, pingtime, subver, "
-        "version, height, is_masternode, operator, queued_bytes, messages",
+        "array of objects: id, nodeid, addr, inbound, subver, version, startingheight, operator, is_masternode, masternode, "
+        "class (anonymous, member, trusted), conntime, lastsend, lastrecv, bytessent, bytesrecv, bytessent_per_msg, "
+        "bytesrecv_per_msg, messages_sent, messages_received, pingtime, minping, timeoffset, clock_offset, queued_bytes, "
+        "ahead_bytes, queues (per class: messages, bytes, age), batches (writes, frames, mean_bytes, largest_bytes, rules), "
+        "dropped, over_rate, unknown, requests, served, score; times in seconds",
     ),
     Method("getconnectioncount", "network", "The number of open sessions.", "integer"),
+    Method(
+        "getnettotals",
+        "network",
+        "What went through the sockets since the start, by type and class of message.",
+        "object: totalbytesrecv, totalbytessent, timemillis, uploadtarget, types and classes (messages_sent, "
+        "messages_received, bytessent, bytesrecv), incomplete (bytes of messages under way), overhead (bytesrecv, "
+        "bytessent: TLS and refused connections), batches, dropped, over_rate; types, incomplete and overhead sum up to "
+        "the totals",
+    ),
+    Method(
+        "explainpeer",
+        "network",
+        "Why a peer is treated as it is, connected or not.",
+        "object: nodeid, addr, state, class, score, bans, reasons (time, event, detail, points, score, verdict, done), "
+        "dials, addresses, limits, session (null, or as getpeerinfo with rates and throttled)",
+        (Param("peer", PEER, "Node id, host:port, address or id of the session."),),
+        example="192.0.2.7:24000",
+    ),
+    Method(
+        "addnode",
+        "network",
+        "Keeps a session with a node from now on, no longer, or tries it once; a session that lives is left alone.",
+        "null",
+        (
+            Param("node", PEER, "host:port, or node-id@host:port to insist on an identity."),
+            Param("command", Word(words=("add", "remove", "onetry")), "add, remove or onetry."),
+        ),
+        permission=ADMIN,
+        example="192.0.2.7:24000 add",
+    ),
+    Method(
+        "getaddednodeinfo",
+        "network",
+        "The nodes that are kept connected: configured, or added.",
+        "array of objects: addednode, nodeid, connected, addresses (address, connected), failures",
+        (Param("node", PEER, "Only this one, as it was added.", None),),
+    ),
+    Method(
+        "getnodeaddresses",
+        "network",
+        "Some of the addresses this node knows, in no order.",
+        "array of objects: time, services, address, port, network, nodeid, tried",
+        (
+            Param("count", Integer(0, 100_000), "How many at most; 0 for all.", 1),
+            Param("network", Word(words=("ipv4", "ipv6")), "Only ipv4 or ipv6.", None),
+        ),
+        example="8",
+    ),
+    Method(
+        "disconnectnode",
+        "network",
+        "Ends a session in good order. A node that is kept connected is dialled again: remove it with addnode first.",
+        "null",
+        (
+            Param("address", PEER, "host:port or node id as getpeerinfo shows them.", ""),
+            Param("nodeid", SessionName(), "Instead: the node id, or the id of the session.", None),
+        ),
+        permission=ADMIN,
+        example="192.0.2.7:24000",
+    ),
+    Method(
+        "listbanned",
+        "network",
+        "Who is refused: by the operator, or by this node for what they did.",
+        "array of objects: subject (what setban takes), address, nodeid, ban_created, banned_until, ban_duration, "
+        "time_remaining, reason, by (operator, node); times of a ban without end are null",
+    ),
+    Method(
+        "setban",
+        "network",
+        "Refuses a node id, an address or a subnet, or lets it in again. A node id is refused even if it is trusted; an "
+        "address or a subnet spares trusted nodes and this machine. A ban outlives the process.",
+        "null",
+        (
+            Param("subnet", Text(maximum=128), "Node id, address, or subnet with a prefix."),
+            Param("command", Word(words=("add", "remove")), "add or remove."),
+            Param("bantime", Integer(0, 2**33), "Seconds; 0 for a day. With absolute: unix time.", 0),
+            Param("absolute", Boolean(), "true: bantime is the unix time at which it ends.", False),
+            Param("reason", Text(maximum=100), "A note for listbanned; the peer is told, too.", ""),
+        ),
+        permission=ADMIN,
+        example="192.0.2.0/24 add 3600",
+    ),
+    Method(
+        "clearbanned",
+        "network",
+        "Lifts every ban, the node's own as well as the operator's.",
+        "null",
+        permission=ADMIN,
+    ),
 )
 
 _MASTERNODES = (
@@ -329,6 +427,17 @@ _CONTROL = (
         "help", "control", "The list of methods, or what one of them does.", "string",
         (Param("command", Text(64), "A method's name.", ""),),
         example="getblock",
+    ),
+    Method(
+        "logging", "control",
+        "The least important level that is written, by namespace; with a level, sets it until the node stops.",
+        "object: level by namespace; * stands for all others",
+        (
+            Param("namespace", Text(64), "A room like peer, what is in it like peer.table, or * for all.", None),
+            Param("level", Word(words=LEVELS), "debug, info, warn, error, critical; default: as its surroundings.", None),
+        ),
+        permission=ADMIN,
+        example="peer debug",
     ),
 )  # fmt: skip
 

@@ -1,18 +1,33 @@
-"""Methods about sessions with other nodes."""
+"""Methods about this node's place in the network, and whom it dials."""
 
 from __future__ import annotations
 
 from timed import __version__
 from timed.params import SECOND, WIRE_VERSION
+from timed.peer.bans import address_of
+from timed.peer.dialing import Target
+from timed.peer.location import parse_peer
+from timed.peer.values import PeerAddress
 from timed.rpc.environment import Environment
+from timed.rpc.errors import (
+    INVALID_PARAMETER,
+    NODE_ALREADY_ADDED,
+    NODE_CAPACITY,
+    NODE_NOT_ADDED,
+    RpcError,
+)
 from timed.rpc.jsontext import amount
 from timed.rpc.present import Object
+from timed.rpc.schema import bad_value
+
+FAMILIES = {"ipv4": 4, "ipv6": 6}
 
 
 def getnetworkinfo(env: Environment) -> Object:
     peers = env.chain.peers()
     outbound = sum(1 for peer in peers if peer.outbound)
     fee = amount(env.params.minimum_fee)
+    offset = env.peers.clock_offset()
     return {
         "version": version_number(__version__),
         "subversion": f"/{env.identity.software}/",
@@ -27,47 +42,59 @@ def getnetworkinfo(env: Environment) -> Object:
         "incrementalfee": fee,
         "localaddresses": [],
         "listenport": env.identity.p2p_port,
-        "timeoffset": None,
+        "timeoffset": None if offset is None else round(offset / SECOND),
         "warnings": "",
     }
 
 
-def getpeerinfo(env: Environment) -> list[Object]:
-    chain = env.chain
-    height = chain.tip().height
-    roster = chain.roster(height + 1)
-    shown = []
-    for peer in chain.peers():
-        known = chain.peer_statistics(peer.node_id)
-        member = roster.index_of(peer.operator) if peer.operator is not None else None
-        shown.append(
-            {
-                "nodeid": peer.node_id.hex(),
-                "addr": peer.address,
-                "inbound": not peer.outbound,
-                "subver": f"/{peer.handshake.software}/",
-                "version": peer.handshake.wire_version,
-                "startingheight": peer.handshake.height,
-                "operator": peer.operator.hex() if peer.operator is not None else None,
-                "is_masternode": member is not None,
-                "masternode": member,
-                "conntime": known.opened_at // SECOND if known is not None else None,
-                "bytessent": known.bytes_sent if known is not None else None,
-                "bytesrecv": known.bytes_received if known is not None else None,
-                "pingtime": _seconds(known.round_trip) if known is not None else None,
-                "minping": _seconds(known.round_trip_least) if known is not None else None,
-                "queued_bytes": known.queued if known is not None else None,
-                "messages_sent": known.sent if known is not None else None,
-                "messages_received": known.received if known is not None else None,
-                "dropped": known.dropped if known is not None else None,
-                "score": known.score if known is not None else None,
-            }
-        )
-    return shown
-
-
 def getconnectioncount(env: Environment) -> int:
     return len(env.chain.peers())
+
+
+def addnode(env: Environment, node: str, command: str) -> None:
+    address = _address(node)
+    if command == "remove":
+        _known(env, address)
+        env.peers.remove(address)
+    elif command == "add":
+        if env.peers.is_added(address):
+            raise RpcError(
+                NODE_ALREADY_ADDED, "Error: Node already added", rule="already-added",
+                hint="getaddednodeinfo lists the added nodes.", param="node",
+            )  # fmt: skip
+        if not env.peers.add(address):
+            raise _too_many()
+    elif env.peers.kept_out(address):
+        raise RpcError(
+            INVALID_PARAMETER, f"Error: {node} is banned", rule="banned",
+            hint="Lift the ban with setban; listbanned shows it.", param="node",
+        )  # fmt: skip
+    elif not env.peers.try_once(address):
+        raise _too_many()
+
+
+def getaddednodeinfo(env: Environment, node: str | None) -> list[Object]:
+    added = env.peers.added()
+    if node is not None:
+        address = _address(node)
+        _known(env, address)
+        added = [target for target in added if target.address == (address.host, address.port)]
+    return [_added(env, target) for target in added]
+
+
+def getnodeaddresses(env: Environment, count: int, network: str | None) -> list[Object]:
+    return [
+        {
+            "time": record.last_seen // SECOND,
+            "services": 0,
+            "address": record.host,
+            "port": record.port,
+            "network": _network(record.host),
+            "nodeid": record.node_id.hex() if record.node_id is not None else None,
+            "tried": record.tried,
+        }
+        for record in env.peers.addresses(count, FAMILIES.get(network or ""))
+    ]
 
 
 def version_number(text: str) -> int:
@@ -77,8 +104,47 @@ def version_number(text: str) -> int:
     return major * 10_000 + minor * 100 + patch
 
 
-def _seconds(microseconds: int | None) -> float | None:
-    return None if microseconds is None else microseconds / SECOND
+def _added(env: Environment, target: Target) -> Object:
+    believed = target.believed
+    peer = env.peers.table.get(believed) if believed is not None else None
+    direction = None if peer is None else "outbound" if peer.outbound else "inbound"
+    return {
+        "addednode": str(PeerAddress(target.host, target.port)),
+        "nodeid": target.node_id.hex() if target.node_id is not None else None,
+        "connected": peer is not None,
+        "addresses": [{"address": peer.address, "connected": direction}] if peer is not None else [],
+        "failures": target.failures,
+    }
 
 
-HANDLERS = {handler.__name__: handler for handler in (getnetworkinfo, getpeerinfo, getconnectioncount)}
+def _address(text: str) -> PeerAddress:
+    try:
+        return parse_peer(text)
+    except ValueError as error:
+        raise bad_value("node", str(error), "Write host:port, or node-id@host:port.") from None
+
+
+def _known(env: Environment, address: PeerAddress) -> None:
+    if not env.peers.is_added(address):
+        raise RpcError(
+            NODE_NOT_ADDED, "Error: Node has not been added", rule="not-added",
+            hint="getaddednodeinfo lists the added nodes.", param="node",
+        )  # fmt: skip
+
+
+def _too_many() -> RpcError:
+    return RpcError(
+        NODE_CAPACITY, "Error: Too many addresses are dialled already", rule="addresses-full",
+        hint="Remove some with addnode.", param="node",
+    )  # fmt: skip
+
+
+def _network(host: str) -> str | None:
+    address = address_of(host)
+    return None if address is None else f"ipv{address.version}"
+
+
+HANDLERS = {
+    handler.__name__: handler
+    for handler in (getnetworkinfo, getconnectioncount, addnode, getaddednodeinfo, getnodeaddresses)
+}

@@ -103,18 +103,11 @@ async def measure(options: argparse.Namespace) -> Outcome:
     outcome = Outcome(
         "broadcast: until the last receiver has the message",
         [
-            "peers x bytes",
-            "transport",
-            "p50 ms",
-            "p99 ms",
-            "bare ms",
-            "JSON ms",
-            "x JSON",
-            "of bare",
-            "encodes",
+            "peers x bytes", "transport", "p50 ms", "p99 ms", "bare ms", "JSON ms", "x JSON", "of bare", "encodes",
+            "CPU ms", "bare CPU", "JSON CPU",
         ],
         runs=options.runs,
-    )
+    )  # fmt: skip
     found: dict[str, dict[str, Any]] = {}
     spreads = []
     for transport in transports:

@@ -33,7 +33,7 @@ LARGEST_FRAME = MAX_FRAME
 
 PRE_HANDSHAKE_BYTES = MAX_HANDSHAKE_BYTES
 UNKNOWN_TYPE_BYTES = MAX_UNKNOWN_BYTES
-"""Payloads before the handshake, and of types this version does not know."""
+"""Payloads before the handshake, and of types this version does not know; also of answers nobody waits for."""
 
 HANDSHAKE_DEADLINE = 10 * SECOND
 """From a transport that is up to a session that is open."""

@@ -109,6 +109,10 @@ class Requests:
         """True while an answer to this request is waited for."""
         return request_id in self._flying
 
+    def awaits(self, name: str) -> bool:
+        """True while an answer of this type may come, be it late."""
+        return bool(self._late) or any(pending.reply == name for pending in self._flying.values())
+
     def match(self, request_id: int, name: str, now: int) -> Match:
         """Account for a reply."""
         pending = self._flying.get(request_id)

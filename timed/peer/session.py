@@ -261,7 +261,11 @@ class Session:
     def _limit_for(self, number: int) -> int:
         if self.state is State.GREETING:
             return catalogue.handshake_limit_for(number)
-        return catalogue.limit_for(number)
+        limit = catalogue.limit_for(number)
+        kind = catalogue.BY_NUMBER.get(number)
+        if kind is not None and kind.direction is Direction.REPLY and not self.requests.awaits(kind.name):
+            return min(limit, limits.UNKNOWN_TYPE_BYTES)
+        return limit
 
     def _frame(self, frame: Frame, now: int) -> SessionEvent | None:
         kind = catalogue.BY_NUMBER.get(frame.number)

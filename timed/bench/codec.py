@@ -56,7 +56,7 @@ WAYS = (
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runs", type=int, default=5, help="measurements of each figure (default 5)")
     parser.add_argument(
-        "--budget-ms", type=float, default=20.0, help="CPU time of one measurement (default 20 ms)"
+        "--budget-ms", type=float, default=10.0, help="CPU time of one measurement (default 10 ms)"
     )
     parser.add_argument("--only", nargs="*", metavar="TYPE", help="only these message types")
 

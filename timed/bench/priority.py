@@ -43,7 +43,7 @@ DECODING = "decoding"
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=float, default=4.0, help="of one run of each case (default 4)")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of one run of each case (default 3)")
     parser.add_argument("--rate", type=float, default=100.0, help="votes per second (default 100)")
     parser.add_argument("--runs", type=int, default=3, help="of each case (default 3)")
     parser.add_argument("--transport", choices=("plain", "tls"), default="tls", help="(default tls)")

@@ -38,18 +38,21 @@ def options(parser: argparse.ArgumentParser, seconds: float = 60.0) -> None:
 
 @attrs.define
 class Memory:
-    """Resident memory of each process, once a second."""
+    """Memory of each process, once a second: resident with the mapped store, and anonymous."""
 
-    samples: dict[int, list[tuple[float, float]]] = attrs.Factory(dict)
+    resident: dict[int, list[tuple[float, float]]] = attrs.Factory(dict)
+    anonymous: dict[int, list[tuple[float, float]]] = attrs.Factory(dict)
 
     def look(self, pids: list[int]) -> None:
         now = time.monotonic()
         for pid in pids:
-            self.samples.setdefault(pid, []).append((now, rss_mb(pid)))
+            self.resident.setdefault(pid, []).append((now, rss_mb(pid)))
+            self.anonymous.setdefault(pid, []).append((now, anonymous_mb(pid)))
 
-    def slope_mb_per_h(self) -> float:
-        """Of the process that grows the fastest, once settled, by least squares."""
-        return max((slope(points[int(len(points) * 0.4) :]) for points in self.samples.values()), default=0.0)
+
+def growth_mb_per_h(samples: dict[int, list[tuple[float, float]]]) -> float:
+    """Of the process that grows the fastest, over the later part of the load, by least squares."""
+    return max((slope(points[int(len(points) * 0.4) :]) for points in samples.values()), default=0.0)
 
 
 def slope(points: list[tuple[float, float]]) -> float:
@@ -121,8 +124,9 @@ def run(options: argparse.Namespace) -> Outcome:
         ["reactor late p99 / max ms", f"{short(percentile(found.lags, 99))} / {short(max(found.lags, default=0.0))}"],
         ["CPU of each node, cores", ", ".join(short(round(each, 2)) for each in found.cpu)],
         ["CPU per payment and node, ms", found.cpu_ms_per_payment],
-        ["memory of the largest node, MB", found.anonymous],
-        ["growth, MB/h", found.memory.slope_mb_per_h()],
+        ["anonymous memory of the largest node, MB", found.anonymous],
+        ["growth, resident MB/h", growth_mb_per_h(found.memory.resident)],
+        ["growth, anonymous MB/h", growth_mb_per_h(found.memory.anonymous)],
         ["submitted / refused / not final", f"{len(submitted.due)} / {len(submitted.refused)} / {found.missing}"],
         ["blocks", found.blocks],
     ]  # fmt: skip
@@ -151,7 +155,8 @@ def figures(found: Run) -> dict[str, Any]:
         "share_of_ceiling": round(found.tx_per_s / found.ceiling, 3),
         "p50_ms": round(percentile(found.latencies, 50), 1),
         "p99_ms": round(percentile(found.latencies, 99), 1),
-        "rss_slope_mb_per_h": round(found.memory.slope_mb_per_h(), 1),
+        "rss_slope_mb_per_h": round(growth_mb_per_h(found.memory.resident), 1),
+        "anonymous_slope_mb_per_h": round(growth_mb_per_h(found.memory.anonymous), 1),
         "verify_per_s": round(found.verify),
         "cpu_cores": [round(each, 3) for each in found.cpu],
         "cpu_ms_per_payment": round(found.cpu_ms_per_payment, 3),

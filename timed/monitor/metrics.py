@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 
-import attrs
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from timed import __version__
+from timed.monitor.peers import PEER_METRICS
+from timed.monitor.row import COUNTER, GAUGE, Row, Sample, Source, by, one
 from timed.monitor.view import View
 from timed.params import SECOND, UNITS_PER_TIME
 
-COUNTER, GAUGE = "counter", "gauge"
 FAMILIES = {COUNTER: CounterMetricFamily, GAUGE: GaugeMetricFamily}
-
-Sample = tuple[tuple[str, ...], float]
-Source = Callable[[View], Iterable[Sample]]
-
-
-@attrs.frozen
-class Row:
-    """One metric; `source` gives (label values, value) pairs, none for what does not run."""
-
-    name: str
-    type: str
-    labels: tuple[str, ...]
-    help: str
-    source: Source
-
-
-def _one(value: float | None) -> list[Sample]:
-    return [] if value is None else [((), float(value))]
-
-
-def _by(counts: Iterable[tuple[str, float]]) -> list[Sample]:
-    return [((name,), float(value)) for name, value in counts]
 
 
 def _node_info(view: View) -> list[Sample]:
@@ -43,11 +21,11 @@ def _node_info(view: View) -> list[Sample]:
 
 
 def _height(view: View) -> list[Sample]:
-    return _one(view.node.ledger.tip.height if view.node is not None else None)
+    return one(view.node.ledger.tip.height if view.node is not None else None)
 
 
 def _tip_time(view: View) -> list[Sample]:
-    return _one(view.node.ledger.tip.header.time if view.node is not None else None)
+    return one(view.node.ledger.tip.header.time if view.node is not None else None)
 
 
 def _sessions(view: View) -> list[Sample]:
@@ -55,12 +33,7 @@ def _sessions(view: View) -> list[Sample]:
         return []
     peers = view.node.peers.peers()
     outbound = sum(1 for peer in peers if peer.outbound)
-    return _by([("inbound", len(peers) - outbound), ("outbound", outbound)])
-
-
-def _traffic(view: View) -> list[Sample]:
-    received, sent = view.traffic()
-    return _by([("received", received), ("sent", sent)])
+    return by([("inbound", len(peers) - outbound), ("outbound", outbound)])
 
 
 def _refused(view: View) -> list[Sample]:
@@ -77,119 +50,119 @@ def _refused(view: View) -> list[Sample]:
 
 
 def _violations(view: View) -> list[Sample]:
-    return _by(view.node.peers.violations.items()) if view.node is not None else []
+    return by(view.node.peers.violations.items()) if view.node is not None else []
 
 
 def _conduct(view: View) -> list[Sample]:
     if view.node is None:
         return []
-    return _by((event, count) for event, count in view.node.peers.conduct.counts.items() if count)
+    return by((event, count) for event, count in view.node.peers.conduct.counts.items() if count)
 
 
 def _dials_failed(view: View) -> list[Sample]:
     network = view.context.network
-    return _by(network.counters.dials_failed.items()) if network is not None else []
+    return by(network.counters.dials_failed.items()) if network is not None else []
 
 
 def _supply(view: View) -> list[Sample]:
     running = view.context.running
     tip = running.store.tip() if running is not None else None
-    return [] if tip is None else _one(tip.supply / UNITS_PER_TIME)
+    return [] if tip is None else one(tip.supply / UNITS_PER_TIME)
 
 
 def _coins(view: View) -> list[Sample]:
     running = view.context.running
     tip = running.store.tip() if running is not None else None
-    return _one(tip.coins if tip is not None else None)
+    return one(tip.coins if tip is not None else None)
 
 
 def _store_writes(view: View) -> list[Sample]:
     if view.driver is None:
         return []
     counters = view.driver.store_queue.counters
-    return _by([("commit", counters.commits), ("log", counters.groups)])
+    return by([("commit", counters.commits), ("log", counters.groups)])
 
 
 def _epoch(view: View) -> list[Sample]:
     state = view.consensus
     if state is None:
         return []
-    return _by([("heard", state.transactions), ("certified", state.certified), ("final", state.final)])
+    return by([("heard", state.transactions), ("certified", state.certified), ("final", state.final)])
 
 
 def _rpc_calls(view: View) -> list[Sample]:
     dispatcher = getattr(view.rpc, "dispatcher", None)
-    return _by(dispatcher.calls.items()) if dispatcher is not None else []
+    return by(dispatcher.calls.items()) if dispatcher is not None else []
 
 
 def _rpc_errors(view: View) -> list[Sample]:
     dispatcher = getattr(view.rpc, "dispatcher", None)
-    return _by(dispatcher.refused.items()) if dispatcher is not None else []
+    return by(dispatcher.refused.items()) if dispatcher is not None else []
 
 
 def _rpc_connections(view: View) -> list[Sample]:
     site = getattr(view.rpc, "site", None)
-    return _one(site.connections if site is not None else None)
+    return one(site.connections if site is not None else None)
 
 
 def _driver(field: str) -> Source:
-    return lambda view: _one(getattr(view.driver.counters, field) if view.driver is not None else None)
+    return lambda view: one(getattr(view.driver.counters, field) if view.driver is not None else None)
 
 
 def _store(field: str) -> Source:
-    return lambda view: _one(
+    return lambda view: one(
         getattr(view.driver.store_queue.counters, field) if view.driver is not None else None
     )
 
 
 def _verifier(field: str) -> Source:
-    return lambda view: _one(
+    return lambda view: one(
         getattr(view.driver.verifier.counters, field) if view.driver is not None else None
     )
 
 
 def _count(name: str) -> Source:
-    return lambda view: _one(view.counts.sessions[name])
+    return lambda view: one(view.counts.sessions[name])
 
 
 METRICS: tuple[Row, ...] = (
     Row("timed_info", GAUGE, ("version", "network", "node_id"), "What this node is; always 1.", _node_info),
     Row(
         "timed_uptime_seconds", GAUGE, (), "Seconds since the process was composed.",
-        lambda view: _one((view.now() - view.context.started_at) / SECOND),
+        lambda view: one((view.now() - view.context.started_at) / SECOND),
     ),
     Row("timed_height", GAUGE, (), "Height of the newest certified block.", _height),
     Row("timed_tip_time_seconds", GAUGE, (), "Grid time of the newest block, unix seconds.", _tip_time),
     Row(
         "timed_blocks_behind", GAUGE, (), "Blocks that are proven to exist and not applied yet.",
-        lambda view: _one(view.sync.behind if view.sync is not None else None),
+        lambda view: one(view.sync.behind if view.sync is not None else None),
     ),
     Row(
         "timed_blocks", COUNTER, ("how",), "Blocks certified and applied since the start.",
-        lambda view: _by(view.counts.blocks.items()),
+        lambda view: by(view.counts.blocks.items()),
     ),
     Row("timed_supply_time", GAUGE, (), "Sum of all unspent outputs, in TIME.", _supply),
     Row("timed_coins", GAUGE, (), "Number of unspent outputs.", _coins),
     Row(
         "timed_transactions", COUNTER, ("step",), "Steps of transactions since the start.",
-        lambda view: _by(view.counts.transactions.items()),
+        lambda view: by(view.counts.transactions.items()),
     ),
     Row("timed_epoch_transactions", GAUGE, ("state",), "Transactions of the current epoch.", _epoch),
     Row(
         "timed_mempool_transactions", GAUGE, (), "Transactions that wait for a block.",
-        lambda view: _one(len(view.node.mempool) if view.node is not None else None),
+        lambda view: one(len(view.node.mempool) if view.node is not None else None),
     ),
     Row(
         "timed_mempool_bytes", GAUGE, (), "Bytes of the transactions that wait for a block.",
-        lambda view: _one(view.node.mempool.bytes if view.node is not None else None),
+        lambda view: one(view.node.mempool.bytes if view.node is not None else None),
     ),
     Row(
         "timed_double_spends", COUNTER, (), "Pairs of transactions that spend one output.",
-        lambda view: _one(view.counts.double_spends),
+        lambda view: one(view.counts.double_spends),
     ),
     Row(
         "timed_equivocations", COUNTER, (), "Members seen signing two conflicting things.",
-        lambda view: _one(view.counts.equivocations),
+        lambda view: one(view.counts.equivocations),
     ),
     Row("timed_sessions", GAUGE, ("direction",), "Open sessions with other nodes.", _sessions),
     Row("timed_sessions_opened", COUNTER, (), "Sessions opened since the start.", _count("opened")),
@@ -198,15 +171,14 @@ METRICS: tuple[Row, ...] = (
         "timed_reconnects", COUNTER, (), "Sessions that ended although both ends were alive and wanted them.",
         _count("reconnects"),
     ),
-    Row("timed_session_bytes", GAUGE, ("direction",), "Bytes that went through the open sessions.", _traffic),
     Row("timed_refused", COUNTER, ("what", "rule"), "What was refused since the start, by rule.", _refused),
     Row("timed_violations", COUNTER, ("rule",), "Bytes of peers that broke a rule and ended a session.", _violations),
     Row("timed_conduct", COUNTER, ("event",), "What peers did, by the events of the conduct policy.", _conduct),
     Row("timed_dials_failed", COUNTER, ("reason",), "Dials that came to nothing.", _dials_failed),
     Row("timed_round", GAUGE, (), "Round of the current height.",
-        lambda view: _one(view.consensus.round if view.consensus is not None else None)),
+        lambda view: one(view.consensus.round if view.consensus is not None else None)),
     Row("timed_signing", GAUGE, (), "1 while this node votes.",
-        lambda view: _one(int(view.consensus.signing) if view.consensus is not None else None)),
+        lambda view: one(int(view.consensus.signing) if view.consensus is not None else None)),
     Row("timed_store_writes", COUNTER, ("kind",), "Durable steps, one fsync each.", _store_writes),
     Row("timed_store_records", COUNTER, (), "Records written to the log.", _store("records")),
     Row("timed_store_failures", COUNTER, (), "Writes the disk refused.", _store("failures")),
@@ -219,15 +191,16 @@ METRICS: tuple[Row, ...] = (
     Row("timed_faults", COUNTER, (), "Exceptions out of the core or of a sink: bugs.", _driver("faults")),
     Row(
         "timed_log_lines", COUNTER, ("level",), "Log lines written.",
-        lambda view: _by(view.context.log_counters.lines.items()),
+        lambda view: by(view.context.log_counters.lines.items()),
     ),
     Row(
         "timed_log_suppressed", COUNTER, (), "Log lines held back by the rate limit.",
-        lambda view: _one(view.context.log_counters.suppressed),
+        lambda view: one(view.context.log_counters.suppressed),
     ),
     Row("timed_rpc_calls", COUNTER, ("method",), "RPC calls by method.", _rpc_calls),
     Row("timed_rpc_errors", COUNTER, ("rule",), "RPC errors by rule.", _rpc_errors),
     Row("timed_rpc_connections", GAUGE, (), "Open HTTP connections of the RPC.", _rpc_connections),
+    *PEER_METRICS,
 )  # fmt: skip
 
 

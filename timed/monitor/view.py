@@ -54,14 +54,3 @@ class View:
     def rpc(self) -> Any | None:
         """The rpc service, if it runs in this process."""
         return self._sibling("rpc")
-
-    def traffic(self) -> tuple[int, int]:
-        """(bytes received, bytes sent) on the open sessions."""
-        received = sent = 0
-        if self.node is not None:
-            for peer in self.node.peers.peers():
-                numbers = self.node.peers.statistics(peer.node_id)
-                if numbers is not None:
-                    received += numbers.bytes_received
-                    sent += numbers.bytes_sent
-        return received, sent

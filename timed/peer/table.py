@@ -14,7 +14,7 @@ from timed.peer.dialing import Origin, Target
 from timed.peer.discovery import ANCHORS, Discovery
 from timed.peer.encoder import Encoded
 from timed.peer.memory import Memory
-from timed.peer.outbox import Admission
+from timed.peer.outbox import Admission, Queue
 from timed.peer.session import Session, State
 from timed.peer.sessions import DIAL, RETENTION, Sessions
 from timed.peer.statistics import PeerStatistics, statistics_of
@@ -327,6 +327,17 @@ class PeerTable(Sessions):
             if session.state is not State.CLOSED:
                 total.add(session.traffic)
         return total
+
+    def queues(self) -> list[Queue]:
+        """What waits for each peer, by class."""
+        return [
+            queue for session in self._by_node.values() for queue in session.outbox.queues(self.clock.time)
+        ]
+
+    @property
+    def now(self) -> int:
+        """The host's time when something happened last."""
+        return self._now
 
     def clock_offset(self) -> int | None:
         """The median of how far the peers' clocks are ahead of ours, None while nobody has answered.

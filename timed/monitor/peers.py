@@ -1,0 +1,139 @@
+"""The metrics of what passes between this node and its peers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from timed.monitor.row import COUNTER, GAUGE, Row, Sample, Source, by, one
+from timed.monitor.view import View
+from timed.params import SECOND
+from timed.peer.dialing import Origin
+from timed.peer.outbox import Queue
+from timed.peer.table import PeerTable
+from timed.peer.traffic import Traffic
+from timed.wire.message import Priority
+
+RECEIVED, SENT = "received", "sent"
+
+
+def _of(source: Callable[[PeerTable], Iterable[Sample]]) -> Source:
+    """What the peer room tells; nothing while there is no node."""
+    return lambda view: source(view.node.peers) if view.node is not None else []
+
+
+def _by_type(received: dict[str, int], sent: dict[str, int]) -> list[Sample]:
+    return [
+        ((name, direction), float(count))
+        for direction, counts in ((RECEIVED, received), (SENT, sent))
+        for name, count in sorted(counts.items())
+    ]
+
+
+def _messages(table: PeerTable) -> list[Sample]:
+    traffic = table.traffic()
+    return _by_type(traffic.received, traffic.sent)
+
+
+def _message_bytes(table: PeerTable) -> list[Sample]:
+    traffic = table.traffic()
+    return _by_type(traffic.received_bytes, traffic.sent_bytes)
+
+
+def _socket_bytes(view: View) -> list[Sample]:
+    network = view.context.network
+    if network is None:
+        return []
+    return by([(RECEIVED, network.counters.bytes_received), (SENT, network.counters.bytes_sent)])
+
+
+def _total(read: Callable[[Traffic], int]) -> Source:
+    return _of(lambda table: one(read(table.traffic())))
+
+
+def _queues(read: Callable[[list[Queue]], float]) -> Source:
+    """One value per class out of what waits for all peers."""
+
+    def source(table: PeerTable) -> list[Sample]:
+        waiting = table.queues()
+        return by(
+            (priority.name.lower(), read([queue for queue in waiting if queue.priority is priority]))
+            for priority in Priority
+        )
+
+    return _of(source)
+
+
+def _bans(table: PeerTable) -> list[Sample]:
+    bans = table.conduct.bans(table.now)
+    theirs = sum(ban.by_operator for ban in bans)
+    return by([("operator", theirs), ("node", len(bans) - theirs)])
+
+
+def _addresses(table: PeerTable) -> list[Sample]:
+    records = list(table.discovery.book)
+    tried = sum(record.tried for record in records)
+    return by([("new", len(records) - tried), ("tried", tried)])
+
+
+def _wanted(table: PeerTable) -> list[Sample]:
+    wanted = [target.believed for target in table.dialing if target.origin is Origin.CONFIGURED]
+    there = sum(node_id is not None and table.get(node_id) is not None for node_id in wanted)
+    return by([("connected", there), ("missing", len(wanted) - there)])
+
+
+def _clock_offset(table: PeerTable) -> list[Sample]:
+    offset = table.clock_offset()
+    return one(None if offset is None else offset / SECOND)
+
+
+def _memory(view: View) -> list[Sample]:
+    running = view.context.running
+    if running is None:
+        return []
+    return by([("written", running.memory.writes), ("failed", running.memory.failures)])
+
+
+PEER_METRICS: tuple[Row, ...] = (
+    Row("timed_messages", COUNTER, ("type", "direction"), "Messages of peers.", _of(_messages)),
+    Row(
+        "timed_message_bytes", COUNTER, ("type", "direction"), "Bytes of these messages, headers included.",
+        _of(_message_bytes),
+    ),
+    Row("timed_socket_bytes", COUNTER, ("direction",), "Bytes of the peers' sockets, TLS included.", _socket_bytes),
+    Row(
+        "timed_queue_messages", GAUGE, ("class",), "Messages that wait to be written to peers.",
+        _queues(lambda waiting: sum(queue.messages for queue in waiting)),
+    ),
+    Row(
+        "timed_queue_bytes", GAUGE, ("class",), "Bytes that wait to be written to peers.",
+        _queues(lambda waiting: sum(queue.bytes for queue in waiting)),
+    ),
+    Row(
+        "timed_queue_oldest_seconds", GAUGE, ("class",), "Age of the message that has waited longest.",
+        _queues(lambda waiting: max((queue.age for queue in waiting), default=0) / SECOND),
+    ),
+    Row(
+        "timed_dropped_messages", COUNTER, (), "Gossip dropped for want of room in a peer's queue.",
+        _total(lambda traffic: traffic.dropped),
+    ),
+    Row(
+        "timed_unread_messages", COUNTER, (), "Messages left unread because they came too fast.",
+        _total(lambda traffic: traffic.over_rate),
+    ),
+    Row(
+        "timed_writes", COUNTER, ("rule",), "Writes to peers, by the rule of batching that let them go.",
+        _of(lambda table: by(sorted(table.traffic().writes.items()))),
+    ),
+    Row(
+        "timed_written_frames", COUNTER, (), "Frames in these writes.",
+        _total(lambda traffic: traffic.frames),
+    ),
+    Row("timed_bans", GAUGE, ("by",), "Nodes, addresses and subnets that are refused.", _of(_bans)),
+    Row("timed_addresses", GAUGE, ("table",), "Addresses in the book, heard of and tried.", _of(_addresses)),
+    Row("timed_wanted_nodes", GAUGE, ("state",), "Nodes that are kept connected.", _of(_wanted)),
+    Row(
+        "timed_clock_offset_seconds", GAUGE, (), "How far the peers' clocks are ahead, in the middle.",
+        _of(_clock_offset),
+    ),
+    Row("timed_peer_memory", COUNTER, ("outcome",), "Writes of peers.json.", _memory),
+)  # fmt: skip

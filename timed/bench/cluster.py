@@ -74,6 +74,8 @@ class Cluster:
         self.plan = network.plan
         self.genesis = genesis
         self.observed = {node.number: Observed() for node in self.plan.nodes}
+        self.incomplete = False
+        """Something never became final: the logs are worth a look."""
 
     def look(self) -> None:
         """Read what the probes have written since the last call."""
@@ -93,6 +95,7 @@ class Cluster:
             missing = [
                 txid for txid in missing if any(txid not in each.final for each in self.observed.values())
             ]
+        self.incomplete = self.incomplete or bool(missing)
         return missing
 
     def height(self) -> int:
@@ -103,7 +106,7 @@ class Cluster:
 def cluster(members: int, coins: int, interval: int = 5) -> Iterator[Cluster]:
     """Start a network with `coins` coins for `PAYER`, wait for its first block, stop it at the end.
 
-    WaitFailed when it does not come up. Its directory is kept when something failed.
+    WaitFailed when it does not come up. Its directory is kept when something failed or never became final.
     """
     directory = Path(tempfile.mkdtemp(prefix="timed-bench-"))
     plan = make_network(directory, members, members, interval)
@@ -112,8 +115,12 @@ def cluster(members: int, coins: int, interval: int = 5) -> Iterator[Cluster]:
     with running(plan, install_probe(directory)) as network:
         network.wait_connected()
         network.wait_equal("first block", 1)
-        yield Cluster(network, genesis)
-    shutil.rmtree(directory, ignore_errors=True)
+        made = Cluster(network, genesis)
+        yield made
+    if made.incomplete:
+        network.reporter.say(f"Not everything became final; logs and data are kept in {directory}.")
+    else:
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 @contextmanager

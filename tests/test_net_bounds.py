@@ -172,6 +172,11 @@ class GroupTests(MemoryNetTestCase):
         network = self.network(NetworkLimits(max_half_open_per_group=1))
         self.assertTrue(all(self.arrive(network, "127.0.0.1") for _ in range(5)))
 
+    def test_loopback_is_a_group_where_it_is_not_trusted(self):
+        network = self.network(NetworkLimits(max_half_open_per_group=1, loopback_is_a_group=True))
+        found = [self.arrive(network, host) for host in ("127.0.0.1", "127.0.0.2", "127.0.1.1")]
+        self.assertEqual([one is not None for one in found], [True, False, True])
+
     def test_groups(self):
         self.assertEqual(address_group("198.51.100.7"), address_group("198.51.100.250"))
         self.assertNotEqual(address_group("198.51.100.7"), address_group("198.51.101.7"))

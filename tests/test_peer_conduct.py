@@ -192,6 +192,19 @@ class BanTests(SynchronousTestCase):
     def test_loopback_is_exempt(self) -> None:
         for host, expected in (("127.0.0.1", True), ("127.1.2.3", True), ("::1", True), ("10.0.0.1", False)):
             self.assertEqual(is_loopback(host), expected)
+            kind = Conduct().class_of(key(66).public, host, member=False)
+            self.assertEqual(kind is PeerClass.TRUSTED, expected)
+
+    def test_loopback_is_as_anybody_where_it_is_not_trusted(self) -> None:
+        """A proxy on this machine makes everybody come from here."""
+        conduct = Conduct(trust_loopback=False, trusted=[key(65).public])
+        peer, host = key(66).public, "127.1.2.3"
+        self.assertEqual(conduct.class_of(peer, host, member=False), PeerClass.ANONYMOUS)
+        self.assertEqual(conduct.class_of(peer, host, member=True), PeerClass.MEMBER)
+        self.assertEqual(conduct.class_of(key(65).public, host, member=False), PeerClass.TRUSTED)
+        for _ in range(4):
+            conduct.report(peer, PeerClass.ANONYMOUS, "invalid-signature", 1, host=host)
+        self.assertIsNotNone(conduct.banned(peer, PeerClass.ANONYMOUS, 1, host))
 
 
 class ReportTests(SynchronousTestCase):

@@ -124,6 +124,7 @@ def node_config(context: Context) -> NodeConfig:
         software=SOFTWARE,
         listen_port=context.config.p2p_port,
         trusted=p2p.trusted,
+        trust_loopback=p2p.trust_loopback,
         max_inbound=p2p.max_inbound,
         boot=context.started_at,
     )

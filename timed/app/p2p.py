@@ -31,7 +31,9 @@ class P2PService(Service):
         context = self._context
         p2p = context.config.settings.p2p
         # Above the sessions that the node wants, so that one too many is told so.
-        limits = NetworkLimits(max_inbound=2 * p2p.max_inbound + 16)
+        limits = NetworkLimits(
+            max_inbound=2 * p2p.max_inbound + 16, loopback_is_a_group=not p2p.trust_loopback
+        )
         network = Network(
             context.reactor, context.node_key, plain=p2p.plain, host=context.driver, limits=limits,
             shut_out=self._shut_out,

@@ -79,8 +79,11 @@ class P2PSection:
     peers: tuple[PeerAddress, ...] = key(
         PEERS, (), "Nodes to stay connected with: host:port, or node-id@host:port to insist on an identity."
     )
-    trusted: tuple[bytes, ...] = key(
-        NODE_IDS, (), "Nodes that are never limited or banned, as those on this machine never are."
+    trusted: tuple[bytes, ...] = key(NODE_IDS, (), "Nodes that are never limited or banned.")
+    trust_loopback: bool = key(
+        FLAG,
+        True,
+        "Never limit or ban whoever comes from this machine. no: behind a proxy on it, and for tests.",
     )
     max_inbound: int = key(integer(0, 10_000), 125, "Inbound sessions at most.")
     plain: bool = key(FLAG, False, "Plain TCP instead of TLS, for debugging; regtest only.")

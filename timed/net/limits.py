@@ -35,6 +35,8 @@ class NetworkLimits:
     oldest (`crowded-out`): an honest peer speaks at once and is through in a few round trips."""
     max_half_open_per_group: int = 32
     """The same, of one group of addresses. A newcomer is closed (`group-full`)."""
+    loopback_is_a_group: bool = False
+    """Whether this also holds for the addresses of this machine."""
     deadline_s: float = 10.0
     """Name, TCP and TLS together; then `timeout`."""
     closing_s: float = 5.0
@@ -62,14 +64,14 @@ class NetworkCounters:
     """Handed to sockets."""
 
 
-def address_group(host: str) -> str | None:
-    """The group an address counts for: its /24, or /48 in IPv6; None for loopback.
+def address_group(host: str, *, loopback: bool = False) -> str | None:
+    """The group an address counts for: its /24, or /48 in IPv6; None for loopback, unless that is wanted.
 
     Whoever holds one address of a group usually holds the others, too.
     """
     address = ip_address(host.partition("%")[0])
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         address = address.ipv4_mapped
-    if address.is_loopback:
+    if address.is_loopback and not loopback:
         return None
     return address.packed[: 6 if address.version == 6 else 3].hex()

@@ -27,7 +27,7 @@ class Lobby:
 
     def refusal(self, host: str) -> str | None:
         """Why nobody more of this address may enter now, None when one may."""
-        group = address_group(host)
+        group = self._group(host)
         if group is not None and self._groups[group] >= self._limits.max_half_open_per_group:
             return reasons.GROUP_FULL
         return None
@@ -38,11 +38,14 @@ class Lobby:
             oldest = next(iter(self._silent or self._waiting))
             self.leave(oldest)
             oldest.refuse(reasons.CROWDED_OUT)
-        group = address_group(host)
+        group = self._group(host)
         deadline = self._clock.callLater(self._limits.deadline_s, protocol.refuse, reasons.TIMEOUT)
         self._waiting[protocol] = (deadline, group)
         self._silent[protocol] = None
         self._groups[group] += 1
+
+    def _group(self, host: str) -> str | None:
+        return address_group(host, loopback=self._limits.loopback_is_a_group)
 
     def spoke(self, protocol: PeerProtocol) -> None:
         """The first byte has come. It moves no deadline."""

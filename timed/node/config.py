@@ -21,6 +21,8 @@ class NodeConfig:
     wanted: tuple[WantedPeer, ...] = ()
     trusted: tuple[bytes, ...] = ()
     """Node ids that conduct rules exempt."""
+    trust_loopback: bool = True
+    """Whoever comes from this machine is exempt, too."""
     software: str = "timed"
     listen_port: int = 0
     max_inbound: int = 125

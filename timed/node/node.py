@@ -100,9 +100,8 @@ class Node:
             entropy,
             lambda: (self.ledger.tip.height, self.ledger.tip.hash),
             wanted=tuple(PeerAddress(host, port, node_id) for host, port, node_id in config.wanted),
-            trusted=config.trusted,
-            max_inbound=config.max_inbound,
-        )
+            trusted=config.trusted, trust_loopback=config.trust_loopback, max_inbound=config.max_inbound,
+        )  # fmt: skip
         self.voters = Voters()
         self.inventory = Inventory()
         self.serving = Serving(self.ledger, self.mempool, self.chain.fastpath)

@@ -6,7 +6,8 @@ answered with a timed ban. What two unmodified nodes can do to each other, by
 disagreement, by haste or by lag, costs nothing (protocol §5, [21]).
 
 Precedence, written once: the operator's ban of a node id, then trust (a configured
-node id, or loopback), then the operator's ban of an address or a subnet, then an
+node id, or loopback unless
+that is off), then the operator's ban of an address or a subnet, then an
 automatic ban. A node id names one peer and is meant; a place may hold others, of
 whom those that the operator trusts stay.
 """
@@ -107,10 +108,17 @@ class Entry:
 
 
 class Conduct:
-    """Scores, bans and the reasons for them. `trusted` are the node ids that rules exempt."""
+    """Scores, bans and the reasons for them.
 
-    def __init__(self, *, trusted: Collection[bytes] = (), dry_run: bool = False) -> None:
+    `trusted` are the node ids that rules exempt; with `trust_loopback` so is whoever
+    comes from this machine.
+    """
+
+    def __init__(
+        self, *, trusted: Collection[bytes] = (), trust_loopback: bool = True, dry_run: bool = False
+    ) -> None:
         self.dry_run = dry_run
+        self.trust_loopback = trust_loopback
         self.counts: dict[str, int] = dict.fromkeys(POLICY, 0)
         self.ledger: deque[Entry] = deque(maxlen=limits.CONDUCT_LEDGER)
         self._trusted = frozenset(trusted)
@@ -119,7 +127,7 @@ class Conduct:
 
     def class_of(self, node_id: bytes | None, host: str, *, member: bool) -> PeerClass:
         """How much a peer is trusted; `member` when it proved to be one."""
-        if node_id in self._trusted or is_loopback(host):
+        if node_id in self._trusted or self._is_own(host):
             return PeerClass.TRUSTED
         return PeerClass.MEMBER if member else PeerClass.ANONYMOUS
 
@@ -213,7 +221,7 @@ class Conduct:
 
     def shut_out(self, host: str, now: int) -> bool:
         """True when nobody at this host can be welcome: it need not even be asked who it is."""
-        if self._trusted or is_loopback(host):
+        if self._trusted or self._is_own(host):
             return False
         return any(ban.by_operator for ban in self._bans.covering(host, now))
 
@@ -230,6 +238,9 @@ class Conduct:
         """Every ban that has not ended, for the operator and for the disk: nodes, then places."""
         self._bans.expire(now)
         return tuple(sorted(self._bans, key=_order))
+
+    def _is_own(self, host: str) -> bool:
+        return self.trust_loopback and is_loopback(host)
 
     def _ban_automatically(self, node_id: bytes, host: str, reason: str, now: int) -> None:
         """Ban a node, and its address when others there were banned before: keys cost nothing."""

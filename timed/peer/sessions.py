@@ -68,11 +68,12 @@ class Sessions:
         *,
         wanted: Sequence[PeerAddress] = (),
         trusted: Collection[bytes] = (),
+        trust_loopback: bool = True,
         max_inbound: int = limits.MAX_INBOUND,
         dry_run: bool = False,
     ) -> None:
         self.identity = identity
-        self.conduct = Conduct(trusted=trusted, dry_run=dry_run)
+        self.conduct = Conduct(trusted=trusted, trust_loopback=trust_loopback, dry_run=dry_run)
         self.dialing = Dialing(backoff_cap(identity.params), entropy)
         self.encoder = Encoder(identity.params.magic)
         self.budget = Budget()

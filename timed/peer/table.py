@@ -45,6 +45,7 @@ class PeerTable(Sessions):
         *,
         wanted: Sequence[PeerAddress] = (),
         trusted: Collection[bytes] = (),
+        trust_loopback: bool = True,
         max_inbound: int = limits.MAX_INBOUND,
         dry_run: bool = False,
         discover: bool = True,
@@ -52,7 +53,8 @@ class PeerTable(Sessions):
         """`status` tells height and tip for the handshake; `discover` off dials `wanted` and nobody else."""
         super().__init__(
             identity, entropy, status,
-            wanted=wanted, trusted=trusted, max_inbound=max_inbound, dry_run=dry_run,
+            wanted=wanted, trusted=trusted, trust_loopback=trust_loopback, max_inbound=max_inbound,
+            dry_run=dry_run,
         )  # fmt: skip
         self.discovery = Discovery(self.dialing, entropy, public=identity.params.group_diversity)
         self._discover = discover

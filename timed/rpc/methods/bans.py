@@ -132,7 +132,7 @@ def _refuse_own(env: Environment, subject: Subject) -> None:
     if isinstance(subject, bytes):
         own = subject == env.identity.node_id
     else:
-        own = subject.is_loopback
+        own = subject.is_loopback and env.peers.table.conduct.trust_loopback
     if own:
         raise RpcError(
             INVALID_PARAMETER,

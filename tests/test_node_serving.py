@@ -171,7 +171,7 @@ class EpochQuestionTests(SynchronousTestCase):
 
     def test_a_payment_goes_to_whoever_lacks_it_and_never_back(self) -> None:
         world = NodeWorld()
-        first, second = world.others()[:2]
+        first, second = world.stranger(), world.member(1)
         paid = world.payment()
         first.say(TransactionBroadcast(transaction=paid))
         self.assertEqual(first.heard(TransactionBroadcast), [])

@@ -14,7 +14,14 @@ import attrs
 from timed.events import NodeEvent
 from timed.primitives.certificate import BlockCertificate
 from timed.wire.message import Message
-from timed.wire.messages import BlockProposal, BlockVote, EpochReport, TransactionVote
+from timed.wire.messages import (
+    BlockProposal,
+    BlockVote,
+    EpochReport,
+    TransactionCertified,
+    TransactionFinalized,
+    TransactionVote,
+)
 
 OwnMessage = Union[TransactionVote, EpochReport, BlockVote, BlockProposal]
 """What a member signs in this protocol, heartbeats apart."""
@@ -56,9 +63,9 @@ class ToVoters:
 
 @attrs.frozen
 class ToFollowers:
-    """Send `message` to every peer that does not vote in the current roster."""
+    """Send a certificate to every peer that does not vote in the current roster and lacks it."""
 
-    message: Message
+    message: TransactionCertified | TransactionFinalized
 
 
 @attrs.frozen

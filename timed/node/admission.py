@@ -16,6 +16,9 @@ from timed.primitives.transaction import OutPoint, Output, Transaction
 MAX_CHECKING = 4_096
 """Transactions whose signatures are being checked; more are refused and counted."""
 
+LATER_KINDS = ("kind-", "transaction-version")
+"""Rules that a node of a later version may break in good faith."""
+
 Items = Sequence[tuple[bytes, bytes, bytes]]
 
 
@@ -198,3 +201,12 @@ class UnknownInputs(InvalidTransaction):
     def __init__(self, parents: tuple[bytes, ...]) -> None:
         super().__init__("input-missing")
         self.parents = parents
+
+
+def conduct_event(error: InvalidTransaction) -> str:
+    """What a peer did that sent a transaction refused with `error`, in the words of its conduct."""
+    if error.rule == "signature":
+        return "invalid-signature"
+    if isinstance(error, Malformed) and not error.rule.startswith(LATER_KINDS):
+        return "invalid-transaction-form"
+    return "invalid-transaction"

@@ -11,6 +11,7 @@ import attrs
 from timed.errors import InvalidBlock, InvalidCertificate, RemoteError
 from timed.node.admission import Offer
 from timed.node.future import Future
+from timed.node.inventory import Kind
 from timed.node.serving import room_of
 from timed.peer.values import Incoming, PeerHandle
 from timed.primitives.certificate import BundleCertificate, CertificateKind, SignatureItem
@@ -180,7 +181,7 @@ class Inbox:
         self, peer: PeerHandle, message: wire.TransactionBroadcast, request: int, now: int
     ) -> None:
         transaction = message.transaction
-        self._node.inventory.mark(peer.node_id, (transaction.txid,))
+        self._node.relay.inventory.mark(peer.node_id, (transaction.txid,))
         tally = self._node.chain.fastpath.tallies.get(transaction.txid)
         if (tally is not None and tally.transaction is not None) or self._overloaded():
             return
@@ -196,14 +197,14 @@ class Inbox:
         self, peer: PeerHandle, message: wire.GetTransactions, request: int, now: int
     ) -> None:
         reply = self._node.serving.transactions(message, self._room(peer))
-        self._node.inventory.mark(peer.node_id, [one.txid for one in reply.transactions])
+        self._node.relay.inventory.mark(peer.node_id, [one.txid for one in reply.transactions])
         self._node.peers.send_to_peer(peer.node_id, reply, reply_to=request)
 
     def _transactions(
         self, peer: PeerHandle, message: wire.TransactionsResponse, request: int, now: int
     ) -> None:
         for transaction in message.transactions:
-            self._node.inventory.mark(peer.node_id, (transaction.txid,))
+            self._node.relay.inventory.mark(peer.node_id, (transaction.txid,))
             self._node.admission.offer(Offer(transaction, peer.node_id), now)
 
     def _get_pending(
@@ -216,7 +217,7 @@ class Inbox:
         self, peer: PeerHandle, message: wire.PendingTransactionsResponse, request: int, now: int
     ) -> None:
         """Fetch what the peer has and we lack: bodies, and certificates if we do not vote."""
-        self._node.inventory.mark(peer.node_id, message.txids)
+        self._node.relay.inventory.mark(peer.node_id, message.txids)
         serving = self._node.serving
         unknown = [txid for txid in message.txids if serving.transaction(txid) is None]
         unknown = unknown[:MAX_PENDING_ASKED]
@@ -238,6 +239,8 @@ class Inbox:
             return
         path = self._node.chain.fastpath
         key = self._member_key(path.roster, message.roster, message.member)
+        if self._node.voters.is_member(peer.node_id, message.member):
+            self._node.relay.inventory.mark(peer.node_id, message.entries)
         if not path.wants(message):
             return
 
@@ -268,6 +271,8 @@ class Inbox:
         path = self._node.chain.fastpath
         tally = path.tallies.get(certificate.target)
         final = certificate.kind == CertificateKind.ACKNOWLEDGEMENT
+        kind = Kind.FINAL if final else Kind.CERTIFIED
+        self._node.relay.inventory.mark(peer.node_id, (certificate.target,), kind)
         if tally is not None and (tally.final if final else tally.certificate) is not None:
             return
         if certificate.chain_id != self._node.params.chain_id:

@@ -1,36 +1,84 @@
-"""Which peer is known to have which transaction, so that nothing is sent twice or back."""
+"""Which peer is known to have what, so that nothing is sent twice or back.
+
+One table for all sessions: an id and a bit for each session that has it. A peer
+costs a bit of an id, not a table of its own.
+"""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable
+from enum import IntEnum
 
-KNOWN_PER_PEER = 20_000
-"""Ids remembered for one peer; the oldest is forgotten, at worst it is sent once more."""
+KNOWN_IDS = 32_768
+"""Ids of one kind in one generation; two generations are remembered. What is forgotten is at worst
+sent once more."""
+MAX_RETIRED = 256
+"""Closed sessions whose bits may still be set; beyond it they are cleared away."""
+
+
+class Kind(IntEnum):
+    """What a peer may have of one transaction."""
+
+    BODY = 0
+    CERTIFIED = 1
+    FINAL = 2
 
 
 class Inventory:
-    """Bounded sets of ids, one for each session."""
+    """The sessions by bit, and for each kind the ids with the bits of those that have them."""
 
-    def __init__(self) -> None:
-        self._known: dict[bytes, OrderedDict[bytes, None]] = {}
+    def __init__(self, known_ids: int = KNOWN_IDS) -> None:
+        self._known_ids = known_ids
+        self._bits: dict[bytes, int] = {}
+        self._free: list[int] = []
+        self._retired: list[int] = []
+        self._used = 0
+        self._new: tuple[dict[bytes, int], ...] = tuple({} for _ in Kind)
+        self._old: list[dict[bytes, int]] = [{} for _ in Kind]
+
+    def __len__(self) -> int:
+        """Ids remembered, of all kinds and both generations."""
+        return sum(map(len, self._new)) + sum(map(len, self._old))
 
     def opened(self, node_id: bytes) -> None:
-        self._known[node_id] = OrderedDict()
+        """A new session: nothing is known of it."""
+        self.closed(node_id)
+        if not self._free:
+            self._free.append(self._used)
+            self._used += 1
+        self._bits[node_id] = 1 << self._free.pop()
 
     def closed(self, node_id: bytes) -> None:
-        self._known.pop(node_id, None)
-
-    def mark(self, node_id: bytes, ids: Iterable[bytes]) -> None:
-        """The peer has these, because it sent them or they were sent to it."""
-        known = self._known.get(node_id)
-        if known is None:
+        bit = self._bits.pop(node_id, None)
+        if bit is None:
             return
-        for one in ids:
-            known[one] = None
-            if len(known) > KNOWN_PER_PEER:
-                known.popitem(last=False)
+        self._retired.append(bit.bit_length() - 1)
+        if len(self._retired) > MAX_RETIRED:
+            self._clear_retired()
 
-    def lacking(self, one: bytes) -> list[bytes]:
-        """The node ids of the sessions that are not known to have `one`, ordered."""
-        return sorted(node_id for node_id, known in self._known.items() if one not in known)
+    def mark(self, node_id: bytes, ids: Iterable[bytes], kind: Kind = Kind.BODY) -> None:
+        """The peer has these, because it sent them, signed for them, or was sent them."""
+        bit = self._bits.get(node_id)
+        if bit is None:
+            return
+        new, old = self._new[kind], self._old[kind]
+        for one in ids:
+            known = new.get(one)
+            new[one] = (old.get(one, 0) if known is None else known) | bit
+            if len(new) >= self._known_ids:
+                self._old[kind] = old = dict(new)
+                new.clear()
+
+    def lacking(self, one: bytes, among: Iterable[bytes], kind: Kind = Kind.BODY) -> list[bytes]:
+        """Those of the node ids with a session that are not known to have `one`, ordered."""
+        known = self._new[kind].get(one) or self._old[kind].get(one, 0)
+        return sorted(node_id for node_id in among if (bit := self._bits.get(node_id)) and not known & bit)
+
+    def _clear_retired(self) -> None:
+        """Take the bits of closed sessions out of every id, so that others may have them."""
+        mask = ~sum(1 << place for place in self._retired)
+        for table in (*self._new, *self._old):
+            for one, known in table.items():
+                table[one] = known & mask
+        self._free += self._retired
+        self._retired.clear()

@@ -27,13 +27,14 @@ from timed.events import (
 from timed.interfaces import IStore
 from timed.ledger.ledger import Ledger
 from timed.ledger.mempool import Mempool
-from timed.node.admission import Admission, Malformed, Offer
+from timed.node.admission import Admission, Offer, conduct_event
 from timed.node.chain import Chain
 from timed.node.config import NodeConfig
 from timed.node.exchange import Exchange
 from timed.node.gate import Checks, Gate
 from timed.node.inbox import Inbox
-from timed.node.inventory import Inventory
+from timed.node.inventory import Kind
+from timed.node.relay import Relay
 from timed.node.serving import Serving
 from timed.node.views import ConsensusState, OutpointState, TransactionState, Views
 from timed.node.voters import Voters
@@ -103,8 +104,8 @@ class Node:
             trusted=config.trusted, trust_loopback=config.trust_loopback, max_inbound=config.max_inbound,
         )  # fmt: skip
         self.voters = Voters()
-        self.inventory = Inventory()
         self.serving = Serving(self.ledger, self.mempool, self.chain.fastpath)
+        self.relay = Relay(self.peers, self.voters, self._uncertified)
         self.exchange = Exchange(self.chain, self.voters, self.peers)
         self.catchup = CatchUp(self.ledger, self)
         self.admission = Admission(
@@ -126,7 +127,7 @@ class Node:
             fx.Record: self._do_record,
             fx.Tell: lambda effect: self._publish(effect.event),
             fx.ToVoters: lambda effect: self._to_voters(effect.message),
-            fx.ToFollowers: lambda effect: self._to_followers(effect.message),
+            fx.ToFollowers: self._do_to_followers,
             fx.AskTransactions: self._do_ask_transactions,
             fx.AskCertificates: self._do_ask_certificates,
             fx.AskProposal: self._do_ask_proposal,
@@ -199,6 +200,7 @@ class Node:
         self.chain.watch_clock(self.peers.clock_offset(), now)
         self.chain.wake(now)
         self.catchup.wake(now)
+        self.relay.wake(now)
         self._deliver(self.peers.tick(now))
 
     def submit(self, raw: bytes, now: int) -> bytes:
@@ -231,6 +233,7 @@ class Node:
         if now < self._last_turn - SECOND:
             self.chain.clock_set_back(now)
             self.catchup.clock_set_back(now)
+            self.relay.clock_set_back(now)
             self._settle(now)
         self._last_turn = now
         actions = [*self._actions, *self.peers.drain(now)]
@@ -241,7 +244,8 @@ class Node:
 
     def next_wake(self) -> int | None:
         """When `wake` has something to do, None when nothing is pending."""
-        deadlines = (self.chain.next_deadline(), self.catchup.next_deadline(), self.peers.next_deadline())
+        machines = (self.chain, self.catchup, self.relay, self.peers)
+        deadlines = [machine.next_deadline() for machine in machines]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     # What CatchUp needs (timed.sync.catchup.Surroundings)
@@ -319,14 +323,14 @@ class Node:
             self._deliver(ended)
 
     def _opened(self, peer: PeerHandle) -> None:
-        self.inventory.opened(peer.node_id)
+        self.relay.inventory.opened(peer.node_id)
         self.voters.update(self.chain.fastpath.roster, self.peers)
         self.exchange.opened(peer, self.now)
         self.catchup.peer_opened(peer.node_id, peer.handshake.height, self.now)
 
     def _closed(self, delivery: Closed) -> None:
         peer = delivery.peer
-        self.inventory.closed(peer.node_id)
+        self.relay.inventory.closed(peer.node_id)
         self.exchange.closed(peer.node_id)
         self.voters.update(self.chain.fastpath.roster, self.peers)
         self.catchup.peer_closed(peer.node_id, self.now)
@@ -370,8 +374,10 @@ class Node:
     def _to_voters(self, message: Message) -> None:
         self.peers.broadcast(message, to=self.voters.connected())
 
-    def _to_followers(self, message: Message) -> None:
-        self.peers.broadcast(message, to=self.voters.followers())
+    def _do_to_followers(self, effect: fx.ToFollowers) -> None:
+        message = effect.message
+        kind = Kind.FINAL if isinstance(message, wire.TransactionFinalized) else Kind.CERTIFIED
+        self.relay.proof(message, message.certificate.target, kind)
 
     def _do_ask_transactions(self, effect: fx.AskTransactions) -> None:
         node_id = self.voters.choose(effect.members)
@@ -441,29 +447,25 @@ class Node:
         if offer.origin is None:
             self._submitted[txid] = None
             body = wire.TransactionBroadcast(transaction=offer.transaction)
-            self.gate.persist((body,), lambda later: self._announce(offer.transaction))
+            self.gate.persist((body,), lambda later: self._announce(offer, later))
         else:
-            self._announce(offer.transaction)
+            self._announce(offer, now)
 
-    def _announce(self, transaction: Transaction) -> None:
-        """Tell observers and every peer that is not known to have it."""
-        self._publish(TransactionAccepted(transaction.txid))
-        targets = self.inventory.lacking(transaction.txid)
-        for node_id in targets:
-            self.inventory.mark(node_id, (transaction.txid,))
-        self.peers.broadcast(wire.TransactionBroadcast(transaction=transaction), to=targets)
+    def _announce(self, offer: Offer, now: int) -> None:
+        self._publish(TransactionAccepted(offer.transaction.txid))
+        self.relay.body(offer.transaction, offer.origin, now)
+
+    def _uncertified(self, txid: bytes) -> Transaction | None:
+        """A transaction of the mempool that no quorum is known to have."""
+        tally = self.chain.fastpath.tallies.get(txid)
+        return None if tally is not None and tally.certificate is not None else self.mempool.get(txid)
 
     def _refused(self, offer: Offer, error: InvalidTransaction, now: int) -> None:
         txid = offer.transaction.txid
         if offer.origin is None:
             self._publish(TransactionDropped(txid, error.rule))
             return
-        event = "invalid-transaction"
-        if error.rule == "signature":
-            event = "invalid-signature"
-        elif isinstance(error, Malformed) and not error.rule.startswith(LATER_KINDS):
-            event = "invalid-transaction-form"
-        self.peers.report(offer.origin, event, now)
+        self.peers.report(offer.origin, conduct_event(error), now)
         rejected = wire.TransactionRejected(txid=txid, rule=error.rule, detail=error.detail[:200])
         self.peers.send_to_peer(offer.origin, rejected)
 
@@ -488,9 +490,6 @@ class Node:
         if bodies:
             self.gate.persist(bodies, lambda now: None)
 
-
-LATER_KINDS = ("kind-", "transaction-version")
-"""Rules that a node of a later version may break in good faith."""
 
 _SHOWN: dict[type, str] = {
     TransactionLocked: "locked",

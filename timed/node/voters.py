@@ -33,6 +33,10 @@ class Voters:
     def is_voter(self, node_id: bytes) -> bool:
         return node_id in self._member_of
 
+    def is_member(self, node_id: bytes, member: int) -> bool:
+        """This session is with the member at `member` of the roster."""
+        return self._member_of.get(node_id) == member
+
     def connected(self) -> tuple[bytes, ...]:
         """The node ids of members with an open session."""
         return tuple(self._member_of)

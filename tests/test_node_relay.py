@@ -1,0 +1,240 @@
+"""Who is told of a payment, by whom, and how often (protocol §5.9)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.node_world import TICK, NodeWorld, Puppet
+from timed.events import NodeEvent, TransactionFinal
+from timed.node import relay
+from timed.node.inventory import MAX_RETIRED, Inventory, Kind
+from timed.params import SECOND
+from timed.primitives.certificate import CertificateKind
+from timed.primitives.transaction import Transaction
+from timed.sim.host import Process
+from timed.sim.tap import Tap
+from timed.sim.world import Scenario, World
+from timed.wire.messages import (
+    TransactionBroadcast,
+    TransactionCertified,
+    TransactionFinalized,
+    TransactionVote,
+)
+
+ACKNOWLEDGEMENT = CertificateKind.ACKNOWLEDGEMENT
+
+
+class InventoryTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.inventory = Inventory(known_ids=4)
+        self.inventory.opened(b"a")
+        self.inventory.opened(b"b")
+
+    def test_tells_who_lacks_an_id(self) -> None:
+        self.inventory.mark(b"b", (b"1",))
+        self.assertEqual(self.inventory.lacking(b"1", (b"b", b"a")), [b"a"])
+        self.assertEqual(self.inventory.lacking(b"2", (b"b", b"a")), [b"a", b"b"])
+        self.assertEqual(self.inventory.lacking(b"1", (b"b", b"a"), Kind.FINAL), [b"a", b"b"])
+
+    def test_who_has_no_session_lacks_nothing(self) -> None:
+        self.inventory.mark(b"c", (b"1",))
+        self.inventory.closed(b"a")
+        self.assertEqual(self.inventory.lacking(b"1", (b"a", b"b", b"c")), [b"b"])
+
+    def test_a_new_session_has_nothing_whatever_the_one_before_had(self) -> None:
+        for _ in range(MAX_RETIRED + 3):
+            self.inventory.mark(b"a", (b"1",))
+            self.assertEqual(self.inventory.lacking(b"1", (b"a",)), [])
+            self.inventory.closed(b"a")
+            self.inventory.opened(b"a")
+            self.assertEqual(self.inventory.lacking(b"1", (b"a",)), [b"a"])
+
+    def test_remembers_the_newest_ids_and_no_more_than_two_generations(self) -> None:
+        ids = [bytes([number]) for number in range(11)]
+        for one in ids:
+            self.inventory.mark(b"a", (one,))
+            self.assertLessEqual(len(self.inventory), 8)
+        self.assertEqual(self.inventory.lacking(ids[-1], (b"a",)), [])
+        self.assertEqual(self.inventory.lacking(ids[-4], (b"a",)), [])
+        self.assertEqual(self.inventory.lacking(ids[0], (b"a",)), [b"a"])
+
+    def test_an_id_keeps_its_peers_from_one_generation_to_the_next(self) -> None:
+        self.inventory.mark(b"a", (b"1", b"2", b"3", b"4"))
+        self.inventory.mark(b"b", (b"1",))
+        self.assertEqual(self.inventory.lacking(b"1", (b"a", b"b")), [])
+
+
+class HoldingTests(SynchronousTestCase):
+    """A member that hears of a payment from a member need not tell the other members."""
+
+    def setUp(self) -> None:
+        self.world = NodeWorld()
+        self.members = self.world.others()
+        self.follower = self.world.stranger()
+        self.paid = self.world.payment()
+        self.body = TransactionBroadcast(transaction=self.paid)
+
+    def bodies(self, *puppets: Puppet) -> list[int]:
+        return [len(puppet.heard(TransactionBroadcast)) for puppet in puppets]
+
+    def test_what_a_user_hands_in_goes_to_everybody_at_once(self) -> None:
+        self.world.submit(self.paid)
+        self.assertEqual(self.bodies(*self.members, self.follower), [1, 1, 1, 1])
+
+    def test_what_a_follower_sends_goes_to_all_others_at_once(self) -> None:
+        self.follower.say(self.body)
+        self.assertEqual(self.bodies(*self.members, self.follower), [1, 1, 1, 0])
+
+    def test_what_a_member_sends_goes_to_followers_and_to_no_member_that_votes_for_it(self) -> None:
+        self.members[0].say(self.body)
+        self.assertEqual(self.bodies(*self.members, self.follower), [0, 0, 0, 1])
+        self.members[1].say(self.world.bundle(2, self.paid.txid))
+        self.members[2].say(self.world.bundle(3, self.paid.txid))
+        self.world.pass_time(2 * relay.HOLD_US)
+        self.assertEqual(self.bodies(*self.members, self.follower), [0, 0, 0, 1])
+        self.assertEqual(len(self.world.node.relay), 0)
+
+    def test_a_member_of_which_nothing_is_heard_is_told_after_all(self) -> None:
+        self.members[0].say(self.body)
+        self.members[1].say(self.world.bundle(2, self.paid.txid))
+        self.world.pass_time(relay.HOLD_US - 1)
+        self.assertEqual(self.bodies(*self.members), [0, 0, 0])
+        self.world.pass_time(1)
+        self.assertEqual(self.bodies(*self.members), [0, 0, 1])
+        self.assertEqual(self.world.node.relay.passed_on, 1)
+
+    def test_a_bundle_says_nothing_about_a_peer_that_did_not_sign_it(self) -> None:
+        self.members[0].say(self.body)
+        self.members[1].say(self.world.bundle(3, self.paid.txid))
+        self.world.pass_time(relay.HOLD_US)
+        self.assertEqual(self.bodies(*self.members), [0, 1, 1])
+
+    def test_what_is_certified_is_not_passed_on_for_a_quorum_has_it(self) -> None:
+        self.members[0].say(self.body)
+        self.members[0].say(*(self.world.bundle(member, self.paid.txid) for member in (1, 2, 3)))
+        self.world.pass_time(2 * relay.HOLD_US)
+        self.assertEqual(self.bodies(*self.members), [0, 0, 0])
+
+    def test_what_is_held_back_is_bounded(self) -> None:
+        self.patch(relay, "MAX_HELD", 2)
+        for number in range(4):
+            self.members[0].say(TransactionBroadcast(transaction=self.world.payment(number)))
+        self.assertEqual(len(self.world.node.relay), 2)
+        self.assertEqual(self.bodies(*self.members), [0, 2, 2])
+
+    def test_a_clock_set_back_delays_nobody_for_long(self) -> None:
+        self.members[0].say(self.body)
+        self.world.now -= 3600 * SECOND
+        self.world.node.wake(self.world.now)
+        self.world.pump()
+        self.world.pass_time(2 * relay.HOLD_US)
+        self.assertEqual(self.bodies(*self.members), [0, 1, 1])
+
+
+class ProofTests(SynchronousTestCase):
+    def test_a_certificate_never_goes_back_to_whoever_sent_it(self) -> None:
+        """A node that does not vote passes certificates on, to those that are not known to have them."""
+        source = NodeWorld()
+        paid = source.payment()
+        source.submit(paid)
+        voter, follower = source.member(1), source.stranger()
+        for kind in (CertificateKind.VOTE, ACKNOWLEDGEMENT):
+            voter.say(*(source.bundle(one, paid.txid, kind=kind) for one in (1, 2, 3)))
+            source.pass_time(TICK)
+        world = NodeWorld(me=None, genesis=source.genesis)
+        first, second, member = world.stranger(), world.stranger(), world.member(1)
+        first.say(TransactionBroadcast(transaction=paid))
+        for kind in (TransactionCertified, TransactionFinalized):
+            (proof,) = follower.heard(kind)
+            first.say(proof)
+            second.say(proof)
+            self.assertEqual(first.heard(kind), [])
+            self.assertEqual(second.heard(kind), [proof])
+            self.assertEqual(member.heard(kind), [])
+
+
+class Counting(World):
+    """A simulated network that counts what crosses each link for one payment."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        super().__init__(scenario)
+        self.paid: Transaction | None = None
+        self.crossed: Counter[tuple[int, int, str]] = Counter()
+        """(from machine, to machine, what)."""
+        self.final: set[int] = set()
+        self._reader = Tap(self.cast.genesis.params, checksum=False)
+
+    def writing(self, process: Process, link: int, data: bytes) -> bool:
+        connection, side = self.network._by_link[link]
+        other = connection.sides[1 - side].machine.index
+        for message in self._reader.read(link, data):
+            what = self._about_it(message)
+            if what:
+                self.crossed[process.host.index, other, what] += 1
+        return super().writing(process, link, data)
+
+    def published(self, process: Process, event: NodeEvent) -> None:
+        if isinstance(event, TransactionFinal) and self.paid is not None and event.txid == self.paid.txid:
+            self.final.add(process.host.index)
+        super().published(process, event)
+
+    def _about_it(self, message: object) -> str:
+        if self.paid is None:
+            return ""
+        txid = self.paid.txid
+        if isinstance(message, TransactionBroadcast) and message.transaction.txid == txid:
+            return "body"
+        if isinstance(message, TransactionVote) and txid in message.entries:
+            return "acknowledgement" if message.kind == ACKNOWLEDGEMENT else "vote"
+        if isinstance(message, TransactionCertified) and message.certificate.target == txid:
+            return "certificate"
+        if isinstance(message, TransactionFinalized) and message.certificate.target == txid:
+            return "finality"
+        return ""
+
+
+class OnePaymentTests(SynchronousTestCase):
+    """What one payment may cost: a body, a vote, an acknowledgement, or its certificates, a link and direction."""
+
+    MEMBERS, FOLLOWERS = 7, 3
+
+    def played(self, submitted_at: int) -> Counting:
+        world = Counting(Scenario(5, nodes=self.MEMBERS, followers=self.FOLLOWERS))
+        for index in range(len(world.hosts)):
+            world.boot(index)
+        world.clock.run_until(world.clock.now + 10 * SECOND)
+        world.paid = world.workload.spend([world.workload._coins[0]])
+        process = world.hosts[submitted_at].process
+        assert process is not None
+        world.workload.submit(world.paid, process)
+        world.clock.run_until(world.clock.now + 4 * SECOND)
+        self.assertEqual(world.final, set(range(self.MEMBERS + self.FOLLOWERS)))
+        return world
+
+    def check_links(self, world: Counting) -> None:
+        self.assertLessEqual(max(world.crossed.values()), 1)
+        for source, target, what in world.crossed:
+            proof = what in ("certificate", "finality")
+            vote = what in ("vote", "acknowledgement")
+            self.assertFalse(proof and target < self.MEMBERS, (source, target, what))
+            self.assertFalse(vote and target >= self.MEMBERS, (source, target, what))
+
+    def bodies_between_members(self, world: Counting) -> int:
+        return sum(
+            count
+            for (source, target, what), count in world.crossed.items()
+            if what == "body" and source < self.MEMBERS and target < self.MEMBERS
+        )
+
+    def test_handed_in_at_a_member_its_body_crosses_a_link_for_each_other_member(self) -> None:
+        world = self.played(submitted_at=2)
+        self.check_links(world)
+        self.assertEqual(self.bodies_between_members(world), self.MEMBERS - 1)
+        votes = Counter(what for _, _, what in world.crossed.elements())
+        pairs = self.MEMBERS * (self.MEMBERS - 1)
+        self.assertEqual((votes["vote"], votes["acknowledgement"]), (pairs, pairs))
+
+    def test_handed_in_at_a_follower_no_link_carries_it_twice(self) -> None:
+        self.check_links(self.played(submitted_at=self.MEMBERS))

@@ -1,0 +1,102 @@
+"""How a transaction, and what proves it, gets from here to whoever lacks it (protocol §5.9).
+
+Whoever hears of a payment first tells every member, so a member that hears of it
+from a member need not tell the others: their votes show within milliseconds that
+they have the body. It steps in for those of which nothing was heard after a while.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from timed.node.inventory import Inventory, Kind
+from timed.node.voters import Voters
+from timed.params import SECOND
+from timed.peer.table import PeerTable
+from timed.primitives.transaction import Transaction
+from timed.wire.message import Message
+from timed.wire.messages import TransactionBroadcast
+
+HOLD_US = SECOND // 2
+"""How long a body that a member sent is not passed on to the other members. Their own question for a
+body that somebody has voted for comes earlier."""
+MAX_HELD = 8_192
+"""Bodies held back; beyond it the oldest is passed on at once."""
+
+
+class Relay:
+    """What each peer is known to have, and the bodies held back.
+
+    `pending` gives a body that still needs to be known, None when it is in a block,
+    dropped, or certified: then a quorum has it, and who lacks it asks.
+    """
+
+    def __init__(
+        self, peers: PeerTable, voters: Voters, pending: Callable[[bytes], Transaction | None]
+    ) -> None:
+        self.inventory = Inventory()
+        self._peers = peers
+        self._voters = voters
+        self._pending = pending
+        self._held: dict[bytes, int] = {}
+        """Since when, oldest first."""
+        self.passed_on = 0
+        """Bodies that had to be passed on to members after all."""
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def body(self, transaction: Transaction, origin: bytes | None, now: int) -> None:
+        """Tell whoever lacks it; the members later when `origin`, a peer, is one of them."""
+        txid = transaction.txid
+        if origin is not None and self._voters.is_voter(origin):
+            self._send_body(transaction, self._voters.followers())
+            self._hold(txid, now)
+        else:
+            self._send_body(transaction, (*self._voters.connected(), *self._voters.followers()))
+
+    def proof(self, message: Message, txid: bytes, kind: Kind) -> None:
+        """Send a certificate to every peer that does not vote and is not known to have one."""
+        to = self.inventory.lacking(txid, self._voters.followers(), kind)
+        self._mark(to, txid, kind)
+        self._peers.broadcast(message, to=to)
+
+    # Time
+
+    def next_deadline(self) -> int | None:
+        return next((since + HOLD_US for since in self._held.values()), None)
+
+    def wake(self, now: int) -> None:
+        """Pass on what was held back long enough, to the members of which nothing was heard."""
+        for txid, since in list(self._held.items()):
+            if now < since + HOLD_US:
+                break
+            self._release(txid)
+
+    def clock_set_back(self, now: int) -> None:
+        """What was held back when the clock was ahead is held back from now."""
+        self._held = dict.fromkeys(self._held, now)
+
+    # Inside
+
+    def _hold(self, txid: bytes, now: int) -> None:
+        self._held.setdefault(txid, now)
+        if len(self._held) > MAX_HELD:
+            self._release(next(iter(self._held)))
+
+    def _release(self, txid: bytes) -> None:
+        del self._held[txid]
+        transaction = self._pending(txid)
+        if transaction is not None:
+            self.passed_on += self._send_body(transaction, self._voters.connected())
+
+    def _send_body(self, transaction: Transaction, among: Iterable[bytes]) -> int:
+        to = self.inventory.lacking(transaction.txid, among)
+        if to:
+            self._mark(to, transaction.txid, Kind.BODY)
+            self._peers.broadcast(TransactionBroadcast(transaction=transaction), to=to)
+        return len(to)
+
+    def _mark(self, node_ids: Iterable[bytes], txid: bytes, kind: Kind) -> None:
+        for node_id in node_ids:
+            self.inventory.mark(node_id, (txid,), kind)

@@ -57,10 +57,10 @@ class Cases(SynchronousTestCase):
         """The receivers do not decode, so they could not."""
         self.assertFalse(broadcast.message_of(100_000).requires_ack())
 
-    def test_a_full_block_waits_for_a_peer_and_leaves_room_for_votes(self) -> None:
+    def test_a_full_block_fills_the_queue_of_a_peer(self) -> None:
         size = len(priority.full_block().encode())
-        self.assertLessEqual(size + priority.HEADROOM, PEER_QUEUE_BYTES)
-        self.assertGreater(size, PEER_QUEUE_BYTES - priority.HEADROOM - 1_000)
+        self.assertLessEqual(size, PEER_QUEUE_BYTES)
+        self.assertGreater(size, PEER_QUEUE_BYTES - 1_000)
 
     def test_without_priorities_every_message_is_of_one_class(self) -> None:
         encoder = priority.OneQueue(b"TIME")

@@ -200,16 +200,35 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(self.outbox.dropped, 1)
         self.assertLessEqual(self.outbox.waiting, limits.PEER_QUEUE_BYTES)
 
-    def test_vote_pushes_waiting_gossip_out(self) -> None:
+    def test_reply_pushes_waiting_gossip_out(self) -> None:
         self.fill(gossip=True)
-        self.assertIs(self.outbox.push(parcel(Priority.CONSENSUS, 200), 0), Admission.QUEUED)
+        self.assertIs(self.outbox.push(parcel(Priority.QUERIES, 200), 0), Admission.QUEUED)
         self.assertEqual(self.outbox.dropped, 1)
+
+    def test_vote_has_room_beside_a_block_that_fills_the_bound(self) -> None:
+        self.outbox.push(large(Priority.BULK), 0)
+        self.assertEqual(self.outbox.room(), 0)
+        for priority in (Priority.CONTROL, Priority.CONSENSUS):
+            self.assertIs(self.outbox.push(parcel(priority, 200), 0), Admission.QUEUED)
+
+    def test_votes_take_no_room_from_bulk_and_push_no_gossip_out(self) -> None:
+        self.fill(gossip=True)
+        room = self.outbox.room()
+        self.assertIs(self.outbox.push(large(Priority.CONSENSUS), 0), Admission.QUEUED)
+        self.assertEqual((self.outbox.room(), self.outbox.dropped), (room, 0))
 
     def test_a_queue_full_of_what_must_arrive_overflows(self) -> None:
         self.fill()
-        for priority in (Priority.CONTROL, Priority.CONSENSUS, Priority.QUERIES, Priority.BULK):
+        for priority in (Priority.QUERIES, Priority.BULK):
             self.assertIs(self.outbox.push(parcel(priority, FRAME), 0), Admission.OVERFLOW)
         self.assertEqual(self.outbox.dropped, 0)
+
+    def test_urgent_queue_is_bounded_too(self) -> None:
+        self.outbox.push(large(Priority.CONSENSUS, limits.URGENT_QUEUE_BYTES), 0)
+        for priority in (Priority.CONTROL, Priority.CONSENSUS):
+            self.assertIs(self.outbox.push(parcel(priority, 200), 0), Admission.OVERFLOW)
+        self.assertLessEqual(self.outbox.waiting_urgent, limits.URGENT_QUEUE_BYTES)
+        self.assertIs(self.outbox.push(parcel(Priority.BULK, 200), 0), Admission.QUEUED)
 
     def test_longest_message_fits_an_empty_queue_and_leaves_room_once_under_way(self) -> None:
         longest = large(Priority.BULK, 5 * limits.MIB)
@@ -250,16 +269,17 @@ class BoundTests(SynchronousTestCase):
         outbox = Outbox(budget)
         for priority, size, gossip in steps:
             pieces = [FRAME] * (size // FRAME) + [size % FRAME or 1]
-            before = outbox.waiting
+            before = (outbox.waiting, outbox.waiting_urgent)
             admission = outbox.push(parcel(priority, *pieces, gossip=gossip), 0)
             if admission is Admission.QUEUED:
-                self.assertTrue(outbox.waiting <= limits.PEER_QUEUE_BYTES or outbox.waiting == sum(pieces))
+                for waiting in (outbox.waiting, outbox.waiting_urgent):
+                    self.assertTrue(waiting <= limits.PEER_QUEUE_BYTES or waiting == sum(pieces))
             elif admission is Admission.DROPPED:
-                self.assertEqual(outbox.waiting, before)
+                self.assertEqual((outbox.waiting, outbox.waiting_urgent), before)
                 self.assertTrue(gossip)
             if size % 3 == 0:
                 written(outbox)
-            self.assertGreaterEqual(outbox.queued, outbox.waiting)
+            self.assertGreaterEqual(outbox.queued, outbox.waiting + outbox.waiting_urgent)
         while outbox.queued:
             self.assertTrue(written(outbox))
-        self.assertEqual((outbox.queued, outbox.waiting, budget.held), (0, 0, 0))
+        self.assertEqual((outbox.queued, outbox.waiting, outbox.waiting_urgent, budget.held), (0, 0, 0, 0))

@@ -13,6 +13,7 @@ from timed.peer import limits
 from timed.peer.retention import reference
 from timed.primitives.certificate import BlockCertificate
 from timed.primitives.transaction import Transaction
+from timed.wire.message import Message
 from timed.wire.messages import (
     Ack,
     BlockAnnouncement,
@@ -184,7 +185,8 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(len(heard), 12_000)
         statistics = self.host.table.statistics(key(10).public)
         self.assertGreater(statistics.dropped, 0)  # type: ignore[union-attr]
-        self.assertLessEqual(statistics.queued, limits.PEER_QUEUE_BYTES)  # type: ignore[union-attr]
+        for queue in statistics.queues:  # type: ignore[union-attr]
+            self.assertLessEqual(queue.bytes, limits.PEER_QUEUE_BYTES)
 
     def test_peer_that_does_not_take_what_must_arrive_is_closed_not_cheated(self) -> None:
         sent = 0
@@ -198,6 +200,22 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(self.host.table.overflows, 1)
         self.assertGreater(sent * len(commit().encode()), limits.MIB)
         self.assertEqual(len(self.host.table.peers()), 1)
+
+    def test_votes_beside_replies_that_fill_the_queue_keep_the_session(self) -> None:
+        """A vote is not lost, and costs nobody the session, because long replies wait (§5.5)."""
+        for request_id in (5, 6, 7):
+            self.slow.send(GetPendingTransactions(), request_id=request_id)
+            self.host.table.send_to_peer(key(10).public, long_reply(65_400), reply_to=request_id)
+        votes = [news(number) for number in range(200)]
+        self.assertLess(self.host.table.room(key(10).public), sum(len(vote.encode()) for vote in votes))
+        self.assertEqual(self.host.table.send_batch_to_peer(key(10).public, votes), 200)
+        heard: list[Message] = []
+        for _ in range(200):
+            self.host.call(None)
+            heard += self.slow.heard()
+        self.assertEqual([type(message) for message in heard].count(PendingTransactionsResponse), 3)
+        self.assertEqual([message for message in heard if isinstance(message, BlockAnnouncement)], votes)
+        self.assertEqual(self.host.table.overflows, 0)
 
     def test_room_tells_when_bulk_may_be_made(self) -> None:
         self.assertEqual(self.host.table.room(key(10).public), limits.PEER_QUEUE_BYTES)

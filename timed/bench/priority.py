@@ -29,9 +29,7 @@ from timed.peer.values import Delivery, Incoming, Opened
 from timed.wire.message import Message, Priority
 from timed.wire.messages import BlockRequest, BlockResponse, BlockVote
 
-HEADROOM = 64 * 1024
-"""What waits for a peer is bounded by 4 MiB, votes included; a longer block would end the session."""
-BLOCK_BYTES = 4 * 1024 * 1024 - HEADROOM
+BLOCK_BYTES = 4 * 1024 * 1024
 IN_FLIGHT = 2
 SEED = 7
 SETTLE_S = 0.3
@@ -100,7 +98,7 @@ class Sender:
             settle_collector()
 
     def _serve(self) -> None:
-        while self._requests and self.host.table.room(self._peer) >= self._size + HEADROOM:
+        while self._requests and self.host.table.room(self._peer) >= self._size:
             self.host.table.send_to_peer(self._peer, self._block, reply_to=self._requests.pop(0))
             self.blocks += 1
             self.host.turn()

@@ -75,7 +75,7 @@ class Exchange:
         """Send from `start` on, once round; where the next answer begins when there is no room for all."""
         for step in range(len(messages)):
             at = (start + step) % len(messages)
-            if len(messages[at].encode()) > room_of(self._peers.room(node_id)):
+            if len(messages[at].encode()) > room_of(self._peers.room(node_id, urgent=True)):
                 return at
             self._peers.send_to_peer(node_id, messages[at])
         return 0

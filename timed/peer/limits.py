@@ -13,9 +13,12 @@ from timed.wire.framing import MAX_FRAME
 MIB = 1024 * 1024
 
 PEER_QUEUE_BYTES = 4 * MIB
-"""Messages that wait for one peer. A message counts until its first frame is written, and one
-message is always accepted into an empty queue, so that the longest block has room. Overflow drops
-unsolicited gossip, then the peer."""
+"""Transactions, queries and bulk that wait for one peer. A message counts until its first frame is
+written, and one message is always accepted into an empty queue, so that the longest block has room.
+Overflow drops unsolicited gossip, then the peer."""
+URGENT_QUEUE_BYTES = PEER_QUEUE_BYTES
+"""The same of control and consensus, which nothing else fills: a vote is queued whatever else waits.
+Overflow drops the peer."""
 TOTAL_QUEUE_BYTES = 64 * MIB
 """Messages held for all peers together, one that is shared by many counted once. Overflow drops
 the gossip, then the session, of the peer that holds the most."""

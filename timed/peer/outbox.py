@@ -120,11 +120,17 @@ class Outbox:
     """The queue of one session. Every method is constant in time but for what it moves."""
 
     def __init__(
-        self, budget: Budget, limit: int = limits.PEER_QUEUE_BYTES, *, traffic: Traffic | None = None
+        self,
+        budget: Budget,
+        limit: int = limits.PEER_QUEUE_BYTES,
+        *,
+        urgent_limit: int = limits.URGENT_QUEUE_BYTES,
+        traffic: Traffic | None = None,
     ) -> None:
         """What leaves and what is dropped is counted in `traffic`."""
         self._budget = budget
         self._limit = limit
+        self._urgent_limit = urgent_limit
         self._traffic = Traffic() if traffic is None else traffic
         self._lanes = tuple(_Lane(SHARES[priority]) for priority in _PRIORITIES)
         self._control = self._lanes[Priority.CONTROL]
@@ -140,7 +146,10 @@ class Outbox:
         """How long a busy link gathers, from the time its transport takes to drain."""
         self._written_at: int | None = None
         self.waiting = 0
-        """Bytes of messages of which nothing was written yet: what the bound is about."""
+        """Bytes of messages of which nothing was written yet, control and consensus left out: what
+        the bound is about."""
+        self.waiting_urgent = 0
+        """The same of control and consensus, which have a bound of their own."""
         self.queued = 0
         """Bytes that are not written yet, the rest of messages under way included."""
         self.ahead = 0
@@ -153,25 +162,37 @@ class Outbox:
 
     def push(self, parcel: Parcel, now: int) -> Admission:
         """Queue a message at the end of its class."""
-        if self.waiting and self.waiting + parcel.size > self._limit:
-            if parcel.gossip:
-                self._traffic.dropped += 1
-                return Admission.DROPPED
-            self.shed_gossip(self.waiting + parcel.size - self._limit)
-            if self.waiting and self.waiting + parcel.size > self._limit:
+        urgent = parcel.priority <= Priority.CONSENSUS
+        if urgent:
+            if self.waiting_urgent and self.waiting_urgent + parcel.size > self._urgent_limit:
                 return Admission.OVERFLOW
+            self.waiting_urgent += parcel.size
+        else:
+            refused = self._make_room(parcel)
+            if refused is not None:
+                return refused
+            self.waiting += parcel.size
         lane = self._lanes[parcel.priority]
         self._busy += not lane.parcels
         lane.parcels.append(parcel)
         lane.since.append(now)
         self._budget.hold(parcel)
-        self.waiting += parcel.size
         self.queued += parcel.size
         if self._since is None:
             self._since = now
         if parcel.priority is Priority.CONSENSUS and self._since_urgent is None:
             self._since_urgent = now
         return Admission.QUEUED
+
+    def _make_room(self, parcel: Parcel) -> Admission | None:
+        """See to it that the bound holds with `parcel`, or say what becomes of it instead."""
+        if not self.waiting or self.waiting + parcel.size <= self._limit:
+            return None
+        if parcel.gossip:
+            self._traffic.dropped += 1
+            return Admission.DROPPED
+        self.shed_gossip(self.waiting + parcel.size - self._limit)
+        return Admission.OVERFLOW if self.waiting and self.waiting + parcel.size > self._limit else None
 
     def shed_gossip(self, size: int) -> int:
         """Drop the oldest waiting gossip until `size` bytes are free; the bytes dropped."""
@@ -198,8 +219,13 @@ class Outbox:
         self.queued -= freed
         return freed
 
-    def room(self) -> int:
-        """Bytes that may be queued before the bound; bulk replies are made only when there is some."""
+    def room(self, *, urgent: bool = False) -> int:
+        """Bytes that may be queued before the bound (of control and consensus with `urgent`).
+
+        Bulk replies are made only when there is some.
+        """
+        if urgent:
+            return max(0, self._urgent_limit - self.waiting_urgent)
         return max(0, self._limit - self.waiting)
 
     def depth(self, priority: Priority) -> int:
@@ -289,7 +315,7 @@ class Outbox:
             lane.since.clear()
             lane.frame = 0
             lane.debt = 0
-        self.waiting = self.queued = self._busy = 0
+        self.waiting = self.waiting_urgent = self.queued = self._busy = 0
         self._since = self._since_urgent = None
 
     def _next_lane(self) -> _Lane:
@@ -320,7 +346,10 @@ class Outbox:
             self._share(lane, size)
         parcel = lane.parcels[0]
         if not lane.frame:
-            self.waiting -= parcel.size
+            if parcel.priority <= Priority.CONSENSUS:
+                self.waiting_urgent -= parcel.size
+            else:
+                self.waiting -= parcel.size
         lane.frame += 1
         self.queued -= size
         self._traffic.count_sent(parcel.name, size)

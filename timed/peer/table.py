@@ -155,10 +155,10 @@ class PeerTable(Sessions):
         self._sent(session)
         return request_id if asked else None
 
-    def room(self, node_id: bytes) -> int:
-        """Bytes that may be queued for a peer; bulk replies are made only when there is some."""
+    def room(self, node_id: bytes, *, urgent: bool = False) -> int:
+        """Bytes that may be queued for a peer (`Outbox.room`); bulk replies are made only when there is some."""
         session = self.session_with(node_id)
-        return 0 if session is None or self.budget.exceeded else session.outbox.room()
+        return 0 if session is None or self.budget.exceeded else session.outbox.room(urgent=urgent)
 
     # Whom to dial.
 

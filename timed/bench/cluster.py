@@ -103,15 +103,17 @@ class Cluster:
 
 
 @contextmanager
-def cluster(members: int, coins: int, interval: int = 5) -> Iterator[Cluster]:
+def cluster(members: int, coins: int, interval: int = 5, settings: str = "") -> Iterator[Cluster]:
     """Start a network with `coins` coins for `PAYER`, wait for its first block, stop it at the end.
+
+    `settings` are more sections for every node's configuration.
 
     WaitFailed when it does not come up. Its directory is kept when something failed or never became final.
     """
     directory = Path(tempfile.mkdtemp(prefix="timed-bench-"))
     plan = make_network(directory, members, members, interval)
     genesis = endow(plan, coins)
-    configure(plan, SETTINGS)
+    configure(plan, SETTINGS + settings)
     with running(plan, install_probe(directory)) as network:
         network.wait_connected()
         network.wait_equal("first block", 1)

@@ -28,6 +28,24 @@ MANY = 4_096
 LIMITS = NetworkLimits(max_inbound=MANY, max_outbound=MANY, max_half_open=MANY, deadline_s=30.0)
 
 
+class _ReactorAt:
+    """The reactor, but what it connects comes from one local address."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(reactor, name)
+
+    def connectTCP(self, *arguments: Any, **named: Any) -> Any:  # noqa: N802 - Twisted's name
+        return reactor.connectTCP(*arguments, **{**named, "bindAddress": (self._host, 0)})
+
+
+def reactor_at(host: str) -> Any:
+    """A reactor whose outgoing connections come from `host`."""
+    return _ReactorAt(host)
+
+
 def now_us() -> int:
     return time.time_ns() // 1000
 
@@ -50,9 +68,15 @@ def make_table(number: int, wanted: Sequence[PeerAddress] = (), genesis: bytes =
 class TableHost:
     """Turns like `timed.app.driver`: one flush at the end of each turn, one timer."""
 
-    def __init__(self, table: PeerTable, plain: bool, delivered: Callable[[Delivery], None]) -> None:
+    def __init__(
+        self,
+        table: PeerTable,
+        plain: bool,
+        delivered: Callable[[Delivery], None],
+        clock: Any = reactor,
+    ) -> None:
         self.table = table
-        self.network = Network(reactor, table.identity.node_key, plain, self, LIMITS)
+        self.network = Network(clock, table.identity.node_key, plain, self, LIMITS)
         self.drained_hook: Callable[[], None] = lambda: None
         self._delivered = delivered
         self._flush_call: IDelayedCall | None = None

@@ -57,7 +57,7 @@ async def measure(
     base = await memory_of_imports()
     pid = process.pid or 0
     settings = {"port": node.p2p_port, "node_id": node.node_id.hex(), "genesis": genesis.hex()}
-    child = Child("timed.bench.quiet", json.dumps(settings))
+    child = Child("timed.bench.follower", json.dumps(settings))
     await sleep(SETTLE_S)
     alone = anonymous_mb(pid)
     outcome = Outcome(

@@ -155,6 +155,16 @@ class PeerTable(Sessions):
         self._sent(session)
         return request_id if asked else None
 
+    def ping(self, node_id: bytes, now: int) -> bool:
+        """Ask a peer for a sign of life, out of turn; False when there is no open session."""
+        time = self._read(now)
+        session = self.session_with(node_id)
+        if session is None:
+            return False
+        session.ping(time)
+        self._sent(session)
+        return True
+
     def room(self, node_id: bytes, *, urgent: bool = False) -> int:
         """Bytes that may be queued for a peer (`Outbox.room`); bulk replies are made only when there is some."""
         session = self.session_with(node_id)

@@ -1,0 +1,249 @@
+"""One real node and a crowd of light clients: first quiet, then with payments.
+
+The node is a member of a network of real processes that makes blocks and finalises
+payments. The clients are its followers: sessions of the production code in another
+process, each from a loopback address of its own. The node does not trust loopback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from typing import Any
+
+import attrs
+
+from timed.bench.cluster import Cluster, cluster
+from timed.bench.finality import last_of
+from timed.bench.idle import memory_of_imports
+from timed.bench.load import Load, Payment, sign_payments
+from timed.bench.loop import Child, sleep
+from timed.bench.loop import run as run_loop
+from timed.bench.measure import MS_PER_NS, percentile
+from timed.bench.processes import anonymous_mb, cpu_s, descriptors
+from timed.bench.report import Goal, Outcome, short
+from timed.testnet.report import info_lines
+
+INTERVAL_S = 10
+SETTLE_S = 3.0
+PING_S = 5.0
+"""How often each client pings while payments are made."""
+DRAIN_S = 30.0
+SETTINGS = "[p2p]\nmax_inbound = 1000\ntrust_loopback = no\n"
+PLAIN = "plain = yes\n"
+GOAL_CPU = 3.0
+GOAL_CPU_PEERS = 200
+"""The most CPU, in percent of a core, and for how many quiet peers."""
+GOAL_MB = 50.0
+GOAL_KB_PER_PEER = 64.0
+GOAL_LAG_P99_MS, GOAL_LAG_MAX_MS = 20.0, 200.0
+US_PER_MS = 1000.0
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--peers", type=int, default=200, help="clients (default 200)")
+    parser.add_argument(
+        "--seconds", type=float, default=600.0, help="quiet and with payments, half each (default 600)"
+    )
+    parser.add_argument("--transport", choices=("tls", "plain"), default="tls", help="(default tls)")
+    parser.add_argument("--members", type=int, default=1, help="nodes of the network (default 1)")
+    parser.add_argument("--rate", type=float, default=1.0, help="payments per second (default 1)")
+
+
+@attrs.frozen
+class Stretch:
+    """A part of the run, as the node and its clients saw it. Times in milliseconds, CPU in percent of a core."""
+
+    name: str
+    seconds: float
+    cpu_percent: float
+    lags: list[float]
+    final: list[float]
+    missing: int
+    """Payments that did not become final."""
+    pings: int
+    unanswered: int
+    round_trips: list[float]
+    seen: list[dict[str, Any]]
+    """`follower.Seen`, of each process of clients."""
+    anonymous_mb: float
+    descriptors: int
+    log_lines: int
+    txids: tuple[str, ...]
+
+    def row(self) -> list[object]:
+        return [
+            self.name, self.seconds, self.cpu_percent, percentile(self.lags, 99), max(self.lags, default=0.0),
+            percentile(self.round_trips, 50), percentile(self.round_trips, 99), len(self.final),
+            percentile(self.final, 50), percentile(self.final, 99), self.anonymous_mb, self.descriptors,
+        ]  # fmt: skip
+
+    def untold(self, clients: int) -> int:
+        """Certificates that a client lacks, over all clients and payments of this stretch."""
+        told = sum(int(seen["final"].get(txid, 0)) for seen in self.seen for txid in self.txids)
+        return clients * len(self.txids) - told
+
+    def lost(self) -> int:
+        """Sessions that ended."""
+        return sum(sum(seen["closed"].values()) for seen in self.seen)
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "seconds": round(self.seconds, 1),
+            "cpu_percent": round(self.cpu_percent, 2),
+            "lag_p99_ms": round(percentile(self.lags, 99), 2),
+            "lag_max_ms": round(max(self.lags, default=0.0), 2),
+            "pings": self.pings,
+            "pings_unanswered": self.unanswered,
+            "ping_p50_ms": round(percentile(self.round_trips, 50), 2),
+            "ping_p99_ms": round(percentile(self.round_trips, 99), 2),
+            "payments": len(self.txids),
+            "payments_missing": self.missing,
+            "final_p50_ms": round(percentile(self.final, 50), 1),
+            "final_p99_ms": round(percentile(self.final, 99), 1),
+            "anonymous_mb": round(self.anonymous_mb, 1),
+            "descriptors": self.descriptors,
+            "log_lines": self.log_lines,
+            "connections_lost": self.lost(),
+            "repeated": sum(int(seen["repeated"]) for seen in self.seen),
+        }
+
+
+COLUMNS = (
+    "stretch", "seconds", "CPU %", "lag p99 ms", "max ms", "ping p50 ms", "p99 ms", "payments",
+    "final p50 ms", "p99 ms", "anonymous MB", "descriptors",
+)  # fmt: skip
+
+
+class Crowd:
+    """The node under test, and the processes of its clients."""
+
+    def __init__(self, network: Cluster, options: argparse.Namespace) -> None:
+        self.network = network
+        self.options = options
+        self.node = network.plan.nodes[0]
+        self.process = network.network.processes[self.node.number]
+        self.pid = self.process.pid or 0
+        self.payments: list[Payment] = []
+
+    def child(self, module: str, first: int) -> Child:
+        """A process of clients, which are numbered from `first` on."""
+        settings = {
+            "port": self.node.p2p_port, "node_id": self.node.node_id.hex(),
+            "genesis": self.network.genesis.hash.hex(), "plain": self.options.transport == "plain",
+            "first": first, "own_addresses": True,
+        }  # fmt: skip
+        return Child(module, json.dumps(settings))
+
+    async def stretch(self, name: str, seconds: float, rate: float, clients: list[Child]) -> Stretch:
+        """Watch for a while, with so many payments per second."""
+        observed = self.network.observed[self.node.number]
+        self.network.look()
+        for child in clients:
+            await child.ask({"figures": True})
+        at = len(observed.lags)
+        lines, cpu, begun = info_lines(self.process), cpu_s(self.pid), time.monotonic()
+        batch = [self.payments.pop() for _ in range(min(len(self.payments), round(rate * seconds)))]
+        load = Load(self.network.plan.nodes, batch, rate) if batch else None
+        if load is not None:
+            load.start()
+        await sleep(seconds)
+        taken, used = time.monotonic() - begun, cpu_s(self.pid) - cpu
+        due = load.wait().due if load is not None else {}
+        missing = self.network.wait_final(list(due), DRAIN_S)
+        self.network.look()
+        await sleep(SETTLE_S / 3)
+        seen = [await child.ask({"figures": True}) for child in clients]
+        return Stretch(
+            name=name,
+            seconds=taken,
+            cpu_percent=100 * used / taken,
+            lags=[late * MS_PER_NS for _, late in observed.lags[at:]],
+            final=last_of([each.final for each in self.network.observed.values()], due),
+            missing=len(missing),
+            pings=sum(each["pings"] for each in seen),
+            unanswered=sum(each["unanswered"] for each in seen),
+            round_trips=[trip / US_PER_MS for each in seen for trip in each["round_trips_us"]],
+            seen=seen,
+            anonymous_mb=anonymous_mb(self.pid),
+            descriptors=descriptors(self.pid),
+            log_lines=info_lines(self.process) - lines,
+            txids=tuple(txid.hex() for txid in due),
+        )
+
+
+def run(options: argparse.Namespace) -> Outcome:
+    coins = round(options.rate * options.seconds) + 1
+    settings = SETTINGS + (PLAIN if options.transport == "plain" else "")
+    with cluster(options.members, coins, INTERVAL_S, settings) as network:
+        crowd = Crowd(network, options)
+        crowd.payments = sign_payments(network.genesis, coins)
+        return run_loop(lambda: measure(crowd))
+
+
+async def measure(crowd: Crowd) -> Outcome:
+    peers, seconds = crowd.options.peers, crowd.options.seconds
+    base = await memory_of_imports()
+    await sleep(SETTLE_S)
+    alone = anonymous_mb(crowd.pid)
+    honest = crowd.child("timed.bench.follower", 0)
+    await honest.ask({"peers": peers})
+    await sleep(SETTLE_S)
+    quiet = await crowd.stretch("quiet", seconds / 2, 0, [honest])
+    await honest.ask({"ping": PING_S})
+    await sleep(SETTLE_S)
+    paid = await crowd.stretch("payments", seconds / 2, crowd.options.rate, [honest])
+    await honest.end()
+    per_peer = 1000 * (quiet.anonymous_mb - alone) / peers
+    outcome = Outcome(
+        f"crowd: one node and {peers} clients over {crowd.options.transport}",
+        COLUMNS,
+        rows=[quiet.row(), paid.row()],
+        notes=notes(crowd, alone, base),
+        figures={
+            "peers": peers,
+            "kb_per_peer": round(per_peer, 1),
+            "above_imports_mb": round(paid.anonymous_mb - base, 1),
+            "quiet": quiet.figures(),
+            "payments": paid.figures(),
+        },
+    )
+    lost = quiet.lost() + paid.lost()
+    outcome.goals = [
+        Goal("CPU while quiet", quiet.cpu_percent, GOAL_CPU * max(1.0, peers / GOAL_CPU_PEERS), unit=" %"),
+        Goal("memory of one peer", per_peer, GOAL_KB_PER_PEER, unit=" kB"),
+        Goal("memory above imports", max(quiet.anonymous_mb, paid.anonymous_mb) - base, GOAL_MB, unit=" MB"),
+        *lag_goals(quiet),
+        *lag_goals(paid),
+        Goal("connections lost", lost, 0),
+        Goal("payments that did not become final", paid.missing, 0),
+        Goal("certificates that a client was not given", paid.untold(peers), 0),
+        Goal("pings without a pong", paid.unanswered, 0),
+    ]
+    outcome.figures["untold"] = paid.untold(peers)
+    return outcome
+
+
+def notes(crowd: Crowd, alone: float, base: float) -> list[str]:
+    """The circumstances."""
+    members, rate = crowd.options.members, crowd.options.rate
+    memory = f"memory without clients {alone:.1f} MB, of the imports {base:.1f} MB"
+    load = short(os.getloadavg()[0])
+    return [
+        f"{members} member(s), a block every {INTERVAL_S} s, {rate:g} payments/s while they are made; {memory}.",
+        f"Clients ping every {PING_S:g} s but while quiet; lag is of a call every 10 ms; load afterwards {load}.",
+    ]
+
+
+def lag_goals(stretch: Stretch) -> list[Goal]:
+    return [
+        Goal(f"reactor late, p99, {stretch.name}", percentile(stretch.lags, 99), GOAL_LAG_P99_MS, unit=" ms"),
+        Goal(
+            f"reactor late, at most, {stretch.name}",
+            max(stretch.lags, default=0.0),
+            GOAL_LAG_MAX_MS,
+            unit=" ms",
+        ),
+    ]

@@ -5,11 +5,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := setup.cfg setup.py pyproject.toml
 LONG := build/long
+TARGET ?=
+SECONDS ?= 60
 
-.PHONY: help venv testnet test lint format codec long clean
+.PHONY: help venv testnet test lint format codec fuzz long clean
 help:
 	@echo "make testnet [ARGS='--nodes 3 --check']   start a network of real nodes on this machine"
 	@echo "make test                                 lint, types, import contracts, all tests"
+	@echo "make fuzz [TARGET=session SECONDS=600]    look for bytes that break a decoder or a session"
 	@echo "make venv | lint | format | codec | long | clean"
 
 # The stamps say what is installed; a change of the requirements installs again.
@@ -21,6 +24,10 @@ $(VENV)/stamp-run: $(SOURCES)
 
 $(VENV)/stamp-test: $(VENV)/stamp-run
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	touch $@
+
+$(VENV)/stamp-fuzz: $(VENV)/stamp-test
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
 	touch $@
 
 venv: $(VENV)/stamp-test
@@ -44,8 +51,12 @@ format: $(VENV)/stamp-test
 codec: $(VENV)/stamp-run
 	$(BIN)/python -m timed.codec
 
+# All targets when none is named. A finding stays in build/fuzz and is named.
+fuzz: $(VENV)/stamp-fuzz
+	$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS)
+
 # Each part leaves its file only when it has passed, so that an interrupted run continues where it was.
-long: $(LONG)/sim-4.json $(LONG)/sim-7.json $(LONG)/mutants.json
+long: $(LONG)/sim-4.json $(LONG)/sim-7.json $(LONG)/mutants.json $(LONG)/fuzz.json
 	@for part in $^; do echo "$$part: $$(tail -n 1 $$part)"; done | tee $(LONG)/report.txt
 
 $(LONG)/sim-4.json: SEEDS = --nodes 4 --seeds 0..500
@@ -58,6 +69,11 @@ $(LONG)/sim-4.json $(LONG)/sim-7.json: $(VENV)/stamp-run
 $(LONG)/mutants.json: $(VENV)/stamp-run
 	@mkdir -p $(LONG)
 	$(BIN)/timed-sim mutants --json > $@.part
+	mv $@.part $@
+
+$(LONG)/fuzz.json: $(VENV)/stamp-fuzz
+	@mkdir -p $(LONG)
+	$(BIN)/python -m tests.fuzz --seconds 900 --json > $@.part
 	mv $@.part $@
 
 clean:

@@ -38,15 +38,20 @@ def read_genesis(path: Path) -> Genesis:
         raise ConfigError(
             f"cannot read the genesis file {path}: {error.strerror}.", "Set node.genesis."
         ) from error
+    return parse_genesis(data, str(path))
+
+
+def parse_genesis(data: bytes, name: str) -> Genesis:
+    """The genesis in the content of the file `name`; ConfigError when there is none."""
     if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"{path} is {len(data)} bytes long; that is no genesis file.")
+        raise ConfigError(f"{name} is {len(data)} bytes long; that is no genesis file.")
     try:
         return genesis_from(json.loads(data))
     except ConfigError as error:
-        raise ConfigError(f"{path}: {error.message}", error.hint) from error
+        raise ConfigError(f"{name}: {error.message}", error.hint) from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, RemoteError) as error:
         detail = f"there is no field {error}" if isinstance(error, KeyError) else str(error)
-        raise ConfigError(f"{path} is not a genesis file: {detail}.") from error
+        raise ConfigError(f"{name} is not a genesis file: {detail}.") from error
 
 
 def write_genesis(path: Path, genesis: Genesis) -> None:

@@ -67,10 +67,15 @@ def read_ini(path: Path) -> tuple[Entry, ...]:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}.") from error
+    return decode_ini(data, str(path))
+
+
+def decode_ini(data: bytes, name: str) -> tuple[Entry, ...]:
+    """The entries in the content of the file `name`; ConfigError when it is no text."""
     if len(data) > MAX_FILE_BYTES:
-        raise ConfigError(f"{path} is {len(data)} bytes long; that is no configuration.")
+        raise ConfigError(f"{name} is {len(data)} bytes long; that is no configuration.")
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start}).") from error
-    return parse_ini(text, str(path))
+        raise ConfigError(f"{name} is not UTF-8 text (byte {error.start}).") from error
+    return parse_ini(text, name)

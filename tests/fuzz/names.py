@@ -1,0 +1,17 @@
+"""The names of the targets, for whoever must not import the code under test yet."""
+
+from __future__ import annotations
+
+NAMES = (
+    "messages",
+    "values",
+    "frames",
+    "session",
+    "lines",
+    "rpc",
+    "genesis",
+    "ini",
+    "memory",
+    "texts",
+    "log",
+)

@@ -159,6 +159,11 @@ def _check(config: Config) -> None:
         )
     if settings.crypto.backend == "reference" and config.params is not networks.REGTEST:
         raise ConfigError(f"crypto.backend reference is not allowed on {config.params.name}.", "Use pynacl.")
+    if settings.p2p.seed_urls and not settings.p2p.seed_keys:
+        raise ConfigError(
+            "p2p.seed_urls is set and p2p.seed_keys is not: no list could be believed.",
+            "Set p2p.seed_keys to the public key of whoever signs the lists.",
+        )
     ports = {"p2p": config.p2p_port, "rpc": config.rpc_port, "monitor": config.monitor_port}
     wanted = [(name, port) for name, port in ports.items() if name in settings.services.enabled]
     for index, (name, port) in enumerate(wanted):

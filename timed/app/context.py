@@ -19,6 +19,7 @@ from timed.params import NetworkParams
 
 if TYPE_CHECKING:
     from timed.app.driver import NodeDriver
+    from timed.app.seeds import Seeds
     from timed.interfaces import IStore
     from timed.node.node import Node
 
@@ -49,6 +50,8 @@ class Context:
     running: Running | None = None
     network: Any = None
     """`timed.net.Network` while the p2p service runs."""
+    seeds: Seeds | None = None
+    """The sources of addresses while the p2p service runs and there are any."""
 
     @property
     def params(self) -> NetworkParams:

@@ -6,6 +6,7 @@
     operator.key   the masternode's voting key (node.member = yes)
     chain/         blocks, coins and the log, owned by the storage backend
     peers.json     addresses of peers, bans, whom to dial first
+    seeds.json     the last good answers of the sources of addresses
     wallet.json    the wallet
     .cookie        the RPC password of this run
     timed.log      the log of a daemon that was given no other
@@ -26,8 +27,9 @@ NODE_KEY = "node.key"
 OPERATOR_KEY = "operator.key"
 CHAIN = "chain"
 PEERS = "peers.json"
+SEEDS = "seeds.json"
 DAEMON_LOG = "timed.log"
-OURS = frozenset({NODE_KEY, OPERATOR_KEY, CHAIN, PEERS, DAEMON_LOG, "wallet.json"})
+OURS = frozenset({NODE_KEY, OPERATOR_KEY, CHAIN, PEERS, SEEDS, DAEMON_LOG, "wallet.json"})
 LEFT_BY_OTHERS = frozenset({"lost+found", ".gitkeep"})
 
 
@@ -44,6 +46,10 @@ class DataDirectory:
     @property
     def peers(self) -> Path:
         return self.path / PEERS
+
+    @property
+    def seeds(self) -> Path:
+        return self.path / SEEDS
 
     def node_key(self, entropy: Callable[[int], bytes]) -> SigningKey:
         """The node key; made from `entropy` if there is none."""

@@ -6,15 +6,23 @@ ValueError whose text completes the sentence "section.key …".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
 import attrs
 
+from timed.peer import limits
 from timed.peer.location import MAX_PORT, check_host, parse_node_id, parse_peer
 from timed.peer.values import PeerAddress
 
 T = TypeVar("T")
+
+HostPort = tuple[str, int | None]
+"""A name and a port, None for the network's own."""
+_DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE | re.ASCII)
+_URL = re.compile(r"https?://[a-z0-9\[\].:_-]+(/[!-~]*)?", re.IGNORECASE | re.ASCII)
+_URL_MAX = 2000
 
 
 @attrs.frozen
@@ -93,9 +101,36 @@ def _node_ids(text: str) -> tuple[bytes, ...]:
     for word in _words(text):
         node_id = parse_node_id(word)
         if node_id is None:
-            raise ValueError(f"names the node {word!r}, which is not 64 hexadecimal digits")
+            raise ValueError(f"names {word!r}, which is not 64 hexadecimal digits")
         ids.append(node_id)
     return tuple(ids)
+
+
+def _host_ports(text: str) -> tuple[HostPort, ...]:
+    found = []
+    for word in _few(_words(text)):
+        host, colon, port = word.partition(":")
+        if not _DOMAIN.fullmatch(host):
+            raise ValueError(f"names {word!r}, which is no name in the DNS")
+        found.append((host, _port(port) if colon else None))
+    return tuple(found)
+
+
+def _urls(text: str) -> tuple[str, ...]:
+    for word in _few(_words(text)):
+        if not _URL.fullmatch(word) or len(word) > _URL_MAX:
+            raise ValueError(f"names {word!r}, which is not http://host/path or https://host/path")
+    return _words(text)
+
+
+def _seed_peers(text: str) -> tuple[PeerAddress, ...]:
+    return tuple(parse_peer(word) for word in _few(_words(text)))
+
+
+def _few(words: tuple[str, ...]) -> tuple[str, ...]:
+    if len(words) > limits.SEED_SOURCES:
+        raise ValueError(f"names {len(words)} sources, more than {limits.SEED_SOURCES}")
+    return words
 
 
 def _name(text: str) -> str:
@@ -117,4 +152,12 @@ NAME: Kind[str] = Kind("name", _name)
 PATH: Kind[str] = Kind("path", _text)
 PEERS: Kind[tuple[PeerAddress, ...]] = Kind("list of [node-id@]host:port", _peers, _show_list)
 PORT: Kind[int | None] = Kind("port | auto", _port, lambda value: "auto" if value is None else str(value))
+HOST_PORTS: Kind[tuple[HostPort, ...]] = Kind(
+    "list of name or name:port",
+    _host_ports,
+    lambda seeds: ", ".join(host if port is None else f"{host}:{port}" for host, port in seeds),
+)
+KEYS: Kind[tuple[bytes, ...]] = Kind("list of public keys", NODE_IDS.parse, NODE_IDS.show)
+SEED_PEERS: Kind[tuple[PeerAddress, ...]] = Kind(PEERS.name, _seed_peers, _show_list)
+URLS: Kind[tuple[str, ...]] = Kind("list of http or https URLs", _urls, _show_list)
 WORDS: Kind[tuple[str, ...]] = Kind("list of names", _words, _show_list)

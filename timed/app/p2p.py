@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import random
+from collections.abc import Sequence
+
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
 
 from timed.app.context import Context
+from timed.app.seedcache import SeedCache
+from timed.app.seeds import FETCH_S, LOOKUP_S, Askers, Chain, Seeds, seeds_of
+from timed.net.fetch import fetch
 from timed.net.limits import NetworkLimits
+from timed.net.lookup import Lookup
 from timed.net.network import Network
+from timed.peer.limits import SEED_NAME_ADDRESSES
+from timed.peer.seeding import Seeding
+from timed.peer.seedlist import MAX_LIST_BYTES
+from timed.peer.values import PeerAddress
 
 
 class P2PService(Service):
@@ -24,6 +37,8 @@ class P2PService(Service):
     def __init__(self, context: Context) -> None:
         self.setName("p2p")
         self._context = context
+        self._seeds: Seeds | None = None
+        self._pool: ThreadPool | None = None
 
     def startService(self) -> None:
         """LocalError when the port cannot be had."""
@@ -45,6 +60,33 @@ class P2PService(Service):
         network.listen(context.config.p2p_port, p2p.host).addErrback(failures.append)
         for failure in failures:
             failure.raiseException()
+        self._start_seeds()
+
+    def _start_seeds(self) -> None:
+        """Ask the configured sources of addresses, if there are any."""
+        context = self._context
+        found = seeds_of(context.config.settings.p2p)
+        if not found:
+            return
+        reactor = context.reactor
+        lookup = Lookup(reactor, SEED_NAME_ADDRESSES, LOOKUP_S)
+        self._pool = ThreadPool(minthreads=0, maxthreads=1, name="timed-seeds")
+        self._pool.start()
+        self._seeds = context.seeds = Seeds(
+            Seeding(found, random.Random(os.urandom(32))),
+            Chain(
+                context.params.name, context.genesis.hash, context.config.settings.p2p.seed_keys,
+                context.params.p2p_port,
+            ),
+            Askers(
+                lookup.lookup, lambda url: fetch(reactor, url, most=MAX_LIST_BYTES, timeout_s=FETCH_S)
+            ),
+            SeedCache(context.datadir.seeds, [seed.name for seed in found]),
+            _SeededNode(context),
+            reactor,
+            self._pool,
+        )  # fmt: skip
+        self._seeds.start()
 
     def _shut_out(self, host: str) -> bool:
         running = self._context.running
@@ -56,12 +98,39 @@ class P2PService(Service):
 
     async def _stop(self) -> None:
         network = self._context.network
+        if self._seeds is not None:
+            await self._seeds.stop()
+            self._seeds = self._context.seeds = None
+        if self._pool is not None:
+            self._pool.stop()
+            self._pool = None
         if network is None:
             return
         if self._context.running is not None:
             self._context.running.driver.say_goodbye()
         await network.stop()
         self._context.network = None
+
+
+class _SeededNode:
+    """The running node, to its sources of addresses."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def now(self) -> int:
+        return self._context.clock()
+
+    def seeking(self) -> bool:
+        return self._context.node.peers.seeking(self.now())
+
+    def seeded(self, places: Sequence[PeerAddress], source: str) -> int:
+        peers = self._context.node.peers
+        return self._context.driver.operate(lambda now: peers.seeded(places, source, now))
+
+    def try_seed(self, place: PeerAddress) -> None:
+        peers = self._context.node.peers
+        self._context.driver.operate(lambda now: peers.try_seed(place, now))
 
 
 def make_service(context: Context) -> P2PService:

@@ -14,12 +14,17 @@ import attrs
 from timed.app.kinds import (
     FLAG,
     HOST,
+    HOST_PORTS,
+    KEYS,
     NAME,
     NODE_IDS,
     PATH,
     PEERS,
     PORT,
+    SEED_PEERS,
+    URLS,
     WORDS,
+    HostPort,
     Kind,
     choice,
     integer,
@@ -79,6 +84,18 @@ class P2PSection:
     peers: tuple[PeerAddress, ...] = key(
         PEERS, (), "Nodes to stay connected with: host:port, or node-id@host:port to insist on an identity."
     )
+    seeds: tuple[PeerAddress, ...] = key(
+        SEED_PEERS, (), "Nodes to ask for others: dialled while this node finds too few sessions by itself."
+    )
+    dns_seeds: tuple[HostPort, ...] = key(
+        HOST_PORTS,
+        (),
+        "Names whose addresses are nodes on the given port, else the network's. Asked after seeds.",
+    )
+    seed_urls: tuple[str, ...] = key(
+        URLS, (), "Where signed lists of nodes are fetched (timed-cli seedlist). Asked last."
+    )
+    seed_keys: tuple[bytes, ...] = key(KEYS, (), "The public keys that may sign such a list.")
     trusted: tuple[bytes, ...] = key(NODE_IDS, (), "Nodes that are never limited or banned.")
     trust_loopback: bool = key(
         FLAG,

@@ -17,8 +17,11 @@ from timed.errors import ConfigError
 
 OK, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
 
+SEEDLIST = "seedlist"
+
 HELP = """\
 usage: timed-cli [options] METHOD [arguments]
+       timed-cli seedlist --help     make, sign and check lists of nodes; no node is asked
 
   --datadir DIR     the node's data directory, for its cookie file
   --network NAME    mainnet, testnet or regtest (default testnet)
@@ -43,6 +46,8 @@ def main(words: Sequence[str] | None = None) -> int:
             return _version()
         if options.help or not rest:
             return _help(asked=options.help)
+        if rest[0] == SEEDLIST:
+            return _seedlist(rest[1:])
         name = method_name(rest[0])
         params = arguments(name, rest[1:], options.named)
         location = locate(options)
@@ -98,6 +103,12 @@ def _print(text: str) -> None:
         print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _seedlist(words: Sequence[str]) -> int:
+    from timed.cli import seedlist
+
+    return seedlist.main(words)
 
 
 def _version() -> int:

@@ -93,6 +93,11 @@ def _memory(view: View) -> list[Sample]:
     return by([("written", running.memory.writes), ("failed", running.memory.failures)])
 
 
+def _seeds(view: View) -> list[Sample]:
+    seeds = view.context.seeds
+    return [] if seeds is None else [(key, float(n)) for key, n in sorted(seeds.seeding.outcomes.items())]
+
+
 PEER_METRICS: tuple[Row, ...] = (
     Row("timed_messages", COUNTER, ("type", "direction"), "Messages of peers.", _of(_messages)),
     Row(
@@ -134,6 +139,9 @@ PEER_METRICS: tuple[Row, ...] = (
     Row(
         "timed_clock_offset_seconds", GAUGE, (), "How far the peers' clocks are ahead, in the middle.",
         _of(_clock_offset),
+    ),
+    Row(
+        "timed_seed_answers", COUNTER, ("kind", "outcome"), "Times that sources of addresses were asked.", _seeds
     ),
     Row("timed_peer_memory", COUNTER, ("outcome",), "Writes of peers.json.", _memory),
 )  # fmt: skip

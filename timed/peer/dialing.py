@@ -30,7 +30,9 @@ class Origin(enum.IntEnum):
     CONFIGURED = 0
     BOOK = 1
     """From the address book, for a session."""
-    FEELER = 2
+    SEED = 2
+    """A fixed source of addresses, for a session."""
+    FEELER = 3
     """From the address book, to see whether somebody is there."""
 
 
@@ -105,9 +107,13 @@ class Dialing:
         return target
 
     def try_once(self, host: str, port: int, hint: bytes | None, origin: Origin) -> None:
-        """Dial this address once, and take whoever answers; `hint` is who is said to be there."""
+        """Dial this address once; `hint` is who is said to be there.
+
+        Whoever answers is taken, unless the operator named a seed's node id.
+        """
         if (host, port) not in self._targets and len(self._targets) < limits.WANTED_ADDRESSES:
-            self._targets[(host, port)] = Target(host, port, None, origin, met=hint)
+            insisted = hint if origin is Origin.SEED else None
+            self._targets[(host, port)] = Target(host, port, insisted, origin, met=hint)
 
     def forget(self, host: str, port: int) -> None:
         """Do not dial this address any more; a session that lives is left alone."""

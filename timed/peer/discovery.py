@@ -8,13 +8,14 @@ looks whether somebody is there, keeps the book honest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import TYPE_CHECKING
 
 from timed.params import SECOND
 from timed.peer import limits
-from timed.peer.addressbook import AddressBook, Record, group_of
+from timed.peer.addressbook import DAY, AddressBook, Record, group_of
 from timed.peer.dialing import Dialing, Origin, Phase
+from timed.peer.values import PeerAddress as Place
 from timed.wire.messages import PeerAddress, PeersResponse
 
 if TYPE_CHECKING:
@@ -24,8 +25,13 @@ LOOK_AGAIN = SECOND
 LOOK_AGAIN_IDLE = 10 * SECOND
 """Between two looks at the book while there is something to dial, and while there is not."""
 FEELER_INTERVAL = 120 * SECOND
+SEEN_BY_OTHERS = DAY
+"""How long ago an address that a seed told of counts as seen."""
 ANCHORS = 2
 """Outbound peers that a restarted node dials first."""
+
+_COMING = (Origin.BOOK, Origin.SEED)
+"""Dials of these become outbound sessions."""
 
 
 class Discovery:
@@ -36,6 +42,28 @@ class Discovery:
         self._dialing = dialing
         self._entropy = entropy
         self._feeler_at: int | None = None
+        self._too_few = False
+        self._lonely_since: int | None = None
+        self._nobody_to_dial = False
+
+    def seeking(self, time: int) -> bool:
+        """True when the sources of addresses are to be asked, as the last look saw it.
+
+        There are too few outbound sessions, and the book has nobody to dial, or
+        has been of little use for a while.
+        """
+        lonely = self._lonely_since
+        useless = lonely is not None and time - lonely >= limits.SEED_PATIENCE
+        return self._too_few and (self._nobody_to_dial or useless)
+
+    def seeded(self, places: Iterable[Place], source: str, own: bytes, now: int) -> int:
+        """Addresses that a source outside the network told of; how many the book knows now."""
+        known = 0
+        for place in places:
+            if place.node_id != own:
+                kept = self.book.add(place.host, place.port, place.node_id, now - SEEN_BY_OTHERS, source, now)
+                known += kept is not None
+        return known
 
     def heard(self, message: PeersResponse, source: str, own: bytes, now: int) -> None:
         """Addresses that a peer told of; our own among them are no news."""
@@ -66,7 +94,8 @@ class Discovery:
         `outbound` are the hosts of outbound sessions, `there` the node ids that
         are linked; `kept_out` says whom this node would refuse.
         """
-        coming = [t.host for t in self._dialing if t.origin is Origin.BOOK and t.phase is not Phase.LINKED]
+        self._count(len(outbound), time)
+        coming = [t.host for t in self._dialing if t.origin in _COMING and t.phase is not Phase.LINKED]
         outbound = [*outbound, *coming]
         taken = {group_of(host) for host in outbound} if self.book.public else frozenset()
 
@@ -88,8 +117,18 @@ class Discovery:
         if len(outbound) >= limits.OUTBOUND_TARGET:
             return time + LOOK_AGAIN_IDLE
         chosen = self.book.choose(now, excluded)
+        self._nobody_to_dial = chosen is None
         self._want(chosen, Origin.BOOK, now)
         return time + (LOOK_AGAIN_IDLE if chosen is None else LOOK_AGAIN // 4)
+
+    def _count(self, sessions: int, time: int) -> None:
+        """Whether there are too few outbound sessions, and since when hardly any."""
+        few, lonely = sessions < limits.OUTBOUND_TARGET, sessions < limits.SEED_ENOUGH
+        self._too_few = few
+        if not lonely:
+            self._lonely_since = None
+        elif self._lonely_since is None:
+            self._lonely_since = time
 
     def _want(self, record: Record | None, origin: Origin, now: int) -> None:
         if record is not None:

@@ -94,6 +94,22 @@ BACKOFF_FIRST = SECOND // 5
 BACKOFF_CAP_MIN = 3 * SECOND
 BACKOFF_CAP_MAX = 60 * SECOND
 
+SEED_PATIENCE = 10 * SECOND
+"""With fewer than `SEED_ENOUGH` outbound sessions for so long, the sources of addresses are asked
+although the address book still has some to try."""
+SEED_ENOUGH = 2
+SEED_TURN = 5 * SECOND
+"""What a source has to be of use before the next kind of source is asked."""
+SEED_PAUSE_FAILED = 5 * SECOND
+SEED_PAUSE_ANSWERED = 60 * SECOND
+SEED_PAUSE_MAX = 3600 * SECOND
+"""Before a source is asked again: the first pause after a failure and after an answer, doubled each
+time, and the longest; + up to a half."""
+SEED_SOURCES = 16
+"""Sources of each kind in a configuration."""
+SEED_NAME_ADDRESSES = 64
+"""Addresses taken from one answer of the DNS. Overflow leaves out the last."""
+
 WANTED_ADDRESSES = 1024
 ADDRESSES_PER_RESPONSE = 1000
 

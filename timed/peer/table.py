@@ -187,6 +187,29 @@ class PeerTable(Sessions):
         self._agenda.earlier(DIAL, self.clock.time)
         return self.dialing.at(host, port) is not None
 
+    # Sources of addresses.
+
+    def seeking(self, now: int) -> bool:
+        """True while this node has too few outbound sessions and nobody left to dial for more."""
+        return self._discover and not self._stopping and self.discovery.seeking(self._read(now))
+
+    def seeded(self, places: Iterable[PeerAddress], source: str, now: int) -> int:
+        """Addresses that a source outside the network told of; how many of them the book knows."""
+        time = self._read(now)
+        known = self.discovery.seeded(places, source, self.identity.node_id, now)
+        self._look_at = time
+        self._agenda.earlier(DIAL, time)
+        return known
+
+    def try_seed(self, place: PeerAddress, now: int) -> None:
+        """Dial a fixed source of addresses, unless its node is linked or the address is dialled already."""
+        time = self._read(now)
+        linked = {(s.host, s.port) for s in self._links.values() if s.state is not State.CLOSED}
+        there = place.node_id is not None and self.session_with(place.node_id) is not None
+        if not there and (place.host, place.port) not in linked:
+            self.dialing.try_once(place.host, place.port, place.node_id, Origin.SEED)
+            self._agenda.earlier(DIAL, time)
+
     # Others' addresses.
 
     def remembered(self) -> Memory:

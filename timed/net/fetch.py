@@ -1,0 +1,197 @@
+"""One document over HTTP or HTTPS, from a server that is not trusted.
+
+Certificates are checked as a browser does. Redirects, bytes and time are bounded,
+nothing compressed is taken, and when the answer is there no connection is left.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from OpenSSL.SSL import Error as TlsError
+from treq.client import HTTPClient
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.web.client import (
+    URI,
+    Agent,
+    BrowserLikePolicyForHTTPS,
+    RedirectAgent,
+    ResponseDone,
+    ResponseFailed,
+)
+from twisted.web.error import Error as HttpError
+from twisted.web.error import InfiniteRedirection, RedirectWithNoLocation, SchemeNotSupported
+from twisted.web.http import PotentialDataLoss
+from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent, IAgentEndpointFactory, IBodyProducer, IPolicyForHTTPS, IResponse
+from zope.interface import implementer
+
+from timed.errors import RemoteError
+from timed.net import reasons
+
+REDIRECTS = 3
+HTTP_STATUS = "http-status"
+HTTP_REDIRECTS = "http-redirects"
+HTTP_ENCODING = "http-encoding"
+HTTP_BROKEN = "http-broken"
+HTTP_TOO_LONG = "http-too-long"
+CERTIFICATE = "certificate"
+
+
+def fetch(
+    reactor: Any, url: str, *, most: int, timeout_s: float, policy: IPolicyForHTTPS | None = None
+) -> Deferred[bytes]:
+    """What `url` gives, `most` bytes at the most, all within `timeout_s`.
+
+    RemoteError with one of the names above, or those of `timed.net.reasons`. It can
+    be cancelled; in every case its connections are gone when it fires.
+    """
+    endpoints = _Endpoints(reactor, policy or BrowserLikePolicyForHTTPS(), timeout_s)
+    body = Deferred.fromCoroutine(_fetch(reactor, endpoints, url, most))
+    body.addTimeout(timeout_s, reactor, onTimeoutCancel=_too_late)
+    body.addErrback(_named)
+    body.addBoth(endpoints.abandon)
+    return body
+
+
+async def _fetch(reactor: Any, endpoints: _Endpoints, url: str, most: int) -> bytes:
+    agent = RedirectAgent(_Plain(Agent.usingEndpointFactory(reactor, endpoints)), redirectLimit=REDIRECTS)
+    response = await HTTPClient(agent).get(url, allow_redirects=False, unbuffered=True)
+    if response.code != 200:
+        raise RemoteError(HTTP_STATUS, f"the server says {response.code}")
+    body = _Body(most)
+    response.deliverBody(body)
+    return await body.finished
+
+
+def _too_late(result: object, timeout_s: float) -> object:
+    raise RemoteError(reasons.TIMEOUT, f"not done within {timeout_s:g} seconds")
+
+
+def _named(failure: Failure) -> Failure:
+    """The failure as a RemoteError; a cancelled fetch and our own bugs stay what they are."""
+    error: BaseException | None = failure.value
+    while isinstance(error, ResponseFailed) and error.reasons:
+        error = error.reasons[0].value
+    if isinstance(error, RemoteError | CancelledError):
+        return Failure(error)
+    if isinstance(error, InfiniteRedirection | RedirectWithNoLocation):
+        return Failure(RemoteError(HTTP_REDIRECTS, "too many redirects, or one to nowhere"))
+    if isinstance(error, TlsError) or type(error).__name__ in ("VerificationError", "CertificateError"):
+        return Failure(RemoteError(CERTIFICATE, "the server's certificate or TLS is not accepted"))
+    if isinstance(error, ConnectError | DNSLookupError):
+        return Failure(RemoteError(reasons.reason_of(Failure(error))))
+    if isinstance(error, HttpError | SchemeNotSupported | ResponseFailed | ValueError | OSError) or (
+        error is not None and type(error).__module__.startswith("twisted.")
+    ):
+        return Failure(RemoteError(HTTP_BROKEN, str(error)[:200]))
+    return failure
+
+
+@implementer(IAgentEndpointFactory)
+class _Endpoints:
+    """Where an agent connects, remembered so that no connection outlives its use."""
+
+    def __init__(self, reactor: Any, policy: IPolicyForHTTPS, timeout_s: float) -> None:
+        self._reactor = reactor
+        self._policy = policy
+        self._timeout_s = timeout_s
+        self._opened: list[IProtocol] = []
+
+    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
+        host = uri.host.decode("ascii")
+        plain = HostnameEndpoint(self._reactor, host, uri.port, self._timeout_s)
+        if uri.scheme == b"http":
+            return _Noted(plain, self._opened.append)
+        if uri.scheme == b"https":
+            options = self._policy.creatorForNetloc(uri.host, uri.port)
+            return _Noted(wrapClientTLS(options, plain), self._opened.append)
+        raise SchemeNotSupported(f"Unsupported scheme: {uri.scheme!r}")
+
+    def abandon(self, result: object) -> Any:
+        """Cut every connection, and pass the result on."""
+        for protocol in self._opened:
+            transport: Any = getattr(protocol, "transport", None)
+            if transport is not None:
+                transport.abortConnection()
+        self._opened.clear()
+        return result
+
+
+@implementer(IStreamClientEndpoint)
+class _Noted:
+    """An endpoint that tells of the connections it made."""
+
+    def __init__(self, endpoint: IStreamClientEndpoint, opened: Callable[[IProtocol], None]) -> None:
+        self._endpoint = endpoint
+        self._opened = opened
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
+        return connecting.addCallback(self._connected)
+
+    def _connected(self, protocol: IProtocol) -> IProtocol:
+        self._opened(protocol)
+        return protocol
+
+
+@implementer(IAgent)
+class _Plain:
+    """Asks for a body as it is: one that unpacks to more than it weighs is none we want."""
+
+    def __init__(self, agent: IAgent) -> None:
+        self._agent = agent
+
+    def request(
+        self,
+        method: bytes,
+        uri: bytes,
+        headers: Headers | None = None,
+        bodyProducer: IBodyProducer | None = None,
+    ) -> Deferred[IResponse]:
+        wanted = Headers() if headers is None else headers.copy()
+        wanted.setRawHeaders(b"accept-encoding", [b"identity"])
+        wanted.setRawHeaders(b"user-agent", [b"timed"])
+        return self._agent.request(method, uri, wanted, bodyProducer).addCallback(self._answered)
+
+    @staticmethod
+    def _answered(response: IResponse) -> IResponse:
+        encodings = response.headers.getRawHeaders(b"content-encoding", [])
+        if any(encoding.lower() != b"identity" for encoding in encodings):
+            raise RemoteError(HTTP_ENCODING, "the server compresses without being asked to")
+        return response
+
+
+class _Body(Protocol):
+    """Collects a body up to a bound."""
+
+    def __init__(self, most: int) -> None:
+        self.finished: Deferred[bytes] = Deferred()
+        self._most = most
+        self._data = bytearray()
+        self._done = False
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._done:
+            return
+        self._data += data
+        if len(self._data) > self._most:
+            self._done = True
+            self._data.clear()
+            self.finished.errback(RemoteError(HTTP_TOO_LONG, f"more than {self._most} bytes"))
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._done or self.finished.called:
+            return
+        self._done = True
+        # A body without a length ends with its connection: whether it is whole, its signature says.
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.finished.callback(bytes(self._data))
+        else:
+            self.finished.errback(RemoteError(HTTP_BROKEN, "the connection ended in the midst of the body"))

@@ -81,7 +81,7 @@ class GeneratedModules(SynchronousTestCase):
         status, text = run("--show", "BlockVote")
         self.assertEqual(status, 0)
         self.assertIn("def decode_block_vote(", text)
-        self.assertEqual(text.count("_unpack_from_"), 1)
+        self.assertEqual(text.count("_unpack_"), 1)
         self.assertNotIn("BlockCommit", text)
 
     def test_show_names_the_values_there_are(self) -> None:
@@ -95,7 +95,7 @@ class GeneratedModules(SynchronousTestCase):
         for record in all_records():
             if record.fields and is_fixed(record):
                 text = "\n".join("\n".join(lines) for lines in generate.functions_of(record, Names(), set()))
-                self.assertEqual(text.count(" = _unpack_from_"), 1, record.title)
+                self.assertEqual(text.count(" = _unpack_"), 1, record.title)
                 self.assertEqual(text.count("return _pack_"), 1, record.title)
 
     def test_long_lines_are_broken(self) -> None:

@@ -73,14 +73,19 @@ class Array(cs.Construct):  # type: ignore[misc]
     """A count and that many items; `ascending` names the key that must rise strictly.
 
     `ascending` is "" for the item itself, a field's name for an array of records.
+    Counts from 1 to `usual` get code of their own; the encoding does not depend on it.
     """
 
-    def __init__(self, prefix: Any, item: Any, minimum: int, maximum: int, ascending: str | None) -> None:
+    def __init__(
+        self, prefix: Any, item: Any, minimum: int, maximum: int, ascending: str | None, usual: int = 0
+    ) -> None:
         super().__init__()
         if minimum_size(item) == 0:
             raise LayoutError("an array of items without width has no bound")
+        if usual and not minimum <= 1 <= usual <= maximum:
+            raise LayoutError(f"usual counts from 1 to {usual} are not all allowed")
         self.prefix, self.item = prefix, item
-        self.minimum, self.maximum, self.ascending = minimum, maximum, ascending
+        self.minimum, self.maximum, self.ascending, self.usual = minimum, maximum, ascending, usual
 
     def check(self, items: list[Any], path: str) -> None:
         """LayoutError when the count or the order is not allowed."""
@@ -194,9 +199,11 @@ def text(prefix: Any, maximum: int) -> Text:
     return Text(prefix, 0, maximum)
 
 
-def array(prefix: Any, item: Any, maximum: int, minimum: int = 0, ascending: str | None = None) -> Array:
-    """A count of type `prefix` and that many items."""
-    return Array(prefix, item, minimum, maximum, ascending)
+def array(
+    prefix: Any, item: Any, maximum: int, minimum: int = 0, ascending: str | None = None, usual: int = 0
+) -> Array:
+    """A count of type `prefix` and that many items, usually not more than `usual`."""
+    return Array(prefix, item, minimum, maximum, ascending, usual)
 
 
 def enum(subcon: Any, allowed: Iterable[int]) -> Choice:

@@ -7,7 +7,7 @@ from pathlib import Path
 import timed
 from timed.codec.declare import MAX_DEPTH, LayoutError, Record, depth
 from timed.codec.lines import wrapped
-from timed.codec.plan import Names, is_inline, nested_records, snake
+from timed.codec.plan import Names, called_records, snake
 from timed.codec.reading import decoder, nested_reader, reader_name
 from timed.codec.targets import TARGETS, Target, all_records, codec_module_of, records_of
 from timed.codec.writing import encoder
@@ -24,10 +24,8 @@ def path_of(target: Target) -> Path:
 
 
 def nested_titles() -> set[str]:
-    """Titles of the records that other values contain and that have a reader of their own."""
-    return {
-        nested.title for record in all_records() for nested in nested_records(record) if not is_inline(nested)
-    }
+    """Titles of the records that have a reader of their own, for the values around them."""
+    return {called.title for record in all_records() for called in called_records(record)}
 
 
 def functions_of(record: Record, names: Names, nested: set[str]) -> list[list[str]]:
@@ -49,6 +47,7 @@ def module_source(target: Target) -> str:
     out += [""]
     for (codes, method), name in names.structs.items():
         out.append(f'{name} = struct.Struct("<{codes}").{method}')
+    out += [f"{name} = {maker}({width})" for (maker, width), name in sorted(names.readers.items())]
     out += [f"{name} = frozenset(({length},))" for length, name in sorted(names.widths.items())]
     for body in bodies:
         out += ["", "", *body]
@@ -63,9 +62,9 @@ def _foreign_readers(target: Target, records: tuple[Record, ...]) -> dict[str, s
     """Readers that come from other generated modules: module -> names."""
     calls: dict[str, set[str]] = {}
     for record in records:
-        for nested in nested_records(record):
-            if not is_inline(nested) and nested.home != target.home:
-                calls.setdefault(codec_module_of(nested.home), set()).add(reader_name(nested))
+        for called in called_records(record):
+            if called.home != target.home:
+                calls.setdefault(codec_module_of(called.home), set()).add(reader_name(called))
     return calls
 
 

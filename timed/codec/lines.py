@@ -14,6 +14,10 @@ def wrapped(line: str) -> list[str]:
         return [line]
     body = line.lstrip()
     indent = line[: len(line) - len(body)]
+    if body.startswith("for "):
+        targets, _, call = body[len("for ") :].partition(" in ")
+        names = [f"{indent}{INDENT}{name}," for name in targets.split(", ")]
+        return [f"{indent}for (", *names, f"{indent}) in {call}"]
     targets, equals, call = body.partition(" = ")
     if equals and "," in targets:
         return _unpacking(indent, targets, call)

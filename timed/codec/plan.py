@@ -38,19 +38,26 @@ def is_fixed(layout: Any) -> bool:
 def is_inline(record: Record) -> bool:
     """True when code for the record stands inside that of the value around it.
 
-    Values that keep their bytes, and those that repeat something, have functions.
+    Values that keep their bytes have functions, and those that repeat more than bytes.
     """
     if record.retained:
         return False
-    for _, sub in record.fields:
-        if isinstance(sub, (Array, Maybe)) or (isinstance(sub, Record) and not is_inline(sub)):
-            return False
-    return True
+    return not any(
+        isinstance(sub, Maybe) or (isinstance(sub, Array) and not isinstance(sub.item, cs.Bytes))
+        for _, sub in record.fields
+    )
 
 
 def is_flat(record: Record) -> bool:
     """True when all fields are plain fixed-width ones, without a check of their own."""
-    return is_inline(record) and all(isinstance(sub, (cs.FormatField, cs.Bytes)) for _, sub in record.fields)
+    return all(isinstance(sub, (cs.FormatField, cs.Bytes)) for _, sub in record.fields)
+
+
+def is_plain(record: Record) -> bool:
+    """True when the fields are what one struct call gives; some may have a few choices only."""
+    return not has_constant(record) and all(
+        isinstance(sub, (cs.FormatField, cs.Bytes, Choice)) for _, sub in record.fields
+    )
 
 
 def has_constant(record: Record) -> bool:
@@ -58,17 +65,19 @@ def has_constant(record: Record) -> bool:
     return any(isinstance(sub, Choice) and len(sub.allowed) == 1 for _, sub in record.fields)
 
 
-def nested_records(layout: Any) -> list[Record]:
-    """The records directly inside this layout, in order."""
+def called_records(layout: Any) -> list[Record]:
+    """The records whose functions the code of this layout calls, in order."""
     if isinstance(layout, Record):
-        return [found for _, sub in layout.fields for found in _own_or_nested(sub)]
+        return [found for _, sub in layout.fields for found in _called_or_within(sub)]
     if isinstance(layout, (Array, Maybe)):
-        return _own_or_nested(layout.item)
+        return _called_or_within(layout.item)
     return []
 
 
-def _own_or_nested(layout: Any) -> list[Record]:
-    return [layout] if isinstance(layout, Record) else nested_records(layout)
+def _called_or_within(layout: Any) -> list[Record]:
+    if isinstance(layout, Record) and not is_inline(layout):
+        return [layout]
+    return called_records(layout)
 
 
 def code_of(field: Any) -> str:
@@ -82,6 +91,13 @@ def code_of(field: Any) -> str:
     if isinstance(field, Flag):
         return "B"
     raise TypeError(field)
+
+
+def codes_of(layout: Any) -> str:
+    """The struct codes of a layout of fixed width."""
+    if isinstance(layout, Record):
+        return "".join(codes_of(sub) for _, sub in layout.fields)
+    return code_of(layout)
 
 
 def capacity(prefix: Any) -> int:
@@ -98,6 +114,7 @@ class Names:
         self.standard: set[str] = set()
         self.classes: dict[str, set[str]] = {}
         self.widths: dict[int, str] = {}
+        self.readers: dict[tuple[str, int], str] = {}
 
     def struct(self, codes: str, method: str) -> str:
         """The name of a bound method of `Struct("<" + codes)`."""
@@ -122,6 +139,11 @@ class Names:
         """A set that holds one length, to compare many lengths with at once."""
         return self.widths.setdefault(length, f"_WIDTH_{length}")
 
+    def reader(self, maker: str, width: int) -> str:
+        """What a function of `timed.codec.runtime` makes for strings of `width` bytes."""
+        self.runtime.add(maker)
+        return self.readers.setdefault((maker, width), f"_{maker}_{width}")
+
 
 class Lines:
     """The lines of one function under construction."""
@@ -130,7 +152,7 @@ class Lines:
         self.names = names
         self.lines: list[str] = []
         self.level = 1
-        self.taken: set[str] = {"data", "at", "end", "size", "start", "value", "struct"}
+        self.taken: set[str] = {"data", "at", "begin", "end", "size", "start", "value", "fields", "struct"}
 
     def add(self, line: str) -> None:
         """Append one line at the current level."""
@@ -153,7 +175,7 @@ class Lines:
 
 def function(head: str, doc: str, lines: list[str]) -> list[str]:
     """A whole function from its first line, its docstring and its body."""
-    branches = sum(line.lstrip().startswith(("if ", "for ", "except ")) for line in lines)
+    branches = sum(line.lstrip().startswith(("if ", "elif ", "for ", "except ")) for line in lines)
     mark = "  # noqa: C901" if branches >= MAX_BRANCHES else ""
     return [f"{head}{mark}", f'{INDENT}"""{doc}"""', *lines]
 

@@ -12,68 +12,89 @@ from timed.codec.plan import (
     Lines,
     Names,
     code_of,
+    codes_of,
     function,
     has_constant,
     is_fixed,
     is_flat,
     is_inline,
+    is_plain,
     out_of_bounds,
     outside,
     quoted,
     snake,
 )
+from timed.codec.runtime import AT_ONCE
 
 
 class Reader(Lines):
     """The body of one decoding function.
 
     Fixed-width fields wait in `pending` until something of variable width needs the
-    offset; then one struct call reads them all. While the offset is a constant it is
-    written as one (`known`).
+    offset; then one struct call reads them all. The offset is `delta`, behind the
+    variable `at` once there is one. A slice may pass the end of the data unnoticed
+    (`unchecked`), as long as something is read behind it.
     """
 
-    def __init__(self, names: Names, known: int | None) -> None:
+    def __init__(self, names: Names, moving: bool) -> None:
         super().__init__(names)
-        self.known = known
+        self.moving, self.delta = moving, 0
+        self.unchecked = False
         self.pending: list[tuple[str, str]] = []
         self.checks: list[tuple[str, str]] = []
 
     def flush(self) -> None:
         """Read what is pending, then check it."""
         if self.pending:
-            codes = "".join(code for code, _ in self.pending)
-            width = cs.struct.calcsize("<" + codes)
-            targets = ", ".join(var for _, var in self.pending)
-            if len(self.pending) == 1:
-                targets = f"({targets},)"
+            codes, targets = self.take_pending()
             self.add(f"{targets} = {self.names.struct(codes, 'unpack_from')}(data, {self.offset})")
-            self.advance(width)
+            self.delta += cs.struct.calcsize("<" + codes)
+            self.unchecked = False
+        self.flush_checks()
+
+    def take_pending(self) -> tuple[str, str]:
+        """The struct codes of what is pending, and the variables as targets of an assignment."""
+        codes = "".join(code for code, _ in self.pending)
+        variables = [var for _, var in self.pending]
+        self.pending = []
+        return codes, ", ".join(variables) if len(variables) > 1 else f"({variables[0]},)"
+
+    def flush_checks(self) -> None:
+        """Check what has been read."""
         for condition, error in self.checks:
             self.refuse(condition, error)
-        self.pending, self.checks = [], []
+        self.checks = []
 
     @property
     def offset(self) -> str:
         """The expression of the current offset."""
-        return "at" if self.known is None else str(self.known)
+        if not self.moving:
+            return str(self.delta)
+        return f"at + {self.delta}" if self.delta else "at"
 
-    def advance(self, width: int) -> None:
-        """Move the offset past `width` bytes."""
-        if self.known is None:
-            self.add(f"at += {width}")
-        else:
-            self.known += width
+    @property
+    def rest(self) -> str:
+        """The slice from the current offset to `end`, spaced as the formatter wants it."""
+        return f"data[{self.offset}{' : ' if ' ' in self.offset else ':'}end]"
 
     def settle(self) -> None:
-        """Put the offset into `at`, where loops and calls expect it."""
-        if self.known is not None:
-            self.add(f"at = {self.known}")
-            self.known = None
+        """Put the offset into `at`, where loops, branches and calls expect it."""
+        if not self.moving:
+            self.add(f"at = {self.delta}")
+        elif self.delta:
+            self.add(f"at += {self.delta}")
+        self.moving, self.delta = True, 0
 
-    def slice_end(self, length: str, path: str) -> None:
+    def end_after(self, length: str, path: str) -> None:
         """Set `end`, refusing to pass the end of the data."""
         self.add(f"end = {self.offset} + {length}")
         self.refuse("end > size", f"{self.names.help('truncated')}({quoted(path)})")
+        self.unchecked = False
+
+    def continue_at_end(self) -> None:
+        """The offset is `end` now."""
+        self.add("at = end")
+        self.moving, self.delta = True, 0
 
     def read(self, layout: Any, path: str, name: str) -> str:
         """Emit code for `layout`; the expression of its value, good after `flush`."""
@@ -107,6 +128,7 @@ class Reader(Lines):
         self.settle()
         var = self.fresh(name)
         self.add(f"{var}, at = {reader_name(record)}(data, at, size)")
+        self.unchecked = False
         return var
 
     def construct(self, record: Record, values: list[str]) -> str:
@@ -114,6 +136,17 @@ class Reader(Lines):
         if has_constant(record):
             values = [f"{key}={value}" for (key, _), value in zip(record.fields, values, strict=True)]
         return f"{self.names.class_of(record)}({', '.join(values)})"
+
+    def construct_plain(self, record: Record, unpacked: str) -> str:
+        """Emit the checks of a plain record; the constructor call from one struct call."""
+        chosen = [(at, key, sub) for at, (key, sub) in enumerate(record.fields) if isinstance(sub, Choice)]
+        if chosen and unpacked != "fields":
+            self.add(f"fields = {unpacked}")
+            unpacked = "fields"
+        for at, key, sub in chosen:
+            var = f"fields[{at}]"
+            self.check_choice(outside(var, sub.allowed), f"{record.title}.{key}", var)
+        return f"{self.names.class_of(record)}(*{unpacked})"
 
     def read_bytes(self, layout: PrefixedBytes, path: str, name: str) -> str:
         """A length, then a slice."""
@@ -125,14 +158,29 @@ class Reader(Lines):
                 (condition, f"{self.names.help('length_out_of_bounds')}({quoted(path)}, {length})")
             )
         self.flush()
-        self.slice_end(length, path)
-        piece = f"data[{self.offset}:end]"
         if isinstance(layout, Text):
-            piece = f"{self.names.help('to_text')}({piece}, {quoted(path)})"
-        self.add(f"{var} = {piece}")
-        self.add("at = end")
-        self.known = None
+            self.end_after(length, path)
+            text = f"{self.names.help('to_text')}({self.rest}, {quoted(path)})"
+            self.add(f"{var} = {text}")
+            self.continue_at_end()
+            return var
+        self.cut(length, var)
         return var
+
+    def cut(self, length: str, var: str) -> None:
+        """The next `length` bytes; fewer when the data ends before, which the next read or the end notices."""
+        if not self.moving:
+            self.add(f"at = {self.delta} + {length}")
+            self.add(f"{var} = data[{self.delta}:at]")
+        elif self.delta:
+            self.add(f"begin = at + {self.delta}")
+            self.add(f"at = begin + {length}")
+            self.add(f"{var} = data[begin:at]")
+        else:
+            self.add(f"end = at + {length}")
+            self.add(f"{var} = data[at:end]")
+            self.add("at = end")
+        self.moving, self.delta, self.unchecked = True, 0, True
 
     def read_array(self, layout: Array, path: str, name: str) -> str:
         """A count, checked against its bounds and the bytes left, then the items."""
@@ -144,11 +192,12 @@ class Reader(Lines):
                 (condition, f"{self.names.help('count_out_of_bounds')}({quoted(path)}, {count})")
             )
         self.flush()
-        item = layout.item
-        if isinstance(item, cs.Bytes) or (isinstance(item, Record) and is_flat(item)):
-            self.read_repeated(item, path, count, var)
+        if isinstance(layout.item, cs.Bytes):
+            self.read_strings(layout, count, var)
+        elif layout.usual:
+            self.read_usual(layout, path, count, var)
         else:
-            self.read_items(item, path, count, var)
+            self.read_any(layout.item, path, count, var)
         if layout.ascending is not None:
             call = (
                 f"{self.names.help('is_ascending_by')}({quoted(layout.ascending)}, {var})"
@@ -158,36 +207,90 @@ class Reader(Lines):
             self.refuse(f"not {call}", f"{self.names.help('not_ascending')}({quoted(path)})")
         return var
 
-    def read_repeated(self, item: Any, path: str, count: str, var: str) -> None:
-        """Items of one fixed shape: one call for all of them."""
-        self.slice_end(f"{minimum_size(item)} * {count}", path)
-        fields = [sub for _, sub in item.fields] if isinstance(item, Record) else [item]
-        unpack = self.names.struct("".join(map(code_of, fields)), "iter_unpack")
-        rows = f"{unpack}(data[{self.offset}:end])"
-        if isinstance(item, Record):
+    def read_strings(self, layout: Array, count: str, var: str) -> None:
+        """Byte strings of one width: one call for all of them, as long as they are few."""
+        width = layout.item.length
+        few = f"{var} = {self.names.reader('few', width)}[{count}](data, {self.offset})"
+        if layout.maximum <= AT_ONCE:
+            self.add(few)
+        else:
+            self.add(f"if {count} <= {AT_ONCE}:")
+            self.add(f"{INDENT}{few}")
+            self.add("else:")
+            self.add(f"{INDENT}{var} = {self.names.reader('many', width)}(data, {self.offset}, {count})")
+        ends = "at +=" if self.offset == "at" else f"at = {self.offset} +"
+        self.add(f"{ends} {width} * {count}")
+        self.moving, self.delta, self.unchecked = True, 0, False
+
+    def read_usual(self, layout: Array, path: str, count: str, var: str) -> None:
+        """A branch for each usual count, where all items of fixed width take one call, and one for the rest."""
+        state, taken = (self.moving, self.delta, self.unchecked), set(self.taken)
+        item, kind = layout.item, self.names.class_of(layout.item)
+        unchecked = False
+        for number in range(1, layout.usual + 1):
+            self.add(f"{'if' if number == 1 else 'elif'} {count} == {number}:")
+            self.level += 1
+            self.moving, self.delta, self.unchecked = state
+            self.taken = set(taken)
+            values = [self.read(item, path, f"{var}_{place}") for place in range(number)]
+            self.flush()
+            note = f": tuple[{kind}, ...]" if number == 1 else ""
+            self.add(f"{var}{note} = ({', '.join(values)}{',' if number == 1 else ''})")
+            self.settle()
+            self.level -= 1
+            unchecked |= self.unchecked
+        self.add("else:")
+        self.level += 1
+        self.moving, self.delta, self.unchecked = state
+        self.read_any(item, path, count, var)
+        self.settle()
+        self.level -= 1
+        self.unchecked |= unchecked
+
+    def read_any(self, item: Any, path: str, count: str, var: str) -> None:
+        """Any number of items."""
+        if isinstance(item, Record) and is_flat(item):
+            self.end_after(f"{minimum_size(item)} * {count}", path)
+            rows = f"{self.names.struct(codes_of(item), 'iter_unpack')}({self.rest})"
             self.names.standard.add("starmap")
             self.add(f"{var} = tuple(starmap({self.names.class_of(item)}, {rows}))")
+            self.continue_at_end()
+            return
+        items = self.fresh(f"{var}_items")
+        if is_fixed(item):
+            self.read_rows(item, path, count, items)
         else:
-            self.names.standard.add("chain")
-            self.add(f"{var} = tuple(chain.from_iterable({rows}))")
-        self.add("at = end")
-        self.known = None
+            self.read_loop(item, path, count, items)
+        self.add(f"{var} = tuple({items})")
 
-    def read_items(self, item: Any, path: str, count: str, var: str) -> None:
+    def read_rows(self, item: Any, path: str, count: str, items: str) -> None:
+        """Items of fixed width with something to check: a loop over the rows of one call."""
+        self.end_after(f"{minimum_size(item)} * {count}", path)
+        self.add(f"{items} = []")
+        value = self.read(item, path, f"{items}_item")
+        codes, targets = self.take_pending()
+        self.add(f"for {targets} in {self.names.struct(codes, 'iter_unpack')}({self.rest}):")
+        self.level += 1
+        self.flush_checks()
+        self.add(f"{items}.append({value})")
+        self.level -= 1
+        self.continue_at_end()
+
+    def read_loop(self, item: Any, path: str, count: str, items: str) -> None:
         """Items of variable width: a loop."""
         self.settle()
         self.refuse(
             f"{minimum_size(item)} * {count} > size - at", f"{self.names.help('truncated')}({quoted(path)})"
         )
-        items = self.fresh(f"{var}_items")
+        self.unchecked = False
         self.add(f"{items} = []")
         self.add(f"for _ in range({count}):")
         self.level += 1
-        value = self.read(item, path, f"{var}_item")
+        value = self.read(item, path, f"{items}_item")
         self.flush()
         self.add(f"{items}.append({value})")
+        self.settle()
         self.level -= 1
-        self.add(f"{var} = tuple({items})")
 
     def read_maybe(self, layout: Maybe, path: str, name: str) -> str:
         """A flag, then the item or None."""
@@ -202,6 +305,7 @@ class Reader(Lines):
         value = self.read(layout.item, path, f"{name}_item")
         self.flush()
         self.add(f"{var} = {value}")
+        self.settle()
         self.level -= 1
         return var
 
@@ -218,16 +322,31 @@ def reader_name(record: Record) -> str:
 
 def nested_reader(record: Record, names: Names) -> list[str]:
     """`read_x(data, at, size) -> (value, offset after it)`, for use inside other values."""
-    reader = Reader(names, None)
-    if record.retained:
-        reader.add("start = at")
-    values = [reader.read(sub, f"{record.title}.{key}", key) for key, sub in record.fields]
-    reader.flush()
-    reader.add(f"value = {reader.construct(record, values)}")
-    if record.retained:
-        reader.add(f"{names.help('retain')}(value, data[start:at])")
-    reader.add("return value, at")
+    reader = Reader(names, True)
     title = names.class_of(record)
+    if is_plain(record):
+        value = reader.construct_plain(record, f"{names.struct(codes_of(record), 'unpack_from')}(data, at)")
+        reader.flush_checks()
+        reader.delta = minimum_size(record)
+        start = "at"
+    else:
+        start = "start"
+        if record.retained:
+            reader.add("start = at")
+        value = reader.construct(
+            record, [reader.read(sub, f"{title}.{key}", key) for key, sub in record.fields]
+        )
+        reader.flush()
+        if reader.unchecked:
+            reader.refuse(f"{reader.offset} > size", f"{names.help('truncated')}({quoted(title)})")
+    reader.add(f"value = {value}")
+    end = reader.offset
+    if record.retained:
+        if reader.delta:
+            reader.add(f"end = {end}")
+            end = "end"
+        reader.add(f"{names.help('retain')}(value, data[{start}:{end}])")
+    reader.add(f"return value, {end}")
     head = f"def {reader_name(record)}(data: bytes, at: int, size: int) -> tuple[{title}, int]:"
     return function(head, "Decode at `at`: the value and the offset after it.", reader.lines)
 
@@ -236,31 +355,52 @@ def decoder(record: Record, names: Names) -> list[str]:
     """`decode_x(data) -> value`, for a value that is all of `data`."""
     title = names.class_of(record)
     head, doc = f"def decode_{snake(title)}(data: bytes) -> {title}:", "Decode all of `data`."
+    reader = Reader(names, False)
     if not record.fields:
-        reader = Reader(names, 0)
         reader.refuse("data", f"{names.help('trailing')}({quoted(title)}, len(data))")
         reader.add(f"return {title}()")
         return function(head, doc, reader.lines)
-    reader = Reader(names, 0)
-    reader.add("size = len(data)")
-    if is_fixed(record):
-        width = minimum_size(record)
-        reader.refuse(f"size < {width}", f"{names.help('truncated')}({quoted(title)})")
-        reader.refuse(f"size > {width}", f"{names.help('trailing')}({quoted(title)}, size - {width})")
+    value = read_fixed(reader, record) if is_fixed(record) else read_variable(reader, record)
+    if record.retained:
+        reader.add(f"value = {value}")
+        reader.add(f"{names.help('retain')}(value, data)")
+        value = "value"
+    reader.add(f"return {value}")
+    return function(head, doc, reader.lines)
+
+
+def read_fixed(reader: Reader, record: Record) -> str:
+    """Emit one struct call, which also sees to the length of the data; the expression of the value."""
+    names, title = reader.names, record.title
+    if is_plain(record):
+        targets = "fields"
+        value = reader.construct_plain(record, targets)
     else:
-        reader.add("try:")
-        reader.level += 1
+        value = reader.construct(
+            record, [reader.read(sub, f"{title}.{key}", key) for key, sub in record.fields]
+        )
+        _, targets = reader.take_pending()
+    reader.add("try:")
+    reader.add(f"{INDENT}{targets} = {names.struct(codes_of(record), 'unpack')}(data)")
+    reader.add("except struct.error:")
+    error = f"{names.help('ends_elsewhere')}({quoted(title)}, {minimum_size(record)}, len(data))"
+    reader.add(f"{INDENT}raise {error} from None")
+    reader.flush_checks()
+    return value
+
+
+def read_variable(reader: Reader, record: Record) -> str:
+    """Emit the parts one after the other and compare the ends; the expression of the value."""
+    names, title = reader.names, record.title
+    reader.add("size = len(data)")
+    reader.add("try:")
+    reader.level += 1
     values = [reader.read(sub, f"{title}.{key}", key) for key, sub in record.fields]
     reader.flush()
-    if not is_fixed(record):
-        reader.level -= 1
-        reader.add("except struct.error:")
-        reader.add(f"{INDENT}raise {names.help('truncated')}({quoted(title)}) from None")
-        reader.refuse(f"{reader.offset} != size", f"{names.help('trailing')}({quoted(title)}, size - at)")
-    if record.retained:
-        reader.add(f"value = {reader.construct(record, values)}")
-        reader.add(f"{names.help('retain')}(value, data)")
-        reader.add("return value")
-    else:
-        reader.add(f"return {reader.construct(record, values)}")
-    return function(head, doc, reader.lines)
+    reader.level -= 1
+    reader.add("except struct.error:")
+    reader.add(f"{INDENT}raise {names.help('truncated')}({quoted(title)}) from None")
+    end = reader.offset
+    error = f"{names.help('ends_elsewhere')}({quoted(title)}, {end}, size)"
+    reader.refuse(f"{end} != size", error)
+    return reader.construct(record, values)

@@ -1,13 +1,49 @@
-"""What generated codecs call when bytes or values do not fit: one line each."""
+"""What generated codecs call: readers of many byte strings, and the errors when something does not fit."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Sequence
+from functools import cache
 from operator import attrgetter, ge
 from typing import Any
 
 from timed.codec.value import EncodeError
 from timed.errors import DecodeError
+
+AT_ONCE = 32
+"""Byte strings that one struct call reads; for every count up to this there is a struct."""
+
+
+@cache
+def few(width: int) -> tuple[Callable[[bytes, int], tuple[bytes, ...]], ...]:
+    """By count, up to AT_ONCE: what reads so many strings of `width` bytes at an offset."""
+    return tuple([struct.Struct("<" + f"{width}s" * count).unpack_from for count in range(AT_ONCE + 1)])
+
+
+@cache
+def many(width: int) -> Callable[[bytes, int, int], tuple[bytes, ...]]:
+    """What reads any number of strings of `width` bytes; struct.error when the data is too short."""
+    rows = struct.Struct("<" + f"{width}s" * AT_ONCE).iter_unpack
+    rest = few(width)
+
+    def read(data: bytes, at: int, count: int) -> tuple[bytes, ...]:
+        over = count % AT_ONCE
+        middle = at + width * (count - over)
+        if middle + width * over > len(data):
+            raise struct.error("fewer bytes than items")
+        items: list[bytes] = []
+        for row in rows(data[at:middle]):
+            items += row
+        items += rest[over](data, middle)
+        return tuple(items)
+
+    return read
+
+
+def ends_elsewhere(where: str, end: int, size: int) -> DecodeError:
+    """The value ends at `end`, the data at `size`."""
+    return truncated(where) if end > size else trailing(where, size - end)
 
 
 def truncated(where: str) -> DecodeError:

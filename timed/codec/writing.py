@@ -7,7 +7,18 @@ from typing import Any
 import construct as cs
 
 from timed.codec.declare import Array, Choice, Flag, Maybe, PrefixedBytes, Record, Text
-from timed.codec.plan import INDENT, Lines, Names, code_of, function, is_inline, out_of_bounds, quoted, snake
+from timed.codec.plan import (
+    INDENT,
+    Lines,
+    Names,
+    code_of,
+    function,
+    is_fixed,
+    is_inline,
+    out_of_bounds,
+    quoted,
+    snake,
+)
 
 ABSENT_PRESENT = ('b"\\x00"', 'b"\\x01"')
 """The flag before an optional item, as literals."""
@@ -100,6 +111,9 @@ class Writer(Lines):
                 else f"{self.names.help('is_ascending')}({var})"
             )
             self.unfit(f"not {call}", path, '"order"')
+        if layout.usual:
+            self.write_usual(layout, var, path)
+            return
         self.pending.append((code_of(layout.prefix), f"len({var})"))
         self.flush()
         item = layout.item
@@ -110,12 +124,52 @@ class Writer(Lines):
         elif isinstance(item, Record) and not is_inline(item):
             self.parts.append(f"*[item.encode() for item in {var}]")
         else:
-            self.parts.append(f"*{self.write_items(item, var, path)}")
+            pieces = self.fresh(f"{var}_pieces")
+            self.add(f"{pieces}: list[bytes] = []")
+            self.write_items(item, var, pieces, path)
+            self.parts.append(f"*{pieces}")
 
-    def write_items(self, item: Any, var: str, path: str) -> str:
-        """A loop that collects the items' pieces; the name of the list."""
-        pieces, each = self.fresh(f"{var}_pieces"), self.fresh(f"{var}_item")
-        self.add(f"{pieces}: list[bytes] = []")
+    def write_usual(self, layout: Array, var: str, path: str) -> None:
+        """A branch for each usual count and one for the rest; items of fixed width make one piece.
+
+        What is pending goes into the branches, to be packed together with the items.
+        """
+        before, outer = self.pending, self.parts
+        item, prefix, whole = layout.item, code_of(layout.prefix), is_fixed(layout.item)
+        count = self.keep(f"len({var})", f"{var}_count")
+        pieces = self.fresh(f"{var}_piece" if whole else f"{var}_pieces")
+        taken = set(self.taken)
+        for number in range(1, layout.usual + 1):
+            self.add(f"{'if' if number == 1 else 'elif'} {count} == {number}:")
+            self.level += 1
+            self.taken = set(taken)
+            names = [self.fresh(f"{var}_{place}") for place in range(number)]
+            self.add(f"{', '.join(names) if number > 1 else f'({names[0]},)'} = {var}")
+            self.pending, self.parts = [*before, (prefix, str(number))], []
+            for name in names:
+                self.write(item, name, path, name)
+            self.flush()
+            if whole:
+                self.add(f"{pieces} = {self.parts[0]}")
+            else:
+                note = ": list[bytes]" if number == 1 else ""
+                self.add(f"{pieces}{note} = [{', '.join(self.parts)}]")
+            self.level -= 1
+        self.add("else:")
+        self.level += 1
+        self.pending, self.parts = [*before, (prefix, count)], []
+        self.flush()
+        rest = self.fresh(f"{var}_pieces") if whole else pieces
+        self.add(f"{rest} = [{self.parts[0]}]")
+        self.write_items(item, var, rest, path)
+        if whole:
+            self.add(f'{pieces} = b"".join({rest})')
+        self.level -= 1
+        self.pending, self.parts = [], [*outer, pieces if whole else f"*{pieces}"]
+
+    def write_items(self, item: Any, var: str, pieces: str, path: str) -> None:
+        """A loop that adds the items' pieces to a list."""
+        each = self.fresh(f"{var}_item")
         self.add(f"for {each} in {var}:")
         self.level += 1
         outer, self.parts = self.parts, []
@@ -127,7 +181,6 @@ class Writer(Lines):
             self.add(f"{pieces} += ({', '.join(self.parts)})")
         self.parts = outer
         self.level -= 1
-        return pieces
 
     def write_maybe(self, layout: Maybe, expression: str, path: str, name: str) -> None:
         """A flag, then the item or nothing."""
@@ -150,8 +203,9 @@ class Writer(Lines):
         self.flush()
         if not self.parts:
             return 'b""'
-        if len(self.parts) == 1 and not self.parts[0].startswith("*"):
-            return self.parts[0]
+        if len(self.parts) == 1:
+            only = self.parts[0]
+            return f'b"".join({only[1:]})' if only.startswith("*") else only
         return f'b"".join(({", ".join(self.parts)}))'
 
 

@@ -7,9 +7,9 @@ from itertools import starmap
 
 from timed.codec.runtime import (
     count_out_of_bounds,
+    ends_elsewhere,
     length_out_of_bounds,
     not_a_choice,
-    trailing,
     truncated,
     unfit,
 )
@@ -34,8 +34,9 @@ from timed.primitives.certificate import (
 )
 
 _unpack_from_0 = struct.Struct("<HLQQ32s32s32s32s32s32s32s32sQ32sL").unpack_from
+_unpack_0 = struct.Struct("<HLQQ32s32s32s32s32s32s32s32sQ32sL").unpack
 _pack_0 = struct.Struct("<HLQQ32s32s32s32s32s32s32s32sQ32sL").pack
-_unpack_from_1 = struct.Struct("<H32s").unpack_from
+_unpack_1 = struct.Struct("<H32s").unpack
 _pack_1 = struct.Struct("<H32s").pack
 _unpack_from_2 = struct.Struct("<L").unpack_from
 _pack_2 = struct.Struct("<L").pack
@@ -47,87 +48,19 @@ _pack_3 = struct.Struct("<H").pack
 
 def read_block_header(data: bytes, at: int, size: int) -> tuple[BlockHeader, int]:
     """Decode at `at`: the value and the offset after it."""
-    start = at
-    (
-        version,
-        chain_id,
-        height,
-        time,
-        previous,
-        tx_root,
-        utxo_root,
-        filter_root,
-        roster,
-        next_roster,
-        attendance_root,
-        evidence_root,
-        reward,
-        proposer,
-        round_,
-    ) = _unpack_from_0(data, at)
-    at += 322
-    value = BlockHeader(
-        version,
-        chain_id,
-        height,
-        time,
-        previous,
-        tx_root,
-        utxo_root,
-        filter_root,
-        roster,
-        next_roster,
-        attendance_root,
-        evidence_root,
-        reward,
-        proposer,
-        round_,
-    )
-    retain(value, data[start:at])
-    return value, at
+    value = BlockHeader(*_unpack_from_0(data, at))
+    end = at + 322
+    retain(value, data[at:end])
+    return value, end
 
 
 def decode_block_header(data: bytes) -> BlockHeader:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 322:
-        raise truncated("BlockHeader")
-    if size > 322:
-        raise trailing("BlockHeader", size - 322)
-    (
-        version,
-        chain_id,
-        height,
-        time,
-        previous,
-        tx_root,
-        utxo_root,
-        filter_root,
-        roster,
-        next_roster,
-        attendance_root,
-        evidence_root,
-        reward,
-        proposer,
-        round_,
-    ) = _unpack_from_0(data, 0)
-    value = BlockHeader(
-        version,
-        chain_id,
-        height,
-        time,
-        previous,
-        tx_root,
-        utxo_root,
-        filter_root,
-        roster,
-        next_roster,
-        attendance_root,
-        evidence_root,
-        reward,
-        proposer,
-        round_,
-    )
+    try:
+        fields = _unpack_0(data)
+    except struct.error:
+        raise ends_elsewhere("BlockHeader", 322, len(data)) from None
+    value = BlockHeader(*fields)
     retain(value, data)
     return value
 
@@ -185,13 +118,11 @@ def pack_block_header(value: BlockHeader) -> bytes:
 
 def decode_report_reference(data: bytes) -> ReportReference:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 34:
-        raise truncated("ReportReference")
-    if size > 34:
-        raise trailing("ReportReference", size - 34)
-    member, report = _unpack_from_1(data, 0)
-    return ReportReference(member, report)
+    try:
+        fields = _unpack_1(data)
+    except struct.error:
+        raise ends_elsewhere("ReportReference", 34, len(data)) from None
+    return ReportReference(*fields)
 
 
 def pack_report_reference(value: ReportReference) -> bytes:
@@ -212,24 +143,18 @@ def decode_evidence(data: bytes) -> Evidence:
         (first_length,) = _unpack_from_2(data, 0)
         if first_length > 65536:
             raise length_out_of_bounds("Evidence.first", first_length)
-        end = 4 + first_length
-        if end > size:
-            raise truncated("Evidence.first")
-        first = data[4:end]
-        at = end
+        at = 4 + first_length
+        first = data[4:at]
         (second_length,) = _unpack_from_2(data, at)
-        at += 4
         if second_length > 65536:
             raise length_out_of_bounds("Evidence.second", second_length)
-        end = at + second_length
-        if end > size:
-            raise truncated("Evidence.second")
-        second = data[at:end]
-        at = end
+        begin = at + 4
+        at = begin + second_length
+        second = data[begin:at]
     except struct.error:
         raise truncated("Evidence") from None
     if at != size:
-        raise trailing("Evidence", size - at)
+        raise ends_elsewhere("Evidence", at, size)
     return Evidence(first, second)
 
 
@@ -247,71 +172,61 @@ def pack_evidence(value: Evidence) -> bytes:
         raise unfit("Evidence", str(error)) from None
 
 
-def read_block(data: bytes, at: int, size: int) -> tuple[Block, int]:  # noqa: C901
+def read_block(data: bytes, at: int, size: int) -> tuple[Block, int]:
     """Decode at `at`: the value and the offset after it."""
     header, at = read_block_header(data, at, size)
     (transactions_count,) = _unpack_from_2(data, at)
-    at += 4
     if transactions_count > 65535:
         raise count_out_of_bounds("Block.transactions", transactions_count)
+    at += 4
     if 19 * transactions_count > size - at:
         raise truncated("Block.transactions")
     transactions_items = []
     for _ in range(transactions_count):
-        transactions_item, at = read_transaction(data, at, size)
-        transactions_items.append(transactions_item)
+        transactions_items_item, at = read_transaction(data, at, size)
+        transactions_items.append(transactions_items_item)
     transactions = tuple(transactions_items)
     (attendance_length,) = _unpack_from_3(data, at)
-    at += 2
     if attendance_length > 8192:
         raise length_out_of_bounds("Block.attendance", attendance_length)
-    end = at + attendance_length
-    if end > size:
-        raise truncated("Block.attendance")
-    attendance = data[at:end]
-    at = end
+    begin = at + 2
+    at = begin + attendance_length
+    attendance = data[begin:at]
     (evidence_count,) = _unpack_from_3(data, at)
-    at += 2
     if evidence_count > 1024:
         raise count_out_of_bounds("Block.evidence", evidence_count)
+    at += 2
     if 8 * evidence_count > size - at:
         raise truncated("Block.evidence")
     evidence_items = []
     for _ in range(evidence_count):
-        (evidence_item_first_length,) = _unpack_from_2(data, at)
-        at += 4
-        if evidence_item_first_length > 65536:
-            raise length_out_of_bounds("Block.evidence.first", evidence_item_first_length)
-        end = at + evidence_item_first_length
-        if end > size:
-            raise truncated("Block.evidence.first")
-        evidence_item_first = data[at:end]
-        at = end
-        (evidence_item_second_length,) = _unpack_from_2(data, at)
-        at += 4
-        if evidence_item_second_length > 65536:
-            raise length_out_of_bounds("Block.evidence.second", evidence_item_second_length)
-        end = at + evidence_item_second_length
-        if end > size:
-            raise truncated("Block.evidence.second")
-        evidence_item_second = data[at:end]
-        at = end
-        evidence_items.append(Evidence(evidence_item_first, evidence_item_second))
+        (evidence_items_item_first_length,) = _unpack_from_2(data, at)
+        if evidence_items_item_first_length > 65536:
+            raise length_out_of_bounds("Block.evidence.first", evidence_items_item_first_length)
+        begin = at + 4
+        at = begin + evidence_items_item_first_length
+        evidence_items_item_first = data[begin:at]
+        (evidence_items_item_second_length,) = _unpack_from_2(data, at)
+        if evidence_items_item_second_length > 65536:
+            raise length_out_of_bounds("Block.evidence.second", evidence_items_item_second_length)
+        begin = at + 4
+        at = begin + evidence_items_item_second_length
+        evidence_items_item_second = data[begin:at]
+        evidence_items.append(Evidence(evidence_items_item_first, evidence_items_item_second))
     evidence = tuple(evidence_items)
     (parent_certificate_present,) = _unpack_from_4(data, at)
-    at += 1
     if parent_certificate_present > 1:
         raise not_a_choice("Block.parent_certificate", parent_certificate_present)
+    at += 1
     parent_certificate: BlockCertificate | None = None
     if parent_certificate_present:
         parent_certificate_item, at = read_block_certificate(data, at, size)
         parent_certificate = parent_certificate_item
     (reports_count,) = _unpack_from_3(data, at)
-    at += 2
-    end = at + 34 * reports_count
+    end = at + 2 + 34 * reports_count
     if end > size:
         raise truncated("Block.reports")
-    reports = tuple(starmap(ReportReference, _iter_unpack_1(data[at:end])))
+    reports = tuple(starmap(ReportReference, _iter_unpack_1(data[at + 2 : end])))
     at = end
     value = Block(header, transactions, attendance, evidence, parent_certificate, reports)
     return value, at
@@ -324,72 +239,62 @@ def decode_block(data: bytes) -> Block:  # noqa: C901
         at = 0
         header, at = read_block_header(data, at, size)
         (transactions_count,) = _unpack_from_2(data, at)
-        at += 4
         if transactions_count > 65535:
             raise count_out_of_bounds("Block.transactions", transactions_count)
+        at += 4
         if 19 * transactions_count > size - at:
             raise truncated("Block.transactions")
         transactions_items = []
         for _ in range(transactions_count):
-            transactions_item, at = read_transaction(data, at, size)
-            transactions_items.append(transactions_item)
+            transactions_items_item, at = read_transaction(data, at, size)
+            transactions_items.append(transactions_items_item)
         transactions = tuple(transactions_items)
         (attendance_length,) = _unpack_from_3(data, at)
-        at += 2
         if attendance_length > 8192:
             raise length_out_of_bounds("Block.attendance", attendance_length)
-        end = at + attendance_length
-        if end > size:
-            raise truncated("Block.attendance")
-        attendance = data[at:end]
-        at = end
+        begin = at + 2
+        at = begin + attendance_length
+        attendance = data[begin:at]
         (evidence_count,) = _unpack_from_3(data, at)
-        at += 2
         if evidence_count > 1024:
             raise count_out_of_bounds("Block.evidence", evidence_count)
+        at += 2
         if 8 * evidence_count > size - at:
             raise truncated("Block.evidence")
         evidence_items = []
         for _ in range(evidence_count):
-            (evidence_item_first_length,) = _unpack_from_2(data, at)
-            at += 4
-            if evidence_item_first_length > 65536:
-                raise length_out_of_bounds("Block.evidence.first", evidence_item_first_length)
-            end = at + evidence_item_first_length
-            if end > size:
-                raise truncated("Block.evidence.first")
-            evidence_item_first = data[at:end]
-            at = end
-            (evidence_item_second_length,) = _unpack_from_2(data, at)
-            at += 4
-            if evidence_item_second_length > 65536:
-                raise length_out_of_bounds("Block.evidence.second", evidence_item_second_length)
-            end = at + evidence_item_second_length
-            if end > size:
-                raise truncated("Block.evidence.second")
-            evidence_item_second = data[at:end]
-            at = end
-            evidence_items.append(Evidence(evidence_item_first, evidence_item_second))
+            (evidence_items_item_first_length,) = _unpack_from_2(data, at)
+            if evidence_items_item_first_length > 65536:
+                raise length_out_of_bounds("Block.evidence.first", evidence_items_item_first_length)
+            begin = at + 4
+            at = begin + evidence_items_item_first_length
+            evidence_items_item_first = data[begin:at]
+            (evidence_items_item_second_length,) = _unpack_from_2(data, at)
+            if evidence_items_item_second_length > 65536:
+                raise length_out_of_bounds("Block.evidence.second", evidence_items_item_second_length)
+            begin = at + 4
+            at = begin + evidence_items_item_second_length
+            evidence_items_item_second = data[begin:at]
+            evidence_items.append(Evidence(evidence_items_item_first, evidence_items_item_second))
         evidence = tuple(evidence_items)
         (parent_certificate_present,) = _unpack_from_4(data, at)
-        at += 1
         if parent_certificate_present > 1:
             raise not_a_choice("Block.parent_certificate", parent_certificate_present)
+        at += 1
         parent_certificate: BlockCertificate | None = None
         if parent_certificate_present:
             parent_certificate_item, at = read_block_certificate(data, at, size)
             parent_certificate = parent_certificate_item
         (reports_count,) = _unpack_from_3(data, at)
-        at += 2
-        end = at + 34 * reports_count
+        end = at + 2 + 34 * reports_count
         if end > size:
             raise truncated("Block.reports")
-        reports = tuple(starmap(ReportReference, _iter_unpack_1(data[at:end])))
+        reports = tuple(starmap(ReportReference, _iter_unpack_1(data[at + 2 : end])))
         at = end
     except struct.error:
         raise truncated("Block") from None
     if at != size:
-        raise trailing("Block", size - at)
+        raise ends_elsewhere("Block", at, size)
     return Block(header, transactions, attendance, evidence, parent_certificate, reports)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import struct
-from itertools import chain
 
 from timed.codec.runtime import (
     count_out_of_bounds,
+    ends_elsewhere,
+    few,
     length_out_of_bounds,
+    many,
     not_a_choice,
-    trailing,
     truncated,
     unfit,
 )
@@ -27,16 +28,17 @@ from timed.primitives.certificate import (
 
 _unpack_from_0 = struct.Struct("<BLQL32s32sH").unpack_from
 _unpack_from_1 = struct.Struct("<H").unpack_from
-_iter_unpack_2 = struct.Struct("<64s").iter_unpack
 _pack_0 = struct.Struct("<BLQL32s32sH").pack
 _pack_1 = struct.Struct("<H").pack
-_unpack_from_3 = struct.Struct("<64sQHB").unpack_from
-_iter_unpack_4 = struct.Struct("<32s").iter_unpack
-_pack_3 = struct.Struct("<64sQHB").pack
-_unpack_from_5 = struct.Struct("<LQLB32s32s").unpack_from
-_pack_5 = struct.Struct("<LQLB32s32s").pack
-_unpack_from_6 = struct.Struct("<BLQ32sQ32s").unpack_from
-_pack_6 = struct.Struct("<BLQ32sQ32s").pack
+_unpack_from_2 = struct.Struct("<64sQHB").unpack_from
+_pack_2 = struct.Struct("<64sQHB").pack
+_unpack_3 = struct.Struct("<LQLB32s32s").unpack
+_pack_3 = struct.Struct("<LQLB32s32s").pack
+_unpack_4 = struct.Struct("<BLQ32sQ32s").unpack
+_pack_4 = struct.Struct("<BLQ32sQ32s").pack
+_few_32 = few(32)
+_few_64 = few(64)
+_many_64 = many(64)
 _WIDTH_32 = frozenset((32,))
 _WIDTH_64 = frozenset((64,))
 
@@ -45,23 +47,19 @@ def read_block_certificate(data: bytes, at: int, size: int) -> tuple[BlockCertif
     """Decode at `at`: the value and the offset after it."""
     start = at
     kind, chain_id, height, round_, target, roster, bitmap_length = _unpack_from_0(data, at)
-    at += 83
     if kind != 1:
         raise not_a_choice("BlockCertificate.kind", kind)
     if bitmap_length > 8192:
         raise length_out_of_bounds("BlockCertificate.bitmap", bitmap_length)
-    end = at + bitmap_length
-    if end > size:
-        raise truncated("BlockCertificate.bitmap")
-    bitmap = data[at:end]
-    at = end
+    begin = at + 83
+    at = begin + bitmap_length
+    bitmap = data[begin:at]
     (signatures_count,) = _unpack_from_1(data, at)
-    at += 2
-    end = at + 64 * signatures_count
-    if end > size:
-        raise truncated("BlockCertificate.signatures")
-    signatures = tuple(chain.from_iterable(_iter_unpack_2(data[at:end])))
-    at = end
+    if signatures_count <= 32:
+        signatures = _few_64[signatures_count](data, at + 2)
+    else:
+        signatures = _many_64(data, at + 2, signatures_count)
+    at = at + 2 + 64 * signatures_count
     value = BlockCertificate(
         kind=kind,
         chain_id=chain_id,
@@ -85,22 +83,18 @@ def decode_block_certificate(data: bytes) -> BlockCertificate:
             raise not_a_choice("BlockCertificate.kind", kind)
         if bitmap_length > 8192:
             raise length_out_of_bounds("BlockCertificate.bitmap", bitmap_length)
-        end = 83 + bitmap_length
-        if end > size:
-            raise truncated("BlockCertificate.bitmap")
-        bitmap = data[83:end]
-        at = end
+        at = 83 + bitmap_length
+        bitmap = data[83:at]
         (signatures_count,) = _unpack_from_1(data, at)
-        at += 2
-        end = at + 64 * signatures_count
-        if end > size:
-            raise truncated("BlockCertificate.signatures")
-        signatures = tuple(chain.from_iterable(_iter_unpack_2(data[at:end])))
-        at = end
+        if signatures_count <= 32:
+            signatures = _few_64[signatures_count](data, at + 2)
+        else:
+            signatures = _many_64(data, at + 2, signatures_count)
+        at = at + 2 + 64 * signatures_count
     except struct.error:
         raise truncated("BlockCertificate") from None
     if at != size:
-        raise trailing("BlockCertificate", size - at)
+        raise ends_elsewhere("BlockCertificate", at, size)
     value = BlockCertificate(
         kind=kind,
         chain_id=chain_id,
@@ -145,37 +139,19 @@ def pack_block_certificate(value: BlockCertificate) -> bytes:
         raise unfit("BlockCertificate", str(error)) from None
 
 
-def read_bundle_signer(data: bytes, at: int, size: int) -> tuple[BundleSigner, int]:
-    """Decode at `at`: the value and the offset after it."""
-    signature, tick, leaf, branch_count = _unpack_from_3(data, at)
-    at += 75
-    if branch_count > 16:
-        raise count_out_of_bounds("BundleSigner.branch", branch_count)
-    end = at + 32 * branch_count
-    if end > size:
-        raise truncated("BundleSigner.branch")
-    branch = tuple(chain.from_iterable(_iter_unpack_4(data[at:end])))
-    at = end
-    value = BundleSigner(signature, tick, leaf, branch)
-    return value, at
-
-
 def decode_bundle_signer(data: bytes) -> BundleSigner:
     """Decode all of `data`."""
     size = len(data)
     try:
-        signature, tick, leaf, branch_count = _unpack_from_3(data, 0)
+        signature, tick, leaf, branch_count = _unpack_from_2(data, 0)
         if branch_count > 16:
             raise count_out_of_bounds("BundleSigner.branch", branch_count)
-        end = 75 + 32 * branch_count
-        if end > size:
-            raise truncated("BundleSigner.branch")
-        branch = tuple(chain.from_iterable(_iter_unpack_4(data[75:end])))
-        at = end
+        branch = _few_32[branch_count](data, 75)
+        at = 75 + 32 * branch_count
     except struct.error:
         raise truncated("BundleSigner") from None
     if at != size:
-        raise trailing("BundleSigner", size - at)
+        raise ends_elsewhere("BundleSigner", at, size)
     return BundleSigner(signature, tick, leaf, branch)
 
 
@@ -190,7 +166,7 @@ def pack_bundle_signer(value: BundleSigner) -> bytes:
             raise unfit("BundleSigner.branch", len(branch))
         if not _WIDTH_32.issuperset(map(len, branch)):
             raise unfit("BundleSigner.branch", branch)
-        return b"".join((_pack_3(signature, value.tick, value.leaf, len(branch)), *branch))
+        return b"".join((_pack_2(signature, value.tick, value.leaf, len(branch)), *branch))
     except struct.error as error:
         raise unfit("BundleSigner", str(error)) from None
 
@@ -199,26 +175,39 @@ def read_bundle_certificate(data: bytes, at: int, size: int) -> tuple[BundleCert
     """Decode at `at`: the value and the offset after it."""
     start = at
     kind, chain_id, epoch, round_, target, roster, bitmap_length = _unpack_from_0(data, at)
-    at += 83
     if not 2 <= kind <= 3:
         raise not_a_choice("BundleCertificate.kind", kind)
     if round_ != 0:
         raise not_a_choice("BundleCertificate.round", round_)
     if bitmap_length > 8192:
         raise length_out_of_bounds("BundleCertificate.bitmap", bitmap_length)
-    end = at + bitmap_length
-    if end > size:
-        raise truncated("BundleCertificate.bitmap")
-    bitmap = data[at:end]
-    at = end
+    begin = at + 83
+    at = begin + bitmap_length
+    bitmap = data[begin:at]
     (signers_count,) = _unpack_from_1(data, at)
     at += 2
     if 75 * signers_count > size - at:
         raise truncated("BundleCertificate.signers")
     signers_items = []
     for _ in range(signers_count):
-        signers_item, at = read_bundle_signer(data, at, size)
-        signers_items.append(signers_item)
+        (
+            signers_items_item_signature,
+            signers_items_item_tick,
+            signers_items_item_leaf,
+            signers_items_item_branch_count,
+        ) = _unpack_from_2(data, at)
+        if signers_items_item_branch_count > 16:
+            raise count_out_of_bounds("BundleCertificate.signers.branch", signers_items_item_branch_count)
+        signers_items_item_branch = _few_32[signers_items_item_branch_count](data, at + 75)
+        at = at + 75 + 32 * signers_items_item_branch_count
+        signers_items.append(
+            BundleSigner(
+                signers_items_item_signature,
+                signers_items_item_tick,
+                signers_items_item_leaf,
+                signers_items_item_branch,
+            ),
+        )
     signers = tuple(signers_items)
     value = BundleCertificate(
         kind=kind,
@@ -245,24 +234,37 @@ def decode_bundle_certificate(data: bytes) -> BundleCertificate:
             raise not_a_choice("BundleCertificate.round", round_)
         if bitmap_length > 8192:
             raise length_out_of_bounds("BundleCertificate.bitmap", bitmap_length)
-        end = 83 + bitmap_length
-        if end > size:
-            raise truncated("BundleCertificate.bitmap")
-        bitmap = data[83:end]
-        at = end
+        at = 83 + bitmap_length
+        bitmap = data[83:at]
         (signers_count,) = _unpack_from_1(data, at)
         at += 2
         if 75 * signers_count > size - at:
             raise truncated("BundleCertificate.signers")
         signers_items = []
         for _ in range(signers_count):
-            signers_item, at = read_bundle_signer(data, at, size)
-            signers_items.append(signers_item)
+            (
+                signers_items_item_signature,
+                signers_items_item_tick,
+                signers_items_item_leaf,
+                signers_items_item_branch_count,
+            ) = _unpack_from_2(data, at)
+            if signers_items_item_branch_count > 16:
+                raise count_out_of_bounds("BundleCertificate.signers.branch", signers_items_item_branch_count)
+            signers_items_item_branch = _few_32[signers_items_item_branch_count](data, at + 75)
+            at = at + 75 + 32 * signers_items_item_branch_count
+            signers_items.append(
+                BundleSigner(
+                    signers_items_item_signature,
+                    signers_items_item_tick,
+                    signers_items_item_leaf,
+                    signers_items_item_branch,
+                ),
+            )
         signers = tuple(signers_items)
     except struct.error:
         raise truncated("BundleCertificate") from None
     if at != size:
-        raise trailing("BundleCertificate", size - at)
+        raise ends_elsewhere("BundleCertificate", at, size)
     value = BundleCertificate(
         kind=kind,
         chain_id=chain_id,
@@ -296,12 +298,28 @@ def pack_bundle_certificate(value: BundleCertificate) -> bytes:
         if len(bitmap) > 8192:
             raise unfit("BundleCertificate.bitmap", bitmap)
         signers = value.signers
+        signers_pieces: list[bytes] = []
+        for signers_item in signers:
+            signers_item_signature = signers_item.signature
+            if len(signers_item_signature) != 64:
+                raise unfit("BundleCertificate.signers.signature", signers_item_signature)
+            signers_item_branch = signers_item.branch
+            if len(signers_item_branch) > 16:
+                raise unfit("BundleCertificate.signers.branch", len(signers_item_branch))
+            if not _WIDTH_32.issuperset(map(len, signers_item_branch)):
+                raise unfit("BundleCertificate.signers.branch", signers_item_branch)
+            signers_pieces += (
+                _pack_2(
+                    signers_item_signature, signers_item.tick, signers_item.leaf, len(signers_item_branch)
+                ),
+                *signers_item_branch,
+            )
         return b"".join(
             (
                 _pack_0(kind, value.chain_id, value.epoch, round_, target, roster, len(bitmap)),
                 bitmap,
                 _pack_1(len(signers)),
-                *[item.encode() for item in signers],
+                *signers_pieces,
             )
         )
     except struct.error as error:
@@ -310,13 +328,11 @@ def pack_bundle_certificate(value: BundleCertificate) -> bytes:
 
 def decode_block_vote_statement(data: bytes) -> BlockVoteStatement:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 81:
-        raise truncated("BlockVoteStatement")
-    if size > 81:
-        raise trailing("BlockVoteStatement", size - 81)
-    chain_id, height, round_, step, roster, block = _unpack_from_5(data, 0)
-    return BlockVoteStatement(chain_id, height, round_, step, roster, block)
+    try:
+        fields = _unpack_3(data)
+    except struct.error:
+        raise ends_elsewhere("BlockVoteStatement", 81, len(data)) from None
+    return BlockVoteStatement(*fields)
 
 
 def pack_block_vote_statement(value: BlockVoteStatement) -> bytes:
@@ -328,20 +344,18 @@ def pack_block_vote_statement(value: BlockVoteStatement) -> bytes:
         block = value.block
         if len(block) != 32:
             raise unfit("BlockVoteStatement.block", block)
-        return _pack_5(value.chain_id, value.height, value.round, value.step, roster, block)
+        return _pack_3(value.chain_id, value.height, value.round, value.step, roster, block)
     except struct.error as error:
         raise unfit("BlockVoteStatement", str(error)) from None
 
 
 def decode_bundle_statement(data: bytes) -> BundleStatement:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 85:
-        raise truncated("BundleStatement")
-    if size > 85:
-        raise trailing("BundleStatement", size - 85)
-    kind, chain_id, epoch, roster, tick, root = _unpack_from_6(data, 0)
-    return BundleStatement(kind, chain_id, epoch, roster, tick, root)
+    try:
+        fields = _unpack_4(data)
+    except struct.error:
+        raise ends_elsewhere("BundleStatement", 85, len(data)) from None
+    return BundleStatement(*fields)
 
 
 def pack_bundle_statement(value: BundleStatement) -> bytes:
@@ -353,7 +367,7 @@ def pack_bundle_statement(value: BundleStatement) -> bytes:
         root = value.root
         if len(root) != 32:
             raise unfit("BundleStatement.root", root)
-        return _pack_6(value.kind, value.chain_id, value.epoch, roster, value.tick, root)
+        return _pack_4(value.kind, value.chain_id, value.epoch, roster, value.tick, root)
     except struct.error as error:
         raise unfit("BundleStatement", str(error)) from None
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import struct
 
 from timed.codec.runtime import (
+    ends_elsewhere,
     is_ascending_by,
     length_out_of_bounds,
     not_a_choice,
     not_ascending,
-    trailing,
     truncated,
     unfit,
 )
@@ -40,24 +40,18 @@ def decode_member(data: bytes) -> Member:
         operator_key, owner_key, reward_kind, reward_data_length = _unpack_from_0(data, 0)
         if reward_data_length > 322:
             raise length_out_of_bounds("Member.reward.data", reward_data_length)
-        end = 67 + reward_data_length
-        if end > size:
-            raise truncated("Member.reward.data")
-        reward_data = data[67:end]
-        at = end
+        at = 67 + reward_data_length
+        reward_data = data[67:at]
         tier, weight, network_address_length = _unpack_from_1(data, at)
-        at += 10
         if tier > 3:
             raise not_a_choice("Member.tier", tier)
-        end = at + network_address_length
-        if end > size:
-            raise truncated("Member.network_address")
-        network_address = data[at:end]
-        at = end
+        begin = at + 10
+        at = begin + network_address_length
+        network_address = data[begin:at]
     except struct.error:
         raise truncated("Member") from None
     if at != size:
-        raise trailing("Member", size - at)
+        raise ends_elsewhere("Member", at, size)
     return Member(operator_key, owner_key, Lock(reward_kind, reward_data), tier, weight, network_address)
 
 
@@ -100,41 +94,39 @@ def read_roster(data: bytes, at: int, size: int) -> tuple[Roster, int]:
     members_items = []
     for _ in range(members_count):
         (
-            members_item_operator_key,
-            members_item_owner_key,
-            members_item_reward_kind,
-            members_item_reward_data_length,
+            members_items_item_operator_key,
+            members_items_item_owner_key,
+            members_items_item_reward_kind,
+            members_items_item_reward_data_length,
         ) = _unpack_from_0(data, at)
-        at += 67
-        if members_item_reward_data_length > 322:
-            raise length_out_of_bounds("Roster.members.reward.data", members_item_reward_data_length)
-        end = at + members_item_reward_data_length
-        if end > size:
-            raise truncated("Roster.members.reward.data")
-        members_item_reward_data = data[at:end]
-        at = end
-        members_item_tier, members_item_weight, members_item_network_address_length = _unpack_from_1(data, at)
-        at += 10
-        if members_item_tier > 3:
-            raise not_a_choice("Roster.members.tier", members_item_tier)
-        end = at + members_item_network_address_length
-        if end > size:
-            raise truncated("Roster.members.network_address")
-        members_item_network_address = data[at:end]
-        at = end
+        if members_items_item_reward_data_length > 322:
+            raise length_out_of_bounds("Roster.members.reward.data", members_items_item_reward_data_length)
+        begin = at + 67
+        at = begin + members_items_item_reward_data_length
+        members_items_item_reward_data = data[begin:at]
+        members_items_item_tier, members_items_item_weight, members_items_item_network_address_length = (
+            _unpack_from_1(data, at)
+        )
+        if members_items_item_tier > 3:
+            raise not_a_choice("Roster.members.tier", members_items_item_tier)
+        begin = at + 10
+        at = begin + members_items_item_network_address_length
+        members_items_item_network_address = data[begin:at]
         members_items.append(
             Member(
-                members_item_operator_key,
-                members_item_owner_key,
-                Lock(members_item_reward_kind, members_item_reward_data),
-                members_item_tier,
-                members_item_weight,
-                members_item_network_address,
+                members_items_item_operator_key,
+                members_items_item_owner_key,
+                Lock(members_items_item_reward_kind, members_items_item_reward_data),
+                members_items_item_tier,
+                members_items_item_weight,
+                members_items_item_network_address,
             ),
         )
     members = tuple(members_items)
     if not is_ascending_by("operator_key", members):
         raise not_ascending("Roster.members")
+    if at > size:
+        raise truncated("Roster")
     value = Roster(members)
     retain(value, data[start:at])
     return value, at
@@ -151,38 +143,34 @@ def decode_roster(data: bytes) -> Roster:
         members_items = []
         for _ in range(members_count):
             (
-                members_item_operator_key,
-                members_item_owner_key,
-                members_item_reward_kind,
-                members_item_reward_data_length,
+                members_items_item_operator_key,
+                members_items_item_owner_key,
+                members_items_item_reward_kind,
+                members_items_item_reward_data_length,
             ) = _unpack_from_0(data, at)
-            at += 67
-            if members_item_reward_data_length > 322:
-                raise length_out_of_bounds("Roster.members.reward.data", members_item_reward_data_length)
-            end = at + members_item_reward_data_length
-            if end > size:
-                raise truncated("Roster.members.reward.data")
-            members_item_reward_data = data[at:end]
-            at = end
-            members_item_tier, members_item_weight, members_item_network_address_length = _unpack_from_1(
-                data, at
+            if members_items_item_reward_data_length > 322:
+                raise length_out_of_bounds(
+                    "Roster.members.reward.data", members_items_item_reward_data_length
+                )
+            begin = at + 67
+            at = begin + members_items_item_reward_data_length
+            members_items_item_reward_data = data[begin:at]
+            members_items_item_tier, members_items_item_weight, members_items_item_network_address_length = (
+                _unpack_from_1(data, at)
             )
-            at += 10
-            if members_item_tier > 3:
-                raise not_a_choice("Roster.members.tier", members_item_tier)
-            end = at + members_item_network_address_length
-            if end > size:
-                raise truncated("Roster.members.network_address")
-            members_item_network_address = data[at:end]
-            at = end
+            if members_items_item_tier > 3:
+                raise not_a_choice("Roster.members.tier", members_items_item_tier)
+            begin = at + 10
+            at = begin + members_items_item_network_address_length
+            members_items_item_network_address = data[begin:at]
             members_items.append(
                 Member(
-                    members_item_operator_key,
-                    members_item_owner_key,
-                    Lock(members_item_reward_kind, members_item_reward_data),
-                    members_item_tier,
-                    members_item_weight,
-                    members_item_network_address,
+                    members_items_item_operator_key,
+                    members_items_item_owner_key,
+                    Lock(members_items_item_reward_kind, members_items_item_reward_data),
+                    members_items_item_tier,
+                    members_items_item_weight,
+                    members_items_item_network_address,
                 ),
             )
         members = tuple(members_items)
@@ -191,7 +179,7 @@ def decode_roster(data: bytes) -> Roster:
     except struct.error:
         raise truncated("Roster") from None
     if at != size:
-        raise trailing("Roster", size - at)
+        raise ends_elsewhere("Roster", at, size)
     value = Roster(members)
     retain(value, data)
     return value

@@ -7,9 +7,9 @@ from itertools import starmap
 
 from timed.codec.runtime import (
     count_out_of_bounds,
+    ends_elsewhere,
     length_out_of_bounds,
     not_a_choice,
-    trailing,
     truncated,
     unfit,
 )
@@ -27,39 +27,47 @@ from timed.primitives.transaction import (
     Witness,
 )
 
-_unpack_from_0 = struct.Struct("<32sH").unpack_from
+_unpack_0 = struct.Struct("<32sH").unpack
 _pack_0 = struct.Struct("<32sH").pack
 _unpack_from_1 = struct.Struct("<BH").unpack_from
 _pack_1 = struct.Struct("<BH").pack
 _unpack_from_2 = struct.Struct("<QBH").unpack_from
 _pack_2 = struct.Struct("<QBH").pack
-_unpack_from_3 = struct.Struct("<32s64s").unpack_from
+_unpack_3 = struct.Struct("<32s64s").unpack
 _pack_3 = struct.Struct("<32s64s").pack
 _unpack_from_4 = struct.Struct("<HBH").unpack_from
+_unpack_from_0 = struct.Struct("<32sH").unpack_from
+_unpack_from_5 = struct.Struct("<32sH32sH").unpack_from
 _iter_unpack_0 = struct.Struct("<32sH").iter_unpack
-_unpack_from_5 = struct.Struct("<H").unpack_from
-_unpack_from_6 = struct.Struct("<QH").unpack_from
+_unpack_from_6 = struct.Struct("<H").unpack_from
+_unpack_from_7 = struct.Struct("<QH").unpack_from
+_unpack_from_3 = struct.Struct("<32s64s").unpack_from
+_unpack_from_8 = struct.Struct("<32s64s32s64s").unpack_from
 _iter_unpack_3 = struct.Struct("<32s64s").iter_unpack
+_pack_9 = struct.Struct("<HBH32sH").pack
+_pack_10 = struct.Struct("<HBH32sH32sH").pack
 _pack_4 = struct.Struct("<HBH").pack
-_pack_5 = struct.Struct("<H").pack
-_pack_6 = struct.Struct("<QH").pack
-_unpack_from_7 = struct.Struct("<L32sH").unpack_from
-_pack_7 = struct.Struct("<L32sH").pack
-_unpack_from_8 = struct.Struct("<32sHQBH").unpack_from
-_unpack_from_9 = struct.Struct("<QB").unpack_from
-_pack_8 = struct.Struct("<32sHQBH").pack
-_pack_10 = struct.Struct("<Q?").pack
+_pack_11 = struct.Struct("<HQBH").pack
+_pack_6 = struct.Struct("<H").pack
+_pack_7 = struct.Struct("<QH").pack
+_pack_12 = struct.Struct("<H32s64s").pack
+_pack_13 = struct.Struct("<H32s64s32s64s").pack
+_unpack_from_14 = struct.Struct("<L32sH").unpack_from
+_pack_15 = struct.Struct("<L32sHQBH").pack
+_pack_14 = struct.Struct("<L32sH").pack
+_unpack_from_16 = struct.Struct("<32sHQBH").unpack_from
+_unpack_from_17 = struct.Struct("<QB").unpack_from
+_pack_16 = struct.Struct("<32sHQBH").pack
+_pack_18 = struct.Struct("<Q?").pack
 
 
 def decode_out_point(data: bytes) -> OutPoint:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 34:
-        raise truncated("OutPoint")
-    if size > 34:
-        raise trailing("OutPoint", size - 34)
-    txid, index = _unpack_from_0(data, 0)
-    return OutPoint(txid, index)
+    try:
+        fields = _unpack_0(data)
+    except struct.error:
+        raise ends_elsewhere("OutPoint", 34, len(data)) from None
+    return OutPoint(*fields)
 
 
 def pack_out_point(value: OutPoint) -> bytes:
@@ -80,15 +88,12 @@ def decode_lock(data: bytes) -> Lock:
         kind, data_length = _unpack_from_1(data, 0)
         if data_length > 322:
             raise length_out_of_bounds("Lock.data", data_length)
-        end = 3 + data_length
-        if end > size:
-            raise truncated("Lock.data")
-        data_2 = data[3:end]
-        at = end
+        at = 3 + data_length
+        data_2 = data[3:at]
     except struct.error:
         raise truncated("Lock") from None
     if at != size:
-        raise trailing("Lock", size - at)
+        raise ends_elsewhere("Lock", at, size)
     return Lock(kind, data_2)
 
 
@@ -110,15 +115,12 @@ def decode_output(data: bytes) -> Output:
         value_2, lock_kind, lock_data_length = _unpack_from_2(data, 0)
         if lock_data_length > 322:
             raise length_out_of_bounds("Output.lock.data", lock_data_length)
-        end = 11 + lock_data_length
-        if end > size:
-            raise truncated("Output.lock.data")
-        lock_data = data[11:end]
-        at = end
+        at = 11 + lock_data_length
+        lock_data = data[11:at]
     except struct.error:
         raise truncated("Output") from None
     if at != size:
-        raise trailing("Output", size - at)
+        raise ends_elsewhere("Output", at, size)
     return Output(value_2, Lock(lock_kind, lock_data))
 
 
@@ -136,13 +138,11 @@ def pack_output(value: Output) -> bytes:
 
 def decode_witness(data: bytes) -> Witness:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 96:
-        raise truncated("Witness")
-    if size > 96:
-        raise trailing("Witness", size - 96)
-    public_key, signature = _unpack_from_3(data, 0)
-    return Witness(public_key, signature)
+    try:
+        fields = _unpack_3(data)
+    except struct.error:
+        raise ends_elsewhere("Witness", 96, len(data)) from None
+    return Witness(*fields)
 
 
 def pack_witness(value: Witness) -> bytes:
@@ -159,166 +159,346 @@ def pack_witness(value: Witness) -> bytes:
         raise unfit("Witness", str(error)) from None
 
 
-def read_transaction(data: bytes, at: int, size: int) -> tuple[Transaction, int]:
+def read_transaction(data: bytes, at: int, size: int) -> tuple[Transaction, int]:  # noqa: C901
     """Decode at `at`: the value and the offset after it."""
     start = at
     version, kind, inputs_count = _unpack_from_4(data, at)
-    at += 5
     if inputs_count > 4096:
         raise count_out_of_bounds("Transaction.inputs", inputs_count)
-    end = at + 34 * inputs_count
-    if end > size:
-        raise truncated("Transaction.inputs")
-    inputs = tuple(starmap(OutPoint, _iter_unpack_0(data[at:end])))
-    at = end
-    (outputs_count,) = _unpack_from_5(data, at)
-    at += 2
-    if 11 * outputs_count > size - at:
-        raise truncated("Transaction.outputs")
-    outputs_items = []
-    for _ in range(outputs_count):
-        outputs_item_value, outputs_item_lock_kind, outputs_item_lock_data_length = _unpack_from_2(data, at)
-        at += 11
-        if outputs_item_lock_data_length > 322:
-            raise length_out_of_bounds("Transaction.outputs.lock.data", outputs_item_lock_data_length)
-        end = at + outputs_item_lock_data_length
+    if inputs_count == 1:
+        inputs_0_txid, inputs_0_index = _unpack_from_0(data, at + 5)
+        inputs: tuple[OutPoint, ...] = (OutPoint(inputs_0_txid, inputs_0_index),)
+        at += 39
+    elif inputs_count == 2:
+        inputs_0_txid, inputs_0_index, inputs_1_txid, inputs_1_index = _unpack_from_5(data, at + 5)
+        inputs = (OutPoint(inputs_0_txid, inputs_0_index), OutPoint(inputs_1_txid, inputs_1_index))
+        at += 73
+    else:
+        end = at + 5 + 34 * inputs_count
         if end > size:
-            raise truncated("Transaction.outputs.lock.data")
-        outputs_item_lock_data = data[at:end]
+            raise truncated("Transaction.inputs")
+        inputs = tuple(starmap(OutPoint, _iter_unpack_0(data[at + 5 : end])))
         at = end
-        outputs_items.append(Output(outputs_item_value, Lock(outputs_item_lock_kind, outputs_item_lock_data)))
-    outputs = tuple(outputs_items)
-    lock_height, payload_length = _unpack_from_6(data, at)
-    at += 10
+    (outputs_count,) = _unpack_from_6(data, at)
+    if outputs_count == 1:
+        outputs_0_value, outputs_0_lock_kind, outputs_0_lock_data_length = _unpack_from_2(data, at + 2)
+        if outputs_0_lock_data_length > 322:
+            raise length_out_of_bounds("Transaction.outputs.lock.data", outputs_0_lock_data_length)
+        begin = at + 13
+        at = begin + outputs_0_lock_data_length
+        outputs_0_lock_data = data[begin:at]
+        outputs: tuple[Output, ...] = (
+            Output(outputs_0_value, Lock(outputs_0_lock_kind, outputs_0_lock_data)),
+        )
+    elif outputs_count == 2:
+        outputs_0_value, outputs_0_lock_kind, outputs_0_lock_data_length = _unpack_from_2(data, at + 2)
+        if outputs_0_lock_data_length > 322:
+            raise length_out_of_bounds("Transaction.outputs.lock.data", outputs_0_lock_data_length)
+        begin = at + 13
+        at = begin + outputs_0_lock_data_length
+        outputs_0_lock_data = data[begin:at]
+        outputs_1_value, outputs_1_lock_kind, outputs_1_lock_data_length = _unpack_from_2(data, at)
+        if outputs_1_lock_data_length > 322:
+            raise length_out_of_bounds("Transaction.outputs.lock.data", outputs_1_lock_data_length)
+        begin = at + 11
+        at = begin + outputs_1_lock_data_length
+        outputs_1_lock_data = data[begin:at]
+        outputs = (
+            Output(outputs_0_value, Lock(outputs_0_lock_kind, outputs_0_lock_data)),
+            Output(outputs_1_value, Lock(outputs_1_lock_kind, outputs_1_lock_data)),
+        )
+    else:
+        at += 2
+        if 11 * outputs_count > size - at:
+            raise truncated("Transaction.outputs")
+        outputs_items = []
+        for _ in range(outputs_count):
+            outputs_items_item_value, outputs_items_item_lock_kind, outputs_items_item_lock_data_length = (
+                _unpack_from_2(data, at)
+            )
+            if outputs_items_item_lock_data_length > 322:
+                raise length_out_of_bounds(
+                    "Transaction.outputs.lock.data", outputs_items_item_lock_data_length
+                )
+            begin = at + 11
+            at = begin + outputs_items_item_lock_data_length
+            outputs_items_item_lock_data = data[begin:at]
+            outputs_items.append(
+                Output(
+                    outputs_items_item_value, Lock(outputs_items_item_lock_kind, outputs_items_item_lock_data)
+                ),
+            )
+        outputs = tuple(outputs_items)
+    lock_height, payload_length = _unpack_from_7(data, at)
     if payload_length > 1024:
         raise length_out_of_bounds("Transaction.payload", payload_length)
-    end = at + payload_length
-    if end > size:
-        raise truncated("Transaction.payload")
-    payload = data[at:end]
-    at = end
-    (witnesses_count,) = _unpack_from_5(data, at)
-    at += 2
+    begin = at + 10
+    at = begin + payload_length
+    payload = data[begin:at]
+    (witnesses_count,) = _unpack_from_6(data, at)
     if witnesses_count > 4096:
         raise count_out_of_bounds("Transaction.witnesses", witnesses_count)
-    end = at + 96 * witnesses_count
-    if end > size:
-        raise truncated("Transaction.witnesses")
-    witnesses = tuple(starmap(Witness, _iter_unpack_3(data[at:end])))
-    at = end
+    if witnesses_count == 1:
+        witnesses_0_public_key, witnesses_0_signature = _unpack_from_3(data, at + 2)
+        witnesses: tuple[Witness, ...] = (Witness(witnesses_0_public_key, witnesses_0_signature),)
+        at += 98
+    elif witnesses_count == 2:
+        witnesses_0_public_key, witnesses_0_signature, witnesses_1_public_key, witnesses_1_signature = (
+            _unpack_from_8(data, at + 2)
+        )
+        witnesses = (
+            Witness(witnesses_0_public_key, witnesses_0_signature),
+            Witness(witnesses_1_public_key, witnesses_1_signature),
+        )
+        at += 194
+    else:
+        end = at + 2 + 96 * witnesses_count
+        if end > size:
+            raise truncated("Transaction.witnesses")
+        witnesses = tuple(starmap(Witness, _iter_unpack_3(data[at + 2 : end])))
+        at = end
     value = Transaction(version, kind, inputs, outputs, lock_height, payload, witnesses)
     retain(value, data[start:at])
     return value, at
 
 
-def decode_transaction(data: bytes) -> Transaction:
+def decode_transaction(data: bytes) -> Transaction:  # noqa: C901
     """Decode all of `data`."""
     size = len(data)
     try:
         version, kind, inputs_count = _unpack_from_4(data, 0)
         if inputs_count > 4096:
             raise count_out_of_bounds("Transaction.inputs", inputs_count)
-        end = 5 + 34 * inputs_count
-        if end > size:
-            raise truncated("Transaction.inputs")
-        inputs = tuple(starmap(OutPoint, _iter_unpack_0(data[5:end])))
-        at = end
-        (outputs_count,) = _unpack_from_5(data, at)
-        at += 2
-        if 11 * outputs_count > size - at:
-            raise truncated("Transaction.outputs")
-        outputs_items = []
-        for _ in range(outputs_count):
-            outputs_item_value, outputs_item_lock_kind, outputs_item_lock_data_length = _unpack_from_2(
-                data, at
-            )
-            at += 11
-            if outputs_item_lock_data_length > 322:
-                raise length_out_of_bounds("Transaction.outputs.lock.data", outputs_item_lock_data_length)
-            end = at + outputs_item_lock_data_length
+        if inputs_count == 1:
+            inputs_0_txid, inputs_0_index = _unpack_from_0(data, 5)
+            inputs: tuple[OutPoint, ...] = (OutPoint(inputs_0_txid, inputs_0_index),)
+            at = 39
+        elif inputs_count == 2:
+            inputs_0_txid, inputs_0_index, inputs_1_txid, inputs_1_index = _unpack_from_5(data, 5)
+            inputs = (OutPoint(inputs_0_txid, inputs_0_index), OutPoint(inputs_1_txid, inputs_1_index))
+            at = 73
+        else:
+            end = 5 + 34 * inputs_count
             if end > size:
-                raise truncated("Transaction.outputs.lock.data")
-            outputs_item_lock_data = data[at:end]
+                raise truncated("Transaction.inputs")
+            inputs = tuple(starmap(OutPoint, _iter_unpack_0(data[5:end])))
             at = end
-            outputs_items.append(
-                Output(outputs_item_value, Lock(outputs_item_lock_kind, outputs_item_lock_data))
+        (outputs_count,) = _unpack_from_6(data, at)
+        if outputs_count == 1:
+            outputs_0_value, outputs_0_lock_kind, outputs_0_lock_data_length = _unpack_from_2(data, at + 2)
+            if outputs_0_lock_data_length > 322:
+                raise length_out_of_bounds("Transaction.outputs.lock.data", outputs_0_lock_data_length)
+            begin = at + 13
+            at = begin + outputs_0_lock_data_length
+            outputs_0_lock_data = data[begin:at]
+            outputs: tuple[Output, ...] = (
+                Output(outputs_0_value, Lock(outputs_0_lock_kind, outputs_0_lock_data)),
             )
-        outputs = tuple(outputs_items)
-        lock_height, payload_length = _unpack_from_6(data, at)
-        at += 10
+        elif outputs_count == 2:
+            outputs_0_value, outputs_0_lock_kind, outputs_0_lock_data_length = _unpack_from_2(data, at + 2)
+            if outputs_0_lock_data_length > 322:
+                raise length_out_of_bounds("Transaction.outputs.lock.data", outputs_0_lock_data_length)
+            begin = at + 13
+            at = begin + outputs_0_lock_data_length
+            outputs_0_lock_data = data[begin:at]
+            outputs_1_value, outputs_1_lock_kind, outputs_1_lock_data_length = _unpack_from_2(data, at)
+            if outputs_1_lock_data_length > 322:
+                raise length_out_of_bounds("Transaction.outputs.lock.data", outputs_1_lock_data_length)
+            begin = at + 11
+            at = begin + outputs_1_lock_data_length
+            outputs_1_lock_data = data[begin:at]
+            outputs = (
+                Output(outputs_0_value, Lock(outputs_0_lock_kind, outputs_0_lock_data)),
+                Output(outputs_1_value, Lock(outputs_1_lock_kind, outputs_1_lock_data)),
+            )
+        else:
+            at += 2
+            if 11 * outputs_count > size - at:
+                raise truncated("Transaction.outputs")
+            outputs_items = []
+            for _ in range(outputs_count):
+                (
+                    outputs_items_item_value,
+                    outputs_items_item_lock_kind,
+                    outputs_items_item_lock_data_length,
+                ) = _unpack_from_2(data, at)
+                if outputs_items_item_lock_data_length > 322:
+                    raise length_out_of_bounds(
+                        "Transaction.outputs.lock.data", outputs_items_item_lock_data_length
+                    )
+                begin = at + 11
+                at = begin + outputs_items_item_lock_data_length
+                outputs_items_item_lock_data = data[begin:at]
+                outputs_items.append(
+                    Output(
+                        outputs_items_item_value,
+                        Lock(outputs_items_item_lock_kind, outputs_items_item_lock_data),
+                    ),
+                )
+            outputs = tuple(outputs_items)
+        lock_height, payload_length = _unpack_from_7(data, at)
         if payload_length > 1024:
             raise length_out_of_bounds("Transaction.payload", payload_length)
-        end = at + payload_length
-        if end > size:
-            raise truncated("Transaction.payload")
-        payload = data[at:end]
-        at = end
-        (witnesses_count,) = _unpack_from_5(data, at)
-        at += 2
+        begin = at + 10
+        at = begin + payload_length
+        payload = data[begin:at]
+        (witnesses_count,) = _unpack_from_6(data, at)
         if witnesses_count > 4096:
             raise count_out_of_bounds("Transaction.witnesses", witnesses_count)
-        end = at + 96 * witnesses_count
-        if end > size:
-            raise truncated("Transaction.witnesses")
-        witnesses = tuple(starmap(Witness, _iter_unpack_3(data[at:end])))
-        at = end
+        if witnesses_count == 1:
+            witnesses_0_public_key, witnesses_0_signature = _unpack_from_3(data, at + 2)
+            witnesses: tuple[Witness, ...] = (Witness(witnesses_0_public_key, witnesses_0_signature),)
+            at += 98
+        elif witnesses_count == 2:
+            witnesses_0_public_key, witnesses_0_signature, witnesses_1_public_key, witnesses_1_signature = (
+                _unpack_from_8(data, at + 2)
+            )
+            witnesses = (
+                Witness(witnesses_0_public_key, witnesses_0_signature),
+                Witness(witnesses_1_public_key, witnesses_1_signature),
+            )
+            at += 194
+        else:
+            end = at + 2 + 96 * witnesses_count
+            if end > size:
+                raise truncated("Transaction.witnesses")
+            witnesses = tuple(starmap(Witness, _iter_unpack_3(data[at + 2 : end])))
+            at = end
     except struct.error:
         raise truncated("Transaction") from None
     if at != size:
-        raise trailing("Transaction", size - at)
+        raise ends_elsewhere("Transaction", at, size)
     value = Transaction(version, kind, inputs, outputs, lock_height, payload, witnesses)
     retain(value, data)
     return value
 
 
-def pack_transaction(value: Transaction) -> bytes:
+def pack_transaction(value: Transaction) -> bytes:  # noqa: C901
     """The encoding of the fields."""
     try:
         inputs = value.inputs
         if len(inputs) > 4096:
             raise unfit("Transaction.inputs", len(inputs))
-        inputs_pieces: list[bytes] = []
-        for inputs_item in inputs:
-            inputs_item_txid = inputs_item.txid
-            if len(inputs_item_txid) != 32:
-                raise unfit("Transaction.inputs.txid", inputs_item_txid)
-            inputs_pieces.append(_pack_0(inputs_item_txid, inputs_item.index))
-        outputs = value.outputs
-        outputs_pieces: list[bytes] = []
-        for outputs_item in outputs:
-            outputs_item_lock = outputs_item.lock
-            outputs_item_lock_data = outputs_item_lock.data
-            if len(outputs_item_lock_data) > 322:
-                raise unfit("Transaction.outputs.lock.data", outputs_item_lock_data)
-            outputs_pieces += (
-                _pack_2(outputs_item.value, outputs_item_lock.kind, len(outputs_item_lock_data)),
-                outputs_item_lock_data,
+        inputs_count = len(inputs)
+        if inputs_count == 1:
+            (inputs_0,) = inputs
+            inputs_0_txid = inputs_0.txid
+            if len(inputs_0_txid) != 32:
+                raise unfit("Transaction.inputs.txid", inputs_0_txid)
+            inputs_piece = _pack_9(value.version, value.kind, 1, inputs_0_txid, inputs_0.index)
+        elif inputs_count == 2:
+            inputs_0, inputs_1 = inputs
+            inputs_0_txid = inputs_0.txid
+            if len(inputs_0_txid) != 32:
+                raise unfit("Transaction.inputs.txid", inputs_0_txid)
+            inputs_1_txid = inputs_1.txid
+            if len(inputs_1_txid) != 32:
+                raise unfit("Transaction.inputs.txid", inputs_1_txid)
+            inputs_piece = _pack_10(
+                value.version, value.kind, 2, inputs_0_txid, inputs_0.index, inputs_1_txid, inputs_1.index
             )
+        else:
+            inputs_pieces = [_pack_4(value.version, value.kind, inputs_count)]
+            for inputs_item in inputs:
+                inputs_item_txid = inputs_item.txid
+                if len(inputs_item_txid) != 32:
+                    raise unfit("Transaction.inputs.txid", inputs_item_txid)
+                inputs_pieces.append(_pack_0(inputs_item_txid, inputs_item.index))
+            inputs_piece = b"".join(inputs_pieces)
+        outputs = value.outputs
+        outputs_count = len(outputs)
+        if outputs_count == 1:
+            (outputs_0,) = outputs
+            outputs_0_lock = outputs_0.lock
+            outputs_0_lock_data = outputs_0_lock.data
+            if len(outputs_0_lock_data) > 322:
+                raise unfit("Transaction.outputs.lock.data", outputs_0_lock_data)
+            outputs_pieces: list[bytes] = [
+                _pack_11(1, outputs_0.value, outputs_0_lock.kind, len(outputs_0_lock_data)),
+                outputs_0_lock_data,
+            ]
+        elif outputs_count == 2:
+            outputs_0, outputs_1 = outputs
+            outputs_0_lock = outputs_0.lock
+            outputs_0_lock_data = outputs_0_lock.data
+            if len(outputs_0_lock_data) > 322:
+                raise unfit("Transaction.outputs.lock.data", outputs_0_lock_data)
+            outputs_1_lock = outputs_1.lock
+            outputs_1_lock_data = outputs_1_lock.data
+            if len(outputs_1_lock_data) > 322:
+                raise unfit("Transaction.outputs.lock.data", outputs_1_lock_data)
+            outputs_pieces = [
+                _pack_11(2, outputs_0.value, outputs_0_lock.kind, len(outputs_0_lock_data)),
+                outputs_0_lock_data,
+                _pack_2(outputs_1.value, outputs_1_lock.kind, len(outputs_1_lock_data)),
+                outputs_1_lock_data,
+            ]
+        else:
+            outputs_pieces = [_pack_6(outputs_count)]
+            for outputs_item in outputs:
+                outputs_item_lock = outputs_item.lock
+                outputs_item_lock_data = outputs_item_lock.data
+                if len(outputs_item_lock_data) > 322:
+                    raise unfit("Transaction.outputs.lock.data", outputs_item_lock_data)
+                outputs_pieces += (
+                    _pack_2(outputs_item.value, outputs_item_lock.kind, len(outputs_item_lock_data)),
+                    outputs_item_lock_data,
+                )
         payload = value.payload
         if len(payload) > 1024:
             raise unfit("Transaction.payload", payload)
         witnesses = value.witnesses
         if len(witnesses) > 4096:
             raise unfit("Transaction.witnesses", len(witnesses))
-        witnesses_pieces: list[bytes] = []
-        for witnesses_item in witnesses:
-            witnesses_item_public_key = witnesses_item.public_key
-            if len(witnesses_item_public_key) != 32:
-                raise unfit("Transaction.witnesses.public_key", witnesses_item_public_key)
-            witnesses_item_signature = witnesses_item.signature
-            if len(witnesses_item_signature) != 64:
-                raise unfit("Transaction.witnesses.signature", witnesses_item_signature)
-            witnesses_pieces.append(_pack_3(witnesses_item_public_key, witnesses_item_signature))
+        witnesses_count = len(witnesses)
+        if witnesses_count == 1:
+            (witnesses_0,) = witnesses
+            witnesses_0_public_key = witnesses_0.public_key
+            if len(witnesses_0_public_key) != 32:
+                raise unfit("Transaction.witnesses.public_key", witnesses_0_public_key)
+            witnesses_0_signature = witnesses_0.signature
+            if len(witnesses_0_signature) != 64:
+                raise unfit("Transaction.witnesses.signature", witnesses_0_signature)
+            witnesses_piece = _pack_12(1, witnesses_0_public_key, witnesses_0_signature)
+        elif witnesses_count == 2:
+            witnesses_0, witnesses_1 = witnesses
+            witnesses_0_public_key = witnesses_0.public_key
+            if len(witnesses_0_public_key) != 32:
+                raise unfit("Transaction.witnesses.public_key", witnesses_0_public_key)
+            witnesses_0_signature = witnesses_0.signature
+            if len(witnesses_0_signature) != 64:
+                raise unfit("Transaction.witnesses.signature", witnesses_0_signature)
+            witnesses_1_public_key = witnesses_1.public_key
+            if len(witnesses_1_public_key) != 32:
+                raise unfit("Transaction.witnesses.public_key", witnesses_1_public_key)
+            witnesses_1_signature = witnesses_1.signature
+            if len(witnesses_1_signature) != 64:
+                raise unfit("Transaction.witnesses.signature", witnesses_1_signature)
+            witnesses_piece = _pack_13(
+                2,
+                witnesses_0_public_key,
+                witnesses_0_signature,
+                witnesses_1_public_key,
+                witnesses_1_signature,
+            )
+        else:
+            witnesses_pieces = [_pack_6(witnesses_count)]
+            for witnesses_item in witnesses:
+                witnesses_item_public_key = witnesses_item.public_key
+                if len(witnesses_item_public_key) != 32:
+                    raise unfit("Transaction.witnesses.public_key", witnesses_item_public_key)
+                witnesses_item_signature = witnesses_item.signature
+                if len(witnesses_item_signature) != 64:
+                    raise unfit("Transaction.witnesses.signature", witnesses_item_signature)
+                witnesses_pieces.append(_pack_3(witnesses_item_public_key, witnesses_item_signature))
+            witnesses_piece = b"".join(witnesses_pieces)
         return b"".join(
             (
-                _pack_4(value.version, value.kind, len(inputs)),
-                *inputs_pieces,
-                _pack_5(len(outputs)),
+                inputs_piece,
                 *outputs_pieces,
-                _pack_6(value.lock_height, len(payload)),
+                _pack_7(value.lock_height, len(payload)),
                 payload,
-                _pack_5(len(witnesses)),
-                *witnesses_pieces,
+                witnesses_piece,
             )
         )
     except struct.error as error:
@@ -329,29 +509,58 @@ def decode_spend_statement(data: bytes) -> SpendStatement:
     """Decode all of `data`."""
     size = len(data)
     try:
-        chain_id, txid, spent_count = _unpack_from_7(data, 0)
+        chain_id, txid, spent_count = _unpack_from_14(data, 0)
         if spent_count > 4096:
             raise count_out_of_bounds("SpendStatement.spent", spent_count)
-        at = 38
-        if 11 * spent_count > size - at:
-            raise truncated("SpendStatement.spent")
-        spent_items = []
-        for _ in range(spent_count):
-            spent_item_value, spent_item_lock_kind, spent_item_lock_data_length = _unpack_from_2(data, at)
-            at += 11
-            if spent_item_lock_data_length > 322:
-                raise length_out_of_bounds("SpendStatement.spent.lock.data", spent_item_lock_data_length)
-            end = at + spent_item_lock_data_length
-            if end > size:
-                raise truncated("SpendStatement.spent.lock.data")
-            spent_item_lock_data = data[at:end]
-            at = end
-            spent_items.append(Output(spent_item_value, Lock(spent_item_lock_kind, spent_item_lock_data)))
-        spent = tuple(spent_items)
+        if spent_count == 1:
+            spent_0_value, spent_0_lock_kind, spent_0_lock_data_length = _unpack_from_2(data, 38)
+            if spent_0_lock_data_length > 322:
+                raise length_out_of_bounds("SpendStatement.spent.lock.data", spent_0_lock_data_length)
+            at = 49 + spent_0_lock_data_length
+            spent_0_lock_data = data[49:at]
+            spent: tuple[Output, ...] = (Output(spent_0_value, Lock(spent_0_lock_kind, spent_0_lock_data)),)
+        elif spent_count == 2:
+            spent_0_value, spent_0_lock_kind, spent_0_lock_data_length = _unpack_from_2(data, 38)
+            if spent_0_lock_data_length > 322:
+                raise length_out_of_bounds("SpendStatement.spent.lock.data", spent_0_lock_data_length)
+            at = 49 + spent_0_lock_data_length
+            spent_0_lock_data = data[49:at]
+            spent_1_value, spent_1_lock_kind, spent_1_lock_data_length = _unpack_from_2(data, at)
+            if spent_1_lock_data_length > 322:
+                raise length_out_of_bounds("SpendStatement.spent.lock.data", spent_1_lock_data_length)
+            begin = at + 11
+            at = begin + spent_1_lock_data_length
+            spent_1_lock_data = data[begin:at]
+            spent = (
+                Output(spent_0_value, Lock(spent_0_lock_kind, spent_0_lock_data)),
+                Output(spent_1_value, Lock(spent_1_lock_kind, spent_1_lock_data)),
+            )
+        else:
+            at = 38
+            if 11 * spent_count > size - at:
+                raise truncated("SpendStatement.spent")
+            spent_items = []
+            for _ in range(spent_count):
+                spent_items_item_value, spent_items_item_lock_kind, spent_items_item_lock_data_length = (
+                    _unpack_from_2(data, at)
+                )
+                if spent_items_item_lock_data_length > 322:
+                    raise length_out_of_bounds(
+                        "SpendStatement.spent.lock.data", spent_items_item_lock_data_length
+                    )
+                begin = at + 11
+                at = begin + spent_items_item_lock_data_length
+                spent_items_item_lock_data = data[begin:at]
+                spent_items.append(
+                    Output(
+                        spent_items_item_value, Lock(spent_items_item_lock_kind, spent_items_item_lock_data)
+                    ),
+                )
+            spent = tuple(spent_items)
     except struct.error:
         raise truncated("SpendStatement") from None
     if at != size:
-        raise trailing("SpendStatement", size - at)
+        raise ends_elsewhere("SpendStatement", at, size)
     return SpendStatement(chain_id, txid, spent)
 
 
@@ -364,17 +573,45 @@ def pack_spend_statement(value: SpendStatement) -> bytes:
         spent = value.spent
         if len(spent) > 4096:
             raise unfit("SpendStatement.spent", len(spent))
-        spent_pieces: list[bytes] = []
-        for spent_item in spent:
-            spent_item_lock = spent_item.lock
-            spent_item_lock_data = spent_item_lock.data
-            if len(spent_item_lock_data) > 322:
-                raise unfit("SpendStatement.spent.lock.data", spent_item_lock_data)
-            spent_pieces += (
-                _pack_2(spent_item.value, spent_item_lock.kind, len(spent_item_lock_data)),
-                spent_item_lock_data,
-            )
-        return b"".join((_pack_7(value.chain_id, txid, len(spent)), *spent_pieces))
+        spent_count = len(spent)
+        if spent_count == 1:
+            (spent_0,) = spent
+            spent_0_lock = spent_0.lock
+            spent_0_lock_data = spent_0_lock.data
+            if len(spent_0_lock_data) > 322:
+                raise unfit("SpendStatement.spent.lock.data", spent_0_lock_data)
+            spent_pieces: list[bytes] = [
+                _pack_15(value.chain_id, txid, 1, spent_0.value, spent_0_lock.kind, len(spent_0_lock_data)),
+                spent_0_lock_data,
+            ]
+        elif spent_count == 2:
+            spent_0, spent_1 = spent
+            spent_0_lock = spent_0.lock
+            spent_0_lock_data = spent_0_lock.data
+            if len(spent_0_lock_data) > 322:
+                raise unfit("SpendStatement.spent.lock.data", spent_0_lock_data)
+            spent_1_lock = spent_1.lock
+            spent_1_lock_data = spent_1_lock.data
+            if len(spent_1_lock_data) > 322:
+                raise unfit("SpendStatement.spent.lock.data", spent_1_lock_data)
+            spent_pieces = [
+                _pack_15(value.chain_id, txid, 2, spent_0.value, spent_0_lock.kind, len(spent_0_lock_data)),
+                spent_0_lock_data,
+                _pack_2(spent_1.value, spent_1_lock.kind, len(spent_1_lock_data)),
+                spent_1_lock_data,
+            ]
+        else:
+            spent_pieces = [_pack_14(value.chain_id, txid, spent_count)]
+            for spent_item in spent:
+                spent_item_lock = spent_item.lock
+                spent_item_lock_data = spent_item_lock.data
+                if len(spent_item_lock_data) > 322:
+                    raise unfit("SpendStatement.spent.lock.data", spent_item_lock_data)
+                spent_pieces += (
+                    _pack_2(spent_item.value, spent_item_lock.kind, len(spent_item_lock_data)),
+                    spent_item_lock_data,
+                )
+        return b"".join(spent_pieces)
     except struct.error as error:
         raise unfit("SpendStatement", str(error)) from None
 
@@ -384,23 +621,19 @@ def decode_coin_entry(data: bytes) -> CoinEntry:
     size = len(data)
     try:
         outpoint_txid, outpoint_index, output_value, output_lock_kind, output_lock_data_length = (
-            _unpack_from_8(data, 0)
+            _unpack_from_16(data, 0)
         )
         if output_lock_data_length > 322:
             raise length_out_of_bounds("CoinEntry.output.lock.data", output_lock_data_length)
-        end = 45 + output_lock_data_length
-        if end > size:
-            raise truncated("CoinEntry.output.lock.data")
-        output_lock_data = data[45:end]
-        at = end
-        height, coinbase = _unpack_from_9(data, at)
-        at += 9
+        at = 45 + output_lock_data_length
+        output_lock_data = data[45:at]
+        height, coinbase = _unpack_from_17(data, at)
         if coinbase > 1:
             raise not_a_choice("CoinEntry.coinbase", coinbase)
     except struct.error:
         raise truncated("CoinEntry") from None
-    if at != size:
-        raise trailing("CoinEntry", size - at)
+    if at + 9 != size:
+        raise ends_elsewhere("CoinEntry", at + 9, size)
     return CoinEntry(
         OutPoint(outpoint_txid, outpoint_index),
         Output(output_value, Lock(output_lock_kind, output_lock_data)),
@@ -423,9 +656,11 @@ def pack_coin_entry(value: CoinEntry) -> bytes:
             raise unfit("CoinEntry.output.lock.data", output_lock_data)
         return b"".join(
             (
-                _pack_8(outpoint_txid, outpoint.index, output.value, output_lock.kind, len(output_lock_data)),
+                _pack_16(
+                    outpoint_txid, outpoint.index, output.value, output_lock.kind, len(output_lock_data)
+                ),
                 output_lock_data,
-                _pack_10(value.height, value.coinbase),
+                _pack_18(value.height, value.coinbase),
             )
         )
     except struct.error as error:

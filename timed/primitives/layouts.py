@@ -32,6 +32,8 @@ MAX_INPUTS = 4_096
 MAX_OUTPUTS = 65_535
 """A coinbase pays every member of the roster."""
 MAX_WITNESSES = 4_096
+USUAL = 2
+"""Inputs, outputs and witnesses of a payment: mostly one or two."""
 MAX_MEMBERS = 65_535
 MAX_BITMAP = (MAX_MEMBERS + 7) // 8
 MAX_NETWORK_ADDRESS = 255
@@ -67,18 +69,18 @@ TRANSACTION = _transaction(
     "Transaction",
     "version" / u16,
     "kind" / u8,
-    "inputs" / array(u16, OUTPOINT, MAX_INPUTS),
-    "outputs" / array(u16, OUTPUT, MAX_OUTPUTS),
+    "inputs" / array(u16, OUTPOINT, MAX_INPUTS, usual=USUAL),
+    "outputs" / array(u16, OUTPUT, MAX_OUTPUTS, usual=USUAL),
     "lock_height" / u64,
     "payload" / bytes_prefixed(u16, MAX_PAYLOAD),
-    "witnesses" / array(u16, WITNESS, MAX_WITNESSES),
+    "witnesses" / array(u16, WITNESS, MAX_WITNESSES, usual=USUAL),
     retained=True,
 )
 SPEND_STATEMENT = _transaction(
     "SpendStatement",
     "chain_id" / u32,
     "txid" / hash32,
-    "spent" / array(u16, OUTPUT, MAX_INPUTS),
+    "spent" / array(u16, OUTPUT, MAX_INPUTS, usual=USUAL),
 )
 COIN_ENTRY = _transaction(
     "CoinEntry",

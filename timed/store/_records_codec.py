@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import struct
-from itertools import chain
 
 from timed.codec.runtime import (
     count_out_of_bounds,
+    ends_elsewhere,
+    few,
     from_text,
     length_out_of_bounds,
+    many,
     not_a_choice,
     to_text,
-    trailing,
     truncated,
     unfit,
 )
@@ -34,40 +35,40 @@ from timed.store.records import (
     TipRecord,
 )
 
-_unpack_from_0 = struct.Struct("<8sH32sQLQQB8s").unpack_from
+_unpack_0 = struct.Struct("<8sH32sQLQQB8s").unpack
 _pack_1 = struct.Struct("<8sH32sQLQQ?8s").pack
-_unpack_from_2 = struct.Struct("<8sQLL").unpack_from
+_unpack_2 = struct.Struct("<8sQLL").unpack
 _pack_2 = struct.Struct("<8sQLL").pack
-_unpack_from_3 = struct.Struct("<L").unpack_from
+_unpack_3 = struct.Struct("<L").unpack
 _pack_3 = struct.Struct("<L").pack
+_unpack_from_3 = struct.Struct("<L").unpack_from
 _unpack_from_4 = struct.Struct("<HB").unpack_from
 _unpack_from_5 = struct.Struct("<32s").unpack_from
 _pack_4 = struct.Struct("<HB").pack
 _pack_5 = struct.Struct("<32s").pack
 _unpack_from_6 = struct.Struct("<Q32sQQH").unpack_from
-_iter_unpack_7 = struct.Struct("<2048s").iter_unpack
 _pack_6 = struct.Struct("<Q32sQQH").pack
-_unpack_from_8 = struct.Struct("<QBH").unpack_from
-_unpack_from_9 = struct.Struct("<QB").unpack_from
-_pack_8 = struct.Struct("<QBH").pack
-_pack_10 = struct.Struct("<Q?").pack
-_unpack_from_11 = struct.Struct("<QL").unpack_from
-_pack_11 = struct.Struct("<QL").pack
-_unpack_from_12 = struct.Struct("<Q").unpack_from
-_pack_12 = struct.Struct("<Q").pack
+_unpack_from_7 = struct.Struct("<QBH").unpack_from
+_unpack_from_8 = struct.Struct("<QB").unpack_from
+_pack_7 = struct.Struct("<QBH").pack
+_pack_9 = struct.Struct("<Q?").pack
+_unpack_10 = struct.Struct("<QL").unpack
+_pack_10 = struct.Struct("<QL").pack
+_unpack_11 = struct.Struct("<Q").unpack
+_pack_11 = struct.Struct("<Q").pack
+_few_2048 = few(2048)
+_many_2048 = many(2048)
 _WIDTH_2048 = frozenset((2048,))
 
 
 def decode_segment_header(data: bytes) -> SegmentHeader:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 79:
-        raise truncated("SegmentHeader")
-    if size > 79:
-        raise trailing("SegmentHeader", size - 79)
-    magic, version, genesis, epoch, sequence, first_batch, previous_end, doubtful, marker = _unpack_from_0(
-        data, 0
-    )
+    try:
+        magic, version, genesis, epoch, sequence, first_batch, previous_end, doubtful, marker = _unpack_0(
+            data
+        )
+    except struct.error:
+        raise ends_elsewhere("SegmentHeader", 79, len(data)) from None
     if doubtful > 1:
         raise not_a_choice("SegmentHeader.doubtful", doubtful)
     return SegmentHeader(
@@ -104,13 +105,11 @@ def pack_segment_header(value: SegmentHeader) -> bytes:
 
 def decode_frame_header(data: bytes) -> FrameHeader:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 24:
-        raise truncated("FrameHeader")
-    if size > 24:
-        raise trailing("FrameHeader", size - 24)
-    marker, batch, length, checksum = _unpack_from_2(data, 0)
-    return FrameHeader(marker, batch, length, checksum)
+    try:
+        fields = _unpack_2(data)
+    except struct.error:
+        raise ends_elsewhere("FrameHeader", 24, len(data)) from None
+    return FrameHeader(*fields)
 
 
 def pack_frame_header(value: FrameHeader) -> bytes:
@@ -126,13 +125,11 @@ def pack_frame_header(value: FrameHeader) -> bytes:
 
 def decode_seal(data: bytes) -> Seal:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 4:
-        raise truncated("Seal")
-    if size > 4:
-        raise trailing("Seal", size - 4)
-    (checksum,) = _unpack_from_3(data, 0)
-    return Seal(checksum)
+    try:
+        fields = _unpack_3(data)
+    except struct.error:
+        raise ends_elsewhere("Seal", 4, len(data)) from None
+    return Seal(*fields)
 
 
 def pack_seal(value: Seal) -> bytes:
@@ -155,21 +152,18 @@ def decode_batch(data: bytes) -> Batch:
             raise truncated("Batch.records")
         records_items = []
         for _ in range(records_count):
-            (records_item_length,) = _unpack_from_3(data, at)
-            at += 4
-            if records_item_length > 8388608:
-                raise length_out_of_bounds("Batch.records", records_item_length)
-            end = at + records_item_length
-            if end > size:
-                raise truncated("Batch.records")
-            records_item = data[at:end]
-            at = end
-            records_items.append(records_item)
+            (records_items_item_length,) = _unpack_from_3(data, at)
+            if records_items_item_length > 8388608:
+                raise length_out_of_bounds("Batch.records", records_items_item_length)
+            begin = at + 4
+            at = begin + records_items_item_length
+            records_items_item = data[begin:at]
+            records_items.append(records_items_item)
         records = tuple(records_items)
     except struct.error:
         raise truncated("Batch") from None
     if at != size:
-        raise trailing("Batch", size - at)
+        raise ends_elsewhere("Batch", at, size)
     return Batch(records)
 
 
@@ -203,11 +197,10 @@ def decode_identity(data: bytes) -> Identity:
         network = to_text(data[3:end], "Identity.network")
         at = end
         (genesis,) = _unpack_from_5(data, at)
-        at += 32
     except struct.error:
         raise truncated("Identity") from None
-    if at != size:
-        raise trailing("Identity", size - at)
+    if at + 32 != size:
+        raise ends_elsewhere("Identity", at + 32, size)
     return Identity(schema, network, genesis)
 
 
@@ -232,15 +225,15 @@ def decode_tip_record(data: bytes) -> TipRecord:
         height, block_hash, coins, supply, digests_count = _unpack_from_6(data, 0)
         if digests_count > 256:
             raise count_out_of_bounds("TipRecord.digests", digests_count)
-        end = 58 + 2048 * digests_count
-        if end > size:
-            raise truncated("TipRecord.digests")
-        digests = tuple(chain.from_iterable(_iter_unpack_7(data[58:end])))
-        at = end
+        if digests_count <= 32:
+            digests = _few_2048[digests_count](data, 58)
+        else:
+            digests = _many_2048(data, 58, digests_count)
+        at = 58 + 2048 * digests_count
     except struct.error:
         raise truncated("TipRecord") from None
     if at != size:
-        raise trailing("TipRecord", size - at)
+        raise ends_elsewhere("TipRecord", at, size)
     return TipRecord(height, block_hash, coins, supply, digests)
 
 
@@ -266,22 +259,18 @@ def decode_coin_record(data: bytes) -> CoinRecord:
     """Decode all of `data`."""
     size = len(data)
     try:
-        output_value, output_lock_kind, output_lock_data_length = _unpack_from_8(data, 0)
+        output_value, output_lock_kind, output_lock_data_length = _unpack_from_7(data, 0)
         if output_lock_data_length > 322:
             raise length_out_of_bounds("CoinRecord.output.lock.data", output_lock_data_length)
-        end = 11 + output_lock_data_length
-        if end > size:
-            raise truncated("CoinRecord.output.lock.data")
-        output_lock_data = data[11:end]
-        at = end
-        height, coinbase = _unpack_from_9(data, at)
-        at += 9
+        at = 11 + output_lock_data_length
+        output_lock_data = data[11:at]
+        height, coinbase = _unpack_from_8(data, at)
         if coinbase > 1:
             raise not_a_choice("CoinRecord.coinbase", coinbase)
     except struct.error:
         raise truncated("CoinRecord") from None
-    if at != size:
-        raise trailing("CoinRecord", size - at)
+    if at + 9 != size:
+        raise ends_elsewhere("CoinRecord", at + 9, size)
     return CoinRecord(Output(output_value, Lock(output_lock_kind, output_lock_data)), height, coinbase == 1)
 
 
@@ -295,9 +284,9 @@ def pack_coin_record(value: CoinRecord) -> bytes:
             raise unfit("CoinRecord.output.lock.data", output_lock_data)
         return b"".join(
             (
-                _pack_8(output.value, output_lock.kind, len(output_lock_data)),
+                _pack_7(output.value, output_lock.kind, len(output_lock_data)),
                 output_lock_data,
-                _pack_10(value.height, value.coinbase),
+                _pack_9(value.height, value.coinbase),
             )
         )
     except struct.error as error:
@@ -306,38 +295,34 @@ def pack_coin_record(value: CoinRecord) -> bytes:
 
 def decode_location(data: bytes) -> Location:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 12:
-        raise truncated("Location")
-    if size > 12:
-        raise trailing("Location", size - 12)
-    height, position = _unpack_from_11(data, 0)
-    return Location(height, position)
+    try:
+        fields = _unpack_10(data)
+    except struct.error:
+        raise ends_elsewhere("Location", 12, len(data)) from None
+    return Location(*fields)
 
 
 def pack_location(value: Location) -> bytes:
     """The encoding of the fields."""
     try:
-        return _pack_11(value.height, value.position)
+        return _pack_10(value.height, value.position)
     except struct.error as error:
         raise unfit("Location", str(error)) from None
 
 
 def decode_height_record(data: bytes) -> HeightRecord:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 8:
-        raise truncated("HeightRecord")
-    if size > 8:
-        raise trailing("HeightRecord", size - 8)
-    (height,) = _unpack_from_12(data, 0)
-    return HeightRecord(height)
+    try:
+        fields = _unpack_11(data)
+    except struct.error:
+        raise ends_elsewhere("HeightRecord", 8, len(data)) from None
+    return HeightRecord(*fields)
 
 
 def pack_height_record(value: HeightRecord) -> bytes:
     """The encoding of the fields."""
     try:
-        return _pack_12(value.height)
+        return _pack_11(value.height)
     except struct.error as error:
         raise unfit("HeightRecord", str(error)) from None
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import struct
-from itertools import chain
 
 from timed.codec.runtime import (
     count_out_of_bounds,
+    ends_elsewhere,
+    few,
     is_ascending,
     length_out_of_bounds,
+    many,
     not_a_choice,
     not_ascending,
-    trailing,
     truncated,
     unfit,
 )
@@ -64,28 +65,30 @@ _pack_1 = struct.Struct("<64s").pack
 _unpack_from_2 = struct.Struct("<H").unpack_from
 _unpack_from_3 = struct.Struct("<L").unpack_from
 _unpack_from_4 = struct.Struct("<B").unpack_from
-_iter_unpack_5 = struct.Struct("<32s").iter_unpack
 _pack_2 = struct.Struct("<H").pack
 _pack_3 = struct.Struct("<L").pack
-_unpack_from_6 = struct.Struct("<LLL").unpack_from
-_pack_6 = struct.Struct("<LLL").pack
-_unpack_from_7 = struct.Struct("<LQLL32s32s").unpack_from
-_pack_7 = struct.Struct("<LQLL32s32s").pack
-_unpack_from_8 = struct.Struct("<LQLB32s32sH64s").unpack_from
-_pack_8 = struct.Struct("<LQLB32s32sH64s").pack
-_unpack_from_9 = struct.Struct("<Q32s").unpack_from
-_pack_9 = struct.Struct("<Q32s").pack
-_unpack_from_10 = struct.Struct("<QH").unpack_from
-_pack_10 = struct.Struct("<QH").pack
-_unpack_from_5 = struct.Struct("<32s").unpack_from
-_pack_5 = struct.Struct("<32s").pack
+_unpack_from_5 = struct.Struct("<LLL").unpack_from
+_pack_5 = struct.Struct("<LLL").pack
+_unpack_6 = struct.Struct("<LQLL32s32s").unpack
+_pack_6 = struct.Struct("<LQLL32s32s").pack
+_unpack_7 = struct.Struct("<LQLB32s32sH64s").unpack
+_pack_7 = struct.Struct("<LQLB32s32sH64s").pack
+_unpack_8 = struct.Struct("<Q32s").unpack
+_pack_8 = struct.Struct("<Q32s").pack
+_unpack_9 = struct.Struct("<QH").unpack
+_pack_9 = struct.Struct("<QH").pack
+_unpack_10 = struct.Struct("<32s").unpack
+_pack_10 = struct.Struct("<32s").pack
 _pack_4 = struct.Struct("<B").pack
-_unpack_from_11 = struct.Struct("<Q").unpack_from
+_unpack_11 = struct.Struct("<Q").unpack
 _pack_11 = struct.Struct("<Q").pack
-_unpack_from_12 = struct.Struct("<QLBB").unpack_from
+_unpack_from_11 = struct.Struct("<Q").unpack_from
+_unpack_12 = struct.Struct("<QLBB").unpack
 _pack_13 = struct.Struct("<QLB?").pack
-_unpack_from_14 = struct.Struct("<QL").unpack_from
+_unpack_14 = struct.Struct("<QL").unpack
 _pack_14 = struct.Struct("<QL").pack
+_few_32 = few(32)
+_many_32 = many(32)
 _WIDTH_32 = frozenset((32,))
 
 
@@ -96,17 +99,13 @@ def decode_report_share(data: bytes) -> ReportShare:
         member, named_length = _unpack_from_0(data, 0)
         if named_length > 2000:
             raise length_out_of_bounds("ReportShare.named", named_length)
-        end = 4 + named_length
-        if end > size:
-            raise truncated("ReportShare.named")
-        named = data[4:end]
-        at = end
+        at = 4 + named_length
+        named = data[4:at]
         (signature,) = _unpack_from_1(data, at)
-        at += 64
     except struct.error:
         raise truncated("ReportShare") from None
-    if at != size:
-        raise trailing("ReportShare", size - at)
+    if at + 64 != size:
+        raise ends_elsewhere("ReportShare", at + 64, size)
     return ReportShare(member, named, signature)
 
 
@@ -128,59 +127,49 @@ def read_proposal_body(data: bytes, at: int, size: int) -> tuple[ProposalBody, i
     """Decode at `at`: the value and the offset after it."""
     start = at
     (attendance_length,) = _unpack_from_2(data, at)
-    at += 2
     if attendance_length > 8192:
         raise length_out_of_bounds("ProposalBody.attendance", attendance_length)
-    end = at + attendance_length
-    if end > size:
-        raise truncated("ProposalBody.attendance")
-    attendance = data[at:end]
-    at = end
+    begin = at + 2
+    at = begin + attendance_length
+    attendance = data[begin:at]
     (evidence_count,) = _unpack_from_2(data, at)
-    at += 2
     if evidence_count > 1024:
         raise count_out_of_bounds("ProposalBody.evidence", evidence_count)
+    at += 2
     if 8 * evidence_count > size - at:
         raise truncated("ProposalBody.evidence")
     evidence_items = []
     for _ in range(evidence_count):
-        (evidence_item_first_length,) = _unpack_from_3(data, at)
-        at += 4
-        if evidence_item_first_length > 65536:
-            raise length_out_of_bounds("ProposalBody.evidence.first", evidence_item_first_length)
-        end = at + evidence_item_first_length
-        if end > size:
-            raise truncated("ProposalBody.evidence.first")
-        evidence_item_first = data[at:end]
-        at = end
-        (evidence_item_second_length,) = _unpack_from_3(data, at)
-        at += 4
-        if evidence_item_second_length > 65536:
-            raise length_out_of_bounds("ProposalBody.evidence.second", evidence_item_second_length)
-        end = at + evidence_item_second_length
-        if end > size:
-            raise truncated("ProposalBody.evidence.second")
-        evidence_item_second = data[at:end]
-        at = end
-        evidence_items.append(Evidence(evidence_item_first, evidence_item_second))
+        (evidence_items_item_first_length,) = _unpack_from_3(data, at)
+        if evidence_items_item_first_length > 65536:
+            raise length_out_of_bounds("ProposalBody.evidence.first", evidence_items_item_first_length)
+        begin = at + 4
+        at = begin + evidence_items_item_first_length
+        evidence_items_item_first = data[begin:at]
+        (evidence_items_item_second_length,) = _unpack_from_3(data, at)
+        if evidence_items_item_second_length > 65536:
+            raise length_out_of_bounds("ProposalBody.evidence.second", evidence_items_item_second_length)
+        begin = at + 4
+        at = begin + evidence_items_item_second_length
+        evidence_items_item_second = data[begin:at]
+        evidence_items.append(Evidence(evidence_items_item_first, evidence_items_item_second))
     evidence = tuple(evidence_items)
     (parent_certificate_present,) = _unpack_from_4(data, at)
-    at += 1
     if parent_certificate_present > 1:
         raise not_a_choice("ProposalBody.parent_certificate", parent_certificate_present)
+    at += 1
     parent_certificate: BlockCertificate | None = None
     if parent_certificate_present:
         parent_certificate_item, at = read_block_certificate(data, at, size)
         parent_certificate = parent_certificate_item
     (txids_count,) = _unpack_from_3(data, at)
-    at += 4
     if txids_count > 16000:
         raise count_out_of_bounds("ProposalBody.txids", txids_count)
-    end = at + 32 * txids_count
-    if end > size:
-        raise truncated("ProposalBody.txids")
-    txids = tuple(chain.from_iterable(_iter_unpack_5(data[at:end])))
-    at = end
+    if txids_count <= 32:
+        txids = _few_32[txids_count](data, at + 4)
+    else:
+        txids = _many_32(data, at + 4, txids_count)
+    at = at + 4 + 32 * txids_count
     if not is_ascending(txids):
         raise not_ascending("ProposalBody.txids")
     (reports_count,) = _unpack_from_2(data, at)
@@ -189,18 +178,17 @@ def read_proposal_body(data: bytes, at: int, size: int) -> tuple[ProposalBody, i
         raise truncated("ProposalBody.reports")
     reports_items = []
     for _ in range(reports_count):
-        reports_item_member, reports_item_named_length = _unpack_from_0(data, at)
-        at += 4
-        if reports_item_named_length > 2000:
-            raise length_out_of_bounds("ProposalBody.reports.named", reports_item_named_length)
-        end = at + reports_item_named_length
-        if end > size:
-            raise truncated("ProposalBody.reports.named")
-        reports_item_named = data[at:end]
-        at = end
-        (reports_item_signature,) = _unpack_from_1(data, at)
+        reports_items_item_member, reports_items_item_named_length = _unpack_from_0(data, at)
+        if reports_items_item_named_length > 2000:
+            raise length_out_of_bounds("ProposalBody.reports.named", reports_items_item_named_length)
+        begin = at + 4
+        at = begin + reports_items_item_named_length
+        reports_items_item_named = data[begin:at]
+        (reports_items_item_signature,) = _unpack_from_1(data, at)
+        reports_items.append(
+            ReportShare(reports_items_item_member, reports_items_item_named, reports_items_item_signature)
+        )
         at += 64
-        reports_items.append(ReportShare(reports_item_member, reports_item_named, reports_item_signature))
     reports = tuple(reports_items)
     value = ProposalBody(attendance, evidence, parent_certificate, txids, reports)
     retain(value, data[start:at])
@@ -214,56 +202,46 @@ def decode_proposal_body(data: bytes) -> ProposalBody:  # noqa: C901
         (attendance_length,) = _unpack_from_2(data, 0)
         if attendance_length > 8192:
             raise length_out_of_bounds("ProposalBody.attendance", attendance_length)
-        end = 2 + attendance_length
-        if end > size:
-            raise truncated("ProposalBody.attendance")
-        attendance = data[2:end]
-        at = end
+        at = 2 + attendance_length
+        attendance = data[2:at]
         (evidence_count,) = _unpack_from_2(data, at)
-        at += 2
         if evidence_count > 1024:
             raise count_out_of_bounds("ProposalBody.evidence", evidence_count)
+        at += 2
         if 8 * evidence_count > size - at:
             raise truncated("ProposalBody.evidence")
         evidence_items = []
         for _ in range(evidence_count):
-            (evidence_item_first_length,) = _unpack_from_3(data, at)
-            at += 4
-            if evidence_item_first_length > 65536:
-                raise length_out_of_bounds("ProposalBody.evidence.first", evidence_item_first_length)
-            end = at + evidence_item_first_length
-            if end > size:
-                raise truncated("ProposalBody.evidence.first")
-            evidence_item_first = data[at:end]
-            at = end
-            (evidence_item_second_length,) = _unpack_from_3(data, at)
-            at += 4
-            if evidence_item_second_length > 65536:
-                raise length_out_of_bounds("ProposalBody.evidence.second", evidence_item_second_length)
-            end = at + evidence_item_second_length
-            if end > size:
-                raise truncated("ProposalBody.evidence.second")
-            evidence_item_second = data[at:end]
-            at = end
-            evidence_items.append(Evidence(evidence_item_first, evidence_item_second))
+            (evidence_items_item_first_length,) = _unpack_from_3(data, at)
+            if evidence_items_item_first_length > 65536:
+                raise length_out_of_bounds("ProposalBody.evidence.first", evidence_items_item_first_length)
+            begin = at + 4
+            at = begin + evidence_items_item_first_length
+            evidence_items_item_first = data[begin:at]
+            (evidence_items_item_second_length,) = _unpack_from_3(data, at)
+            if evidence_items_item_second_length > 65536:
+                raise length_out_of_bounds("ProposalBody.evidence.second", evidence_items_item_second_length)
+            begin = at + 4
+            at = begin + evidence_items_item_second_length
+            evidence_items_item_second = data[begin:at]
+            evidence_items.append(Evidence(evidence_items_item_first, evidence_items_item_second))
         evidence = tuple(evidence_items)
         (parent_certificate_present,) = _unpack_from_4(data, at)
-        at += 1
         if parent_certificate_present > 1:
             raise not_a_choice("ProposalBody.parent_certificate", parent_certificate_present)
+        at += 1
         parent_certificate: BlockCertificate | None = None
         if parent_certificate_present:
             parent_certificate_item, at = read_block_certificate(data, at, size)
             parent_certificate = parent_certificate_item
         (txids_count,) = _unpack_from_3(data, at)
-        at += 4
         if txids_count > 16000:
             raise count_out_of_bounds("ProposalBody.txids", txids_count)
-        end = at + 32 * txids_count
-        if end > size:
-            raise truncated("ProposalBody.txids")
-        txids = tuple(chain.from_iterable(_iter_unpack_5(data[at:end])))
-        at = end
+        if txids_count <= 32:
+            txids = _few_32[txids_count](data, at + 4)
+        else:
+            txids = _many_32(data, at + 4, txids_count)
+        at = at + 4 + 32 * txids_count
         if not is_ascending(txids):
             raise not_ascending("ProposalBody.txids")
         (reports_count,) = _unpack_from_2(data, at)
@@ -272,23 +250,22 @@ def decode_proposal_body(data: bytes) -> ProposalBody:  # noqa: C901
             raise truncated("ProposalBody.reports")
         reports_items = []
         for _ in range(reports_count):
-            reports_item_member, reports_item_named_length = _unpack_from_0(data, at)
-            at += 4
-            if reports_item_named_length > 2000:
-                raise length_out_of_bounds("ProposalBody.reports.named", reports_item_named_length)
-            end = at + reports_item_named_length
-            if end > size:
-                raise truncated("ProposalBody.reports.named")
-            reports_item_named = data[at:end]
-            at = end
-            (reports_item_signature,) = _unpack_from_1(data, at)
+            reports_items_item_member, reports_items_item_named_length = _unpack_from_0(data, at)
+            if reports_items_item_named_length > 2000:
+                raise length_out_of_bounds("ProposalBody.reports.named", reports_items_item_named_length)
+            begin = at + 4
+            at = begin + reports_items_item_named_length
+            reports_items_item_named = data[begin:at]
+            (reports_items_item_signature,) = _unpack_from_1(data, at)
+            reports_items.append(
+                ReportShare(reports_items_item_member, reports_items_item_named, reports_items_item_signature)
+            )
             at += 64
-            reports_items.append(ReportShare(reports_item_member, reports_item_named, reports_item_signature))
         reports = tuple(reports_items)
     except struct.error:
         raise truncated("ProposalBody") from None
     if at != size:
-        raise trailing("ProposalBody", size - at)
+        raise ends_elsewhere("ProposalBody", at, size)
     value = ProposalBody(attendance, evidence, parent_certificate, txids, reports)
     retain(value, data)
     return value
@@ -363,16 +340,15 @@ def decode_block_proposal(data: bytes) -> BlockProposal:
     """Decode all of `data`."""
     size = len(data)
     try:
-        chain_id, round_, valid_round = _unpack_from_6(data, 0)
+        chain_id, round_, valid_round = _unpack_from_5(data, 0)
         at = 12
         header, at = read_block_header(data, at, size)
         body, at = read_proposal_body(data, at, size)
         (signature,) = _unpack_from_1(data, at)
-        at += 64
     except struct.error:
         raise truncated("BlockProposal") from None
-    if at != size:
-        raise trailing("BlockProposal", size - at)
+    if at + 64 != size:
+        raise ends_elsewhere("BlockProposal", at + 64, size)
     return BlockProposal(chain_id, round_, valid_round, header, body, signature)
 
 
@@ -384,7 +360,7 @@ def pack_block_proposal(value: BlockProposal) -> bytes:
             raise unfit("BlockProposal.signature", signature)
         return b"".join(
             (
-                _pack_6(value.chain_id, value.round, value.valid_round),
+                _pack_5(value.chain_id, value.round, value.valid_round),
                 value.header.encode(),
                 value.body.encode(),
                 _pack_1(signature),
@@ -396,13 +372,11 @@ def pack_block_proposal(value: BlockProposal) -> bytes:
 
 def decode_proposal_statement(data: bytes) -> ProposalStatement:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 84:
-        raise truncated("ProposalStatement")
-    if size > 84:
-        raise trailing("ProposalStatement", size - 84)
-    chain_id, height, round_, valid_round, block, body = _unpack_from_7(data, 0)
-    return ProposalStatement(chain_id, height, round_, valid_round, block, body)
+    try:
+        fields = _unpack_6(data)
+    except struct.error:
+        raise ends_elsewhere("ProposalStatement", 84, len(data)) from None
+    return ProposalStatement(*fields)
 
 
 def pack_proposal_statement(value: ProposalStatement) -> bytes:
@@ -414,22 +388,20 @@ def pack_proposal_statement(value: ProposalStatement) -> bytes:
         body = value.body
         if len(body) != 32:
             raise unfit("ProposalStatement.body", body)
-        return _pack_7(value.chain_id, value.height, value.round, value.valid_round, block, body)
+        return _pack_6(value.chain_id, value.height, value.round, value.valid_round, block, body)
     except struct.error as error:
         raise unfit("ProposalStatement", str(error)) from None
 
 
 def decode_block_vote(data: bytes) -> BlockVote:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 147:
-        raise truncated("BlockVote")
-    if size > 147:
-        raise trailing("BlockVote", size - 147)
-    chain_id, height, round_, step, block, roster, member, signature = _unpack_from_8(data, 0)
-    if not 1 <= step <= 2:
-        raise not_a_choice("BlockVote.step", step)
-    return BlockVote(chain_id, height, round_, step, block, roster, member, signature)
+    try:
+        fields = _unpack_7(data)
+    except struct.error:
+        raise ends_elsewhere("BlockVote", 147, len(data)) from None
+    if not 1 <= fields[3] <= 2:
+        raise not_a_choice("BlockVote.step", fields[3])
+    return BlockVote(*fields)
 
 
 def pack_block_vote(value: BlockVote) -> bytes:
@@ -447,7 +419,7 @@ def pack_block_vote(value: BlockVote) -> bytes:
         signature = value.signature
         if len(signature) != 64:
             raise unfit("BlockVote.signature", signature)
-        return _pack_8(
+        return _pack_7(
             value.chain_id, value.height, value.round, step, block, roster, value.member, signature
         )
     except struct.error as error:
@@ -463,7 +435,7 @@ def decode_block_commit(data: bytes) -> BlockCommit:
     except struct.error:
         raise truncated("BlockCommit") from None
     if at != size:
-        raise trailing("BlockCommit", size - at)
+        raise ends_elsewhere("BlockCommit", at, size)
     return BlockCommit(certificate)
 
 
@@ -477,13 +449,11 @@ def pack_block_commit(value: BlockCommit) -> bytes:
 
 def decode_block_announcement(data: bytes) -> BlockAnnouncement:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 40:
-        raise truncated("BlockAnnouncement")
-    if size > 40:
-        raise trailing("BlockAnnouncement", size - 40)
-    height, hash_ = _unpack_from_9(data, 0)
-    return BlockAnnouncement(height, hash_)
+    try:
+        fields = _unpack_8(data)
+    except struct.error:
+        raise ends_elsewhere("BlockAnnouncement", 40, len(data)) from None
+    return BlockAnnouncement(*fields)
 
 
 def pack_block_announcement(value: BlockAnnouncement) -> bytes:
@@ -492,36 +462,26 @@ def pack_block_announcement(value: BlockAnnouncement) -> bytes:
         hash_ = value.hash
         if len(hash_) != 32:
             raise unfit("BlockAnnouncement.hash", hash_)
-        return _pack_9(value.height, hash_)
+        return _pack_8(value.height, hash_)
     except struct.error as error:
         raise unfit("BlockAnnouncement", str(error)) from None
 
 
 def decode_get_headers(data: bytes) -> GetHeaders:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 10:
-        raise truncated("GetHeaders")
-    if size > 10:
-        raise trailing("GetHeaders", size - 10)
-    start_2, count = _unpack_from_10(data, 0)
-    return GetHeaders(start_2, count)
+    try:
+        fields = _unpack_9(data)
+    except struct.error:
+        raise ends_elsewhere("GetHeaders", 10, len(data)) from None
+    return GetHeaders(*fields)
 
 
 def pack_get_headers(value: GetHeaders) -> bytes:
     """The encoding of the fields."""
     try:
-        return _pack_10(value.start, value.count)
+        return _pack_9(value.start, value.count)
     except struct.error as error:
         raise unfit("GetHeaders", str(error)) from None
-
-
-def read_signed_header(data: bytes, at: int, size: int) -> tuple[SignedHeader, int]:
-    """Decode at `at`: the value and the offset after it."""
-    header, at = read_block_header(data, at, size)
-    certificate, at = read_block_certificate(data, at, size)
-    value = SignedHeader(header, certificate)
-    return value, at
 
 
 def decode_signed_header(data: bytes) -> SignedHeader:
@@ -534,7 +494,7 @@ def decode_signed_header(data: bytes) -> SignedHeader:
     except struct.error:
         raise truncated("SignedHeader") from None
     if at != size:
-        raise trailing("SignedHeader", size - at)
+        raise ends_elsewhere("SignedHeader", at, size)
     return SignedHeader(header, certificate)
 
 
@@ -558,13 +518,14 @@ def decode_headers_response(data: bytes) -> HeadersResponse:
             raise truncated("HeadersResponse.headers")
         headers_items = []
         for _ in range(headers_count):
-            headers_item, at = read_signed_header(data, at, size)
-            headers_items.append(headers_item)
+            headers_items_item_header, at = read_block_header(data, at, size)
+            headers_items_item_certificate, at = read_block_certificate(data, at, size)
+            headers_items.append(SignedHeader(headers_items_item_header, headers_items_item_certificate))
         headers = tuple(headers_items)
     except struct.error:
         raise truncated("HeadersResponse") from None
     if at != size:
-        raise trailing("HeadersResponse", size - at)
+        raise ends_elsewhere("HeadersResponse", at, size)
     return HeadersResponse(headers)
 
 
@@ -574,36 +535,29 @@ def pack_headers_response(value: HeadersResponse) -> bytes:
         headers = value.headers
         if len(headers) > 512:
             raise unfit("HeadersResponse.headers", len(headers))
-        return b"".join((_pack_2(len(headers)), *[item.encode() for item in headers]))
+        headers_pieces: list[bytes] = []
+        for headers_item in headers:
+            headers_pieces += (headers_item.header.encode(), headers_item.certificate.encode())
+        return b"".join((_pack_2(len(headers)), *headers_pieces))
     except struct.error as error:
         raise unfit("HeadersResponse", str(error)) from None
 
 
 def decode_get_blocks(data: bytes) -> GetBlocks:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 10:
-        raise truncated("GetBlocks")
-    if size > 10:
-        raise trailing("GetBlocks", size - 10)
-    start_2, count = _unpack_from_10(data, 0)
-    return GetBlocks(start_2, count)
+    try:
+        fields = _unpack_9(data)
+    except struct.error:
+        raise ends_elsewhere("GetBlocks", 10, len(data)) from None
+    return GetBlocks(*fields)
 
 
 def pack_get_blocks(value: GetBlocks) -> bytes:
     """The encoding of the fields."""
     try:
-        return _pack_10(value.start, value.count)
+        return _pack_9(value.start, value.count)
     except struct.error as error:
         raise unfit("GetBlocks", str(error)) from None
-
-
-def read_certified_block(data: bytes, at: int, size: int) -> tuple[CertifiedBlock, int]:
-    """Decode at `at`: the value and the offset after it."""
-    block, at = read_block(data, at, size)
-    certificate, at = read_block_certificate(data, at, size)
-    value = CertifiedBlock(block, certificate)
-    return value, at
 
 
 def decode_certified_block(data: bytes) -> CertifiedBlock:
@@ -616,7 +570,7 @@ def decode_certified_block(data: bytes) -> CertifiedBlock:
     except struct.error:
         raise truncated("CertifiedBlock") from None
     if at != size:
-        raise trailing("CertifiedBlock", size - at)
+        raise ends_elsewhere("CertifiedBlock", at, size)
     return CertifiedBlock(block, certificate)
 
 
@@ -640,13 +594,14 @@ def decode_blocks_response(data: bytes) -> BlocksResponse:
             raise truncated("BlocksResponse.blocks")
         blocks_items = []
         for _ in range(blocks_count):
-            blocks_item, at = read_certified_block(data, at, size)
-            blocks_items.append(blocks_item)
+            blocks_items_item_block, at = read_block(data, at, size)
+            blocks_items_item_certificate, at = read_block_certificate(data, at, size)
+            blocks_items.append(CertifiedBlock(blocks_items_item_block, blocks_items_item_certificate))
         blocks = tuple(blocks_items)
     except struct.error:
         raise truncated("BlocksResponse") from None
     if at != size:
-        raise trailing("BlocksResponse", size - at)
+        raise ends_elsewhere("BlocksResponse", at, size)
     return BlocksResponse(blocks)
 
 
@@ -656,20 +611,21 @@ def pack_blocks_response(value: BlocksResponse) -> bytes:
         blocks = value.blocks
         if len(blocks) > 512:
             raise unfit("BlocksResponse.blocks", len(blocks))
-        return b"".join((_pack_2(len(blocks)), *[item.encode() for item in blocks]))
+        blocks_pieces: list[bytes] = []
+        for blocks_item in blocks:
+            blocks_pieces += (blocks_item.block.encode(), blocks_item.certificate.encode())
+        return b"".join((_pack_2(len(blocks)), *blocks_pieces))
     except struct.error as error:
         raise unfit("BlocksResponse", str(error)) from None
 
 
 def decode_block_request(data: bytes) -> BlockRequest:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 32:
-        raise truncated("BlockRequest")
-    if size > 32:
-        raise trailing("BlockRequest", size - 32)
-    (hash_,) = _unpack_from_5(data, 0)
-    return BlockRequest(hash_)
+    try:
+        fields = _unpack_10(data)
+    except struct.error:
+        raise ends_elsewhere("BlockRequest", 32, len(data)) from None
+    return BlockRequest(*fields)
 
 
 def pack_block_request(value: BlockRequest) -> bytes:
@@ -678,7 +634,7 @@ def pack_block_request(value: BlockRequest) -> bytes:
         hash_ = value.hash
         if len(hash_) != 32:
             raise unfit("BlockRequest.hash", hash_)
-        return _pack_5(hash_)
+        return _pack_10(hash_)
     except struct.error as error:
         raise unfit("BlockRequest", str(error)) from None
 
@@ -695,13 +651,14 @@ def decode_block_response(data: bytes) -> BlockResponse:
             raise truncated("BlockResponse.blocks")
         blocks_items = []
         for _ in range(blocks_count):
-            blocks_item, at = read_certified_block(data, at, size)
-            blocks_items.append(blocks_item)
+            blocks_items_item_block, at = read_block(data, at, size)
+            blocks_items_item_certificate, at = read_block_certificate(data, at, size)
+            blocks_items.append(CertifiedBlock(blocks_items_item_block, blocks_items_item_certificate))
         blocks = tuple(blocks_items)
     except struct.error:
         raise truncated("BlockResponse") from None
     if at != size:
-        raise trailing("BlockResponse", size - at)
+        raise ends_elsewhere("BlockResponse", at, size)
     return BlockResponse(blocks)
 
 
@@ -711,20 +668,21 @@ def pack_block_response(value: BlockResponse) -> bytes:
         blocks = value.blocks
         if len(blocks) > 1:
             raise unfit("BlockResponse.blocks", len(blocks))
-        return b"".join((_pack_4(len(blocks)), *[item.encode() for item in blocks]))
+        blocks_pieces: list[bytes] = []
+        for blocks_item in blocks:
+            blocks_pieces += (blocks_item.block.encode(), blocks_item.certificate.encode())
+        return b"".join((_pack_4(len(blocks)), *blocks_pieces))
     except struct.error as error:
         raise unfit("BlockResponse", str(error)) from None
 
 
 def decode_get_masternodes(data: bytes) -> GetMasternodes:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 8:
-        raise truncated("GetMasternodes")
-    if size > 8:
-        raise trailing("GetMasternodes", size - 8)
-    (height,) = _unpack_from_11(data, 0)
-    return GetMasternodes(height)
+    try:
+        fields = _unpack_11(data)
+    except struct.error:
+        raise ends_elsewhere("GetMasternodes", 8, len(data)) from None
+    return GetMasternodes(*fields)
 
 
 def pack_get_masternodes(value: GetMasternodes) -> bytes:
@@ -745,7 +703,7 @@ def decode_masternodes_response(data: bytes) -> MasternodesResponse:
     except struct.error:
         raise truncated("MasternodesResponse") from None
     if at != size:
-        raise trailing("MasternodesResponse", size - at)
+        raise ends_elsewhere("MasternodesResponse", at, size)
     return MasternodesResponse(height, roster)
 
 
@@ -759,12 +717,10 @@ def pack_masternodes_response(value: MasternodesResponse) -> bytes:
 
 def decode_round_state(data: bytes) -> RoundState:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 14:
-        raise truncated("RoundState")
-    if size > 14:
-        raise trailing("RoundState", size - 14)
-    height, round_, step, reported = _unpack_from_12(data, 0)
+    try:
+        height, round_, step, reported = _unpack_12(data)
+    except struct.error:
+        raise ends_elsewhere("RoundState", 14, len(data)) from None
     if reported > 1:
         raise not_a_choice("RoundState.reported", reported)
     return RoundState(height, round_, step, reported == 1)
@@ -780,13 +736,11 @@ def pack_round_state(value: RoundState) -> bytes:
 
 def decode_get_proposal(data: bytes) -> GetProposal:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 12:
-        raise truncated("GetProposal")
-    if size > 12:
-        raise trailing("GetProposal", size - 12)
-    height, round_ = _unpack_from_14(data, 0)
-    return GetProposal(height, round_)
+    try:
+        fields = _unpack_14(data)
+    except struct.error:
+        raise ends_elsewhere("GetProposal", 12, len(data)) from None
+    return GetProposal(*fields)
 
 
 def pack_get_proposal(value: GetProposal) -> bytes:

@@ -7,6 +7,7 @@ from itertools import starmap
 
 from timed.codec.runtime import (
     count_out_of_bounds,
+    ends_elsewhere,
     from_text,
     length_out_of_bounds,
     to_text,
@@ -29,7 +30,7 @@ from timed.wire.session_messages import (
     Pong,
 )
 
-_unpack_from_0 = struct.Struct("<32s64s").unpack_from
+_unpack_0 = struct.Struct("<32s64s").unpack
 _pack_0 = struct.Struct("<32s64s").pack
 _unpack_from_1 = struct.Struct("<HHQB").unpack_from
 _unpack_from_2 = struct.Struct("<32s32sQQB").unpack_from
@@ -38,13 +39,13 @@ _iter_unpack_0 = struct.Struct("<32s64s").iter_unpack
 _pack_1 = struct.Struct("<HHQB").pack
 _pack_2 = struct.Struct("<32s32sQQB").pack
 _pack_3 = struct.Struct("<HQ32sQHB").pack
-_unpack_from_4 = struct.Struct("<H32s").unpack_from
+_unpack_4 = struct.Struct("<H32s").unpack
 _pack_4 = struct.Struct("<H32s").pack
 _unpack_from_5 = struct.Struct("<B").unpack_from
 _unpack_from_6 = struct.Struct("<H").unpack_from
 _pack_5 = struct.Struct("<B").pack
 _pack_6 = struct.Struct("<H").pack
-_unpack_from_7 = struct.Struct("<QQ").unpack_from
+_unpack_7 = struct.Struct("<QQ").unpack
 _pack_7 = struct.Struct("<QQ").pack
 _unpack_from_8 = struct.Struct("<32sB").unpack_from
 _unpack_from_9 = struct.Struct("<HQ").unpack_from
@@ -54,13 +55,11 @@ _pack_9 = struct.Struct("<HQ").pack
 
 def decode_operator_proof(data: bytes) -> OperatorProof:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 96:
-        raise truncated("OperatorProof")
-    if size > 96:
-        raise trailing("OperatorProof", size - 96)
-    key, signature = _unpack_from_0(data, 0)
-    return OperatorProof(key, signature)
+    try:
+        fields = _unpack_0(data)
+    except struct.error:
+        raise ends_elsewhere("OperatorProof", 96, len(data)) from None
+    return OperatorProof(*fields)
 
 
 def pack_operator_proof(value: OperatorProof) -> bytes:
@@ -90,27 +89,25 @@ def decode_handshake(data: bytes) -> Handshake:
         network = to_text(data[13:end], "Handshake.network")
         at = end
         genesis, node_id, boot, dial, software_length = _unpack_from_2(data, at)
-        at += 81
         if software_length > 64:
             raise length_out_of_bounds("Handshake.software", software_length)
-        end = at + software_length
+        end = at + 81 + software_length
         if end > size:
             raise truncated("Handshake.software")
-        software = to_text(data[at:end], "Handshake.software")
+        software = to_text(data[at + 81 : end], "Handshake.software")
         at = end
         listen_port, height, tip, time, window, operator_count = _unpack_from_3(data, at)
-        at += 53
         if operator_count > 1:
             raise count_out_of_bounds("Handshake.operator", operator_count)
-        end = at + 96 * operator_count
+        end = at + 53 + 96 * operator_count
         if end > size:
             raise truncated("Handshake.operator")
-        operator = tuple(starmap(OperatorProof, _iter_unpack_0(data[at:end])))
+        operator = tuple(starmap(OperatorProof, _iter_unpack_0(data[at + 53 : end])))
         at = end
     except struct.error:
         raise truncated("Handshake") from None
     if at != size:
-        raise trailing("Handshake", size - at)
+        raise ends_elsewhere("Handshake", at, size)
     return Handshake(
         wire_version,
         min_wire_version,
@@ -176,13 +173,11 @@ def pack_handshake(value: Handshake) -> bytes:
 
 def decode_ack(data: bytes) -> Ack:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 34:
-        raise truncated("Ack")
-    if size > 34:
-        raise trailing("Ack", size - 34)
-    number, reference = _unpack_from_4(data, 0)
-    return Ack(number, reference)
+    try:
+        fields = _unpack_4(data)
+    except struct.error:
+        raise ends_elsewhere("Ack", 34, len(data)) from None
+    return Ack(*fields)
 
 
 def pack_ack(value: Ack) -> bytes:
@@ -209,18 +204,17 @@ def decode_goodbye(data: bytes) -> Goodbye:
         reason = to_text(data[1:end], "Goodbye.reason")
         at = end
         (detail_length,) = _unpack_from_6(data, at)
-        at += 2
         if detail_length > 256:
             raise length_out_of_bounds("Goodbye.detail", detail_length)
-        end = at + detail_length
+        end = at + 2 + detail_length
         if end > size:
             raise truncated("Goodbye.detail")
-        detail = to_text(data[at:end], "Goodbye.detail")
+        detail = to_text(data[at + 2 : end], "Goodbye.detail")
         at = end
     except struct.error:
         raise truncated("Goodbye") from None
     if at != size:
-        raise trailing("Goodbye", size - at)
+        raise ends_elsewhere("Goodbye", at, size)
     return Goodbye(reason, detail)
 
 
@@ -240,13 +234,11 @@ def pack_goodbye(value: Goodbye) -> bytes:
 
 def decode_ping(data: bytes) -> Ping:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 16:
-        raise truncated("Ping")
-    if size > 16:
-        raise trailing("Ping", size - 16)
-    nonce, time = _unpack_from_7(data, 0)
-    return Ping(nonce, time)
+    try:
+        fields = _unpack_7(data)
+    except struct.error:
+        raise ends_elsewhere("Ping", 16, len(data)) from None
+    return Ping(*fields)
 
 
 def pack_ping(value: Ping) -> bytes:
@@ -259,13 +251,11 @@ def pack_ping(value: Ping) -> bytes:
 
 def decode_pong(data: bytes) -> Pong:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 16:
-        raise truncated("Pong")
-    if size > 16:
-        raise trailing("Pong", size - 16)
-    nonce, time = _unpack_from_7(data, 0)
-    return Pong(nonce, time)
+    try:
+        fields = _unpack_7(data)
+    except struct.error:
+        raise ends_elsewhere("Pong", 16, len(data)) from None
+    return Pong(*fields)
 
 
 def pack_pong(value: Pong) -> bytes:
@@ -299,11 +289,10 @@ def decode_peer_address(data: bytes) -> PeerAddress:
         host = to_text(data[33:end], "PeerAddress.host")
         at = end
         port, last_seen = _unpack_from_9(data, at)
-        at += 10
     except struct.error:
         raise truncated("PeerAddress") from None
-    if at != size:
-        raise trailing("PeerAddress", size - at)
+    if at + 10 != size:
+        raise ends_elsewhere("PeerAddress", at + 10, size)
     return PeerAddress(node_id, host, port, last_seen)
 
 
@@ -331,23 +320,27 @@ def decode_peers_response(data: bytes) -> PeersResponse:
             raise truncated("PeersResponse.peers")
         peers_items = []
         for _ in range(peers_count):
-            peers_item_node_id, peers_item_host_length = _unpack_from_8(data, at)
-            at += 33
-            end = at + peers_item_host_length
+            peers_items_item_node_id, peers_items_item_host_length = _unpack_from_8(data, at)
+            end = at + 33 + peers_items_item_host_length
             if end > size:
                 raise truncated("PeersResponse.peers.host")
-            peers_item_host = to_text(data[at:end], "PeersResponse.peers.host")
+            peers_items_item_host = to_text(data[at + 33 : end], "PeersResponse.peers.host")
             at = end
-            peers_item_port, peers_item_last_seen = _unpack_from_9(data, at)
-            at += 10
+            peers_items_item_port, peers_items_item_last_seen = _unpack_from_9(data, at)
             peers_items.append(
-                PeerAddress(peers_item_node_id, peers_item_host, peers_item_port, peers_item_last_seen)
+                PeerAddress(
+                    peers_items_item_node_id,
+                    peers_items_item_host,
+                    peers_items_item_port,
+                    peers_items_item_last_seen,
+                ),
             )
+            at += 10
         peers = tuple(peers_items)
     except struct.error:
         raise truncated("PeersResponse") from None
     if at != size:
-        raise trailing("PeersResponse", size - at)
+        raise ends_elsewhere("PeersResponse", at, size)
     return PeersResponse(peers)
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import struct
-from itertools import chain, starmap
+from itertools import starmap
 
 from timed.codec.runtime import (
     count_out_of_bounds,
+    ends_elsewhere,
+    few,
     from_text,
     is_ascending,
     length_out_of_bounds,
+    many,
     not_a_choice,
     not_ascending,
     to_text,
@@ -50,24 +53,26 @@ from timed.wire.transaction_messages import (
 )
 
 _unpack_from_0 = struct.Struct("<BLQ32sQHH").unpack_from
-_iter_unpack_1 = struct.Struct("<32s").iter_unpack
-_unpack_from_2 = struct.Struct("<64s").unpack_from
+_unpack_from_1 = struct.Struct("<64s").unpack_from
 _pack_0 = struct.Struct("<BLQ32sQHH").pack
-_pack_2 = struct.Struct("<64s").pack
-_unpack_from_3 = struct.Struct("<32sB").unpack_from
-_unpack_from_4 = struct.Struct("<H").unpack_from
-_pack_3 = struct.Struct("<32sB").pack
-_pack_4 = struct.Struct("<H").pack
-_unpack_from_5 = struct.Struct("<QL").unpack_from
-_pack_5 = struct.Struct("<QL").pack
-_unpack_from_6 = struct.Struct("<QH").unpack_from
-_pack_6 = struct.Struct("<QH").pack
-_unpack_from_7 = struct.Struct("<LQ32sHL").unpack_from
-_pack_7 = struct.Struct("<LQ32sHL").pack
-_iter_unpack_8 = struct.Struct("<32sH").iter_unpack
-_pack_8 = struct.Struct("<32sH").pack
-_unpack_from_9 = struct.Struct("<32sHB32s").unpack_from
-_pack_9 = struct.Struct("<32sHB32s").pack
+_pack_1 = struct.Struct("<64s").pack
+_unpack_from_2 = struct.Struct("<32sB").unpack_from
+_unpack_from_3 = struct.Struct("<H").unpack_from
+_pack_2 = struct.Struct("<32sB").pack
+_pack_3 = struct.Struct("<H").pack
+_unpack_from_4 = struct.Struct("<QL").unpack_from
+_pack_4 = struct.Struct("<QL").pack
+_unpack_from_5 = struct.Struct("<QH").unpack_from
+_pack_5 = struct.Struct("<QH").pack
+_unpack_from_6 = struct.Struct("<LQ32sHL").unpack_from
+_pack_6 = struct.Struct("<LQ32sHL").pack
+_iter_unpack_7 = struct.Struct("<32sH").iter_unpack
+_pack_7 = struct.Struct("<32sH").pack
+_unpack_8 = struct.Struct("<32sHB32s").unpack
+_pack_8 = struct.Struct("<32sHB32s").pack
+_iter_unpack_8 = struct.Struct("<32sHB32s").iter_unpack
+_few_32 = few(32)
+_many_32 = many(32)
 _WIDTH_32 = frozenset((32,))
 
 
@@ -80,7 +85,7 @@ def decode_transaction_broadcast(data: bytes) -> TransactionBroadcast:
     except struct.error:
         raise truncated("TransactionBroadcast") from None
     if at != size:
-        raise trailing("TransactionBroadcast", size - at)
+        raise ends_elsewhere("TransactionBroadcast", at, size)
     return TransactionBroadcast(transaction)
 
 
@@ -101,17 +106,16 @@ def decode_transaction_vote(data: bytes) -> TransactionVote:
             raise not_a_choice("TransactionVote.kind", kind)
         if not 1 <= entries_count <= 1024:
             raise count_out_of_bounds("TransactionVote.entries", entries_count)
-        end = 57 + 32 * entries_count
-        if end > size:
-            raise truncated("TransactionVote.entries")
-        entries = tuple(chain.from_iterable(_iter_unpack_1(data[57:end])))
-        at = end
-        (signature,) = _unpack_from_2(data, at)
-        at += 64
+        if entries_count <= 32:
+            entries = _few_32[entries_count](data, 57)
+        else:
+            entries = _many_32(data, 57, entries_count)
+        at = 57 + 32 * entries_count
+        (signature,) = _unpack_from_1(data, at)
     except struct.error:
         raise truncated("TransactionVote") from None
-    if at != size:
-        raise trailing("TransactionVote", size - at)
+    if at + 64 != size:
+        raise ends_elsewhere("TransactionVote", at + 64, size)
     return TransactionVote(kind, chain_id, epoch, roster, tick, member, entries, signature)
 
 
@@ -136,7 +140,7 @@ def pack_transaction_vote(value: TransactionVote) -> bytes:
             (
                 _pack_0(kind, value.chain_id, value.epoch, roster, value.tick, value.member, len(entries)),
                 *entries,
-                _pack_2(signature),
+                _pack_1(signature),
             )
         )
     except struct.error as error:
@@ -152,7 +156,7 @@ def decode_transaction_certified(data: bytes) -> TransactionCertified:
     except struct.error:
         raise truncated("TransactionCertified") from None
     if at != size:
-        raise trailing("TransactionCertified", size - at)
+        raise ends_elsewhere("TransactionCertified", at, size)
     return TransactionCertified(certificate)
 
 
@@ -173,7 +177,7 @@ def decode_transaction_finalized(data: bytes) -> TransactionFinalized:
     except struct.error:
         raise truncated("TransactionFinalized") from None
     if at != size:
-        raise trailing("TransactionFinalized", size - at)
+        raise ends_elsewhere("TransactionFinalized", at, size)
     return TransactionFinalized(certificate)
 
 
@@ -189,7 +193,7 @@ def decode_transaction_rejected(data: bytes) -> TransactionRejected:
     """Decode all of `data`."""
     size = len(data)
     try:
-        txid, rule_length = _unpack_from_3(data, 0)
+        txid, rule_length = _unpack_from_2(data, 0)
         if rule_length > 64:
             raise length_out_of_bounds("TransactionRejected.rule", rule_length)
         end = 33 + rule_length
@@ -197,19 +201,18 @@ def decode_transaction_rejected(data: bytes) -> TransactionRejected:
             raise truncated("TransactionRejected.rule")
         rule = to_text(data[33:end], "TransactionRejected.rule")
         at = end
-        (detail_length,) = _unpack_from_4(data, at)
-        at += 2
+        (detail_length,) = _unpack_from_3(data, at)
         if detail_length > 256:
             raise length_out_of_bounds("TransactionRejected.detail", detail_length)
-        end = at + detail_length
+        end = at + 2 + detail_length
         if end > size:
             raise truncated("TransactionRejected.detail")
-        detail = to_text(data[at:end], "TransactionRejected.detail")
+        detail = to_text(data[at + 2 : end], "TransactionRejected.detail")
         at = end
     except struct.error:
         raise truncated("TransactionRejected") from None
     if at != size:
-        raise trailing("TransactionRejected", size - at)
+        raise ends_elsewhere("TransactionRejected", at, size)
     return TransactionRejected(txid, rule, detail)
 
 
@@ -225,7 +228,7 @@ def pack_transaction_rejected(value: TransactionRejected) -> bytes:
         detail = from_text(value.detail, "TransactionRejected.detail")
         if len(detail) > 256:
             raise unfit("TransactionRejected.detail", detail)
-        return b"".join((_pack_3(txid, len(rule)), rule, _pack_4(len(detail)), detail))
+        return b"".join((_pack_2(txid, len(rule)), rule, _pack_3(len(detail)), detail))
     except struct.error as error:
         raise unfit("TransactionRejected", str(error)) from None
 
@@ -234,18 +237,18 @@ def decode_get_transactions(data: bytes) -> GetTransactions:
     """Decode all of `data`."""
     size = len(data)
     try:
-        (txids_count,) = _unpack_from_4(data, 0)
+        (txids_count,) = _unpack_from_3(data, 0)
         if txids_count > 256:
             raise count_out_of_bounds("GetTransactions.txids", txids_count)
-        end = 2 + 32 * txids_count
-        if end > size:
-            raise truncated("GetTransactions.txids")
-        txids = tuple(chain.from_iterable(_iter_unpack_1(data[2:end])))
-        at = end
+        if txids_count <= 32:
+            txids = _few_32[txids_count](data, 2)
+        else:
+            txids = _many_32(data, 2, txids_count)
+        at = 2 + 32 * txids_count
     except struct.error:
         raise truncated("GetTransactions") from None
     if at != size:
-        raise trailing("GetTransactions", size - at)
+        raise ends_elsewhere("GetTransactions", at, size)
     return GetTransactions(txids)
 
 
@@ -257,7 +260,7 @@ def pack_get_transactions(value: GetTransactions) -> bytes:
             raise unfit("GetTransactions.txids", len(txids))
         if not _WIDTH_32.issuperset(map(len, txids)):
             raise unfit("GetTransactions.txids", txids)
-        return b"".join((_pack_4(len(txids)), *txids))
+        return b"".join((_pack_3(len(txids)), *txids))
     except struct.error as error:
         raise unfit("GetTransactions", str(error)) from None
 
@@ -266,7 +269,7 @@ def decode_transactions_response(data: bytes) -> TransactionsResponse:
     """Decode all of `data`."""
     size = len(data)
     try:
-        (transactions_count,) = _unpack_from_4(data, 0)
+        (transactions_count,) = _unpack_from_3(data, 0)
         if transactions_count > 256:
             raise count_out_of_bounds("TransactionsResponse.transactions", transactions_count)
         at = 2
@@ -274,13 +277,13 @@ def decode_transactions_response(data: bytes) -> TransactionsResponse:
             raise truncated("TransactionsResponse.transactions")
         transactions_items = []
         for _ in range(transactions_count):
-            transactions_item, at = read_transaction(data, at, size)
-            transactions_items.append(transactions_item)
+            transactions_items_item, at = read_transaction(data, at, size)
+            transactions_items.append(transactions_items_item)
         transactions = tuple(transactions_items)
     except struct.error:
         raise truncated("TransactionsResponse") from None
     if at != size:
-        raise trailing("TransactionsResponse", size - at)
+        raise ends_elsewhere("TransactionsResponse", at, size)
     return TransactionsResponse(transactions)
 
 
@@ -290,7 +293,7 @@ def pack_transactions_response(value: TransactionsResponse) -> bytes:
         transactions = value.transactions
         if len(transactions) > 256:
             raise unfit("TransactionsResponse.transactions", len(transactions))
-        return b"".join((_pack_4(len(transactions)), *[item.encode() for item in transactions]))
+        return b"".join((_pack_3(len(transactions)), *[item.encode() for item in transactions]))
     except struct.error as error:
         raise unfit("TransactionsResponse", str(error)) from None
 
@@ -311,18 +314,18 @@ def decode_pending_transactions_response(data: bytes) -> PendingTransactionsResp
     """Decode all of `data`."""
     size = len(data)
     try:
-        epoch, txids_count = _unpack_from_5(data, 0)
+        epoch, txids_count = _unpack_from_4(data, 0)
         if txids_count > 65535:
             raise count_out_of_bounds("PendingTransactionsResponse.txids", txids_count)
-        end = 12 + 32 * txids_count
-        if end > size:
-            raise truncated("PendingTransactionsResponse.txids")
-        txids = tuple(chain.from_iterable(_iter_unpack_1(data[12:end])))
-        at = end
+        if txids_count <= 32:
+            txids = _few_32[txids_count](data, 12)
+        else:
+            txids = _many_32(data, 12, txids_count)
+        at = 12 + 32 * txids_count
     except struct.error:
         raise truncated("PendingTransactionsResponse") from None
     if at != size:
-        raise trailing("PendingTransactionsResponse", size - at)
+        raise ends_elsewhere("PendingTransactionsResponse", at, size)
     return PendingTransactionsResponse(epoch, txids)
 
 
@@ -334,7 +337,7 @@ def pack_pending_transactions_response(value: PendingTransactionsResponse) -> by
             raise unfit("PendingTransactionsResponse.txids", len(txids))
         if not _WIDTH_32.issuperset(map(len, txids)):
             raise unfit("PendingTransactionsResponse.txids", txids)
-        return b"".join((_pack_5(value.epoch, len(txids)), *txids))
+        return b"".join((_pack_4(value.epoch, len(txids)), *txids))
     except struct.error as error:
         raise unfit("PendingTransactionsResponse", str(error)) from None
 
@@ -343,18 +346,18 @@ def decode_get_certificates(data: bytes) -> GetCertificates:
     """Decode all of `data`."""
     size = len(data)
     try:
-        epoch, txids_count = _unpack_from_6(data, 0)
+        epoch, txids_count = _unpack_from_5(data, 0)
         if txids_count > 64:
             raise count_out_of_bounds("GetCertificates.txids", txids_count)
-        end = 10 + 32 * txids_count
-        if end > size:
-            raise truncated("GetCertificates.txids")
-        txids = tuple(chain.from_iterable(_iter_unpack_1(data[10:end])))
-        at = end
+        if txids_count <= 32:
+            txids = _few_32[txids_count](data, 10)
+        else:
+            txids = _many_32(data, 10, txids_count)
+        at = 10 + 32 * txids_count
     except struct.error:
         raise truncated("GetCertificates") from None
     if at != size:
-        raise trailing("GetCertificates", size - at)
+        raise ends_elsewhere("GetCertificates", at, size)
     return GetCertificates(epoch, txids)
 
 
@@ -366,17 +369,9 @@ def pack_get_certificates(value: GetCertificates) -> bytes:
             raise unfit("GetCertificates.txids", len(txids))
         if not _WIDTH_32.issuperset(map(len, txids)):
             raise unfit("GetCertificates.txids", txids)
-        return b"".join((_pack_6(value.epoch, len(txids)), *txids))
+        return b"".join((_pack_5(value.epoch, len(txids)), *txids))
     except struct.error as error:
         raise unfit("GetCertificates", str(error)) from None
-
-
-def read_certified_transaction(data: bytes, at: int, size: int) -> tuple[CertifiedTransaction, int]:
-    """Decode at `at`: the value and the offset after it."""
-    transaction, at = read_transaction(data, at, size)
-    certificate, at = read_bundle_certificate(data, at, size)
-    value = CertifiedTransaction(transaction, certificate)
-    return value, at
 
 
 def decode_certified_transaction(data: bytes) -> CertifiedTransaction:
@@ -389,7 +384,7 @@ def decode_certified_transaction(data: bytes) -> CertifiedTransaction:
     except struct.error:
         raise truncated("CertifiedTransaction") from None
     if at != size:
-        raise trailing("CertifiedTransaction", size - at)
+        raise ends_elsewhere("CertifiedTransaction", at, size)
     return CertifiedTransaction(transaction, certificate)
 
 
@@ -405,7 +400,7 @@ def decode_certificates_response(data: bytes) -> CertificatesResponse:
     """Decode all of `data`."""
     size = len(data)
     try:
-        (entries_count,) = _unpack_from_4(data, 0)
+        (entries_count,) = _unpack_from_3(data, 0)
         if entries_count > 64:
             raise count_out_of_bounds("CertificatesResponse.entries", entries_count)
         at = 2
@@ -413,13 +408,16 @@ def decode_certificates_response(data: bytes) -> CertificatesResponse:
             raise truncated("CertificatesResponse.entries")
         entries_items = []
         for _ in range(entries_count):
-            entries_item, at = read_certified_transaction(data, at, size)
-            entries_items.append(entries_item)
+            entries_items_item_transaction, at = read_transaction(data, at, size)
+            entries_items_item_certificate, at = read_bundle_certificate(data, at, size)
+            entries_items.append(
+                CertifiedTransaction(entries_items_item_transaction, entries_items_item_certificate)
+            )
         entries = tuple(entries_items)
     except struct.error:
         raise truncated("CertificatesResponse") from None
     if at != size:
-        raise trailing("CertificatesResponse", size - at)
+        raise ends_elsewhere("CertificatesResponse", at, size)
     return CertificatesResponse(entries)
 
 
@@ -429,7 +427,10 @@ def pack_certificates_response(value: CertificatesResponse) -> bytes:
         entries = value.entries
         if len(entries) > 64:
             raise unfit("CertificatesResponse.entries", len(entries))
-        return b"".join((_pack_4(len(entries)), *[item.encode() for item in entries]))
+        entries_pieces: list[bytes] = []
+        for entries_item in entries:
+            entries_pieces += (entries_item.transaction.encode(), entries_item.certificate.encode())
+        return b"".join((_pack_3(len(entries)), *entries_pieces))
     except struct.error as error:
         raise unfit("CertificatesResponse", str(error)) from None
 
@@ -438,22 +439,21 @@ def decode_epoch_report(data: bytes) -> EpochReport:
     """Decode all of `data`."""
     size = len(data)
     try:
-        chain_id, epoch, roster, member, txids_count = _unpack_from_7(data, 0)
+        chain_id, epoch, roster, member, txids_count = _unpack_from_6(data, 0)
         if txids_count > 16000:
             raise count_out_of_bounds("EpochReport.txids", txids_count)
-        end = 50 + 32 * txids_count
-        if end > size:
-            raise truncated("EpochReport.txids")
-        txids = tuple(chain.from_iterable(_iter_unpack_1(data[50:end])))
-        at = end
+        if txids_count <= 32:
+            txids = _few_32[txids_count](data, 50)
+        else:
+            txids = _many_32(data, 50, txids_count)
+        at = 50 + 32 * txids_count
         if not is_ascending(txids):
             raise not_ascending("EpochReport.txids")
-        (signature,) = _unpack_from_2(data, at)
-        at += 64
+        (signature,) = _unpack_from_1(data, at)
     except struct.error:
         raise truncated("EpochReport") from None
-    if at != size:
-        raise trailing("EpochReport", size - at)
+    if at + 64 != size:
+        raise ends_elsewhere("EpochReport", at + 64, size)
     value = EpochReport(chain_id, epoch, roster, member, txids, signature)
     retain(value, data)
     return value
@@ -477,9 +477,9 @@ def pack_epoch_report(value: EpochReport) -> bytes:
             raise unfit("EpochReport.signature", signature)
         return b"".join(
             (
-                _pack_7(value.chain_id, value.epoch, roster, value.member, len(txids)),
+                _pack_6(value.chain_id, value.epoch, roster, value.member, len(txids)),
                 *txids,
-                _pack_2(signature),
+                _pack_1(signature),
             )
         )
     except struct.error as error:
@@ -490,18 +490,18 @@ def decode_utxo_state_query(data: bytes) -> UTXOStateQuery:
     """Decode all of `data`."""
     size = len(data)
     try:
-        (outpoints_count,) = _unpack_from_4(data, 0)
+        (outpoints_count,) = _unpack_from_3(data, 0)
         if outpoints_count > 256:
             raise count_out_of_bounds("UTXOStateQuery.outpoints", outpoints_count)
         end = 2 + 34 * outpoints_count
         if end > size:
             raise truncated("UTXOStateQuery.outpoints")
-        outpoints = tuple(starmap(OutPoint, _iter_unpack_8(data[2:end])))
+        outpoints = tuple(starmap(OutPoint, _iter_unpack_7(data[2:end])))
         at = end
     except struct.error:
         raise truncated("UTXOStateQuery") from None
     if at != size:
-        raise trailing("UTXOStateQuery", size - at)
+        raise ends_elsewhere("UTXOStateQuery", at, size)
     return UTXOStateQuery(outpoints)
 
 
@@ -516,20 +516,18 @@ def pack_utxo_state_query(value: UTXOStateQuery) -> bytes:
             outpoints_item_txid = outpoints_item.txid
             if len(outpoints_item_txid) != 32:
                 raise unfit("UTXOStateQuery.outpoints.txid", outpoints_item_txid)
-            outpoints_pieces.append(_pack_8(outpoints_item_txid, outpoints_item.index))
-        return b"".join((_pack_4(len(outpoints)), *outpoints_pieces))
+            outpoints_pieces.append(_pack_7(outpoints_item_txid, outpoints_item.index))
+        return b"".join((_pack_3(len(outpoints)), *outpoints_pieces))
     except struct.error as error:
         raise unfit("UTXOStateQuery", str(error)) from None
 
 
 def decode_utxo_state(data: bytes) -> UTXOState:
     """Decode all of `data`."""
-    size = len(data)
-    if size < 67:
-        raise truncated("UTXOState")
-    if size > 67:
-        raise trailing("UTXOState", size - 67)
-    outpoint_txid, outpoint_index, state, txid = _unpack_from_9(data, 0)
+    try:
+        outpoint_txid, outpoint_index, state, txid = _unpack_8(data)
+    except struct.error:
+        raise ends_elsewhere("UTXOState", 67, len(data)) from None
     if state > 5:
         raise not_a_choice("UTXOState.state", state)
     return UTXOState(OutPoint(outpoint_txid, outpoint_index), state, txid)
@@ -548,7 +546,7 @@ def pack_utxo_state(value: UTXOState) -> bytes:
         txid = value.txid
         if len(txid) != 32:
             raise unfit("UTXOState.txid", txid)
-        return _pack_9(outpoint_txid, outpoint.index, state, txid)
+        return _pack_8(outpoint_txid, outpoint.index, state, txid)
     except struct.error as error:
         raise unfit("UTXOState", str(error)) from None
 
@@ -557,32 +555,34 @@ def decode_utxo_state_response(data: bytes) -> UTXOStateResponse:
     """Decode all of `data`."""
     size = len(data)
     try:
-        (states_count,) = _unpack_from_4(data, 0)
+        (states_count,) = _unpack_from_3(data, 0)
         if states_count > 256:
             raise count_out_of_bounds("UTXOStateResponse.states", states_count)
-        at = 2
-        if 67 * states_count > size - at:
+        end = 2 + 67 * states_count
+        if end > size:
             raise truncated("UTXOStateResponse.states")
         states_items = []
-        for _ in range(states_count):
-            states_item_outpoint_txid, states_item_outpoint_index, states_item_state, states_item_txid = (
-                _unpack_from_9(data, at)
-            )
-            at += 67
-            if states_item_state > 5:
-                raise not_a_choice("UTXOStateResponse.states.state", states_item_state)
+        for (
+            states_items_item_outpoint_txid,
+            states_items_item_outpoint_index,
+            states_items_item_state,
+            states_items_item_txid,
+        ) in _iter_unpack_8(data[2:end]):
+            if states_items_item_state > 5:
+                raise not_a_choice("UTXOStateResponse.states.state", states_items_item_state)
             states_items.append(
                 UTXOState(
-                    OutPoint(states_item_outpoint_txid, states_item_outpoint_index),
-                    states_item_state,
-                    states_item_txid,
+                    OutPoint(states_items_item_outpoint_txid, states_items_item_outpoint_index),
+                    states_items_item_state,
+                    states_items_item_txid,
                 ),
             )
+        at = end
         states = tuple(states_items)
     except struct.error:
         raise truncated("UTXOStateResponse") from None
     if at != size:
-        raise trailing("UTXOStateResponse", size - at)
+        raise ends_elsewhere("UTXOStateResponse", at, size)
     return UTXOStateResponse(states)
 
 
@@ -605,11 +605,11 @@ def pack_utxo_state_response(value: UTXOStateResponse) -> bytes:
             if len(states_item_txid) != 32:
                 raise unfit("UTXOStateResponse.states.txid", states_item_txid)
             states_pieces.append(
-                _pack_9(
+                _pack_8(
                     states_item_outpoint_txid, states_item_outpoint.index, states_item_state, states_item_txid
                 ),
             )
-        return b"".join((_pack_4(len(states)), *states_pieces))
+        return b"".join((_pack_3(len(states)), *states_pieces))
     except struct.error as error:
         raise unfit("UTXOStateResponse", str(error)) from None
 

@@ -17,7 +17,7 @@ from tests.peer_harness import Host, Wire, identity, key
 from timed.codec import interpret
 from timed.crypto.keys import SigningKey
 from timed.events import Close, Dial
-from timed.params import SECOND
+from timed.params import REGTEST, SECOND, NetworkParams
 from timed.peer import greeting, limits
 from timed.peer.retention import reference
 from timed.peer.session import State
@@ -93,9 +93,18 @@ class Line:
 class Arena:
     """A table, its strangers, and the account of what they did to each other."""
 
-    def __init__(self, *, discover: bool = False, small: bool = False, dry_run: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        discover: bool = False,
+        small: bool = False,
+        dry_run: bool = False,
+        params: NetworkParams = REGTEST,
+    ) -> None:
         self.wire = Recorded()
+        self.params = params
         options: dict[str, Any] = {"discover": discover, "dry_run": dry_run}
+        options["identity"] = identity(1, params=params)
         if small:
             options["max_inbound"] = 2
         self.host: Host = self.wire.host(1, wanted=[60, 61], named=False, **options)
@@ -192,7 +201,9 @@ class Arena:
         if line is None:
             return
         self._dials += 1
-        who = identity(60 + line.number % NODES, operator=change == 1, boot=1 + (change == 2))
+        who = identity(
+            60 + line.number % NODES, params=self.params, operator=change == 1, boot=1 + (change == 2)
+        )
         theirs = greeting.compose(
             who, self.host.node_id if line.tls else None, not line.outbound, self._dials,
             (change, bytes(32)), self.wire.now,

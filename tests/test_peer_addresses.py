@@ -160,6 +160,73 @@ class StoringTests(SynchronousTestCase):
         self.assertEqual(sorted(r.address for r in known), sorted(r.address for r in known.placed()))
 
 
+class FloodTests(SynchronousTestCase):
+    """10,000 forged addresses from two /16s."""
+
+    HONEST = 300
+    FORGED = 10_000
+
+    def flooded(self, sources: int) -> AddressBook:
+        """Honest addresses of many groups, told of by many; then the flood, from so many liars."""
+        known = book()
+        for n in range(self.HONEST):
+            known.add(f"{20 + n % 100}.{n // 100}.7.7", 24_000, None, START, f"9.{n % 50}.1.1", START)
+        self.honest = {record.address for record in known}
+        for n in range(self.FORGED):
+            host = f"66.{n % 2}.{n // 2 % 250}.{n // 500}"
+            known.add(host, 24_000, bytes(32), START, f"66.{n % 2}.0.{n % sources}", START)
+        return known
+
+    def test_two_groups_take_a_few_buckets_and_nobodys_place(self) -> None:
+        for sources in (1, 2, 200):
+            known = self.flooded(sources)
+            forged = len(known) - len(self.honest)
+            self.assertGreater(len(self.honest), self.HONEST * 9 // 10)
+            self.assertEqual(len({record.address for record in known} & self.honest), len(self.honest))
+            # Two groups that tell of two groups: four buckets.
+            self.assertLessEqual(forged, 4 * addressbook.BUCKET_SIZE)
+            self.assertGreaterEqual(known.rejected, self.FORGED - 4 * addressbook.BUCKET_SIZE)
+
+    def test_honest_addresses_are_still_chosen(self) -> None:
+        known = self.flooded(200)
+        chosen = [known.choose(START, nothing) for _ in range(1000)]
+        honest = sum(record is not None and record.address in self.honest for record in chosen)
+        self.assertGreater(honest, 600)
+
+    def test_outbound_sessions_go_to_eight_groups_whatever_the_book_holds(self) -> None:
+        dialing = Dialing(SECOND, random.Random(1))
+        discovery = Discovery(dialing, random.Random(1), public=True)
+        discovery.book = self.flooded(200)
+        for step in range(100):
+            discovery.look(START, step, (), ())
+        groups = [group_of(target.host) for target in dialing if target.origin is Origin.BOOK]
+        self.assertEqual((len(groups), len(set(groups))), (limits.OUTBOUND_TARGET, limits.OUTBOUND_TARGET))
+        self.assertLessEqual(sum(group.startswith("66.") for group in groups), 2)
+
+    def test_liars_that_answer_take_no_more_than_their_share_of_the_tried(self) -> None:
+        known = self.flooded(200)
+        for address in sorted(self.honest):
+            known.succeeded(*address, bytes(32), START)
+        tried = {record.address for record in known if record.tried}
+        for n in range(self.FORGED):
+            known.succeeded(f"66.{n % 2}.{n // 2 % 250}.{n // 500}", 24_000, bytes(32), START)
+        forged = [record for record in known if record.tried and record.host.startswith("66.")]
+        self.assertLessEqual(len(forged), 2 * addressbook.TRIED_BUCKETS_PER_GROUP * addressbook.BUCKET_SIZE)
+        self.assertLessEqual(tried, {record.address for record in known if record.tried})
+
+    def test_choice_from_a_full_book_looks_at_a_few_addresses(self) -> None:
+        known = book()
+        for n in range(60_000):
+            known.add(
+                f"{11 + n % 80}.{n % 250}.{n // 250}.9", 24_000, None, START, f"{n % 70}.{n % 240}.1.1", START
+            )
+        self.assertGreater(len(known), 7_000)
+        looks: list[object] = []
+        for _ in range(100):
+            known.choose(START, lambda record: bool(looks.append(record)))  # type: ignore[func-returns-value]
+        self.assertEqual(len(looks), 100)
+
+
 class MemoryTests(SynchronousTestCase):
     def test_what_is_remembered_comes_back_equal(self) -> None:
         wire = Wire()
@@ -265,6 +332,25 @@ class DiscoveryTests(SynchronousTestCase):
         self.assertTrue(record.tried)  # type: ignore[union-attr]
         self.assertEqual((host.opened(), target.opened()), ([], []))
         self.assertEqual(target.table.refusals, {"feeler": 1})
+
+    def test_address_to_be_tested_whose_node_is_linked_has_passed(self) -> None:
+        """Nobody dials a node that is there: without this its test would keep all others waiting."""
+        discovery = Discovery(Dialing(SECOND, random.Random(1)), random.Random(1), public=True)
+        collide = StoringTests().collide
+        held, wants = collide(discovery.book)
+        self.assertIsNotNone(discovery.book.to_test())
+        for step in range(0, 600, 10):
+            discovery.look(START + step * SECOND, step * SECOND, (), (bytes(32),))
+        self.assertIsNone(discovery.book.to_test())
+        self.assertTrue(discovery.book.at(*held).tried)  # type: ignore[union-attr]
+        self.assertFalse(discovery.book.at(*wants).tried)  # type: ignore[union-attr]
+
+    def test_address_whose_node_came_by_itself_is_no_outbound_session_to_be(self) -> None:
+        dialing = Dialing(SECOND, random.Random(1))
+        for number in range(limits.OUTBOUND_TARGET):
+            dialing.try_once(f"10.0.1.{number}", 7000, key(2).public, Origin.BOOK)
+        dialing.due(0, {key(2).public}, lambda node_id, host: False)
+        self.assertEqual(list(dialing), [])
 
     def test_liars_about_who_is_where_are_found_out(self) -> None:
         """An address with somebody else's node id is dialled, and taken for what it is."""

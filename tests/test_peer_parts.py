@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from timed.errors import Refused
 from timed.params import REGTEST, SECOND
-from timed.peer import limits, seats
+from timed.peer import limits
 from timed.peer.agenda import Agenda
 from timed.peer.encoder import Encoder
 from timed.peer.requests import Match, Patience, Requests, Served
@@ -212,29 +211,6 @@ class RetentionTests(SynchronousTestCase):
             held = [kept for p in range(4) for kept in retention.pending(p.to_bytes(32, "big"), now)]
             self.assertEqual(retention.total, sum(len(kept.payload) for kept in held))
             self.assertTrue(all(now - kept.kept_at < limits.RETAINED_AGE for kept in held))
-
-
-class SeatTests(SynchronousTestCase):
-    """F10: who must go when the house is full."""
-
-    def give_way(self, inbound: list[tuple[str, bool]], preferred: bool, most: int) -> object:
-        return seats.give_way(inbound, preferred, most)  # type: ignore[arg-type]
-
-    def test_room_for_everybody(self) -> None:
-        self.assertIsNone(self.give_way([("a", False)], False, 2))
-
-    def test_stranger_finds_no_place(self) -> None:
-        with self.assertRaises(Refused):
-            self.give_way([("a", False), ("b", True)], False, 2)
-
-    def test_member_takes_the_place_of_the_youngest_stranger(self) -> None:
-        self.assertEqual(self.give_way([("a", False), ("b", False), ("c", True)], True, 3), "b")
-
-    def test_members_among_themselves_have_a_reserve(self) -> None:
-        full = [("m", True)] * 3
-        self.assertIsNone(self.give_way(full, True, 3))
-        with self.assertRaises(Refused):
-            self.give_way(full + [("m", True)] * limits.RESERVED_INBOUND, True, 3)
 
 
 class EncoderTests(SynchronousTestCase):

@@ -275,6 +275,7 @@ class Node:
 
         def checked(good: bool, later: int) -> None:
             if good:
+                self.peers.useful(source, later, block=True)
                 self.chain.commit(effects, block.certificate, fetched=True)
             else:
                 self.catchup.refused(height, source, later)

@@ -49,6 +49,8 @@ class Relay:
     def body(self, transaction: Transaction, origin: bytes | None, now: int) -> None:
         """Tell whoever lacks it; the members later when `origin`, a peer, is one of them."""
         txid = transaction.txid
+        if origin is not None:
+            self._peers.useful(origin, now)
         if origin is not None and self._voters.is_voter(origin):
             self._send_body(transaction, self._voters.followers())
             self._hold(txid, now)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import attrs
@@ -66,6 +67,7 @@ class Record:
         return self.attempts >= ATTEMPTS_WITHOUT_SUCCESS and self.last_success < now - STALE_AGE // 4
 
 
+@lru_cache(maxsize=16_384)
 def group_of(host: str) -> str:
     """The /16 of an IPv4 address, the /32 of an IPv6 one; another name is its own group."""
     address = _parse(host)
@@ -202,17 +204,25 @@ class AddressBook:
 
     def choose(self, now: int, excluded: Callable[[Record], bool], *, untried: bool = False) -> Record | None:
         """An address to dial: tried or heard of with equal chances, the often failed ones rarely."""
-        candidates: tuple[list[Record], list[Record]] = ([], [])
-        for record in self._records.values():
-            rested = now - record.last_try >= RETRY_PAUSE or not record.attempts
-            if rested and not excluded(record):
-                candidates[record.tried].append(record)
-        heard, tried = candidates
-        pool = heard if untried or not tried or (heard and self._entropy.random() < 0.5) else tried
-        if not pool:
-            return None
-        weights = [0.66 ** min(record.attempts, 8) for record in pool]
-        return self._entropy.choices(pool, weights)[0]
+        tables = [self._new] if untried else [self._tried, self._new]
+        if len(tables) > 1 and self._entropy.random() < 0.5:
+            tables.reverse()
+        drawn = (self._draw(list(table.values()), now, excluded) for table in tables)
+        return next((record for record in drawn if record is not None), None)
+
+    def _draw(self, records: list[Record], now: int, excluded: Callable[[Record], bool]) -> Record | None:
+        """A record by chance; looks at no more of them than it takes."""
+        spare: Record | None = None
+        for last in range(len(records) - 1, -1, -1):
+            at = self._entropy.randrange(last + 1)
+            records[at], records[last] = records[last], records[at]
+            record = records[last]
+            if (record.attempts and now - record.last_try < RETRY_PAUSE) or excluded(record):
+                continue
+            if self._entropy.random() < 0.66 ** min(record.attempts, 8):
+                return record
+            spare = spare or record
+        return spare
 
     def sample(self, limit: int, now: int) -> list[Record]:
         """Random addresses worth telling others of, in no order that says anything."""

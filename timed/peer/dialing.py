@@ -142,8 +142,11 @@ class Dialing:
             believed = target.believed
             if target.phase is Phase.DIALLING:
                 again.append(target.deadline)
-            elif target.phase is not Phase.IDLE or (believed is not None and believed in there):
+            elif target.phase is not Phase.IDLE:
                 continue
+            elif believed is not None and believed in there:
+                if target.origin is not Origin.CONFIGURED:
+                    self.forget(target.host, target.port)
             elif now < target.not_before:
                 again.append(target.not_before)
             elif kept_out(believed, target.host):

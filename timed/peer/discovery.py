@@ -111,15 +111,22 @@ class Discovery:
             self._feeler_at = time + FEELER_INTERVAL
         elif time >= self._feeler_at:
             self._feeler_at = time + FEELER_INTERVAL // 2 + self._entropy.randrange(FEELER_INTERVAL)
-            self._want(
-                self.book.to_test() or self.book.choose(now, excluded, untried=True), Origin.FEELER, now
-            )
+            tested = self._to_test(there, now)
+            self._want(tested or self.book.choose(now, excluded, untried=True), Origin.FEELER, now)
         if len(outbound) >= limits.OUTBOUND_TARGET:
             return time + LOOK_AGAIN_IDLE
         chosen = self.book.choose(now, excluded)
         self._nobody_to_dial = chosen is None
         self._want(chosen, Origin.BOOK, now)
         return time + (LOOK_AGAIN_IDLE if chosen is None else LOOK_AGAIN // 4)
+
+    def _to_test(self, there: Collection[bytes], now: int) -> Record | None:
+        """A tried address that another one wants the place of; one whose node is linked has passed."""
+        tested = self.book.to_test()
+        while tested is not None and tested.node_id is not None and tested.node_id in there:
+            self.book.succeeded(tested.host, tested.port, tested.node_id, now)
+            tested = self.book.to_test()
+        return tested
 
     def _count(self, sessions: int, time: int) -> None:
         """Whether there are too few outbound sessions, and since when hardly any."""

@@ -85,6 +85,9 @@ OUTBOUND_TARGET = 8
 MAX_INBOUND = 125
 RESERVED_INBOUND = 16
 """Inbound sessions beyond the maximum that only members and trusted peers may take."""
+PROTECTED_INBOUND = 4
+"""Strangers that keep their place for one merit when there are more than places: at most a tenth of
+them for each of the five (`timed.peer.seats`)."""
 DIALS_AT_ONCE = 16
 """Dials under way. The rest waits its turn."""
 

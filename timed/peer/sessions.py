@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from timed.errors import Refused, RemoteError
 from timed.events import Action, Close, Dial, PeerClosed, PeerOpened, PeerRefused, Publish, Write
-from timed.peer import limits, seats
+from timed.peer import limits
 from timed.peer.agenda import Agenda
 from timed.peer.bans import Ban
 from timed.peer.clock import SteadyClock
@@ -24,6 +24,7 @@ from timed.peer.encoder import Encoder
 from timed.peer.greeting import check, compose, supersedes
 from timed.peer.outbox import Budget
 from timed.peer.retention import Retention
+from timed.peer.seats import Seat, Seats
 from timed.peer.session import (
     Accepted,
     Acknowledged,
@@ -91,7 +92,8 @@ class Sessions:
         """Sessions closed because their peer did not take what must not be lost."""
         self._entropy = entropy
         self._status = status
-        self._max_inbound = max_inbound
+        public = identity.params.group_diversity
+        self._seats = Seats(identity.node_key.seed, max_inbound, public=public)
         self._now = 0
         self._stopping = False
         self._agenda = Agenda()
@@ -447,10 +449,13 @@ class Sessions:
         """Make room for an inbound session, or Refused."""
         if session.outbound:
             return
-        inbound = [(other, self._preferred(other)) for other in self._by_node.values() if not other.outbound]
-        loser = seats.give_way(inbound, self._preferred(session), self._max_inbound)
+        inbound = [self._seat(other) for other in self._by_node.values() if not other.outbound]
+        loser = self._seats.give_way(inbound, self._seat(session))
         if loser is not None:
             self._close(loser, "full")
+
+    def _seat(self, session: Session) -> Seat:
+        return self._seats.seat(session, preferred=self._preferred(session))
 
     def _preferred(self, session: Session) -> bool:
         return self._class_of(session) is not PeerClass.ANONYMOUS or bool(self.dialing.of(session.node_id))

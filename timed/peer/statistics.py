@@ -41,6 +41,9 @@ class PeerStatistics:
     """Writes by the rule of batching that let them go."""
     frames: int
     largest_write: int
+    last_transaction: int
+    """When it delivered one that was news, in the host's time; 0 for never."""
+    last_block: int
     round_trip: int | None
     round_trip_least: int | None
     clock_offset: int | None

@@ -302,6 +302,14 @@ class PeerTable(Sessions):
         if session is not None:
             self._conduct(session, event, detail)
 
+    def useful(self, node_id: bytes, now: int, *, block: bool = False) -> None:
+        """A peer delivered a transaction, or a block, that was news and is valid."""
+        session = self.session_with(node_id)
+        if session is not None and block:
+            session.traffic.last_block = now
+        elif session is not None:
+            session.traffic.last_transaction = now
+
     def disconnect(self, node_id: bytes, reason: str, now: int) -> bool:
         """End the session with a peer in good order; False when there is none."""
         self._read(now)

@@ -46,6 +46,10 @@ class Traffic:
     frames: int = 0
     """Frames in these writes."""
     largest_write: int = 0
+    last_transaction: int = 0
+    """When the peer delivered a transaction that was news and is valid, in the host's time; 0 for never."""
+    last_block: int = 0
+    """The same of a block."""
     round_trip: int | None = None
     round_trip_least: int | None = None
     clock_offset: int | None = None

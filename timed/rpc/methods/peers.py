@@ -208,6 +208,8 @@ def _numbers(known: PeerStatistics) -> Object:
         "conntime": known.opened_at // SECOND,
         "lastsend": known.sent_at // SECOND,
         "lastrecv": known.received_at // SECOND,
+        "last_transaction": known.last_transaction // SECOND,
+        "last_block": known.last_block // SECOND,
         "bytessent": known.bytes_sent,
         "bytesrecv": known.bytes_received,
         "bytessent_per_msg": dict(sorted(known.sent_bytes.items())),

@@ -22,9 +22,14 @@ COIN_VALUE = 1_000_000_000
 """Units in each coin of the allocation."""
 
 
+def derived_seed(seed: int, role: str, index: int) -> bytes:
+    """The secret of `role` number `index` in the simulation of `seed`."""
+    return hashlib.sha256(f"timed sim {seed} {role} {index}".encode()).digest()
+
+
 def derived_key(seed: int, role: str, index: int) -> SigningKey:
     """The key of `role` number `index` in the simulation of `seed`."""
-    return SigningKey.from_seed(hashlib.sha256(f"timed sim {seed} {role} {index}".encode()).digest())
+    return SigningKey.from_seed(derived_seed(seed, role, index))
 
 
 @attrs.frozen

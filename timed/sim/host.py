@@ -104,8 +104,11 @@ class Host:
         """The first true microsecond at which the clock shows at least `local`, unless it is stepped."""
         return self.clock.now + max(0, local - self.local()) * 1_000_000 // (1_000_000 + self.drift_ppm) + 1
 
-    def start(self, node: Node, node_id: bytes, port: int) -> Process:
-        """Run `node`, made over `self.store`, as this machine's process."""
+    def start(self, node: Node, node_id: bytes | None, port: int) -> Process:
+        """Run `node`, made over `self.store`, as this machine's process.
+
+        `node_id` is what its transports prove to others; None without TLS.
+        """
         self.lives += 1
         self.process = Process(self, node, node_id, port)
         self.network.power_on(self.index)
@@ -141,10 +144,10 @@ class Host:
 class Process:
     """One life of a node: it executes actions and turns the world's answers into calls."""
 
-    def __init__(self, host: Host, node: Node, node_id: bytes, port: int) -> None:
+    def __init__(self, host: Host, node: Node, node_id: bytes | None, port: int) -> None:
         self.host = host
         self.node = node
-        self.node_id: bytes | None = node_id
+        self.node_id = node_id
         self.port = port
         self.alive = True
         self.name = f"{host.index}.{host.lives}"

@@ -191,7 +191,7 @@ class _Dial:
         listener = self.network.listener(self.target)
         if listener is None:
             self._fail("connection-refused")
-        elif self.expected is not None and listener.node_id != self.expected:
+        elif self.expected is not None and listener.node_id not in (self.expected, None):
             self._fail("wrong-key")
         elif not self.endpoint.alive:
             self._settle()

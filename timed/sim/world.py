@@ -38,6 +38,8 @@ class Scenario:
     """Names of faults the nemesis may use."""
     followers: int = 0
     """Nodes that are no members; they join late, with an empty disk."""
+    plain: bool = False
+    """Links without TLS: nobody is authenticated before the handshake, frames carry a checksum."""
 
 
 class World:
@@ -55,7 +57,7 @@ class World:
         self.network = Network(self.clock, self.entropy("network"), nodes + 1)
         self.workload = Workload(self, self.cast, self.entropy("workload"))
         self.invariants = Invariants(self.cast, self.workload.transactions.get)
-        self.tap = Tap(self.cast.genesis.params, checksum=False)
+        self.tap = Tap(self.cast.genesis.params, checksum=scenario.plain)
         self.hosts = [
             Host(index, self.clock, self.network, self.entropy(f"host {index}"), self)
             for index in range(nodes)
@@ -89,7 +91,17 @@ class World:
         self.invariants.survived(index, host.store)
         self.workload.follow(self.invariants.chain)
         self.invariants.started(index)
-        config = NodeConfig(
+        entropy = self.entropy(f"node {index} life {host.lives}")
+        node = Node(self.config(index), host.store, entropy)
+        self.clock.note(f"boot {index} life {host.lives + 1}")
+        node_id = None if self.scenario.plain else self.cast.node_keys[index].public
+        process = host.start(node, node_id, PORT)
+        if first is not None and process.alive:
+            self.workload.submit(first, process)
+
+    def config(self, index: int) -> NodeConfig:
+        """What the next process on machine `index` is told."""
+        return NodeConfig(
             genesis=self.cast.genesis,
             node_key=self.cast.node_keys[index],
             operator_key=self.cast.operator_keys[index] if index < self.scenario.nodes else None,
@@ -100,14 +112,8 @@ class World:
             ),
             software="timed-sim",
             listen_port=PORT,
-            boot=host.lives + 1,
+            boot=self.hosts[index].lives + 1,
         )
-        entropy = self.entropy(f"node {index} life {host.lives}")
-        node = Node(config, host.store, entropy)
-        self.clock.note(f"boot {index} life {host.lives + 1}")
-        process = host.start(node, self.cast.node_keys[index].public, PORT)
-        if first is not None and process.alive:
-            self.workload.submit(first, process)
 
     def _watch(self) -> None:
         """After every event: what no message shows."""

@@ -18,9 +18,10 @@ import subprocess
 import time
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 from unittest import mock
 
@@ -79,9 +80,18 @@ def until(what: str, probe: Callable[[], T], seconds: float = WAIT_S) -> T:
 class ProcessWorld:
     """A network of processes; nodes go by their number, the first is 1."""
 
-    def __init__(self, directory: Path, nodes: int = 3, interval: int = INTERVAL_S) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        nodes: int = 3,
+        interval: int = INTERVAL_S,
+        settings: Mapping[int, Sequence[str]] = MappingProxyType({}),
+    ) -> None:
+        """`settings` holds section.key=value by node, for the command line."""
         self.plan: Plan = make_network(directory.absolute(), nodes, nodes, interval)
-        self.processes = {node.number: NodeProcess(node) for node in self.plan.nodes}
+        self.processes = {
+            node.number: NodeProcess(node, settings.get(node.number, ())) for node in self.plan.nodes
+        }
 
     @property
     def numbers(self) -> tuple[int, ...]:
@@ -222,6 +232,8 @@ class ProcessCase(SynchronousTestCase):
     """Tests that name the same network share its three connected nodes, which end with the last test."""
 
     network: ClassVar[str] = "shared"
+    settings: ClassVar[Mapping[int, Sequence[str]]] = MappingProxyType({})
+    """What the command line says, by node; equal for all that share a network."""
     _worlds: ClassVar[dict[str, ProcessWorld]] = {}
     _done: ClassVar[set[str]] = set()
 
@@ -231,7 +243,7 @@ class ProcessCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         if self.network not in self._worlds:
-            world = self._worlds[self.network] = ProcessWorld(Path(self.mktemp()))
+            world = self._worlds[self.network] = ProcessWorld(Path(self.mktemp()), settings=self.settings)
             atexit.register(world.stop)
             world.start(*world.numbers)
             world.wait_connected()

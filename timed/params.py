@@ -22,8 +22,10 @@ SECOND = 1_000_000
 HASH_SIZE = 32
 NULL_HASH = bytes(HASH_SIZE)
 
-WIRE_VERSION = 1
+WIRE_VERSION = 2
+"""The newest wire version this code speaks."""
 WIRE_VERSION_MIN = 1
+"""The oldest one: a session uses the newest that both sides have."""
 STORE_SCHEMA = 1
 
 RPC_PORT_OFFSET = 1_000

@@ -127,6 +127,7 @@ def node_config(context: Context) -> NodeConfig:
         trust_loopback=p2p.trust_loopback,
         max_inbound=p2p.max_inbound,
         boot=context.started_at,
+        wire_version=p2p.wire_version,
     )
 
 

@@ -29,7 +29,7 @@ from timed.app.kinds import (
     choice,
     integer,
 )
-from timed.params import NETWORKS
+from timed.params import NETWORKS, WIRE_VERSION, WIRE_VERSION_MIN
 from timed.peer.values import PeerAddress
 
 T = TypeVar("T")
@@ -104,6 +104,11 @@ class P2PSection:
     )
     max_inbound: int = key(integer(0, 10_000), 125, "Inbound sessions at most.")
     plain: bool = key(FLAG, False, "Plain TCP instead of TLS, for debugging; regtest only.")
+    wire_version: int = key(
+        integer(WIRE_VERSION_MIN, WIRE_VERSION),
+        WIRE_VERSION,
+        "The newest wire version to speak: a lower one while a network is being upgraded.",
+    )
 
 
 @attrs.frozen

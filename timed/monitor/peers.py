@@ -122,6 +122,10 @@ PEER_METRICS: tuple[Row, ...] = (
         _total(lambda traffic: traffic.dropped),
     ),
     Row(
+        "timed_withheld_messages", COUNTER, (), "Messages not sent because a session's wire version lacks them.",
+        _total(lambda traffic: traffic.withheld),
+    ),
+    Row(
         "timed_unread_messages", COUNTER, (), "Messages left unread because they came too fast.",
         _total(lambda traffic: traffic.over_rate),
     ),

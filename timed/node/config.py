@@ -6,6 +6,7 @@ import attrs
 
 from timed.crypto.keys import SigningKey
 from timed.ledger.genesis import Genesis
+from timed.params import WIRE_VERSION
 
 WantedPeer = tuple[str, int, "bytes | None"]
 """(host, port, node id if it is known): a peer this node keeps a session with."""
@@ -29,3 +30,5 @@ class NodeConfig:
     boot: int = 0
     """Greater at every later start with the same node key; peers tell a restarted node by it."""
     vote: bool = True
+    wire_version: int = WIRE_VERSION
+    """The newest wire version it speaks; an earlier one is for a network that is being upgraded."""

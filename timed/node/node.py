@@ -97,6 +97,7 @@ class Node:
                 software=config.software,
                 listen_port=config.listen_port,
                 boot=config.boot,
+                wire_version=config.wire_version,
             ),
             entropy,
             lambda: (self.ledger.tip.height, self.ledger.tip.hash),

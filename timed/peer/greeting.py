@@ -10,7 +10,7 @@ import attrs
 
 from timed.crypto.rule import verify
 from timed.errors import Refused
-from timed.params import NULL_HASH, WIRE_VERSION, WIRE_VERSION_MIN
+from timed.params import NULL_HASH, WIRE_VERSION_MIN
 from timed.peer import limits
 from timed.peer.values import Identity
 from timed.primitives.hashing import tagged_hash
@@ -47,7 +47,7 @@ def compose(
         operator = (OperatorProof(key.public, signature),)
     height, tip = status
     return Handshake(
-        wire_version=WIRE_VERSION,
+        wire_version=identity.wire_version,
         min_wire_version=WIRE_VERSION_MIN,
         features=FEATURES,
         network=identity.params.name,
@@ -76,9 +76,10 @@ def check(
         raise Refused("wrong-network", theirs.network)
     if theirs.genesis != identity.genesis_hash:
         raise Refused("wrong-genesis", f"theirs {theirs.genesis.hex()}, ours {identity.genesis_hash.hex()}")
-    if theirs.min_wire_version > WIRE_VERSION or theirs.wire_version < WIRE_VERSION_MIN:
+    newest = identity.wire_version
+    if theirs.min_wire_version > newest or theirs.wire_version < WIRE_VERSION_MIN:
         versions = f"theirs {theirs.min_wire_version}-{theirs.wire_version}"
-        raise Refused("wire-version", f"{versions}, ours {WIRE_VERSION_MIN}-{WIRE_VERSION}")
+        raise Refused("wire-version", f"{versions}, ours {WIRE_VERSION_MIN}-{newest}")
     if theirs.node_id == identity.node_id:
         raise Refused("self")
     for known in (peer_id, expected):

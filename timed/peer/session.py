@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Union
 import attrs
 
 from timed.errors import LocalError, RemoteError
+from timed.params import WIRE_VERSION_MIN
 from timed.peer import limits
 from timed.peer.clock import SteadyClock
 from timed.peer.encoder import Encoded, Encoder
@@ -124,6 +125,10 @@ class Session:
         self.served = Served()
         self.ours: Handshake | None = None
         self.theirs: Handshake | None = None
+        self.version = WIRE_VERSION_MIN
+        """The wire version of the session, once both sides have greeted."""
+        self.features = 0
+        """What both sides can do."""
         self.handle: PeerHandle | None = None
         self.target: Target | None = None
         self.overflowed = False
@@ -182,15 +187,27 @@ class Session:
     def accept(self, now: int) -> None:
         """Acknowledge the peer's handshake."""
         theirs = self.theirs
-        if theirs is None or self.state is not State.GREETING:
+        if theirs is None or self.ours is None or self.state is not State.GREETING:
             return
+        self.version = min(self.ours.wire_version, theirs.wire_version)
+        self.features = self.ours.features & theirs.features
         self.state = State.ACCEPTED
         self.requests = Requests(max(1, min(theirs.window, limits.REQUEST_WINDOW)))
         self.send_message(Ack(Handshake.entry().number, self._their_reference), now)
 
+    def knows(self, kind: MessageType) -> bool:
+        """True when the session's wire version has messages of this type."""
+        return kind.since <= self.version
+
     def send(self, encoded: Encoded, now: int) -> Admission:
-        """Queue an encoded message. OVERFLOW means that the session cannot go on."""
+        """Queue an encoded message. OVERFLOW means that the session cannot go on.
+
+        What the session's wire version does not have is withheld, and counted.
+        """
         if self.state is State.CLOSED:
+            return Admission.DROPPED
+        if not self.knows(encoded.kind):
+            self.traffic.withheld += 1
             return Admission.DROPPED
         admission = self.outbox.push(self._encoder.parcel(encoded, self.checksum), now)
         self.overflowed = self.overflowed or admission is Admission.OVERFLOW
@@ -206,7 +223,13 @@ class Session:
         return self.send(self._encoder.encode(message), now)
 
     def ask(self, request_id: int, encoded: Encoded, now: int) -> bool:
-        """Queue a request, to leave when the peer's window allows; False when too many wait."""
+        """Queue a request, to leave when the peer's window allows.
+
+        False when too many wait, or when the session's wire version does not have it.
+        """
+        if not self.knows(encoded.kind):
+            self.traffic.withheld += 1
+            return False
         reply = catalogue.BY_NAME[encoded.kind.reply or ""]
         asked = self.requests.ask(request_id, reply.name, reply.priority, encoded)
         self.send_requests(now)
@@ -261,14 +284,21 @@ class Session:
     def _limit_for(self, number: int) -> int:
         if self.state is State.GREETING:
             return catalogue.handshake_limit_for(number)
-        limit = catalogue.limit_for(number)
-        kind = catalogue.BY_NUMBER.get(number)
-        if kind is not None and kind.direction is Direction.REPLY and not self.requests.awaits(kind.name):
+        kind = self._kind_of(number)
+        if kind is None:
+            return limits.UNKNOWN_TYPE_BYTES
+        limit = kind.max_size
+        if kind.direction is Direction.REPLY and not self.requests.awaits(kind.name):
             return min(limit, limits.UNKNOWN_TYPE_BYTES)
         return limit
 
+    def _kind_of(self, number: int) -> MessageType | None:
+        """The type, unless it is unknown to the session's wire version."""
+        kind = catalogue.BY_NUMBER.get(number)
+        return kind if kind is not None and self.knows(kind) else None
+
     def _frame(self, frame: Frame, now: int) -> SessionEvent | None:
-        kind = catalogue.BY_NUMBER.get(frame.number)
+        kind = self._kind_of(frame.number)
         self.traffic.count_received(UNKNOWN if kind is None else kind.name, self._reader.size)
         if kind is None:
             self.traffic.unknown += 1

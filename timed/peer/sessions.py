@@ -341,8 +341,9 @@ class Sessions:
         self._generation += 1
         node_id = theirs.node_id
         session.handle = PeerHandle(
-            node_id, self._generation, session.operator, session.address, session.outbound, theirs
-        )
+            node_id, self._generation, session.operator, session.address, session.outbound, theirs,
+            session.version, session.features,
+        )  # fmt: skip
         session.opened_host_time = self._now
         self._open = None
         if not session.outbound:

@@ -37,6 +37,8 @@ class PeerStatistics:
     """Messages that were left unread because they came too fast."""
     dropped: int
     """Messages of gossip that found no room."""
+    withheld: int
+    """Messages that the session's wire version does not have."""
     writes: dict[str, int]
     """Writes by the rule of batching that let them go."""
     frames: int

@@ -137,6 +137,9 @@ class PeerTable(Sessions):
     def request(self, node_id: bytes, message: Message, now: int) -> int | None:
         """Ask a peer; the request's id, or None when it cannot be asked.
 
+        That is so without a session, with one whose wire version does not know the
+        question (`PeerHandle.version`), and when too many questions wait.
+
         What follows is one Incoming with this id and `is_reply`, or one
         RequestFailed. Beyond the window that the peer announced requests wait.
         """
@@ -402,7 +405,7 @@ class PeerTable(Sessions):
 
     def _send(self, session: Session, encoded: Encoded) -> bool:
         time = self.clock.time
-        if encoded.kind.requires_ack:
+        if encoded.kind.requires_ack and session.knows(encoded.kind):
             self.retention.keep(
                 session.node_id, encoded.kind.number, encoded.payload, encoded.reference, time
             )

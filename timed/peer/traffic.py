@@ -41,6 +41,8 @@ class Traffic:
     over_rate: int = 0
     dropped: int = 0
     """Messages of gossip that found no room."""
+    withheld: int = 0
+    """Messages that were not sent because the session's wire version does not have them."""
     writes: dict[str, int] = attrs.Factory(dict)
     """Writes by the rule that let them go (`Flush`)."""
     frames: int = 0
@@ -77,6 +79,7 @@ class Traffic:
         self.unknown += other.unknown
         self.over_rate += other.over_rate
         self.dropped += other.dropped
+        self.withheld += other.withheld
         self.frames += other.frames
         self.largest_write = max(self.largest_write, other.largest_write)
         _sum(self.received, other.received)

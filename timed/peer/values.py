@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Union
 
 import attrs
 
-from timed.params import NetworkParams
+from timed.params import WIRE_VERSION, NetworkParams
 
 if TYPE_CHECKING:
     from timed.crypto.keys import SigningKey
@@ -38,6 +38,8 @@ class Identity:
     """Where others reach this node; 0 when they do not."""
     boot: int
     """Greater in every later process with the same node key; unix time will do."""
+    wire_version: int = WIRE_VERSION
+    """The newest wire version it speaks."""
 
     @property
     def node_id(self) -> bytes:
@@ -71,6 +73,10 @@ class PeerHandle:
     address: str
     outbound: bool
     handshake: Handshake
+    version: int
+    """The wire version of the session: no message that came later may be sent."""
+    features: int
+    """What both sides can do (`timed.peer.greeting.FEATURES`)."""
 
 
 @attrs.frozen

@@ -297,12 +297,13 @@ _NETWORK = (
         "getpeerinfo",
         "network",
         "One object for every open session.",
-        "array of objects: id, nodeid, addr, inbound, subver, version, startingheight, operator, is_masternode, masternode, "
+        "array of objects: id, nodeid, addr, inbound, subver, version, session_version, "
+        "startingheight, operator, is_masternode, masternode, "
         "class (anonymous, member, trusted), conntime, lastsend, lastrecv, last_transaction and last_block (delivered "
         "when it was news; 0 for never), bytessent, bytesrecv, bytessent_per_msg, "
         "bytesrecv_per_msg, messages_sent, messages_received, pingtime, minping, timeoffset, clock_offset, queued_bytes, "
         "ahead_bytes, queues (per class: messages, bytes, age), batches (writes, frames, mean_bytes, largest_bytes, rules), "
-        "dropped, over_rate, unknown, requests, served, score; times in seconds",
+        "dropped, over_rate, unknown, withheld, requests, served, score; times in seconds",
     ),
     Method("getconnectioncount", "network", "The number of open sessions.", "integer"),
     Method(

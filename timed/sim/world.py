@@ -9,7 +9,7 @@ import attrs
 
 from timed.node.config import NodeConfig
 from timed.node.node import Node
-from timed.params import SECOND
+from timed.params import SECOND, WIRE_VERSION
 from timed.sim.cast import GENESIS_TIME, PORT, make_cast
 from timed.sim.clock import Clock
 from timed.sim.host import Host, Process
@@ -38,6 +38,8 @@ class Scenario:
     """Names of faults the nemesis may use."""
     followers: int = 0
     """Nodes that are no members; they join late, with an empty disk."""
+    wire_versions: tuple[int, ...] = ()
+    """The newest wire version each machine speaks; those behind the last one speak the newest there is."""
     plain: bool = False
     """Links without TLS: nobody is authenticated before the handshake, frames carry a checksum."""
 
@@ -113,6 +115,7 @@ class World:
             software="timed-sim",
             listen_port=PORT,
             boot=self.hosts[index].lives + 1,
+            wire_version=dict(enumerate(self.scenario.wire_versions)).get(index, WIRE_VERSION),
         )
 
     def _watch(self) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from timed.errors import LocalError
@@ -31,8 +32,10 @@ def twistd() -> str:
 class NodeProcess:
     """Starts, signals and reaps the process of one node; its output goes to the node's log file."""
 
-    def __init__(self, plan: NodePlan) -> None:
+    def __init__(self, plan: NodePlan, settings: Sequence[str] = ()) -> None:
+        """`settings` are of the form section.key=value and win over the node's file."""
         self.plan = plan
+        self._settings = tuple(settings)
         self.started_at = 0.0
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -52,6 +55,7 @@ class NodeProcess:
     def start(self) -> None:
         """Start the process; its log is appended to."""
         command = [twistd(), "--nodaemon", "--pidfile=", "timed", "--config", str(self.plan.ini)]
+        command += [f"--set={setting}" for setting in self._settings]
         self.started_at = time.monotonic()
         with open(self.plan.log, "ab") as log:
             self._process = subprocess.Popen(

@@ -43,6 +43,7 @@ def _row(
     requires_ack: bool = False,
     is_response: bool = False,
     relay: Relay = Relay.NEVER,
+    since: int = 1,
 ) -> MessageType:
     """A row; without `max_size` the layout's own bound holds."""
     return MessageType(
@@ -58,6 +59,7 @@ def _row(
         requires_ack=requires_ack,
         is_response=is_response or direction is Direction.REPLY,
         relay=relay,
+        since=since,
     )
 
 

@@ -114,6 +114,7 @@ def catalogue() -> str:
         "largest payload",
         "rate bucket",
         "answered by",
+        "since",
         "remarks",
     )
     return table(header, [_catalogue_row(entry) for entry in MESSAGES])
@@ -137,6 +138,7 @@ def _catalogue_row(entry: MessageType) -> tuple[str, ...]:
         f"{entry.max_size:,}",
         entry.bucket,
         f"``{entry.reply}``" if entry.reply else "",
+        str(entry.since),
         ", ".join(remarks),
     )
 

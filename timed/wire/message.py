@@ -53,6 +53,8 @@ class MessageType:
     requires_ack: bool
     is_response: bool
     relay: Relay
+    since: int = 1
+    """The wire version that has it first; a session of an earlier one does not know it."""
 
     @property
     def is_high_priority(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from timed import __version__
-from timed.params import SECOND, WIRE_VERSION
+from timed.params import SECOND
 from timed.peer.bans import address_of
 from timed.peer.dialing import Target
 from timed.peer.location import parse_peer
@@ -31,7 +31,7 @@ def getnetworkinfo(env: Environment) -> Object:
     return {
         "version": version_number(__version__),
         "subversion": f"/{env.identity.software}/",
-        "protocolversion": WIRE_VERSION,
+        "protocolversion": env.peers.table.identity.wire_version,
         "nodeid": env.identity.node_id.hex(),
         "connections": len(peers),
         "connections_in": len(peers) - outbound,

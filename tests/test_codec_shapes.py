@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.layout_strategies import sample
 from tests.test_codec_generated import expected, outcome
 from timed.codec import interpret
-from timed.codec.declare import Array, LayoutError, Record, array, bytes_fixed, u16
+from timed.codec.declare import Array, LayoutError, Record, array, bytes_fixed, bytes_prefixed, u8, u16
 from timed.codec.runtime import AT_ONCE
 from timed.codec.targets import all_records
 from timed.codec.value import EncodeError
@@ -146,12 +146,18 @@ class Counts(Judged):
             self.assertEqual(caught.exception.rule, "decode-count")
             self.same(TRANSACTION, long)
 
-    def test_the_usual_counts_are_within_the_bounds(self) -> None:
-        """A usual count outside of the bounds would take what the declaration refuses."""
+    def test_what_is_usual_is_within_the_bounds(self) -> None:
+        """What is taken for granted first is allowed, and leaves no width open."""
+        record = Record("One", "nowhere", False, ["number" / u8])
         for usual in (1, 5):
-            self.assertEqual(array(u16, bytes_fixed(1), 5, usual=usual).usual, usual)
-        self.assertRaises(LayoutError, array, u16, bytes_fixed(1), 5, usual=6)
-        self.assertRaises(LayoutError, array, u16, bytes_fixed(1), 5, minimum=2, usual=2)
+            self.assertEqual(array(u16, record, 5, usual=usual).usual, usual)
+        self.assertRaises(LayoutError, array, u16, record, 5, usual=6)
+        self.assertRaises(LayoutError, array, u16, record, 5, minimum=2, usual=2)
+        self.assertRaises(LayoutError, array, u16, bytes_fixed(1), 5, usual=1)
+        open_width = Record("Open", "nowhere", False, ["data" / bytes_prefixed(u8, 9)])
+        self.assertRaises(LayoutError, array, u16, open_width, 5, usual=1)
+        self.assertRaises(LayoutError, bytes_prefixed, u8, 9, usual=10)
+        self.assertRaises(LayoutError, bytes_prefixed, u8, 9, minimum=2, usual=1)
 
 
 class Transactions(Judged):

@@ -28,11 +28,17 @@ class LayoutError(cs.ConstructError):  # type: ignore[misc]
 
 
 class PrefixedBytes(cs.Construct):  # type: ignore[misc]
-    """A length and that many bytes."""
+    """A length and that many bytes.
 
-    def __init__(self, prefix: Any, minimum: int, maximum: int) -> None:
+    Beside a usual count (see `Array`) the `usual` length is taken for granted first;
+    the encoding does not depend on it.
+    """
+
+    def __init__(self, prefix: Any, minimum: int, maximum: int, usual: int | None = None) -> None:
         super().__init__()
-        self.prefix, self.minimum, self.maximum = prefix, minimum, maximum
+        if usual is not None and not minimum <= usual <= maximum:
+            raise LayoutError(f"the usual length of {usual} is not allowed")
+        self.prefix, self.minimum, self.maximum, self.usual = prefix, minimum, maximum, usual
 
     def check(self, length: int, path: str) -> None:
         """LayoutError when `length` is out of bounds."""
@@ -84,6 +90,8 @@ class Array(cs.Construct):  # type: ignore[misc]
             raise LayoutError("an array of items without width has no bound")
         if usual and not minimum <= 1 <= usual <= maximum:
             raise LayoutError(f"usual counts from 1 to {usual} are not all allowed")
+        if usual and not (isinstance(item, Record) and is_usually_fixed(item)):
+            raise LayoutError("usual counts are those of records whose width is usually the same")
         self.prefix, self.item = prefix, item
         self.minimum, self.maximum, self.ascending, self.usual = minimum, maximum, ascending, usual
 
@@ -189,9 +197,9 @@ def bytes_fixed(length: int) -> Any:
     return cs.Bytes(length)
 
 
-def bytes_prefixed(prefix: Any, maximum: int, minimum: int = 0) -> PrefixedBytes:
-    """A length of type `prefix` and that many bytes."""
-    return PrefixedBytes(prefix, minimum, maximum)
+def bytes_prefixed(prefix: Any, maximum: int, minimum: int = 0, usual: int | None = None) -> PrefixedBytes:
+    """A length of type `prefix` and that many bytes, usually `usual`."""
+    return PrefixedBytes(prefix, minimum, maximum, usual)
 
 
 def text(prefix: Any, maximum: int) -> Text:
@@ -225,6 +233,15 @@ flag = Flag()
 hash32 = bytes_fixed(32)
 key32 = bytes_fixed(32)
 signature64 = bytes_fixed(64)
+
+
+def is_usually_fixed(layout: Any) -> bool:
+    """True when values of this layout have one width, as long as lengths are the usual ones."""
+    if isinstance(layout, Record):
+        return not layout.retained and all(is_usually_fixed(sub) for _, sub in layout.fields)
+    if isinstance(layout, PrefixedBytes):
+        return layout.usual is not None
+    return not isinstance(layout, (Array, Maybe))
 
 
 def minimum_size(layout: Any) -> int:

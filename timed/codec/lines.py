@@ -21,7 +21,17 @@ def wrapped(line: str) -> list[str]:
     targets, equals, call = body.partition(" = ")
     if equals and "," in targets:
         return _unpacking(indent, targets, call)
+    if " and " in call:
+        return _conditions(indent, targets, call)
     return _bracketed(indent, body)
+
+
+def _conditions(indent: str, target: str, condition: str) -> list[str]:
+    """`a = b and c`: the conditions go into brackets, on one line or one each."""
+    single = f"{indent}{INDENT}{condition}"
+    one, *others = condition.split(" and ")
+    each = [f"{indent}{INDENT}{one}", *[f"{indent}{INDENT}and {other}" for other in others]]
+    return [f"{indent}{target} = (", *([single] if len(single) <= WIDTH else each), f"{indent})"]
 
 
 def _unpacking(indent: str, targets: str, call: str) -> list[str]:

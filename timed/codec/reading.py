@@ -4,9 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import construct as cs
 
-from timed.codec.declare import Array, Choice, Flag, Maybe, PrefixedBytes, Record, Text, minimum_size
+from timed.codec.declare import (
+    Array,
+    Choice,
+    Flag,
+    Maybe,
+    PrefixedBytes,
+    Record,
+    Text,
+    is_usually_fixed,
+    minimum_size,
+)
 from timed.codec.plan import (
     INDENT,
     Lines,
@@ -26,6 +37,20 @@ from timed.codec.plan import (
 )
 from timed.codec.runtime import AT_ONCE
 
+Position = tuple[bool, int, bool]
+
+
+@attrs.frozen
+class Case:
+    """One struct call for a usual count: codes and width, targets, the items, lengths supposed, checks."""
+
+    codes: str
+    targets: str
+    width: int
+    items: list[str]
+    lengths: list[str]
+    checks: list[tuple[str, str]]
+
 
 class Reader(Lines):
     """The body of one decoding function.
@@ -42,6 +67,33 @@ class Reader(Lines):
         self.unchecked = False
         self.pending: list[tuple[str, str]] = []
         self.checks: list[tuple[str, str]] = []
+        self.supposed: list[str] | None = None
+        self.following: tuple[tuple[str, Any], ...] = ()
+        self.ready: dict[str, str] = {}
+
+    def read_fields(self, record: Record) -> list[str]:
+        """Emit code for the fields of the function's own record; the expressions of their values.
+
+        Some may be `ready`, read together with the field before; of an array that is the count.
+        """
+        values = []
+        for at, (key, sub) in enumerate(record.fields):
+            if key in self.ready and not isinstance(sub, Array):
+                values.append(self.ready[key])
+                continue
+            self.following = record.fields[at + 1 :]
+            values.append(self.read(sub, f"{record.title}.{key}", key))
+        self.flush()
+        return values
+
+    @property
+    def position(self) -> Position:
+        """Where the code is in the data, to begin a branch with."""
+        return self.moving, self.delta, self.unchecked
+
+    @position.setter
+    def position(self, position: Position) -> None:
+        self.moving, self.delta, self.unchecked = position
 
     def flush(self) -> None:
         """Read what is pending, then check it."""
@@ -68,9 +120,13 @@ class Reader(Lines):
     @property
     def offset(self) -> str:
         """The expression of the current offset."""
+        return self.behind(0)
+
+    def behind(self, width: int) -> str:
+        """The expression of the offset `width` bytes from here."""
         if not self.moving:
-            return str(self.delta)
-        return f"at + {self.delta}" if self.delta else "at"
+            return str(self.delta + width)
+        return f"at + {self.delta + width}" if self.delta + width else "at"
 
     @property
     def rest(self) -> str:
@@ -152,6 +208,10 @@ class Reader(Lines):
         """A length, then a slice."""
         length, var = self.fresh(f"{name}_length"), self.fresh(name)
         self.pending.append((code_of(layout.prefix), length))
+        if self.supposed is not None and layout.usual is not None:
+            self.supposed.append(f"{length} == {layout.usual}")
+            self.pending.append((f"{layout.usual}s", var))
+            return var
         condition = out_of_bounds(length, layout)
         if condition:
             self.checks.append(
@@ -184,8 +244,9 @@ class Reader(Lines):
 
     def read_array(self, layout: Array, path: str, name: str) -> str:
         """A count, checked against its bounds and the bytes left, then the items."""
-        count, var = self.fresh(f"{name}_count"), self.fresh(name)
-        self.pending.append((code_of(layout.prefix), count))
+        count, var = self.ready.get(name) or self.fresh(f"{name}_count"), self.fresh(name)
+        if name not in self.ready:
+            self.pending.append((code_of(layout.prefix), count))
         condition = out_of_bounds(count, layout)
         if condition:
             self.checks.append(
@@ -223,29 +284,64 @@ class Reader(Lines):
         self.moving, self.delta, self.unchecked = True, 0, False
 
     def read_usual(self, layout: Array, path: str, count: str, var: str) -> None:
-        """A branch for each usual count, where all items of fixed width take one call, and one for the rest."""
-        state, taken = (self.moving, self.delta, self.unchecked), set(self.taken)
-        item, kind = layout.item, self.names.class_of(layout.item)
-        unchecked = False
-        for number in range(1, layout.usual + 1):
-            self.add(f"{'if' if number == 1 else 'elif'} {count} == {number}:")
+        """One struct call for all items of a usual count and for what follows them; else the general way.
+
+        Lengths are supposed to be the usual ones. Where they are not, the general way
+        begins again at the first item.
+        """
+        begun = self.position
+        usual = [self.suppose(layout, path, var, number) for number in range(1, layout.usual + 1)]
+        fit = self.fresh(f"{var}_fit") if usual[0].lengths else ""
+        if fit:
+            self.add(f"{fit} = False")
+        for number, case in enumerate(usual, 1):
+            room = f" and size >= {self.behind(case.width)}" if fit else ""
+            self.add(f"{'if' if number == 1 else 'elif'} {count} == {number}{room}:")
             self.level += 1
-            self.moving, self.delta, self.unchecked = state
-            self.taken = set(taken)
-            values = [self.read(item, path, f"{var}_{place}") for place in range(number)]
-            self.flush()
-            note = f": tuple[{kind}, ...]" if number == 1 else ""
-            self.add(f"{var}{note} = ({', '.join(values)}{',' if number == 1 else ''})")
+            self.add(f"{case.targets} = {self.names.struct(case.codes, 'unpack_from')}(data, {self.offset})")
+            if fit:
+                self.add(f"{fit} = {' and '.join(case.lengths)}")
+                self.add(f"if {fit}:")
+                self.level += 1
+            self.checks = case.checks
+            self.flush_checks()
+            note = f": tuple[{self.names.class_of(layout.item)}, ...]" if number == 1 else ""
+            self.add(f"{var}{note} = ({', '.join(case.items)}{',' if number == 1 else ''})")
+            self.delta += case.width
             self.settle()
-            self.level -= 1
-            unchecked |= self.unchecked
-        self.add("else:")
+            self.level -= 2 if fit else 1
+            self.position = begun
+        self.add(f"if not {fit}:" if fit else "else:")
         self.level += 1
-        self.moving, self.delta, self.unchecked = state
-        self.read_any(item, path, count, var)
+        self.read_any(layout.item, path, count, var)
+        self.ready |= self.read_following(path)
+        self.flush()
         self.settle()
         self.level -= 1
-        self.unchecked |= unchecked
+
+    def suppose(self, layout: Array, path: str, var: str, number: int) -> Case:
+        """What one struct call reads when there are `number` items and all lengths are usual."""
+        taken = set(self.taken)
+        self.supposed = []
+        items = [self.read(layout.item, path, f"{var}_{place}") for place in range(number)]
+        self.read_following(path)
+        lengths, checks = self.supposed, self.checks
+        self.supposed, self.checks, self.taken = None, [], taken
+        codes, targets = self.take_pending()
+        return Case(codes, targets, cs.struct.calcsize("<" + codes), items, lengths, checks)
+
+    def read_following(self, path: str) -> dict[str, str]:
+        """Read the fields behind an array as far as their width is usual, and the count of the next array."""
+        values = {}
+        for key, sub in self.following:
+            where = f"{path.rpartition('.')[0]}.{key}"
+            if isinstance(sub, Array):
+                values[key] = self.fresh(f"{key}_count")
+                self.pending.append((code_of(sub.prefix), values[key]))
+            if not is_usually_fixed(sub):
+                break
+            values[key] = self.read(sub, where, key)
+        return values
 
     def read_any(self, item: Any, path: str, count: str, var: str) -> None:
         """Any number of items."""
@@ -333,10 +429,7 @@ def nested_reader(record: Record, names: Names) -> list[str]:
         start = "start"
         if record.retained:
             reader.add("start = at")
-        value = reader.construct(
-            record, [reader.read(sub, f"{title}.{key}", key) for key, sub in record.fields]
-        )
-        reader.flush()
+        value = reader.construct(record, reader.read_fields(record))
         if reader.unchecked:
             reader.refuse(f"{reader.offset} > size", f"{names.help('truncated')}({quoted(title)})")
     reader.add(f"value = {value}")
@@ -395,8 +488,7 @@ def read_variable(reader: Reader, record: Record) -> str:
     reader.add("size = len(data)")
     reader.add("try:")
     reader.level += 1
-    values = [reader.read(sub, f"{title}.{key}", key) for key, sub in record.fields]
-    reader.flush()
+    values = reader.read_fields(record)
     reader.level -= 1
     reader.add("except struct.error:")
     reader.add(f"{INDENT}raise {names.help('truncated')}({quoted(title)}) from None")

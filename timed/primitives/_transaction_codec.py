@@ -36,29 +36,33 @@ _pack_2 = struct.Struct("<QBH").pack
 _unpack_3 = struct.Struct("<32s64s").unpack
 _pack_3 = struct.Struct("<32s64s").pack
 _unpack_from_4 = struct.Struct("<HBH").unpack_from
-_unpack_from_0 = struct.Struct("<32sH").unpack_from
-_unpack_from_5 = struct.Struct("<32sH32sH").unpack_from
+_unpack_from_5 = struct.Struct("<32sHH").unpack_from
+_unpack_from_6 = struct.Struct("<32sH32sHH").unpack_from
 _iter_unpack_0 = struct.Struct("<32sH").iter_unpack
-_unpack_from_6 = struct.Struct("<H").unpack_from
-_unpack_from_7 = struct.Struct("<QH").unpack_from
+_unpack_from_7 = struct.Struct("<H").unpack_from
+_unpack_from_8 = struct.Struct("<QBH20sQH0sH").unpack_from
+_unpack_from_9 = struct.Struct("<QBH20sQBH20sQH0sH").unpack_from
+_unpack_from_10 = struct.Struct("<QH").unpack_from
 _unpack_from_3 = struct.Struct("<32s64s").unpack_from
-_unpack_from_8 = struct.Struct("<32s64s32s64s").unpack_from
+_unpack_from_11 = struct.Struct("<32s64s32s64s").unpack_from
 _iter_unpack_3 = struct.Struct("<32s64s").iter_unpack
-_pack_9 = struct.Struct("<HBH32sH").pack
-_pack_10 = struct.Struct("<HBH32sH32sH").pack
+_pack_12 = struct.Struct("<HBH32sH").pack
+_pack_13 = struct.Struct("<HBH32sH32sH").pack
 _pack_4 = struct.Struct("<HBH").pack
-_pack_11 = struct.Struct("<HQBH").pack
-_pack_6 = struct.Struct("<H").pack
-_pack_7 = struct.Struct("<QH").pack
-_pack_12 = struct.Struct("<H32s64s").pack
-_pack_13 = struct.Struct("<H32s64s32s64s").pack
-_unpack_from_14 = struct.Struct("<L32sH").unpack_from
-_pack_15 = struct.Struct("<L32sHQBH").pack
-_pack_14 = struct.Struct("<L32sH").pack
-_unpack_from_16 = struct.Struct("<32sHQBH").unpack_from
-_unpack_from_17 = struct.Struct("<QB").unpack_from
-_pack_16 = struct.Struct("<32sHQBH").pack
-_pack_18 = struct.Struct("<Q?").pack
+_pack_14 = struct.Struct("<HQBH").pack
+_pack_7 = struct.Struct("<H").pack
+_pack_10 = struct.Struct("<QH").pack
+_pack_15 = struct.Struct("<H32s64s").pack
+_pack_16 = struct.Struct("<H32s64s32s64s").pack
+_unpack_from_17 = struct.Struct("<L32sH").unpack_from
+_unpack_from_18 = struct.Struct("<QBH20s").unpack_from
+_unpack_from_19 = struct.Struct("<QBH20sQBH20s").unpack_from
+_pack_20 = struct.Struct("<L32sHQBH").pack
+_pack_17 = struct.Struct("<L32sH").pack
+_unpack_from_21 = struct.Struct("<32sHQBH").unpack_from
+_unpack_from_22 = struct.Struct("<QB").unpack_from
+_pack_21 = struct.Struct("<32sHQBH").pack
+_pack_23 = struct.Struct("<Q?").pack
 
 
 def decode_out_point(data: bytes) -> OutPoint:
@@ -166,49 +170,66 @@ def read_transaction(data: bytes, at: int, size: int) -> tuple[Transaction, int]
     if inputs_count > 4096:
         raise count_out_of_bounds("Transaction.inputs", inputs_count)
     if inputs_count == 1:
-        inputs_0_txid, inputs_0_index = _unpack_from_0(data, at + 5)
+        inputs_0_txid, inputs_0_index, outputs_count = _unpack_from_5(data, at + 5)
         inputs: tuple[OutPoint, ...] = (OutPoint(inputs_0_txid, inputs_0_index),)
-        at += 39
+        at += 41
     elif inputs_count == 2:
-        inputs_0_txid, inputs_0_index, inputs_1_txid, inputs_1_index = _unpack_from_5(data, at + 5)
+        inputs_0_txid, inputs_0_index, inputs_1_txid, inputs_1_index, outputs_count = _unpack_from_6(
+            data, at + 5
+        )
         inputs = (OutPoint(inputs_0_txid, inputs_0_index), OutPoint(inputs_1_txid, inputs_1_index))
-        at += 73
+        at += 75
     else:
         end = at + 5 + 34 * inputs_count
         if end > size:
             raise truncated("Transaction.inputs")
         inputs = tuple(starmap(OutPoint, _iter_unpack_0(data[at + 5 : end])))
         at = end
-    (outputs_count,) = _unpack_from_6(data, at)
-    if outputs_count == 1:
-        outputs_0_value, outputs_0_lock_kind, outputs_0_lock_data_length = _unpack_from_2(data, at + 2)
-        if outputs_0_lock_data_length > 322:
-            raise length_out_of_bounds("Transaction.outputs.lock.data", outputs_0_lock_data_length)
-        begin = at + 13
-        at = begin + outputs_0_lock_data_length
-        outputs_0_lock_data = data[begin:at]
-        outputs: tuple[Output, ...] = (
-            Output(outputs_0_value, Lock(outputs_0_lock_kind, outputs_0_lock_data)),
-        )
-    elif outputs_count == 2:
-        outputs_0_value, outputs_0_lock_kind, outputs_0_lock_data_length = _unpack_from_2(data, at + 2)
-        if outputs_0_lock_data_length > 322:
-            raise length_out_of_bounds("Transaction.outputs.lock.data", outputs_0_lock_data_length)
-        begin = at + 13
-        at = begin + outputs_0_lock_data_length
-        outputs_0_lock_data = data[begin:at]
-        outputs_1_value, outputs_1_lock_kind, outputs_1_lock_data_length = _unpack_from_2(data, at)
-        if outputs_1_lock_data_length > 322:
-            raise length_out_of_bounds("Transaction.outputs.lock.data", outputs_1_lock_data_length)
-        begin = at + 11
-        at = begin + outputs_1_lock_data_length
-        outputs_1_lock_data = data[begin:at]
-        outputs = (
-            Output(outputs_0_value, Lock(outputs_0_lock_kind, outputs_0_lock_data)),
-            Output(outputs_1_value, Lock(outputs_1_lock_kind, outputs_1_lock_data)),
-        )
-    else:
+        (outputs_count,) = _unpack_from_7(data, at)
         at += 2
+    outputs_fit = False
+    if outputs_count == 1 and size >= at + 43:
+        (
+            outputs_0_value,
+            outputs_0_lock_kind,
+            outputs_0_lock_data_length,
+            outputs_0_lock_data,
+            lock_height,
+            payload_length,
+            payload,
+            witnesses_count,
+        ) = _unpack_from_8(data, at)
+        outputs_fit = outputs_0_lock_data_length == 20 and payload_length == 0
+        if outputs_fit:
+            outputs: tuple[Output, ...] = (
+                Output(outputs_0_value, Lock(outputs_0_lock_kind, outputs_0_lock_data)),
+            )
+            at += 43
+    elif outputs_count == 2 and size >= at + 74:
+        (
+            outputs_0_value,
+            outputs_0_lock_kind,
+            outputs_0_lock_data_length,
+            outputs_0_lock_data,
+            outputs_1_value,
+            outputs_1_lock_kind,
+            outputs_1_lock_data_length,
+            outputs_1_lock_data,
+            lock_height,
+            payload_length,
+            payload,
+            witnesses_count,
+        ) = _unpack_from_9(data, at)
+        outputs_fit = (
+            outputs_0_lock_data_length == 20 and outputs_1_lock_data_length == 20 and payload_length == 0
+        )
+        if outputs_fit:
+            outputs = (
+                Output(outputs_0_value, Lock(outputs_0_lock_kind, outputs_0_lock_data)),
+                Output(outputs_1_value, Lock(outputs_1_lock_kind, outputs_1_lock_data)),
+            )
+            at += 74
+    if not outputs_fit:
         if 11 * outputs_count > size - at:
             raise truncated("Transaction.outputs")
         outputs_items = []
@@ -229,33 +250,34 @@ def read_transaction(data: bytes, at: int, size: int) -> tuple[Transaction, int]
                 ),
             )
         outputs = tuple(outputs_items)
-    lock_height, payload_length = _unpack_from_7(data, at)
-    if payload_length > 1024:
-        raise length_out_of_bounds("Transaction.payload", payload_length)
-    begin = at + 10
-    at = begin + payload_length
-    payload = data[begin:at]
-    (witnesses_count,) = _unpack_from_6(data, at)
+        lock_height, payload_length = _unpack_from_10(data, at)
+        if payload_length > 1024:
+            raise length_out_of_bounds("Transaction.payload", payload_length)
+        begin = at + 10
+        at = begin + payload_length
+        payload = data[begin:at]
+        (witnesses_count,) = _unpack_from_7(data, at)
+        at += 2
     if witnesses_count > 4096:
         raise count_out_of_bounds("Transaction.witnesses", witnesses_count)
     if witnesses_count == 1:
-        witnesses_0_public_key, witnesses_0_signature = _unpack_from_3(data, at + 2)
+        witnesses_0_public_key, witnesses_0_signature = _unpack_from_3(data, at)
         witnesses: tuple[Witness, ...] = (Witness(witnesses_0_public_key, witnesses_0_signature),)
-        at += 98
+        at += 96
     elif witnesses_count == 2:
         witnesses_0_public_key, witnesses_0_signature, witnesses_1_public_key, witnesses_1_signature = (
-            _unpack_from_8(data, at + 2)
+            _unpack_from_11(data, at)
         )
         witnesses = (
             Witness(witnesses_0_public_key, witnesses_0_signature),
             Witness(witnesses_1_public_key, witnesses_1_signature),
         )
-        at += 194
+        at += 192
     else:
-        end = at + 2 + 96 * witnesses_count
+        end = at + 96 * witnesses_count
         if end > size:
             raise truncated("Transaction.witnesses")
-        witnesses = tuple(starmap(Witness, _iter_unpack_3(data[at + 2 : end])))
+        witnesses = tuple(starmap(Witness, _iter_unpack_3(data[at:end])))
         at = end
     value = Transaction(version, kind, inputs, outputs, lock_height, payload, witnesses)
     retain(value, data[start:at])
@@ -270,49 +292,66 @@ def decode_transaction(data: bytes) -> Transaction:  # noqa: C901
         if inputs_count > 4096:
             raise count_out_of_bounds("Transaction.inputs", inputs_count)
         if inputs_count == 1:
-            inputs_0_txid, inputs_0_index = _unpack_from_0(data, 5)
+            inputs_0_txid, inputs_0_index, outputs_count = _unpack_from_5(data, 5)
             inputs: tuple[OutPoint, ...] = (OutPoint(inputs_0_txid, inputs_0_index),)
-            at = 39
+            at = 41
         elif inputs_count == 2:
-            inputs_0_txid, inputs_0_index, inputs_1_txid, inputs_1_index = _unpack_from_5(data, 5)
+            inputs_0_txid, inputs_0_index, inputs_1_txid, inputs_1_index, outputs_count = _unpack_from_6(
+                data, 5
+            )
             inputs = (OutPoint(inputs_0_txid, inputs_0_index), OutPoint(inputs_1_txid, inputs_1_index))
-            at = 73
+            at = 75
         else:
             end = 5 + 34 * inputs_count
             if end > size:
                 raise truncated("Transaction.inputs")
             inputs = tuple(starmap(OutPoint, _iter_unpack_0(data[5:end])))
             at = end
-        (outputs_count,) = _unpack_from_6(data, at)
-        if outputs_count == 1:
-            outputs_0_value, outputs_0_lock_kind, outputs_0_lock_data_length = _unpack_from_2(data, at + 2)
-            if outputs_0_lock_data_length > 322:
-                raise length_out_of_bounds("Transaction.outputs.lock.data", outputs_0_lock_data_length)
-            begin = at + 13
-            at = begin + outputs_0_lock_data_length
-            outputs_0_lock_data = data[begin:at]
-            outputs: tuple[Output, ...] = (
-                Output(outputs_0_value, Lock(outputs_0_lock_kind, outputs_0_lock_data)),
-            )
-        elif outputs_count == 2:
-            outputs_0_value, outputs_0_lock_kind, outputs_0_lock_data_length = _unpack_from_2(data, at + 2)
-            if outputs_0_lock_data_length > 322:
-                raise length_out_of_bounds("Transaction.outputs.lock.data", outputs_0_lock_data_length)
-            begin = at + 13
-            at = begin + outputs_0_lock_data_length
-            outputs_0_lock_data = data[begin:at]
-            outputs_1_value, outputs_1_lock_kind, outputs_1_lock_data_length = _unpack_from_2(data, at)
-            if outputs_1_lock_data_length > 322:
-                raise length_out_of_bounds("Transaction.outputs.lock.data", outputs_1_lock_data_length)
-            begin = at + 11
-            at = begin + outputs_1_lock_data_length
-            outputs_1_lock_data = data[begin:at]
-            outputs = (
-                Output(outputs_0_value, Lock(outputs_0_lock_kind, outputs_0_lock_data)),
-                Output(outputs_1_value, Lock(outputs_1_lock_kind, outputs_1_lock_data)),
-            )
-        else:
+            (outputs_count,) = _unpack_from_7(data, at)
             at += 2
+        outputs_fit = False
+        if outputs_count == 1 and size >= at + 43:
+            (
+                outputs_0_value,
+                outputs_0_lock_kind,
+                outputs_0_lock_data_length,
+                outputs_0_lock_data,
+                lock_height,
+                payload_length,
+                payload,
+                witnesses_count,
+            ) = _unpack_from_8(data, at)
+            outputs_fit = outputs_0_lock_data_length == 20 and payload_length == 0
+            if outputs_fit:
+                outputs: tuple[Output, ...] = (
+                    Output(outputs_0_value, Lock(outputs_0_lock_kind, outputs_0_lock_data)),
+                )
+                at += 43
+        elif outputs_count == 2 and size >= at + 74:
+            (
+                outputs_0_value,
+                outputs_0_lock_kind,
+                outputs_0_lock_data_length,
+                outputs_0_lock_data,
+                outputs_1_value,
+                outputs_1_lock_kind,
+                outputs_1_lock_data_length,
+                outputs_1_lock_data,
+                lock_height,
+                payload_length,
+                payload,
+                witnesses_count,
+            ) = _unpack_from_9(data, at)
+            outputs_fit = (
+                outputs_0_lock_data_length == 20 and outputs_1_lock_data_length == 20 and payload_length == 0
+            )
+            if outputs_fit:
+                outputs = (
+                    Output(outputs_0_value, Lock(outputs_0_lock_kind, outputs_0_lock_data)),
+                    Output(outputs_1_value, Lock(outputs_1_lock_kind, outputs_1_lock_data)),
+                )
+                at += 74
+        if not outputs_fit:
             if 11 * outputs_count > size - at:
                 raise truncated("Transaction.outputs")
             outputs_items = []
@@ -336,33 +375,34 @@ def decode_transaction(data: bytes) -> Transaction:  # noqa: C901
                     ),
                 )
             outputs = tuple(outputs_items)
-        lock_height, payload_length = _unpack_from_7(data, at)
-        if payload_length > 1024:
-            raise length_out_of_bounds("Transaction.payload", payload_length)
-        begin = at + 10
-        at = begin + payload_length
-        payload = data[begin:at]
-        (witnesses_count,) = _unpack_from_6(data, at)
+            lock_height, payload_length = _unpack_from_10(data, at)
+            if payload_length > 1024:
+                raise length_out_of_bounds("Transaction.payload", payload_length)
+            begin = at + 10
+            at = begin + payload_length
+            payload = data[begin:at]
+            (witnesses_count,) = _unpack_from_7(data, at)
+            at += 2
         if witnesses_count > 4096:
             raise count_out_of_bounds("Transaction.witnesses", witnesses_count)
         if witnesses_count == 1:
-            witnesses_0_public_key, witnesses_0_signature = _unpack_from_3(data, at + 2)
+            witnesses_0_public_key, witnesses_0_signature = _unpack_from_3(data, at)
             witnesses: tuple[Witness, ...] = (Witness(witnesses_0_public_key, witnesses_0_signature),)
-            at += 98
+            at += 96
         elif witnesses_count == 2:
             witnesses_0_public_key, witnesses_0_signature, witnesses_1_public_key, witnesses_1_signature = (
-                _unpack_from_8(data, at + 2)
+                _unpack_from_11(data, at)
             )
             witnesses = (
                 Witness(witnesses_0_public_key, witnesses_0_signature),
                 Witness(witnesses_1_public_key, witnesses_1_signature),
             )
-            at += 194
+            at += 192
         else:
-            end = at + 2 + 96 * witnesses_count
+            end = at + 96 * witnesses_count
             if end > size:
                 raise truncated("Transaction.witnesses")
-            witnesses = tuple(starmap(Witness, _iter_unpack_3(data[at + 2 : end])))
+            witnesses = tuple(starmap(Witness, _iter_unpack_3(data[at:end])))
             at = end
     except struct.error:
         raise truncated("Transaction") from None
@@ -385,7 +425,7 @@ def pack_transaction(value: Transaction) -> bytes:  # noqa: C901
             inputs_0_txid = inputs_0.txid
             if len(inputs_0_txid) != 32:
                 raise unfit("Transaction.inputs.txid", inputs_0_txid)
-            inputs_piece = _pack_9(value.version, value.kind, 1, inputs_0_txid, inputs_0.index)
+            inputs_piece = _pack_12(value.version, value.kind, 1, inputs_0_txid, inputs_0.index)
         elif inputs_count == 2:
             inputs_0, inputs_1 = inputs
             inputs_0_txid = inputs_0.txid
@@ -394,7 +434,7 @@ def pack_transaction(value: Transaction) -> bytes:  # noqa: C901
             inputs_1_txid = inputs_1.txid
             if len(inputs_1_txid) != 32:
                 raise unfit("Transaction.inputs.txid", inputs_1_txid)
-            inputs_piece = _pack_10(
+            inputs_piece = _pack_13(
                 value.version, value.kind, 2, inputs_0_txid, inputs_0.index, inputs_1_txid, inputs_1.index
             )
         else:
@@ -414,7 +454,7 @@ def pack_transaction(value: Transaction) -> bytes:  # noqa: C901
             if len(outputs_0_lock_data) > 322:
                 raise unfit("Transaction.outputs.lock.data", outputs_0_lock_data)
             outputs_pieces: list[bytes] = [
-                _pack_11(1, outputs_0.value, outputs_0_lock.kind, len(outputs_0_lock_data)),
+                _pack_14(1, outputs_0.value, outputs_0_lock.kind, len(outputs_0_lock_data)),
                 outputs_0_lock_data,
             ]
         elif outputs_count == 2:
@@ -428,13 +468,13 @@ def pack_transaction(value: Transaction) -> bytes:  # noqa: C901
             if len(outputs_1_lock_data) > 322:
                 raise unfit("Transaction.outputs.lock.data", outputs_1_lock_data)
             outputs_pieces = [
-                _pack_11(2, outputs_0.value, outputs_0_lock.kind, len(outputs_0_lock_data)),
+                _pack_14(2, outputs_0.value, outputs_0_lock.kind, len(outputs_0_lock_data)),
                 outputs_0_lock_data,
                 _pack_2(outputs_1.value, outputs_1_lock.kind, len(outputs_1_lock_data)),
                 outputs_1_lock_data,
             ]
         else:
-            outputs_pieces = [_pack_6(outputs_count)]
+            outputs_pieces = [_pack_7(outputs_count)]
             for outputs_item in outputs:
                 outputs_item_lock = outputs_item.lock
                 outputs_item_lock_data = outputs_item_lock.data
@@ -459,7 +499,7 @@ def pack_transaction(value: Transaction) -> bytes:  # noqa: C901
             witnesses_0_signature = witnesses_0.signature
             if len(witnesses_0_signature) != 64:
                 raise unfit("Transaction.witnesses.signature", witnesses_0_signature)
-            witnesses_piece = _pack_12(1, witnesses_0_public_key, witnesses_0_signature)
+            witnesses_piece = _pack_15(1, witnesses_0_public_key, witnesses_0_signature)
         elif witnesses_count == 2:
             witnesses_0, witnesses_1 = witnesses
             witnesses_0_public_key = witnesses_0.public_key
@@ -474,7 +514,7 @@ def pack_transaction(value: Transaction) -> bytes:  # noqa: C901
             witnesses_1_signature = witnesses_1.signature
             if len(witnesses_1_signature) != 64:
                 raise unfit("Transaction.witnesses.signature", witnesses_1_signature)
-            witnesses_piece = _pack_13(
+            witnesses_piece = _pack_16(
                 2,
                 witnesses_0_public_key,
                 witnesses_0_signature,
@@ -482,7 +522,7 @@ def pack_transaction(value: Transaction) -> bytes:  # noqa: C901
                 witnesses_1_signature,
             )
         else:
-            witnesses_pieces = [_pack_6(witnesses_count)]
+            witnesses_pieces = [_pack_7(witnesses_count)]
             for witnesses_item in witnesses:
                 witnesses_item_public_key = witnesses_item.public_key
                 if len(witnesses_item_public_key) != 32:
@@ -496,7 +536,7 @@ def pack_transaction(value: Transaction) -> bytes:  # noqa: C901
             (
                 inputs_piece,
                 *outputs_pieces,
-                _pack_7(value.lock_height, len(payload)),
+                _pack_10(value.lock_height, len(payload)),
                 payload,
                 witnesses_piece,
             )
@@ -509,33 +549,39 @@ def decode_spend_statement(data: bytes) -> SpendStatement:
     """Decode all of `data`."""
     size = len(data)
     try:
-        chain_id, txid, spent_count = _unpack_from_14(data, 0)
+        chain_id, txid, spent_count = _unpack_from_17(data, 0)
         if spent_count > 4096:
             raise count_out_of_bounds("SpendStatement.spent", spent_count)
-        if spent_count == 1:
-            spent_0_value, spent_0_lock_kind, spent_0_lock_data_length = _unpack_from_2(data, 38)
-            if spent_0_lock_data_length > 322:
-                raise length_out_of_bounds("SpendStatement.spent.lock.data", spent_0_lock_data_length)
-            at = 49 + spent_0_lock_data_length
-            spent_0_lock_data = data[49:at]
-            spent: tuple[Output, ...] = (Output(spent_0_value, Lock(spent_0_lock_kind, spent_0_lock_data)),)
-        elif spent_count == 2:
-            spent_0_value, spent_0_lock_kind, spent_0_lock_data_length = _unpack_from_2(data, 38)
-            if spent_0_lock_data_length > 322:
-                raise length_out_of_bounds("SpendStatement.spent.lock.data", spent_0_lock_data_length)
-            at = 49 + spent_0_lock_data_length
-            spent_0_lock_data = data[49:at]
-            spent_1_value, spent_1_lock_kind, spent_1_lock_data_length = _unpack_from_2(data, at)
-            if spent_1_lock_data_length > 322:
-                raise length_out_of_bounds("SpendStatement.spent.lock.data", spent_1_lock_data_length)
-            begin = at + 11
-            at = begin + spent_1_lock_data_length
-            spent_1_lock_data = data[begin:at]
-            spent = (
-                Output(spent_0_value, Lock(spent_0_lock_kind, spent_0_lock_data)),
-                Output(spent_1_value, Lock(spent_1_lock_kind, spent_1_lock_data)),
+        spent_fit = False
+        if spent_count == 1 and size >= 69:
+            spent_0_value, spent_0_lock_kind, spent_0_lock_data_length, spent_0_lock_data = _unpack_from_18(
+                data, 38
             )
-        else:
+            spent_fit = spent_0_lock_data_length == 20
+            if spent_fit:
+                spent: tuple[Output, ...] = (
+                    Output(spent_0_value, Lock(spent_0_lock_kind, spent_0_lock_data)),
+                )
+                at = 69
+        elif spent_count == 2 and size >= 100:
+            (
+                spent_0_value,
+                spent_0_lock_kind,
+                spent_0_lock_data_length,
+                spent_0_lock_data,
+                spent_1_value,
+                spent_1_lock_kind,
+                spent_1_lock_data_length,
+                spent_1_lock_data,
+            ) = _unpack_from_19(data, 38)
+            spent_fit = spent_0_lock_data_length == 20 and spent_1_lock_data_length == 20
+            if spent_fit:
+                spent = (
+                    Output(spent_0_value, Lock(spent_0_lock_kind, spent_0_lock_data)),
+                    Output(spent_1_value, Lock(spent_1_lock_kind, spent_1_lock_data)),
+                )
+                at = 100
+        if not spent_fit:
             at = 38
             if 11 * spent_count > size - at:
                 raise truncated("SpendStatement.spent")
@@ -581,7 +627,7 @@ def pack_spend_statement(value: SpendStatement) -> bytes:
             if len(spent_0_lock_data) > 322:
                 raise unfit("SpendStatement.spent.lock.data", spent_0_lock_data)
             spent_pieces: list[bytes] = [
-                _pack_15(value.chain_id, txid, 1, spent_0.value, spent_0_lock.kind, len(spent_0_lock_data)),
+                _pack_20(value.chain_id, txid, 1, spent_0.value, spent_0_lock.kind, len(spent_0_lock_data)),
                 spent_0_lock_data,
             ]
         elif spent_count == 2:
@@ -595,13 +641,13 @@ def pack_spend_statement(value: SpendStatement) -> bytes:
             if len(spent_1_lock_data) > 322:
                 raise unfit("SpendStatement.spent.lock.data", spent_1_lock_data)
             spent_pieces = [
-                _pack_15(value.chain_id, txid, 2, spent_0.value, spent_0_lock.kind, len(spent_0_lock_data)),
+                _pack_20(value.chain_id, txid, 2, spent_0.value, spent_0_lock.kind, len(spent_0_lock_data)),
                 spent_0_lock_data,
                 _pack_2(spent_1.value, spent_1_lock.kind, len(spent_1_lock_data)),
                 spent_1_lock_data,
             ]
         else:
-            spent_pieces = [_pack_14(value.chain_id, txid, spent_count)]
+            spent_pieces = [_pack_17(value.chain_id, txid, spent_count)]
             for spent_item in spent:
                 spent_item_lock = spent_item.lock
                 spent_item_lock_data = spent_item_lock.data
@@ -621,13 +667,13 @@ def decode_coin_entry(data: bytes) -> CoinEntry:
     size = len(data)
     try:
         outpoint_txid, outpoint_index, output_value, output_lock_kind, output_lock_data_length = (
-            _unpack_from_16(data, 0)
+            _unpack_from_21(data, 0)
         )
         if output_lock_data_length > 322:
             raise length_out_of_bounds("CoinEntry.output.lock.data", output_lock_data_length)
         at = 45 + output_lock_data_length
         output_lock_data = data[45:at]
-        height, coinbase = _unpack_from_17(data, at)
+        height, coinbase = _unpack_from_22(data, at)
         if coinbase > 1:
             raise not_a_choice("CoinEntry.coinbase", coinbase)
     except struct.error:
@@ -656,11 +702,11 @@ def pack_coin_entry(value: CoinEntry) -> bytes:
             raise unfit("CoinEntry.output.lock.data", output_lock_data)
         return b"".join(
             (
-                _pack_16(
+                _pack_21(
                     outpoint_txid, outpoint.index, output.value, output_lock.kind, len(output_lock_data)
                 ),
                 output_lock_data,
-                _pack_18(value.height, value.coinbase),
+                _pack_23(value.height, value.coinbase),
             )
         )
     except struct.error as error:

@@ -62,7 +62,7 @@ def _block(title: str, *fields: Any, retained: bool = False) -> Record:
 
 
 OUTPOINT = _transaction("OutPoint", "txid" / hash32, "index" / u16)
-LOCK = _transaction("Lock", "kind" / u8, "data" / bytes_prefixed(u16, MAX_LOCK_BYTES))
+LOCK = _transaction("Lock", "kind" / u8, "data" / bytes_prefixed(u16, MAX_LOCK_BYTES, usual=20))
 OUTPUT = _transaction("Output", "value" / u64, "lock" / LOCK)
 WITNESS = _transaction("Witness", "public_key" / key32, "signature" / signature64)
 TRANSACTION = _transaction(
@@ -72,7 +72,7 @@ TRANSACTION = _transaction(
     "inputs" / array(u16, OUTPOINT, MAX_INPUTS, usual=USUAL),
     "outputs" / array(u16, OUTPUT, MAX_OUTPUTS, usual=USUAL),
     "lock_height" / u64,
-    "payload" / bytes_prefixed(u16, MAX_PAYLOAD),
+    "payload" / bytes_prefixed(u16, MAX_PAYLOAD, usual=0),
     "witnesses" / array(u16, WITNESS, MAX_WITNESSES, usual=USUAL),
     retained=True,
 )

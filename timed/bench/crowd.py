@@ -1,8 +1,10 @@
-"""One real node and a crowd of light clients: first quiet, then with payments.
+"""One real node and a crowd of light clients: quiet, with payments, and with some who misbehave.
 
 The node is a member of a network of real processes that makes blocks and finalises
 payments. The clients are its followers: sessions of the production code in another
 process, each from a loopback address of its own. The node does not trust loopback.
+In the end one client in ten floods, one reads nothing more and one sends a byte a
+second, while the others and the payments go on as before.
 """
 
 from __future__ import annotations
@@ -22,15 +24,19 @@ from timed.bench.load import Load, Payment, sign_payments
 from timed.bench.loop import Child, sleep
 from timed.bench.loop import run as run_loop
 from timed.bench.measure import MS_PER_NS, percentile
+from timed.bench.misconduct import DRIP, STALL
 from timed.bench.processes import anonymous_mb, cpu_s, descriptors
 from timed.bench.report import Goal, Outcome, short
+from timed.bench.verdicts import Judged, judge
 from timed.testnet.report import info_lines
+from timed.wire.catalogue import MESSAGES
 
 INTERVAL_S = 10
 SETTLE_S = 3.0
 PING_S = 5.0
 """How often each client pings while payments are made."""
 DRAIN_S = 30.0
+POLL_S = 0.5
 SETTINGS = "[p2p]\nmax_inbound = 1000\ntrust_loopback = no\n"
 PLAIN = "plain = yes\n"
 GOAL_CPU = 3.0
@@ -38,6 +44,10 @@ GOAL_CPU_PEERS = 200
 """The most CPU, in percent of a core, and for how many quiet peers."""
 GOAL_MB = 50.0
 GOAL_KB_PER_PEER = 64.0
+GOAL_RATIO = 2.0
+GOAL_GARBAGE_CPU = 50.0
+GOAL_GAIN_MB = 16.0
+GOAL_DESCRIPTORS = 5
 GOAL_LAG_P99_MS, GOAL_LAG_MAX_MS = 20.0, 200.0
 US_PER_MS = 1000.0
 
@@ -46,6 +56,9 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--peers", type=int, default=200, help="clients (default 200)")
     parser.add_argument(
         "--seconds", type=float, default=600.0, help="quiet and with payments, half each (default 600)"
+    )
+    parser.add_argument(
+        "--attack-seconds", type=float, default=150.0, help="with some who misbehave (default 150)"
     )
     parser.add_argument("--transport", choices=("tls", "plain"), default="tls", help="(default tls)")
     parser.add_argument("--members", type=int, default=1, help="nodes of the network (default 1)")
@@ -89,7 +102,7 @@ class Stretch:
         """Sessions that ended."""
         return sum(sum(seen["closed"].values()) for seen in self.seen)
 
-    def figures(self) -> dict[str, Any]:
+    def figures(self, clients: int) -> dict[str, Any]:
         return {
             "seconds": round(self.seconds, 1),
             "cpu_percent": round(self.cpu_percent, 2),
@@ -107,6 +120,7 @@ class Stretch:
             "descriptors": self.descriptors,
             "log_lines": self.log_lines,
             "connections_lost": self.lost(),
+            "certificates_untold": self.untold(clients),
             "repeated": sum(int(seen["repeated"]) for seen in self.seen),
         }
 
@@ -137,11 +151,13 @@ class Crowd:
         }  # fmt: skip
         return Child(module, json.dumps(settings))
 
-    async def stretch(self, name: str, seconds: float, rate: float, clients: list[Child]) -> Stretch:
-        """Watch for a while, with so many payments per second."""
+    async def stretch(
+        self, name: str, seconds: float, rate: float, children: list[Child], clients: int
+    ) -> Stretch:
+        """Watch for a while, with so many payments per second; `children` hold `clients` together."""
         observed = self.network.observed[self.node.number]
         self.network.look()
-        for child in clients:
+        for child in children:
             await child.ask({"figures": True})
         at = len(observed.lags)
         lines, cpu, begun = info_lines(self.process), cpu_s(self.pid), time.monotonic()
@@ -154,8 +170,7 @@ class Crowd:
         due = load.wait().due if load is not None else {}
         missing = self.network.wait_final(list(due), DRAIN_S)
         self.network.look()
-        await sleep(SETTLE_S / 3)
-        seen = [await child.ask({"figures": True}) for child in clients]
+        seen = await all_told(children, clients, [txid.hex() for txid in due])
         return Stretch(
             name=name,
             seconds=taken,
@@ -175,7 +190,7 @@ class Crowd:
 
 
 def run(options: argparse.Namespace) -> Outcome:
-    coins = round(options.rate * options.seconds) + 1
+    coins = round(options.rate * (options.seconds / 2 + options.attack_seconds)) + 1
     settings = SETTINGS + (PLAIN if options.transport == "plain" else "")
     with cluster(options.members, coins, INTERVAL_S, settings) as network:
         crowd = Crowd(network, options)
@@ -183,47 +198,139 @@ def run(options: argparse.Namespace) -> Outcome:
         return run_loop(lambda: measure(crowd))
 
 
+async def all_told(children: list[Child], clients: int, txids: list[str]) -> list[dict[str, Any]]:
+    """What the clients saw, once every one was told of these payments or `DRAIN_S` are over."""
+    deadline = time.monotonic() + DRAIN_S
+    while True:
+        seen = [await child.ask({"seen": True}) for child in children]
+        told = sum(int(each["final"].get(txid, 0)) for each in seen for txid in txids)
+        if told >= clients * len(txids) or time.monotonic() > deadline:
+            return [await child.ask({"figures": True}) for child in children]
+        await sleep(POLL_S)
+
+
+@attrs.define
+class Found:
+    """The parts of one run, and what was counted between them."""
+
+    peers: int
+    imports_mb: float
+    alone_mb: float
+    quiet: Stretch
+    paid: Stretch
+    attacked: Stretch
+    judged: Judged
+    ended: dict[str, int]
+    """Sessions of those who misbehaved, by the reason they heard."""
+    left: int
+    """Descriptors when these had gone."""
+
+    @property
+    def kb_per_peer(self) -> float:
+        return 1000 * (self.quiet.anonymous_mb - self.alone_mb) / self.peers
+
+    @property
+    def above_imports_mb(self) -> float:
+        return max(self.quiet.anonymous_mb, self.paid.anonymous_mb) - self.imports_mb
+
+    @property
+    def garbage_cpu(self) -> float:
+        return self.attacked.cpu_percent - self.paid.cpu_percent
+
+    @property
+    def ratio(self) -> float:
+        """The slowest payments, with misconduct to without."""
+        return percentile(self.attacked.final, 99) / max(percentile(self.paid.final, 99), 0.001)
+
+    @property
+    def clients(self) -> int:
+        return self.peers - len(self.judged.offenders)
+
+    @property
+    def left_behind(self) -> int:
+        return self.left - (self.paid.descriptors - len(self.judged.offenders))
+
+    def figures(self) -> dict[str, Any]:
+        return {
+            "peers": self.peers,
+            "kb_per_peer": round(self.kb_per_peer, 1),
+            "above_imports_mb": round(self.above_imports_mb, 1),
+            "quiet": self.quiet.figures(self.peers),
+            "payments": self.paid.figures(self.peers),
+            "misconduct": {
+                **self.attacked.figures(self.clients),
+                "garbage_cpu_percent": round(self.garbage_cpu, 1),
+                "final_p99_ratio": round(self.ratio, 2),
+                "offenders": self.judged.offenders,
+                "honest_limited": self.judged.honest_limited,
+                "offenders_unlimited": self.judged.unlimited(),
+                "sessions_of_offenders_ended": self.ended,
+                "descriptors_left_behind": self.left_behind,
+            },
+        }
+
+    def goals(self) -> list[Goal]:
+        most = GOAL_CPU * max(1.0, self.peers / GOAL_CPU_PEERS)
+        gained = self.attacked.anonymous_mb - self.paid.anonymous_mb
+        return [
+            Goal("CPU while quiet", self.quiet.cpu_percent, most, unit=" %"),
+            Goal("memory of one peer", self.kb_per_peer, GOAL_KB_PER_PEER, unit=" kB"),
+            Goal("memory above imports", self.above_imports_mb, GOAL_MB, unit=" MB"),
+            *goals_of(self.quiet, self.peers),
+            *goals_of(self.paid, self.peers),
+            *goals_of(self.attacked, self.clients),
+            Goal("finality p99 under misconduct, to that without", self.ratio, GOAL_RATIO),
+            Goal("CPU for garbage", self.garbage_cpu, GOAL_GARBAGE_CPU, unit=" %"),
+            Goal("memory gained under misconduct", gained, GOAL_GAIN_MB, unit=" MB"),
+            Goal("honest clients that were limited", len(self.judged.honest_limited), 0),
+            Goal("offenders that were not", len(self.judged.unlimited()), 0),
+            Goal("descriptors left behind", self.left_behind, GOAL_DESCRIPTORS),
+        ]
+
+
 async def measure(crowd: Crowd) -> Outcome:
-    peers, seconds = crowd.options.peers, crowd.options.seconds
+    options = crowd.options
     base = await memory_of_imports()
     await sleep(SETTLE_S)
     alone = anonymous_mb(crowd.pid)
+    offenders = offenders_of(options.peers)
+    clients = options.peers - len(offenders)
     honest = crowd.child("timed.bench.follower", 0)
-    await honest.ask({"peers": peers})
+    await honest.ask({"peers": clients})
+    bad = crowd.child("timed.bench.misconduct", clients)
+    await bad.ask({"peers": len(offenders)})
     await sleep(SETTLE_S)
-    quiet = await crowd.stretch("quiet", seconds / 2, 0, [honest])
-    await honest.ask({"ping": PING_S})
+    quiet = await crowd.stretch("quiet", options.seconds / 2, 0, [honest, bad], options.peers)
+    for child in (honest, bad):
+        await child.ask({"ping": PING_S})
     await sleep(SETTLE_S)
-    paid = await crowd.stretch("payments", seconds / 2, crowd.options.rate, [honest])
+    paid = await crowd.stretch("payments", options.seconds / 2, options.rate, [honest, bad], options.peers)
+    await bad.ask({"ping": 0})
+    await bad.ask({"misbehave": {str(clients + index): names for index, names in enumerate(offenders)}})
+    attacked = await crowd.stretch("misconduct", options.attack_seconds, options.rate, [honest], clients)
+    misdeeds = await bad.ask({"misdeeds": True})
+    ended = (await bad.ask({"figures": True}))["closed"]
+    judged = judge(crowd.node, clients, offenders, misdeeds, attacked.seconds)
+    await bad.end()
+    await sleep(SETTLE_S)
+    left = descriptors(crowd.pid)
     await honest.end()
-    per_peer = 1000 * (quiet.anonymous_mb - alone) / peers
-    outcome = Outcome(
-        f"crowd: one node and {peers} clients over {crowd.options.transport}",
+    found = Found(options.peers, base, alone, quiet, paid, attacked, judged, ended, left)
+    return Outcome(
+        f"crowd: one node and {options.peers} clients over {options.transport}",
         COLUMNS,
-        rows=[quiet.row(), paid.row()],
-        notes=notes(crowd, alone, base),
-        figures={
-            "peers": peers,
-            "kb_per_peer": round(per_peer, 1),
-            "above_imports_mb": round(paid.anonymous_mb - base, 1),
-            "quiet": quiet.figures(),
-            "payments": paid.figures(),
-        },
+        rows=[quiet.row(), paid.row(), attacked.row()],
+        notes=[*notes(crowd, alone, base), "", *judged.lines(), ""],
+        figures=found.figures(),
+        goals=found.goals(),
     )
-    lost = quiet.lost() + paid.lost()
-    outcome.goals = [
-        Goal("CPU while quiet", quiet.cpu_percent, GOAL_CPU * max(1.0, peers / GOAL_CPU_PEERS), unit=" %"),
-        Goal("memory of one peer", per_peer, GOAL_KB_PER_PEER, unit=" kB"),
-        Goal("memory above imports", max(quiet.anonymous_mb, paid.anonymous_mb) - base, GOAL_MB, unit=" MB"),
-        *lag_goals(quiet),
-        *lag_goals(paid),
-        Goal("connections lost", lost, 0),
-        Goal("payments that did not become final", paid.missing, 0),
-        Goal("certificates that a client was not given", paid.untold(peers), 0),
-        Goal("pings without a pong", paid.unanswered, 0),
-    ]
-    outcome.figures["untold"] = paid.untold(peers)
-    return outcome
+
+
+def offenders_of(peers: int) -> list[list[str]]:
+    """What each client that misbehaves does; together they flood every type of the catalogue."""
+    count = max(1, peers // 10)
+    kinds = [kind.name for kind in MESSAGES]
+    return [[STALL], [DRIP], *(kinds[index % len(kinds) :: count] for index in range(count))]
 
 
 def notes(crowd: Crowd, alone: float, base: float) -> list[str]:
@@ -237,13 +344,14 @@ def notes(crowd: Crowd, alone: float, base: float) -> list[str]:
     ]
 
 
-def lag_goals(stretch: Stretch) -> list[Goal]:
+def goals_of(stretch: Stretch, clients: int) -> list[Goal]:
+    """What holds in every part of the run."""
+    name = stretch.name
     return [
-        Goal(f"reactor late, p99, {stretch.name}", percentile(stretch.lags, 99), GOAL_LAG_P99_MS, unit=" ms"),
-        Goal(
-            f"reactor late, at most, {stretch.name}",
-            max(stretch.lags, default=0.0),
-            GOAL_LAG_MAX_MS,
-            unit=" ms",
-        ),
+        Goal(f"reactor late, p99, {name}", percentile(stretch.lags, 99), GOAL_LAG_P99_MS, unit=" ms"),
+        Goal(f"reactor late, at most, {name}", max(stretch.lags, default=0.0), GOAL_LAG_MAX_MS, unit=" ms"),
+        Goal(f"connections lost, {name}", stretch.lost(), 0),
+        Goal(f"payments that did not become final, {name}", stretch.missing, 0),
+        Goal(f"certificates that a client was not given, {name}", stretch.untold(clients), 0),
+        Goal(f"pings without a pong, {name}", stretch.unanswered, 0),
     ]

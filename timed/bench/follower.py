@@ -6,8 +6,9 @@ and whether each dials from a loopback address of its own. Orders, each with one
 
 {"peers": n}        the number of open sessions, once there are n of them
 {"closed": true}    the number of sessions that have ended so far
-{"ping": s}         true; from now on each client pings every s seconds
+{"ping": s}         true; from now on each client pings every s seconds, or (0) never
 {"figures": true}   what they saw since the last such question (`Seen`)
+{"seen": true}      the same, and the count goes on
 """
 
 from __future__ import annotations
@@ -157,6 +158,8 @@ class Followers:
         elif "ping" in order:
             self._ping_every(float(order["ping"]))
             self._orders.say(True)
+        elif "seen" in order:
+            self._orders.say(attrs.asdict(self.seen))
         elif "figures" in order:
             seen, self.seen = self.seen, Seen()
             self._orders.say(attrs.asdict(seen))
@@ -188,6 +191,8 @@ class Followers:
             call.cancel()
         self._calls.clear()
         self._every_s = seconds
+        if not seconds:
+            return
         for index, host in enumerate(self.hosts):
             self._ping_later(host, seconds * (index + 1) / len(self.hosts))
 

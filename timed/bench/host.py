@@ -86,6 +86,10 @@ class TableHost:
         """Accept sessions; the port."""
         return listen(self.network)
 
+    def write(self, link: int, data: bytes) -> None:
+        """What the session has to say leaves."""
+        self.network.write(link, data)
+
     def turn(self) -> None:
         """Something was queued: write it when this turn ends."""
         if self._flush_call is None:
@@ -128,7 +132,7 @@ class TableHost:
         self._flush_call = None
         for action in self.table.drain(now_us()):
             if isinstance(action, Write):
-                self.network.write(action.link, action.data)
+                self.write(action.link, action.data)
             elif isinstance(action, Close):
                 self.network.close(action.link, action.reason, action.abort)
             elif isinstance(action, Dial):

@@ -20,7 +20,7 @@ BENCHMARKS = {
     "throughput": "payments per second to finality, against what signature checks allow",
     "lag": "how long the reactor of a node under load does not turn",
     "idle": "what quiet peers cost in CPU and memory",
-    "crowd": "one node and many clients for minutes: memory, CPU, lag, round trips, connections lost",
+    "crowd": "one node and many clients: quiet, with payments, and with some who stall, drip and flood",
 }
 
 

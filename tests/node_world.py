@@ -235,9 +235,9 @@ class NodeWorld:
 
     # The puppets
 
-    def member(self, position: int, height: int = 0) -> Puppet:
-        """A session with the roster's member at `position`."""
-        return self._join(Puppet(self, len(self.puppets), self.keys[position], height))
+    def member(self, position: int, height: int = 0, *, dialled: bool = False) -> Puppet:
+        """A session with the roster's member at `position`; `dialled` by the node, or by the member."""
+        return self._join(Puppet(self, len(self.puppets), self.keys[position], height), dialled)
 
     def others(self) -> list[Puppet]:
         """Sessions with every other member."""
@@ -247,13 +247,17 @@ class NodeWorld:
         """A session with a node that is no member."""
         return self._join(Puppet(self, len(self.puppets), operator, height))
 
-    def _join(self, puppet: Puppet) -> Puppet:
+    def _join(self, puppet: Puppet, dialled: bool = False) -> Puppet:
         self._links += 1
         self.puppets.append(puppet)
         puppet.link = self._links
         host = f"192.0.2.{self._links}"
-        self.node.connected(puppet.link, False, puppet.node_id, host, 40_000, self.now)
-        puppet.table.connected(puppet.link, True, self.node_id, "192.0.2.100", 7000, self.now)
+        ends = [
+            (self.node, dialled, puppet.node_id, host, 7000 if dialled else 40_000),
+            (puppet.table, not dialled, self.node_id, "192.0.2.100", 40_000 if dialled else 7000),
+        ]
+        for end, outbound, peer_id, where, port in ends:
+            end.connected(puppet.link, outbound, peer_id, where, port, self.now)  # type: ignore[attr-defined]
         self.pump()
         if self.node.peers.get(puppet.node_id) is None:
             raise AssertionError("the session did not open")

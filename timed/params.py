@@ -22,6 +22,10 @@ SECOND = 1_000_000
 HASH_SIZE = 32
 NULL_HASH = bytes(HASH_SIZE)
 
+MAX_ROSTER = 1_700
+"""Members of a roster. With more, a proposal of a full block, a vote certificate or the roster itself
+might not fit into its message."""
+
 WIRE_VERSION = 2
 """The newest wire version this code speaks."""
 WIRE_VERSION_MIN = 1

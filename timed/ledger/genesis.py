@@ -10,12 +10,14 @@ from functools import cached_property
 
 import attrs
 
+from timed.codec.declare import minimum_size
 from timed.errors import ConfigError, InvalidTransaction
 from timed.interfaces import BlockCommit, Coin
 from timed.ledger.content import coins_of
 from timed.ledger.digest import MAX_SHARD_BITS, apply_digests, empty_digests, utxo_root
 from timed.ledger.filters import block_filter
-from timed.params import MAX_MONEY, NULL_HASH, NetworkParams
+from timed.params import MAX_MONEY, MAX_ROSTER, NULL_HASH, NetworkParams
+from timed.primitives import layouts
 from timed.primitives.block import (
     BLOCK_VERSION,
     Block,
@@ -24,6 +26,7 @@ from timed.primitives.block import (
     evidence_root,
     tx_root,
 )
+from timed.primitives.certificate import BlockCertificate
 from timed.primitives.filters import filter_root
 from timed.primitives.hashing import tagged_hash
 from timed.primitives.roster import PROFILES, Roster, weights_for
@@ -198,3 +201,36 @@ def _check_rosters(genesis: Genesis) -> None:
             raise ConfigError(
                 "genesis: a roster has no voting weight.", "Name at least one member with weight."
             )
+        _check_room(genesis.params, roster)
+
+
+def _check_room(params: NetworkParams, roster: Roster) -> None:
+    """Whatever is certified in an epoch, the block holds it beside what the roster takes, and messages hold all."""
+    if len(roster.members) > MAX_ROSTER:
+        raise ConfigError(
+            f"genesis: a roster has {len(roster.members)} members.", f"Messages have room for {MAX_ROSTER}."
+        )
+    if 2 * params.epoch_bytes + roster_bytes(roster) > params.max_block_bytes:
+        raise ConfigError(
+            "genesis: the rewards of a roster leave too little of a block.",
+            "Name fewer members, or rewards with shorter locks.",
+        )
+
+
+def roster_bytes(roster: Roster) -> int:
+    """The most a block holds beside its transactions: the coinbase, a certificate and a report of every member."""
+    count = len(roster.members)
+    coinbase = Transaction.make(
+        kind=TransactionKind.COINBASE,
+        inputs=(),
+        outputs=tuple(Output(value=0, lock=member.reward) for member in roster.members),
+        payload=bytes(8),
+    )
+    certificate = BlockCertificate(
+        chain_id=0, height=0, round=0, target=NULL_HASH, roster=NULL_HASH,
+        bitmap=bytes((count + 7) // 8), signatures=(bytes(64),) * count,
+    )  # fmt: skip
+    references = count * minimum_size(layouts.REPORT_REFERENCE)
+    return (
+        minimum_size(layouts.BLOCK) + coinbase.size + certificate.size + len(certificate.bitmap) + references
+    )

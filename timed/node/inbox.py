@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +88,11 @@ class Inbox:
             wire.RoundState: self._round_state,
             wire.GetProposal: self._get_proposal,
         }
+
+    @property
+    def handled(self) -> Collection[type]:
+        """The classes of message that have a handler."""
+        return self._handlers.keys()
 
     def deliver(self, incoming: Incoming, now: int) -> None:
         """Handle one message; a RemoteError is counted and reported, never raised."""

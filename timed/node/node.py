@@ -27,6 +27,7 @@ from timed.events import (
 from timed.interfaces import IStore
 from timed.ledger.ledger import Ledger
 from timed.ledger.mempool import Mempool
+from timed.node import wiring
 from timed.node.admission import Admission, Offer, conduct_event
 from timed.node.chain import Chain
 from timed.node.config import NodeConfig
@@ -81,13 +82,8 @@ class Node:
         self.checks = Checks(self._emit, lambda: self.now)
         operator = config.operator_key
         self.chain = Chain(
-            self.ledger,
-            self.mempool,
-            operator if config.vote else None,
-            self.gate,
-            self.checks,
-            self._advanced,
-        )
+            self.ledger, self.mempool, operator if config.vote else None, self.gate, self.checks, self._advanced
+        )  # fmt: skip
         self.peers = PeerTable(
             Identity(
                 params=self.params,
@@ -110,15 +106,9 @@ class Node:
         self.exchange = Exchange(self.chain, self.voters, self.peers)
         self.catchup = CatchUp(self.ledger, self)
         self.admission = Admission(
-            self.ledger,
-            self.mempool,
-            self.chain.pending_output,
-            self.checks.check,
-            self._accepted,
-            self._refused,
-            self._missing,
-            self._displaced,
-        )
+            self.ledger, self.mempool, self.chain.pending_output, self.checks.check,
+            self._accepted, self._refused, self._missing, self._displaced,
+        )  # fmt: skip
         self.inbox = Inbox(self)
         self.stopping = False
         self.views = Views(self.chain, self.serving, self.gate)
@@ -136,6 +126,7 @@ class Node:
             fx.Forget: lambda effect: self.chain.judging.forget(effect.block_hash),
             fx.Decide: self._do_decide,
         }
+        wiring.check(self.inbox.handled, self._executors)
 
     # The host's calls
 

@@ -198,7 +198,7 @@ class FloodTests(SynchronousTestCase):
         discovery = Discovery(dialing, random.Random(1), public=True)
         discovery.book = self.flooded(200)
         for step in range(100):
-            discovery.look(START, step, (), ())
+            discovery.look(START, step, (), {})
         groups = [group_of(target.host) for target in dialing if target.origin is Origin.BOOK]
         self.assertEqual((len(groups), len(set(groups))), (limits.OUTBOUND_TARGET, limits.OUTBOUND_TARGET))
         self.assertLessEqual(sum(group.startswith("66.") for group in groups), 2)
@@ -316,7 +316,7 @@ class DiscoveryTests(SynchronousTestCase):
             discovery.book.add(f"8.8.{number}.1", 24_000, None, START, f"9.{number}.1.1", START)
             discovery.book.add(f"11.{number}.1.1", 24_000, None, START, f"9.{number}.1.1", START)
         for step in range(100):
-            discovery.look(START, step, (), ())
+            discovery.look(START, step, (), {})
         hosts = [target.host for target in dialing if target.origin is Origin.BOOK]
         self.assertEqual(len(hosts), limits.OUTBOUND_TARGET)
         self.assertEqual(len({group_of(host) for host in hosts}), len(hosts))
@@ -340,7 +340,7 @@ class DiscoveryTests(SynchronousTestCase):
         held, wants = collide(discovery.book)
         self.assertIsNotNone(discovery.book.to_test())
         for step in range(0, 600, 10):
-            discovery.look(START + step * SECOND, step * SECOND, (), (bytes(32),))
+            discovery.look(START + step * SECOND, step * SECOND, (), {bytes(32): "192.0.2.1"})
         self.assertIsNone(discovery.book.to_test())
         self.assertTrue(discovery.book.at(*held).tried)  # type: ignore[union-attr]
         self.assertFalse(discovery.book.at(*wants).tried)  # type: ignore[union-attr]
@@ -361,6 +361,46 @@ class DiscoveryTests(SynchronousTestCase):
         wire.run(30 * SECOND)
         self.assertEqual([peer.node_id for peer in host.table.peers()], [key(2).public])
         self.assertEqual(host.table.discovery.book.at("10.0.0.2", 7000).node_id, key(2).public)  # type: ignore[union-attr]
+
+    def test_liar_does_not_hide_others_behind_the_id_of_a_node_that_is_linked(self) -> None:
+        """Every address is said to be the liar's own, who is linked already, or a banned node's, or ours."""
+        wire = Wire()
+        numbers = range(2, 2 + limits.OUTBOUND_TARGET)
+        for number in numbers:
+            wire.host(number)
+        host = wire.host(1, discover=True)
+        liar = open_stranger(host)
+        host.table.ban(key(99).public, 0, "", wire.now)
+        ids = [key(66).public, key(99).public, host.node_id]
+        told = [
+            PeerAddress(node_id=ids[number % 3], host=f"10.0.0.{number}", port=7000, last_seen=START)
+            for number in numbers
+        ]
+        for number in numbers:
+            host.table.discovery.book.add(f"10.0.0.{number}", 7000, None, START, "10.0.0.9", START)
+        liar.send(PeersResponse(peers=tuple(told)), request_id=1, reply=True)
+        wire.run(60 * SECOND)
+        self.assertEqual(len(host.table.peers()), 1 + limits.OUTBOUND_TARGET)
+
+    def test_address_of_a_node_that_is_linked_is_found_out_with_one_dial(self) -> None:
+        """It came by itself from another address than others tell of."""
+        wire = Wire()
+        other = wire.host(2, wanted=[1])
+        host = wire.host(1, discover=True)
+        wire.run(SECOND)
+        wire.hosts[0].name = "10.0.0.22"
+        record = host.table.discovery.book.add("10.0.0.22", 7000, other.node_id, START, "10.0.0.9", START)
+        wire.run(3600 * SECOND)
+        self.assertEqual(len([dial for _, dial in host.dials if dial.host == "10.0.0.22"]), 1)
+        self.assertTrue(record.tried)  # type: ignore[union-attr]
+        self.assertEqual(len(host.table.peers()), 1)
+
+    def test_own_addresses_are_remembered_up_to_a_bound(self) -> None:
+        known = book()
+        for number in range(addressbook.OWN_ADDRESSES + 10):
+            known.is_own(f"8.8.{number // 250}.{number % 250}", 24_000)
+        self.assertIsNotNone(known.add("8.8.0.0", 24_000, None, START, "9.9.9.9", START))
+        self.assertIsNone(known.add("8.8.1.15", 24_000, None, START, "9.9.9.9", START))
 
     def test_restarted_node_dials_its_anchors_first(self) -> None:
         wire = Wire()

@@ -30,6 +30,8 @@ BUCKET_SIZE = 32
 """8,192 addresses heard of and 2,048 tried, at most. Overflow replaces within a bucket."""
 TESTS_PENDING = 16
 """Tried addresses that wait for their test. Overflow keeps the address that stands there."""
+OWN_ADDRESSES = 256
+"""Addresses at which this node met itself. Overflow forgets the oldest, which costs a dial."""
 
 DAY = 86_400 * SECOND
 STALE_AGE = 30 * DAY
@@ -105,6 +107,8 @@ class AddressBook:
         self._tests: dict[Address, Record] = {}
         """Tried addresses to be tested, by the address that wants their place."""
         self._own: dict[Address, None] = {}
+        self._proved: dict[Address, None] = {}
+        """Addresses that are not tried, at which the node of the record was met all the same."""
         self.rejected = 0
         """Addresses that were not stored: unroutable, our own, or without a place."""
 
@@ -137,7 +141,7 @@ class AddressBook:
         record = self._records.get(address)
         if record is not None:
             record.last_seen = max(record.last_seen, last_seen)
-            if record.node_id is None or not record.tried:
+            if not self.proved(record):
                 record.node_id = node_id or record.node_id
             return record
         if not 0 < port < 65_536 or address in self._own or not is_routable(host, public=self.public):
@@ -179,6 +183,17 @@ class AddressBook:
         elif len(self._tests) < TESTS_PENDING:
             self._tests[record.address] = held
 
+    def met(self, host: str, port: int, node_id: bytes) -> None:
+        """A dial met this node, whatever became of it."""
+        record = self._records.get((host, port))
+        if record is not None:
+            record.node_id = node_id
+            self._proved[record.address] = None
+
+    def proved(self, record: Record) -> bool:
+        """True when this node itself has met the record's node there; else its id is hearsay."""
+        return record.tried or record.address in self._proved
+
     def failed_test(self, host: str, port: int) -> None:
         """A tried address did not answer its test: it gives way to who waits for its place."""
         held = self._records.get((host, port))
@@ -198,6 +213,8 @@ class AddressBook:
     def is_own(self, host: str, port: int) -> None:
         """This address turned out to be this node itself."""
         self._own[(host, port)] = None
+        if len(self._own) > OWN_ADDRESSES:
+            del self._own[next(iter(self._own))]
         record = self._records.get((host, port))
         if record is not None:
             self._forget(record)
@@ -256,6 +273,7 @@ class AddressBook:
 
     def _forget(self, record: Record) -> None:
         del self._records[record.address]
+        self._proved.pop(record.address, None)
         if record.tried:
             del self._tried[self._tried_place(record)]
         else:

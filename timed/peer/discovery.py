@@ -8,7 +8,7 @@ looks whether somebody is there, keeps the book honest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from timed.params import SECOND
@@ -86,13 +86,15 @@ class Discovery:
         now: int,
         time: int,
         outbound: Collection[str],
-        there: Collection[bytes],
+        there: Mapping[bytes, str],
         kept_out: Callable[[bytes | None, str], bool] = lambda node_id, host: False,
     ) -> int:
         """Want what is missing; the steady time of the next look.
 
-        `outbound` are the hosts of outbound sessions, `there` the node ids that
-        are linked; `kept_out` says whom this node would refuse.
+        `outbound` are the hosts of outbound sessions, `there` the linked node ids
+        with the hosts of their sessions; `kept_out` says whom this node would
+        refuse. What others say of who is where keeps nobody from being dialled:
+        else a liar could give all addresses the id of a node that is linked.
         """
         self._count(len(outbound), time)
         coming = [t.host for t in self._dialing if t.origin in _COMING and t.phase is not Phase.LINKED]
@@ -100,11 +102,13 @@ class Discovery:
         taken = {group_of(host) for host in outbound} if self.book.public else frozenset()
 
         def excluded(record: Record) -> bool:
+            believed = self._believed(record)
             return (
-                (record.node_id is not None and record.node_id in there)
+                (believed is not None and believed in there)
+                or (record.node_id is not None and there.get(record.node_id) == record.host)
                 or self._dialing.at(record.host, record.port) is not None
                 or (bool(taken) and group_of(record.host) in taken)
-                or kept_out(record.node_id, record.host)
+                or kept_out(believed, record.host)
             )
 
         if self._feeler_at is None:
@@ -120,7 +124,7 @@ class Discovery:
         self._want(chosen, Origin.BOOK, now)
         return time + (LOOK_AGAIN_IDLE if chosen is None else LOOK_AGAIN // 4)
 
-    def _to_test(self, there: Collection[bytes], now: int) -> Record | None:
+    def _to_test(self, there: Mapping[bytes, str], now: int) -> Record | None:
         """A tried address that another one wants the place of; one whose node is linked has passed."""
         tested = self.book.to_test()
         while tested is not None and tested.node_id is not None and tested.node_id in there:
@@ -140,4 +144,8 @@ class Discovery:
     def _want(self, record: Record | None, origin: Origin, now: int) -> None:
         if record is not None:
             self.book.attempted(record.host, record.port, now)
-            self._dialing.try_once(record.host, record.port, record.node_id, origin)
+            self._dialing.try_once(record.host, record.port, self._believed(record), origin)
+
+    def _believed(self, record: Record) -> bytes | None:
+        """Who answers there, as far as this node knows itself."""
+        return record.node_id if self.book.proved(record) else None

@@ -258,10 +258,15 @@ class PeerTable(Sessions):
     def _ended(self, session: Session, *, ours: bool, unwanted: bool) -> None:
         super()._ended(session, ours=ours, unwanted=unwanted)
         self._past.add(session.traffic)
-        if session.outbound and session.reason == "feeler":
-            self.discovery.book.succeeded(session.host, session.port, session.node_id, self._now)
-        elif session.outbound and session.reason == "self":
-            self.discovery.book.is_own(session.host, session.port)
+        if not session.outbound:
+            return
+        book = self.discovery.book
+        if session.reason in ("feeler", "duplicate"):
+            book.succeeded(session.host, session.port, session.node_id, self._now)
+        elif session.reason == "self":
+            book.is_own(session.host, session.port)
+        elif session.node_id:
+            book.met(session.host, session.port, session.node_id)
 
     def _no_answer(self, target: Target) -> None:
         self.discovery.book.failed_test(target.host, target.port)
@@ -288,7 +293,8 @@ class PeerTable(Sessions):
         if self._discover and not self._stopping:
             if time >= self._look_at:
                 live = [session for session in self._links.values() if session.state is not State.CLOSED]
-                there = {session.node_id for session in live} | {self.identity.node_id}
+                there = {session.node_id: session.host for session in live}
+                there[self.identity.node_id] = ""
                 outbound = [session.host for session in live if session.outbound]
                 self._look_at = self.discovery.look(self._now, time, outbound, there, self.kept_out)
             super()._dial(time)

@@ -53,6 +53,7 @@ class FakeContext:
     reactor: Any = reactor
     clock: Callable[[], int] = now_us
     monotonic: Callable[[], float] = time.monotonic
+    seeds: Any = None
     log_counters: LogCounters = attrs.Factory(LogCounters)
     log_levels: LogLevels = attrs.Factory(lambda: LogLevels("info"))
     started_at: int = attrs.Factory(now_us)

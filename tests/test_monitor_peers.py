@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from types import SimpleNamespace
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,6 +18,8 @@ from timed.monitor.view import View
 from timed.net.limits import NetworkCounters
 from timed.params import SECOND
 from timed.peer.bans import parse_subject
+from timed.peer.conduct import PeerClass
+from timed.peer.seeding import Seed, Seeding, SeedKind
 from timed.peer.traffic import Flush
 from timed.wire.message import Priority
 
@@ -77,6 +80,23 @@ class PeerMetrics(SynchronousTestCase):
         self.assertEqual(self.values("timed_wanted_nodes"), {("connected",): 1, ("missing",): 1})
         self.assertEqual(self.values("timed_addresses"), {("new",): 0, ("tried",): 1})
         self.assertEqual(self.values("timed_clock_offset_seconds"), {(): 0})
+
+    def test_verdicts_tell_whether_they_were_carried_out(self) -> None:
+        conduct = self.host.table.conduct
+        for conduct.dry_run in (False, True):
+            conduct.report(key(7).public, PeerClass.ANONYMOUS, "over-rate", self.wire.now)
+        self.assertEqual(
+            self.values("timed_conduct_verdicts"), {("throttle", "yes"): 1, ("throttle", "no"): 1}
+        )
+
+    def test_sources_of_addresses_are_counted_by_kind_and_outcome(self) -> None:
+        self.assertEqual(self.values("timed_seed_answers"), {})
+        seed = Seed(SeedKind.DNS, "seed.example.org")
+        seeding = Seeding([seed], random.Random(1))
+        for _ in range(2):
+            seeding.failed(seed, "timeout", 0)
+        self.context.seeds = SimpleNamespace(seeding=seeding)
+        self.assertEqual(self.values("timed_seed_answers"), {("dns", "timeout"): 2})
 
     def test_sockets_are_counted_while_there_are_any(self) -> None:
         self.assertEqual(self.values("timed_socket_bytes"), {})

@@ -110,12 +110,27 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual(len(conduct.ledger), limits.CONDUCT_LEDGER)
 
     def test_dry_run_says_what_would_have_been_done_and_does_nothing(self) -> None:
-        conduct = Conduct(dry_run=True)
-        for _ in range(10):
+        conduct, told = Conduct(dry_run=True), []
+        conduct.tell = told.append
+        for _ in range(8):
             self.assertIs(conduct.report(PEER, PeerClass.ANONYMOUS, "malformed", START), Verdict.COUNT)
         self.assertEqual(conduct.bans(START), ())
-        self.assertIs(conduct.ledger[-1].verdict, Verdict.BAN)
-        self.assertFalse(conduct.ledger[-1].done)
+        self.assertEqual(told, [entry for entry in conduct.ledger if entry.verdict is Verdict.BAN])
+        self.assertEqual([entry.done for entry in conduct.ledger], [False] * 8)
+
+    def test_dry_run_comes_to_the_verdicts_of_a_real_one(self) -> None:
+        """A ban ends the score in both; what follows is judged alike, or the dry run would say too much."""
+        real, dry = Conduct(), Conduct(dry_run=True)
+        for conduct in (real, dry):
+            for number in range(50):
+                conduct.report(
+                    PEER, PeerClass.ANONYMOUS, SCORED[number % len(SCORED)], START + number * SECOND
+                )
+        self.assertEqual([e.verdict for e in real.ledger], [e.verdict for e in dry.ledger])
+        self.assertEqual(
+            {verdict: count for (verdict, done), count in real.verdicts.items() if done},
+            {verdict: count for (verdict, done), count in dry.verdicts.items() if not done},
+        )
 
     def test_unknown_event_is_a_bug_of_ours(self) -> None:
         with self.assertRaises(LocalError):

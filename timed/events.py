@@ -117,6 +117,17 @@ class PeerRefused:
 
 
 @attrs.frozen
+class PeerBanned:
+    """This node judged that a peer is to be kept out; `done` is false in a dry run."""
+
+    node_id: bytes
+    address: str
+    reason: str
+    seconds: int
+    done: bool
+
+
+@attrs.frozen
 class TransactionAccepted:
     txid: bytes
 
@@ -219,6 +230,7 @@ NodeEvent = Union[
     PeerOpened,
     PeerClosed,
     PeerRefused,
+    PeerBanned,
     TransactionAccepted,
     TransactionLocked,
     TransactionCertified,

@@ -125,6 +125,7 @@ def node_config(context: Context) -> NodeConfig:
         listen_port=context.config.p2p_port,
         trusted=p2p.trusted,
         trust_loopback=p2p.trust_loopback,
+        dry_run=p2p.conduct == "dry-run",
         max_inbound=p2p.max_inbound,
         boot=context.started_at,
         wire_version=p2p.wire_version,

@@ -102,6 +102,11 @@ class P2PSection:
         True,
         "Never limit or ban whoever comes from this machine. no: behind a proxy on it, and for tests.",
     )
+    conduct: str = key(
+        choice("enforce", "dry-run"),
+        "enforce",
+        "dry-run: what peers do is judged and shown, and nobody is throttled, closed or banned for it.",
+    )
     max_inbound: int = key(integer(0, 10_000), 125, "Inbound sessions at most.")
     plain: bool = key(FLAG, False, "Plain TCP instead of TLS, for debugging; regtest only.")
     wire_version: int = key(

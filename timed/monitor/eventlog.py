@@ -25,6 +25,7 @@ LINES: Mapping[type, Line] = {
     events.PeerOpened: Line(LogLevel.info, "connected with {node_id} at {address}"),
     events.PeerClosed: Line(LogLevel.info, "session with {node_id} at {address} ended: {reason}"),
     events.PeerRefused: Line(LogLevel.warn, "no session with {address}: {rule} {detail}"),
+    events.PeerBanned: Line(LogLevel.warn, "banned {node_id} at {address} for {seconds} s: {reason}"),
     events.TransactionAccepted: Line(LogLevel.debug, "transaction {txid} accepted"),
     events.TransactionLocked: Line(LogLevel.debug, "transaction {txid} locked in epoch {epoch}"),
     events.TransactionCertified: Line(LogLevel.debug, "transaction {txid} certified in epoch {epoch}"),
@@ -47,6 +48,7 @@ LINES: Mapping[type, Line] = {
     events.SafetyFailure: Line(LogLevel.critical, "this node has stopped voting: {what}"),
 }
 
+SPARED = Line(LogLevel.warn, "dry run: would have banned {node_id} at {address} for {seconds} s: {reason}")
 LOST = Line(LogLevel.warn, "session with {node_id} at {address} was lost: {reason}")
 """A session that ended although both ends wanted it."""
 
@@ -70,6 +72,8 @@ class EventLog:
         line = LINES.get(type(event))
         if isinstance(event, events.PeerClosed) and event.unwanted:
             line = LOST
+        elif isinstance(event, events.PeerBanned) and not event.done:
+            line = SPARED
         if line is None:
             return
         level = LogLevel.debug if _is_crossing(event) else line.level

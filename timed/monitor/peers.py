@@ -63,6 +63,11 @@ def _queues(read: Callable[[list[Queue]], float]) -> Source:
     return _of(source)
 
 
+def _verdicts(table: PeerTable) -> list[Sample]:
+    counts = sorted(table.conduct.verdicts.items())
+    return [((verdict, "yes" if done else "no"), float(count)) for (verdict, done), count in counts]
+
+
 def _bans(table: PeerTable) -> list[Sample]:
     bans = table.conduct.bans(table.now)
     theirs = sum(ban.by_operator for ban in bans)
@@ -136,6 +141,10 @@ PEER_METRICS: tuple[Row, ...] = (
     Row(
         "timed_written_frames", COUNTER, (), "Frames in these writes.",
         _total(lambda traffic: traffic.frames),
+    ),
+    Row(
+        "timed_conduct_verdicts", COUNTER, ("verdict", "done"),
+        "Verdicts on peers beyond counting; done is no in a dry run.", _of(_verdicts),
     ),
     Row("timed_bans", GAUGE, ("by",), "Nodes, addresses and subnets that are refused.", _of(_bans)),
     Row("timed_addresses", GAUGE, ("table",), "Addresses in the book, heard of and tried.", _of(_addresses)),

@@ -7,6 +7,7 @@ import attrs
 from timed.crypto.keys import SigningKey
 from timed.ledger.genesis import Genesis
 from timed.params import WIRE_VERSION
+from timed.peer.values import Identity
 
 WantedPeer = tuple[str, int, "bytes | None"]
 """(host, port, node id if it is known): a peer this node keeps a session with."""
@@ -24,6 +25,8 @@ class NodeConfig:
     """Node ids that conduct rules exempt."""
     trust_loopback: bool = True
     """Whoever comes from this machine is exempt, too."""
+    dry_run: bool = False
+    """Judge what peers do, and do nothing about it."""
     software: str = "timed"
     listen_port: int = 0
     max_inbound: int = 125
@@ -32,3 +35,17 @@ class NodeConfig:
     vote: bool = True
     wire_version: int = WIRE_VERSION
     """The newest wire version it speaks; an earlier one is for a network that is being upgraded."""
+
+    @property
+    def identity(self) -> Identity:
+        """Who this node is to its peers."""
+        return Identity(
+            params=self.genesis.params,
+            genesis_hash=self.genesis.hash,
+            node_key=self.node_key,
+            operator_key=self.operator_key,
+            software=self.software,
+            listen_port=self.listen_port,
+            boot=self.boot,
+            wire_version=self.wire_version,
+        )

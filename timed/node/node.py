@@ -44,7 +44,6 @@ from timed.peer.table import PeerTable
 from timed.peer.values import (
     Closed,
     Delivery,
-    Identity,
     Incoming,
     Opened,
     PeerAddress,
@@ -85,20 +84,12 @@ class Node:
             self.ledger, self.mempool, operator if config.vote else None, self.gate, self.checks, self._advanced
         )  # fmt: skip
         self.peers = PeerTable(
-            Identity(
-                params=self.params,
-                genesis_hash=config.genesis.hash,
-                node_key=config.node_key,
-                operator_key=operator,
-                software=config.software,
-                listen_port=config.listen_port,
-                boot=config.boot,
-                wire_version=config.wire_version,
-            ),
+            config.identity,
             entropy,
             lambda: (self.ledger.tip.height, self.ledger.tip.hash),
             wanted=tuple(PeerAddress(host, port, node_id) for host, port, node_id in config.wanted),
             trusted=config.trusted, trust_loopback=config.trust_loopback, max_inbound=config.max_inbound,
+            dry_run=config.dry_run,
         )  # fmt: skip
         self.voters = Voters()
         self.serving = Serving(self.ledger, self.mempool, self.chain.fastpath)

@@ -15,8 +15,8 @@ whom those that the operator trusts stay.
 from __future__ import annotations
 
 import enum
-from collections import deque
-from collections.abc import Collection
+from collections import Counter, deque
+from collections.abc import Callable, Collection
 from ipaddress import ip_network
 
 import attrs
@@ -105,6 +105,7 @@ class Entry:
     verdict: Verdict
     done: bool
     """False in a dry run for everything beyond counting."""
+    host: str = ""
 
 
 class Conduct:
@@ -120,7 +121,11 @@ class Conduct:
         self.dry_run = dry_run
         self.trust_loopback = trust_loopback
         self.counts: dict[str, int] = dict.fromkeys(POLICY, 0)
+        self.verdicts: Counter[tuple[str, bool]] = Counter()
+        """Verdicts beyond counting by name, and whether they were carried out; else this was a dry run."""
         self.ledger: deque[Entry] = deque(maxlen=limits.CONDUCT_LEDGER)
+        self.tell: Callable[[Entry], None] = lambda entry: None
+        """Called with each verdict to ban, before it is carried out."""
         self._trusted = frozenset(trusted)
         self._scores: dict[bytes, tuple[float, int]] = {}
         self._bans = Bans()
@@ -148,8 +153,15 @@ class Conduct:
                 verdict = Verdict.BAN
         verdict = min(verdict, CEILING[kind])
         done = not self.dry_run or verdict is Verdict.COUNT
+        entry = Entry(now, node_id, event, detail, rule.points, score, verdict, done, host)
         if rule.points or verdict is not Verdict.COUNT:
-            self.ledger.append(Entry(now, node_id, event, detail, rule.points, score, verdict, done))
+            self.ledger.append(entry)
+        if verdict is not Verdict.COUNT:
+            self.verdicts[verdict.name.lower(), done] += 1
+        if verdict is Verdict.BAN:
+            # In a dry run, too, a score ends with the ban it would have led to.
+            self._scores.pop(node_id, None)
+            self.tell(entry)
         if not done:
             return Verdict.COUNT
         if verdict is Verdict.BAN:
@@ -246,7 +258,6 @@ class Conduct:
         """Ban a node, and its address when others there were banned before: keys cost nothing."""
         until = now + limits.BAN_TIME
         self.ban(node_id, until, reason, by_operator=False, since=now, host=host)
-        self._scores.pop(node_id, None)
         address = address_of(host)
         if address is None:
             return

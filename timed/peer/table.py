@@ -7,9 +7,11 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from timed.errors import LocalError
+from timed.events import PeerBanned, Publish
 from timed.params import SECOND
 from timed.peer import limits
 from timed.peer.bans import Ban, Subject, is_in
+from timed.peer.conduct import Entry
 from timed.peer.dialing import Origin, Target
 from timed.peer.discovery import ANCHORS, Discovery
 from timed.peer.encoder import Encoded
@@ -57,6 +59,7 @@ class PeerTable(Sessions):
             dry_run=dry_run,
         )  # fmt: skip
         self.discovery = Discovery(self.dialing, entropy, public=identity.params.group_diversity)
+        self.conduct.tell = self._judged
         self._discover = discover
         self._look_at = 0
         self._last_request = 0
@@ -310,6 +313,12 @@ class PeerTable(Sessions):
         session = self._by_node.get(node_id)
         if session is not None:
             self._conduct(session, event, detail)
+
+    def _judged(self, entry: Entry) -> None:
+        banned = PeerBanned(
+            entry.node_id, entry.host, entry.event, limits.BAN_TIME // SECOND, entry.done
+        )  # fmt: skip
+        self._actions.append(Publish(banned))
 
     def useful(self, node_id: bytes, now: int, *, block: bool = False) -> None:
         """A peer delivered a transaction, or a block, that was news and is valid."""

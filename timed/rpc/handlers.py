@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from timed.rpc.dispatch import Handler
-from timed.rpc.methods import bans, chain, control, masternodes, network, peers, transactions, wallet
+from timed.rpc.methods import (
+    addresses,
+    bans,
+    chain,
+    control,
+    masternodes,
+    network,
+    peers,
+    transactions,
+    wallet,
+)
 
 HANDLERS: dict[str, Handler] = {
     **chain.HANDLERS,
@@ -11,6 +21,7 @@ HANDLERS: dict[str, Handler] = {
     **wallet.HANDLERS,
     **network.HANDLERS,
     **peers.HANDLERS,
+    **addresses.HANDLERS,
     **bans.HANDLERS,
     **masternodes.HANDLERS,
     **control.HANDLERS,

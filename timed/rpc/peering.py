@@ -162,9 +162,13 @@ class Peering:
             worth = [record for record in worth if _family(record.host) == family]
         return worth[:count] if count else worth
 
-    def record_of(self, node_id: bytes) -> list[Record]:
-        """The addresses of the book at which a node is said to be."""
-        return [record for record in self.table.discovery.book if record.node_id == node_id]
+    def records_of(self, node_id: bytes | None, host: str) -> list[Record]:
+        """The addresses of the book at which a node is said to be, and those of a host."""
+        return [
+            record
+            for record in self.table.discovery.book
+            if (node_id is not None and record.node_id == node_id) or (host and record.host == host)
+        ]
 
 
 def host_of(peer: PeerHandle) -> str:

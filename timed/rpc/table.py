@@ -320,7 +320,7 @@ _NETWORK = (
         "network",
         "Why a peer is treated as it is, connected or not.",
         "object: nodeid, addr, state, class, score, bans, reasons (time, event, detail, points, score, verdict, done), "
-        "dials, addresses, limits, session (null, or as getpeerinfo with rates and throttled)",
+        "dials, addresses, book (as getnodeaddresses), conduct (enforce, dry-run), limits, session (null, or as getpeerinfo with rates and throttled)",
         (Param("peer", PEER, "Node id, host:port, address or id of the session."),),
         example="192.0.2.7:24000",
     ),
@@ -347,7 +347,8 @@ _NETWORK = (
         "getnodeaddresses",
         "network",
         "Some of the addresses this node knows, in no order.",
-        "array of objects: time, services, address, port, network, nodeid, tried",
+        "array of objects: time, services, address, port, network, nodeid, met (this node met that node there itself), "
+        "source (the group of who told of it), tried, attempts (since the last success), last_try, last_success",
         (
             Param("count", Integer(0, 100_000), "How many at most; 0 for all.", 1),
             Param("network", Word(words=("ipv4", "ipv6")), "Only ipv4 or ipv6.", None),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from timed import __version__
 from timed.params import SECOND
-from timed.peer.bans import address_of
 from timed.peer.dialing import Target
 from timed.peer.location import parse_peer
 from timed.peer.values import PeerAddress
@@ -19,8 +18,6 @@ from timed.rpc.errors import (
 from timed.rpc.jsontext import amount
 from timed.rpc.present import Object
 from timed.rpc.schema import bad_value
-
-FAMILIES = {"ipv4": 4, "ipv6": 6}
 
 
 def getnetworkinfo(env: Environment) -> Object:
@@ -82,21 +79,6 @@ def getaddednodeinfo(env: Environment, node: str | None) -> list[Object]:
     return [_added(env, target) for target in added]
 
 
-def getnodeaddresses(env: Environment, count: int, network: str | None) -> list[Object]:
-    return [
-        {
-            "time": record.last_seen // SECOND,
-            "services": 0,
-            "address": record.host,
-            "port": record.port,
-            "network": _network(record.host),
-            "nodeid": record.node_id.hex() if record.node_id is not None else None,
-            "tried": record.tried,
-        }
-        for record in env.peers.addresses(count, FAMILIES.get(network or ""))
-    ]
-
-
 def version_number(text: str) -> int:
     """0.1.2 as 102, 1.2.3 as 10203: Bitcoin's way of writing a version as a number."""
     parts = [int("".join(filter(str.isdigit, part)) or 0) for part in text.split(".")[:3]]
@@ -139,12 +121,6 @@ def _too_many() -> RpcError:
     )  # fmt: skip
 
 
-def _network(host: str) -> str | None:
-    address = address_of(host)
-    return None if address is None else f"ipv{address.version}"
-
-
 HANDLERS = {
-    handler.__name__: handler
-    for handler in (getnetworkinfo, getconnectioncount, addnode, getaddednodeinfo, getnodeaddresses)
+    handler.__name__: handler for handler in (getnetworkinfo, getconnectioncount, addnode, getaddednodeinfo)
 }

@@ -17,6 +17,7 @@ from timed.peer.traffic import Traffic
 from timed.peer.values import PeerAddress, PeerHandle
 from timed.rpc.environment import Environment
 from timed.rpc.errors import NOT_FOUND, RpcError
+from timed.rpc.methods.addresses import address_object
 from timed.rpc.methods.bans import ban_object, subject_or_none
 from timed.rpc.peering import host_of, seconds
 from timed.rpc.present import Object
@@ -126,7 +127,7 @@ def _explained(env: Environment, subject: Subject | None, host: str, peer: PeerH
     bans = {each.subject: each for each in (ban, *peering.covering(seen)) if each is not None}
     dials = peering.dialled(node_id, host)
     kind = known.kind if known is not None else conduct.class_of(node_id, seen, member=False)
-    records = peering.record_of(node_id) if node_id is not None else []
+    records = peering.records_of(node_id, host if node_id is None else "")
     return {
         "nodeid": node_id.hex() if node_id is not None else None,
         "addr": peer.address if peer is not None else seen or None,
@@ -137,6 +138,8 @@ def _explained(env: Environment, subject: Subject | None, host: str, peer: PeerH
         "reasons": [_reason(entry) for entry in conduct.reasons(node_id)] if node_id is not None else [],
         "dials": [_dial(target, peering.waits_for(target)) for target in dials],
         "addresses": [str(PeerAddress(record.host, record.port)) for record in records],
+        "book": [address_object(env, record) for record in records],
+        "conduct": "dry-run" if conduct.dry_run else "enforce",
         "limits": _limits(kind),
         "session": _session(known) if known is not None else None,
     }

@@ -10,7 +10,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.layout_strategies import sample
 from tests.test_codec_generated import expected, outcome
 from timed.codec import interpret
-from timed.codec.declare import Array, LayoutError, Record, array, bytes_fixed, bytes_prefixed, u8, u16
+from timed.codec.declare import (
+    Array,
+    LayoutError,
+    PrefixedBytes,
+    Record,
+    array,
+    bytes_fixed,
+    bytes_prefixed,
+    is_usually_fixed,
+    u8,
+    u16,
+)
+from timed.codec.plan import is_fixed
 from timed.codec.runtime import AT_ONCE
 from timed.codec.targets import all_records
 from timed.codec.value import EncodeError
@@ -158,6 +170,35 @@ class Counts(Judged):
         self.assertRaises(LayoutError, array, u16, open_width, 5, usual=1)
         self.assertRaises(LayoutError, bytes_prefixed, u8, 9, usual=10)
         self.assertRaises(LayoutError, bytes_prefixed, u8, 9, minimum=2, usual=1)
+
+
+class Lengths(Judged):
+    """Rule [3] at the usual lengths and beside them, for values that have nothing else of variable width."""
+
+    def test_lengths_beside_the_usual_ones(self) -> None:
+        """[3] Each prefix, each longer encoding and each changed byte is judged as by the interpreter."""
+        tried = 0
+        for record in RECORDS:
+            if not is_usually_fixed(record) or is_fixed(record):
+                continue
+            for length in (0, 1, 19, 20, 21, 322):
+                data = self.holds(record, filled(record, sample(record, record.title), length), length)
+                self.refuses_every_prefix(record, data)
+                self.same(record, data + b"\0", length)
+                for place in range(len(data)):
+                    for change in (0x01, 0xFF):
+                        damaged = bytearray(data)
+                        damaged[place] ^= change
+                        self.same(record, bytes(damaged), (length, place))
+                tried += 1
+        self.assertGreater(tried, 20)
+
+
+def filled(layout: Any, plain: Any, length: int) -> Any:
+    """The same value with so many bytes wherever their number is free."""
+    if isinstance(layout, Record):
+        return {key: filled(sub, plain[key], length) for key, sub in layout.fields}
+    return bytes(length) if isinstance(layout, PrefixedBytes) else plain
 
 
 class Transactions(Judged):

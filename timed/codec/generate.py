@@ -6,9 +6,10 @@ from pathlib import Path
 
 import timed
 from timed.codec.declare import MAX_DEPTH, LayoutError, Record, depth
+from timed.codec.decoding import decoder, nested_reader
 from timed.codec.lines import wrapped
 from timed.codec.plan import Names, called_records, snake
-from timed.codec.reading import decoder, nested_reader, reader_name
+from timed.codec.reading import reader_name
 from timed.codec.targets import TARGETS, Target, all_records, codec_module_of, records_of
 from timed.codec.writing import encoder
 

@@ -24,12 +24,10 @@ from timed.codec.plan import (
     Names,
     code_of,
     codes_of,
-    function,
     has_constant,
     is_fixed,
     is_flat,
     is_inline,
-    is_plain,
     out_of_bounds,
     outside,
     quoted,
@@ -42,12 +40,12 @@ Position = tuple[bool, int, bool]
 
 @attrs.frozen
 class Case:
-    """One struct call for a usual count: codes and width, targets, the items, lengths supposed, checks."""
+    """One struct call for what is usual: codes and width, targets, values, lengths supposed, checks."""
 
     codes: str
     targets: str
     width: int
-    items: list[str]
+    values: list[str]
     lengths: list[str]
     checks: list[tuple[str, str]]
 
@@ -290,7 +288,10 @@ class Reader(Lines):
         begins again at the first item.
         """
         begun = self.position
-        usual = [self.suppose(layout, path, var, number) for number in range(1, layout.usual + 1)]
+        usual = [
+            self.suppose([(layout.item, path, f"{var}_{place}") for place in range(number)], path)
+            for number in range(1, layout.usual + 1)
+        ]
         fit = self.fresh(f"{var}_fit") if usual[0].lengths else ""
         if fit:
             self.add(f"{fit} = False")
@@ -306,7 +307,7 @@ class Reader(Lines):
             self.checks = case.checks
             self.flush_checks()
             note = f": tuple[{self.names.class_of(layout.item)}, ...]" if number == 1 else ""
-            self.add(f"{var}{note} = ({', '.join(case.items)}{',' if number == 1 else ''})")
+            self.add(f"{var}{note} = ({', '.join(case.values)}{',' if number == 1 else ''})")
             self.delta += case.width
             self.settle()
             self.level -= 2 if fit else 1
@@ -319,16 +320,20 @@ class Reader(Lines):
         self.settle()
         self.level -= 1
 
-    def suppose(self, layout: Array, path: str, var: str, number: int) -> Case:
-        """What one struct call reads when there are `number` items and all lengths are usual."""
+    def suppose(self, parts: list[tuple[Any, str, str]], path: str = "") -> Case:
+        """What one struct call reads of these layouts, when all lengths are usual.
+
+        With the `path` of an array, the fields that follow it are read, too.
+        """
         taken = set(self.taken)
         self.supposed = []
-        items = [self.read(layout.item, path, f"{var}_{place}") for place in range(number)]
-        self.read_following(path)
+        values = [self.read(layout, where, name) for layout, where, name in parts]
+        if path:
+            self.read_following(path)
         lengths, checks = self.supposed, self.checks
         self.supposed, self.checks, self.taken = None, [], taken
         codes, targets = self.take_pending()
-        return Case(codes, targets, cs.struct.calcsize("<" + codes), items, lengths, checks)
+        return Case(codes, targets, cs.struct.calcsize("<" + codes), values, lengths, checks)
 
     def read_following(self, path: str) -> dict[str, str]:
         """Read the fields behind an array as far as their width is usual, and the count of the next array."""
@@ -414,85 +419,3 @@ class Reader(Lines):
 def reader_name(record: Record) -> str:
     """The function that reads the record inside another value."""
     return f"read_{snake(record.title)}"
-
-
-def nested_reader(record: Record, names: Names) -> list[str]:
-    """`read_x(data, at, size) -> (value, offset after it)`, for use inside other values."""
-    reader = Reader(names, True)
-    title = names.class_of(record)
-    if is_plain(record):
-        value = reader.construct_plain(record, f"{names.struct(codes_of(record), 'unpack_from')}(data, at)")
-        reader.flush_checks()
-        reader.delta = minimum_size(record)
-        start = "at"
-    else:
-        start = "start"
-        if record.retained:
-            reader.add("start = at")
-        value = reader.construct(record, reader.read_fields(record))
-        if reader.unchecked:
-            reader.refuse(f"{reader.offset} > size", f"{names.help('truncated')}({quoted(title)})")
-    reader.add(f"value = {value}")
-    end = reader.offset
-    if record.retained:
-        if reader.delta:
-            reader.add(f"end = {end}")
-            end = "end"
-        reader.add(f"{names.help('retain')}(value, data[{start}:{end}])")
-    reader.add(f"return value, {end}")
-    head = f"def {reader_name(record)}(data: bytes, at: int, size: int) -> tuple[{title}, int]:"
-    return function(head, "Decode at `at`: the value and the offset after it.", reader.lines)
-
-
-def decoder(record: Record, names: Names) -> list[str]:
-    """`decode_x(data) -> value`, for a value that is all of `data`."""
-    title = names.class_of(record)
-    head, doc = f"def decode_{snake(title)}(data: bytes) -> {title}:", "Decode all of `data`."
-    reader = Reader(names, False)
-    if not record.fields:
-        reader.refuse("data", f"{names.help('trailing')}({quoted(title)}, len(data))")
-        reader.add(f"return {title}()")
-        return function(head, doc, reader.lines)
-    value = read_fixed(reader, record) if is_fixed(record) else read_variable(reader, record)
-    if record.retained:
-        reader.add(f"value = {value}")
-        reader.add(f"{names.help('retain')}(value, data)")
-        value = "value"
-    reader.add(f"return {value}")
-    return function(head, doc, reader.lines)
-
-
-def read_fixed(reader: Reader, record: Record) -> str:
-    """Emit one struct call, which also sees to the length of the data; the expression of the value."""
-    names, title = reader.names, record.title
-    if is_plain(record):
-        targets = "fields"
-        value = reader.construct_plain(record, targets)
-    else:
-        value = reader.construct(
-            record, [reader.read(sub, f"{title}.{key}", key) for key, sub in record.fields]
-        )
-        _, targets = reader.take_pending()
-    reader.add("try:")
-    reader.add(f"{INDENT}{targets} = {names.struct(codes_of(record), 'unpack')}(data)")
-    reader.add("except struct.error:")
-    error = f"{names.help('ends_elsewhere')}({quoted(title)}, {minimum_size(record)}, len(data))"
-    reader.add(f"{INDENT}raise {error} from None")
-    reader.flush_checks()
-    return value
-
-
-def read_variable(reader: Reader, record: Record) -> str:
-    """Emit the parts one after the other and compare the ends; the expression of the value."""
-    names, title = reader.names, record.title
-    reader.add("size = len(data)")
-    reader.add("try:")
-    reader.level += 1
-    values = reader.read_fields(record)
-    reader.level -= 1
-    reader.add("except struct.error:")
-    reader.add(f"{INDENT}raise {names.help('truncated')}({quoted(title)}) from None")
-    end = reader.offset
-    error = f"{names.help('ends_elsewhere')}({quoted(title)}, {end}, size)"
-    reader.refuse(f"{end} != size", error)
-    return reader.construct(record, values)

@@ -6,7 +6,7 @@ from typing import Any
 
 import construct as cs
 
-from timed.codec.declare import Array, Choice, Flag, Maybe, PrefixedBytes, Record, Text
+from timed.codec.declare import Array, Choice, Flag, Maybe, PrefixedBytes, Record, Text, is_usually_fixed
 from timed.codec.plan import (
     INDENT,
     Lines,
@@ -35,6 +35,7 @@ class Writer(Lines):
         super().__init__(names)
         self.pending: list[tuple[str, str]] = []
         self.parts: list[str] = []
+        self.supposed: list[str] | None = None
 
     def flush(self) -> None:
         """Make one piece of what is pending."""
@@ -91,6 +92,10 @@ class Writer(Lines):
         if isinstance(layout, Text):
             expression = f"{self.names.help('from_text')}({expression}, {quoted(path)})"
         var = self.keep(expression, name)
+        if self.supposed is not None:
+            self.supposed.append(f"len({var}) == {layout.usual}")
+            self.pending += [(code_of(layout.prefix), str(layout.usual)), (f"{layout.usual}s", var)]
+            return
         condition = out_of_bounds(f"len({var})", layout)
         if condition:
             self.unfit(condition, path, var)
@@ -130,14 +135,14 @@ class Writer(Lines):
             self.parts.append(f"*{pieces}")
 
     def write_usual(self, layout: Array, var: str, path: str) -> None:
-        """A branch for each usual count and one for the rest; items of fixed width make one piece.
+        """A branch for each usual count and one for the rest; all make one piece.
 
         What is pending goes into the branches, to be packed together with the items.
         """
         before, outer = self.pending, self.parts
-        item, prefix, whole = layout.item, code_of(layout.prefix), is_fixed(layout.item)
+        item, prefix = layout.item, code_of(layout.prefix)
         count = self.keep(f"len({var})", f"{var}_count")
-        pieces = self.fresh(f"{var}_piece" if whole else f"{var}_pieces")
+        piece = self.fresh(f"{var}_piece")
         taken = set(self.taken)
         for number in range(1, layout.usual + 1):
             self.add(f"{'if' if number == 1 else 'elif'} {count} == {number}:")
@@ -145,27 +150,45 @@ class Writer(Lines):
             self.taken = set(taken)
             names = [self.fresh(f"{var}_{place}") for place in range(number)]
             self.add(f"{', '.join(names) if number > 1 else f'({names[0]},)'} = {var}")
-            self.pending, self.parts = [*before, (prefix, str(number))], []
-            for name in names:
-                self.write(item, name, path, name)
-            self.flush()
-            if whole:
-                self.add(f"{pieces} = {self.parts[0]}")
-            else:
-                note = ": list[bytes]" if number == 1 else ""
-                self.add(f"{pieces}{note} = [{', '.join(self.parts)}]")
+            head = [*before, (prefix, str(number))]
+            self.write_supposed(head, [(item, name, path, name) for name in names], f"{piece} = ")
             self.level -= 1
         self.add("else:")
         self.level += 1
         self.pending, self.parts = [*before, (prefix, count)], []
         self.flush()
-        rest = self.fresh(f"{var}_pieces") if whole else pieces
-        self.add(f"{rest} = [{self.parts[0]}]")
-        self.write_items(item, var, rest, path)
-        if whole:
-            self.add(f'{pieces} = b"".join({rest})')
+        pieces = self.fresh(f"{var}_pieces")
+        self.add(f"{pieces} = [{self.parts[0]}]")
+        self.write_items(item, var, pieces, path)
+        self.add(f'{piece} = b"".join({pieces})')
         self.level -= 1
-        self.pending, self.parts = [], [*outer, pieces if whole else f"*{pieces}"]
+        self.pending, self.parts = [], [*outer, piece]
+
+    def write_supposed(
+        self, head: list[tuple[str, str]], parts: list[tuple[Any, str, str, str]], begin: str
+    ) -> None:
+        """A line that begins so and ends with what one struct call packs when all lengths are usual.
+
+        Where they are not, it ends with the pieces joined.
+        """
+        taken = set(self.taken)
+        self.pending, self.parts, self.supposed = [*head], [], []
+        for part in parts:
+            self.write(*part)
+        packed, lengths = self.joined(), self.supposed
+        self.supposed = None
+        if not lengths:
+            self.add(begin + packed)
+            return
+        self.add(f"if {' and '.join(lengths)}:")
+        self.add(f"{INDENT}{begin}{packed}")
+        self.add("else:")
+        self.level += 1
+        self.pending, self.parts, self.taken = [*head], [], taken
+        for part in parts:
+            self.write(*part)
+        self.add(begin + self.joined())
+        self.level -= 1
 
     def write_items(self, item: Any, var: str, pieces: str, path: str) -> None:
         """A loop that adds the items' pieces to a list."""
@@ -215,9 +238,13 @@ def encoder(record: Record, names: Names) -> list[str]:
     writer = Writer(names)
     writer.add("try:")
     writer.level += 1
-    for key, sub in record.fields:
-        writer.write(sub, f"value.{key}", f"{title}.{key}", key)
-    writer.add(f"return {writer.joined()}")
+    parts = [(sub, f"value.{key}", f"{title}.{key}", key) for key, sub in record.fields]
+    if is_usually_fixed(record) and not is_fixed(record):
+        writer.write_supposed([], parts, "return ")
+    else:
+        for part in parts:
+            writer.write(*part)
+        writer.add(f"return {writer.joined()}")
     writer.level -= 1
     writer.add("except struct.error as error:")
     writer.add(f"{INDENT}raise {names.help('unfit')}({quoted(title)}, str(error)) from None")

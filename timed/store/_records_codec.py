@@ -48,14 +48,16 @@ _pack_4 = struct.Struct("<HB").pack
 _pack_5 = struct.Struct("<32s").pack
 _unpack_from_6 = struct.Struct("<Q32sQQH").unpack_from
 _pack_6 = struct.Struct("<Q32sQQH").pack
-_unpack_from_7 = struct.Struct("<QBH").unpack_from
-_unpack_from_8 = struct.Struct("<QB").unpack_from
-_pack_7 = struct.Struct("<QBH").pack
-_pack_9 = struct.Struct("<Q?").pack
-_unpack_10 = struct.Struct("<QL").unpack
-_pack_10 = struct.Struct("<QL").pack
-_unpack_11 = struct.Struct("<Q").unpack
-_pack_11 = struct.Struct("<Q").pack
+_unpack_7 = struct.Struct("<QBH20sQB").unpack
+_unpack_from_8 = struct.Struct("<QBH").unpack_from
+_unpack_from_9 = struct.Struct("<QB").unpack_from
+_pack_10 = struct.Struct("<QBH20sQ?").pack
+_pack_8 = struct.Struct("<QBH").pack
+_pack_11 = struct.Struct("<Q?").pack
+_unpack_12 = struct.Struct("<QL").unpack
+_pack_12 = struct.Struct("<QL").pack
+_unpack_13 = struct.Struct("<Q").unpack
+_pack_13 = struct.Struct("<Q").pack
 _few_2048 = few(2048)
 _many_2048 = many(2048)
 _WIDTH_2048 = frozenset((2048,))
@@ -258,13 +260,23 @@ def pack_tip_record(value: TipRecord) -> bytes:
 def decode_coin_record(data: bytes) -> CoinRecord:
     """Decode all of `data`."""
     size = len(data)
+    if size == 40:
+        output_value, output_lock_kind, output_lock_data_length, output_lock_data, height, coinbase = (
+            _unpack_7(data)
+        )
+        if output_lock_data_length == 20:
+            if coinbase > 1:
+                raise not_a_choice("CoinRecord.coinbase", coinbase)
+            return CoinRecord(
+                Output(output_value, Lock(output_lock_kind, output_lock_data)), height, coinbase == 1
+            )
     try:
-        output_value, output_lock_kind, output_lock_data_length = _unpack_from_7(data, 0)
+        output_value, output_lock_kind, output_lock_data_length = _unpack_from_8(data, 0)
         if output_lock_data_length > 322:
             raise length_out_of_bounds("CoinRecord.output.lock.data", output_lock_data_length)
         at = 11 + output_lock_data_length
         output_lock_data = data[11:at]
-        height, coinbase = _unpack_from_8(data, at)
+        height, coinbase = _unpack_from_9(data, at)
         if coinbase > 1:
             raise not_a_choice("CoinRecord.coinbase", coinbase)
     except struct.error:
@@ -280,15 +292,23 @@ def pack_coin_record(value: CoinRecord) -> bytes:
         output = value.output
         output_lock = output.lock
         output_lock_data = output_lock.data
-        if len(output_lock_data) > 322:
-            raise unfit("CoinRecord.output.lock.data", output_lock_data)
-        return b"".join(
-            (
-                _pack_7(output.value, output_lock.kind, len(output_lock_data)),
-                output_lock_data,
-                _pack_9(value.height, value.coinbase),
+        if len(output_lock_data) == 20:
+            return _pack_10(
+                output.value, output_lock.kind, 20, output_lock_data, value.height, value.coinbase
             )
-        )
+        else:
+            output = value.output
+            output_lock = output.lock
+            output_lock_data = output_lock.data
+            if len(output_lock_data) > 322:
+                raise unfit("CoinRecord.output.lock.data", output_lock_data)
+            return b"".join(
+                (
+                    _pack_8(output.value, output_lock.kind, len(output_lock_data)),
+                    output_lock_data,
+                    _pack_11(value.height, value.coinbase),
+                )
+            )
     except struct.error as error:
         raise unfit("CoinRecord", str(error)) from None
 
@@ -296,7 +316,7 @@ def pack_coin_record(value: CoinRecord) -> bytes:
 def decode_location(data: bytes) -> Location:
     """Decode all of `data`."""
     try:
-        fields = _unpack_10(data)
+        fields = _unpack_12(data)
     except struct.error:
         raise ends_elsewhere("Location", 12, len(data)) from None
     return Location(*fields)
@@ -305,7 +325,7 @@ def decode_location(data: bytes) -> Location:
 def pack_location(value: Location) -> bytes:
     """The encoding of the fields."""
     try:
-        return _pack_10(value.height, value.position)
+        return _pack_12(value.height, value.position)
     except struct.error as error:
         raise unfit("Location", str(error)) from None
 
@@ -313,7 +333,7 @@ def pack_location(value: Location) -> bytes:
 def decode_height_record(data: bytes) -> HeightRecord:
     """Decode all of `data`."""
     try:
-        fields = _unpack_11(data)
+        fields = _unpack_13(data)
     except struct.error:
         raise ends_elsewhere("HeightRecord", 8, len(data)) from None
     return HeightRecord(*fields)
@@ -322,7 +342,7 @@ def decode_height_record(data: bytes) -> HeightRecord:
 def pack_height_record(value: HeightRecord) -> bytes:
     """The encoding of the fields."""
     try:
-        return _pack_11(value.height)
+        return _pack_13(value.height)
     except struct.error as error:
         raise unfit("HeightRecord", str(error)) from None
 

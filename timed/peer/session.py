@@ -154,7 +154,7 @@ class Session:
         self._probe_by: int | None = None
         self._nonces: dict[int, tuple[int, int]] = {}
         """Steady and unix time of the pings that were not answered."""
-        self._rate_told_at: int | None = None
+        self._rate_told_at: dict[str, int] = {}
         self._throttled_until = 0
 
     @property
@@ -371,12 +371,12 @@ class Session:
     def _over_rate(self, kind: MessageType, now: int) -> SessionEvent | None:
         """One report a second: a flood is one offence, not a thousand."""
         self.traffic.over_rate += 1
-        told = self._rate_told_at
+        event = "over-rate-control" if kind.priority is Priority.CONTROL else "over-rate"
+        told = self._rate_told_at.get(event)
         if told is not None and now - told < limits.RATE_REPORT_PAUSE:
             return None
-        self._rate_told_at = now
-        control = kind.priority is Priority.CONTROL
-        return Conducted("over-rate-control" if control else "over-rate", kind.name)
+        self._rate_told_at[event] = now
+        return Conducted(event, kind.name)
 
     def _on_handshake(self, message: Message, now: int) -> SessionEvent | None:
         raise RemoteError("handshake-order", "a second Handshake")

@@ -129,6 +129,10 @@ _BOUNDS = (
     ("TOTAL_QUEUE_BYTES", "bytes queued for all peers"),
     ("AHEAD_BYTES", "bytes with the transport and not drained"),
     ("CONTROL_AHEAD_BYTES", "of these, for control only"),
+    ("TURN_COST", "bytes that a turn decodes of transactions, queries and bulk"),
+    ("INTAKE_BYTES", "bytes received from one peer and not decoded"),
+    ("INTAKE_MESSAGES", "the same in messages"),
+    ("TOTAL_INTAKE_BYTES", "the same in bytes for all peers"),
     ("BATCH_BYTES", "bytes a busy link gathers for one write"),
     ("HOLD_MAX", "time a busy link gathers"),
     ("HOLD_MAX_URGENT", "the same while consensus waits"),
@@ -154,7 +158,7 @@ _BOUNDS = (
 )
 """(name in timed.peer.limits, meaning); those not of bytes or counts are times."""
 _COUNTS = (
-    "GREETING_LINKS", "REQUEST_WINDOW", "RETAINED_MESSAGES", "MAX_INBOUND", "RESERVED_INBOUND",
+    "INTAKE_MESSAGES", "GREETING_LINKS", "REQUEST_WINDOW", "RETAINED_MESSAGES", "MAX_INBOUND", "RESERVED_INBOUND",
     "OUTBOUND_TARGET", "BAN_SCORE",
 )  # fmt: skip
 
@@ -163,10 +167,10 @@ def bounds() -> str:
     rows = []
     for name, meaning in _BOUNDS:
         value = int(getattr(limits, name))
-        if name.endswith(("_BYTES", "LARGEST_FRAME")):
+        if name.endswith(("_BYTES", "LARGEST_FRAME", "TURN_COST")):
             text = f"{value // 1024:,} KiB" if value < limits.MIB else f"{value // limits.MIB} MiB"
         elif name in _COUNTS:
-            text = str(value)
+            text = f"{value:,}"
         else:
             text = f"{value / 1_000_000:g} s" if value >= 100_000 else f"{value // 1_000} ms"
         rows.append((code(name), text, meaning))

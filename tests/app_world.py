@@ -98,6 +98,12 @@ class Host:
     def close(self, link: int, reason: str, abort: bool) -> None:
         self.closed.append(reason)
 
+    def pause(self, link: int) -> None:
+        raise AssertionError("nobody sends that much here")
+
+    def resume(self, link: int) -> None:
+        raise AssertionError("nobody sends that much here")
+
     def dial(self, host: str, port: int, expected_id: bytes | None) -> None:
         """There is one link, and it is up."""
 

@@ -132,6 +132,9 @@ class NodeWorld:
             for action in actions:
                 self._execute(action)
             moved = bool(actions)
+            if self.node.peers.intake.waiting:
+                self.node.wake(self.now)
+                moved = True
             if not self.manual:
                 while self.writes:
                     self._write(self.writes.popleft())
@@ -227,7 +230,10 @@ class NodeWorld:
                 puppet.table.drained(action.link, self.now)
             elif isinstance(action, Close):
                 self._close(action.link, action.reason)
-        return bool(actions)
+        unread = puppet.table.intake.waiting
+        if unread:
+            self._take(puppet, puppet.table.tick(self.now))
+        return bool(actions) or unread
 
     def _take(self, puppet: Puppet, deliveries: list[Any]) -> None:
         puppet.incoming += [one for one in deliveries if isinstance(one, Incoming)]

@@ -56,6 +56,8 @@ class Host:
         self.closes: list[Close] = []
         self.dials: list[tuple[int, Dial]] = []
         self.writes: list[Write] = []
+        self.others: list[Action] = []
+        """Pause and Resume."""
         self.reachable = True
         self.alive = True
 
@@ -98,6 +100,8 @@ class Host:
                 self.wire.dial(self, action)
             elif isinstance(action, Publish):
                 self.events.append(action.event)
+            else:
+                self.others.append(action)
 
 
 class End:

@@ -10,7 +10,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.test_app_storequeue import HeldThreads, RecordingStore
 from timed.app.driver import Hands, NodeDriver
 from timed.errors import StoreError
-from timed.events import Action, Close, Dial, Persist, Publish, TransactionAccepted, Verify, Write
+from timed.events import (
+    Action,
+    Close,
+    Dial,
+    Pause,
+    Persist,
+    Publish,
+    Resume,
+    TransactionAccepted,
+    Verify,
+    Write,
+)
 from timed.params import SECOND
 
 
@@ -89,6 +100,12 @@ class RecordingTransport:
     def close(self, link: int, reason: str, abort: bool) -> None:
         self.calls.append(("close", link, reason, abort))
 
+    def pause(self, link: int) -> None:
+        self.calls.append(("pause", link))
+
+    def resume(self, link: int) -> None:
+        self.calls.append(("resume", link))
+
     def dial(self, host: str, port: int, expected_id: bytes | None) -> None:
         self.calls.append(("dial", host, port))
 
@@ -154,11 +171,30 @@ class Turns(DriverCase):
 
     def test_actions_are_executed_in_their_order(self) -> None:
         event = TransactionAccepted(b"t" * 32)
-        self.turn(Publish(event), Write(1, b"a"), Close(1, "done", abort=True), Dial("h", 1, None))
+        self.turn(
+            Publish(event),
+            Write(1, b"a"),
+            Pause(1),
+            Resume(1),
+            Close(1, "done", abort=True),
+            Dial("h", 1, None),
+        )
         self.assertEqual(
             self.transport.calls,
-            [("published", event), ("write", 1, b"a"), ("close", 1, "done", True), ("dial", "h", 1)],
-        )
+            [
+                ("published", event), ("write", 1, b"a"), ("pause", 1), ("resume", 1),
+                ("close", 1, "done", True), ("dial", "h", 1),
+            ],
+        )  # fmt: skip
+
+    def test_a_node_with_work_left_is_woken_after_the_sockets_were_read(self) -> None:
+        """A deadline of now is kept in the next turn of the reactor, never inside this one."""
+        self.node.wake_at = int(self.reactor.seconds() * SECOND)
+        self.driver._flush()
+        self.assertNotIn("wake", [call[0] for call in self.node.calls])
+        self.driver.received(1, b"x")
+        self.reactor.advance(0)
+        self.assertEqual([call[0] for call in self.node.calls[-2:]], ["received", "wake"])
 
     def test_persisted_comes_back_when_the_store_returned(self) -> None:
         self.turn(Persist(5, (b"vote",)))

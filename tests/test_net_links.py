@@ -63,6 +63,39 @@ class LinkTests(NetTestCase):
         await there.until(lambda: len(there.data[far]) == 64 * 65_000)
         self.assertEqual(there.data[far][-1], 63)
 
+    async def test_link_that_is_not_read_holds_its_writer_up_and_loses_nothing(self):
+        (client, here, near), (server, there, far) = await self.pair()
+        server.pause(far)
+        pieces = [bytes([number]) * 65_000 for number in range(200)]
+
+        def more(link):
+            if pieces:
+                client.write(link, pieces.pop(0))
+
+        here.on_drained = more
+        more(near)
+        heard, quiet = -1, 0
+        while quiet < 5:
+            before, heard = heard, len(there.data[far]) + len(here.of("drained"))
+            quiet = quiet + 1 if heard == before else 0
+            server.write(far, b"x")
+            expected = len(here.data[near]) + 1
+            await here.until(lambda expected=expected: len(here.data[near]) >= expected)
+        self.assertTrue(pieces)
+        self.assertLess(len(there.data[far]), 1_000_000)
+        server.resume(far)
+        await there.until(lambda: len(there.data[far]) == 200 * 65_000)
+        self.assertEqual(there.data[far], b"".join(bytes([number]) * 65_000 for number in range(200)))
+
+    async def test_link_that_is_not_read_closes_in_order(self):
+        (client, here, near), (server, there, far) = await self.pair()
+        server.pause(far)
+        client.write(near, b"x" * 100)
+        server.close(far, "stopping")
+        await there.first("disconnected")
+        await here.first("disconnected")
+        self.assertEqual(there.of("disconnected"), [(far, "stopping")])
+
     async def test_nothing_is_delivered_after_close_but_its_end(self):
         (client, here, near), (server, _, far) = await self.pair()
         server.write(far, b"late")

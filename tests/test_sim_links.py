@@ -113,6 +113,29 @@ class StreamTests(SynchronousTestCase):
         pair.run(5)
         self.assertEqual(bytes(pair.bob.data), b"to bob")
 
+    def test_a_process_that_does_not_read_fills_the_window_and_no_more(self) -> None:
+        pair = Pair()
+        pair.network.pause(pair.bob.links[0])
+        for number in range(20):
+            pair.write(bytes([number]) * 16_000)
+        pair.run()
+        self.assertEqual(len(pair.bob.data), 0)
+        self.assertGreaterEqual(pair.network.unsent(pair.alice.links[0]), 320_000 - WINDOW - 16_000)
+        pair.network.read_on(pair.bob.links[0])
+        pair.run()
+        self.assertEqual(bytes(pair.bob.data), b"".join(bytes([number]) * 16_000 for number in range(20)))
+
+    def test_a_process_that_does_not_read_learns_of_the_end_when_it_reads_on(self) -> None:
+        pair = Pair()
+        pair.network.pause(pair.bob.links[0])
+        pair.write(b"last words")
+        pair.network.close(pair.alice.links[0], "stopping", abort=False)
+        pair.run()
+        self.assertEqual((bytes(pair.bob.data), pair.bob.ends), (b"", []))
+        pair.network.read_on(pair.bob.links[0])
+        pair.run()
+        self.assertEqual((bytes(pair.bob.data), pair.bob.ends), (b"last words", ["closed"]))
+
     def test_a_blocked_path_fills_the_window_and_no_more(self) -> None:
         pair = Pair()
         pair.network.block([(0, 1), (1, 0)])

@@ -36,6 +36,20 @@ class Close:
 
 
 @attrs.frozen
+class Pause:
+    """Read nothing more from `link` until `Resume`; what has been read is still reported."""
+
+    link: Link
+
+
+@attrs.frozen
+class Resume:
+    """Read from `link` again."""
+
+    link: Link
+
+
+@attrs.frozen
 class Dial:
     """Open a transport to (host, port). `expected` is the node id there, if known."""
 
@@ -83,7 +97,7 @@ class Publish:
     event: NodeEvent
 
 
-Action = Union[Write, Close, Dial, Persist, CommitBlock, Verify, Publish]
+Action = Union[Write, Close, Pause, Resume, Dial, Persist, CommitBlock, Verify, Publish]
 
 
 # What a node tells its observers. Everything an event speaks of is durable.

@@ -18,7 +18,18 @@ from zope.interface import implementer
 
 from timed.app.storequeue import StoreQueue, Threads
 from timed.app.verifier import Verifier, VerifyBatch
-from timed.events import Action, Close, CommitBlock, Dial, Persist, Publish, Verify, Write
+from timed.events import (
+    Action,
+    Close,
+    CommitBlock,
+    Dial,
+    Pause,
+    Persist,
+    Publish,
+    Resume,
+    Verify,
+    Write,
+)
 from timed.interfaces import IEventSink, IStore
 from timed.net.interfaces import INetworkHost
 from timed.params import SECOND
@@ -57,6 +68,8 @@ class Transport(Protocol):
 
     def write(self, link: int, data: bytes) -> None: ...
     def close(self, link: int, reason: str, abort: bool) -> None: ...
+    def pause(self, link: int) -> None: ...
+    def resume(self, link: int) -> None: ...
     def dial(self, host: str, port: int, expected_id: bytes | None) -> None: ...
 
 
@@ -129,6 +142,8 @@ class NodeDriver:
             Publish: self._publish,
             Write: self._write,
             Close: self._close,
+            Pause: self._pause,
+            Resume: self._resume,
             Dial: self._dial,
         }
 
@@ -278,6 +293,14 @@ class NodeDriver:
     def _close(self, action: Close) -> None:
         if self._transport is not None:
             self._transport.close(action.link, action.reason, action.abort)
+
+    def _pause(self, action: Pause) -> None:
+        if self._transport is not None:
+            self._transport.pause(action.link)
+
+    def _resume(self, action: Resume) -> None:
+        if self._transport is not None:
+            self._transport.resume(action.link)
 
     def _dial(self, action: Dial) -> None:
         if self._transport is not None:

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from timed.bench.loop import reactor
 from timed.crypto.keys import SigningKey
-from timed.events import Close, Dial, Write
+from timed.events import Close, Dial, Pause, Resume, Write
 from timed.net.interfaces import INetworkHost
 from timed.net.limits import NetworkLimits
 from timed.net.network import Network
@@ -137,6 +137,10 @@ class TableHost:
                 self.network.close(action.link, action.reason, action.abort)
             elif isinstance(action, Dial):
                 self.network.dial(action.host, action.port, action.expected)
+            elif isinstance(action, Pause):
+                self.network.pause(action.link)
+            elif isinstance(action, Resume):
+                self.network.resume(action.link)
         self._arm()
 
     def _arm(self) -> None:

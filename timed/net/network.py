@@ -124,6 +124,18 @@ class Network:
         else:
             protocol.close(reason, self.limits.closing_s)
 
+    def pause(self, link: int) -> None:
+        """Read nothing more from a link; what is under way to its reader may still be delivered."""
+        protocol = self._links.get(link)
+        if protocol is not None:
+            protocol.pause()
+
+    def resume(self, link: int) -> None:
+        """Read from a link again."""
+        protocol = self._links.get(link)
+        if protocol is not None:
+            protocol.resume()
+
     def stop(self) -> Deferred[None]:
         """Close everything, what is written first. Fires when nothing is left.
 

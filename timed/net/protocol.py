@@ -77,6 +77,7 @@ class PeerProtocol(Protocol):
         self._expected = expected
         self._reason: str | None = None
         self._unsent = 0
+        self._paused = False
         self._closing: IDelayedCall | None = None
 
     # The transport's side.
@@ -152,6 +153,18 @@ class PeerProtocol(Protocol):
             self.counters.bytes_sent += len(data)
         self.transport.write(data)
 
+    def pause(self) -> None:
+        """Read nothing until `resume`; the other side's kernel, then its outbox fills."""
+        if self.phase is Phase.UP and not self._paused:
+            self._paused = True
+            self._tcp().pauseProducing()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._paused:
+            self._paused = False
+            self._tcp().resumeProducing()
+
     def close(self, reason: str, patience_s: float) -> None:
         """Send what is written, then end; abort when the peer does not follow in `patience_s`."""
         if self.phase is Phase.HALF_OPEN or self.transport is None:
@@ -159,6 +172,7 @@ class PeerProtocol(Protocol):
         elif self.phase is Phase.UP:
             self.phase = Phase.CLOSING
             self._reason = reason
+            self.resume()  # the other side's part of the ending has to be read
             self._closing = self._owner.clock.callLater(patience_s, self.refuse, reason)
             self.transport.loseConnection()
         elif self._closing is not None and self._closing.active():

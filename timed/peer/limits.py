@@ -9,6 +9,7 @@ from __future__ import annotations
 from timed.params import SECOND
 from timed.wire.catalogue import MAX_HANDSHAKE_BYTES, MAX_UNKNOWN_BYTES
 from timed.wire.framing import MAX_FRAME
+from timed.wire.message import Priority
 
 MIB = 1024 * 1024
 
@@ -33,6 +34,21 @@ HOLD_MAX_URGENT = 5_000
 """The longest that a busy link gathers: at all, and when something urgent waits."""
 LARGEST_FRAME = MAX_FRAME
 """No frame is longer, header and trailer included."""
+
+TURN_COST = 64 * 1024
+"""What one turn decodes and handles of transactions, queries and bulk, in bytes; each message counts
+as so many more (`MESSAGE_COST`). The rest waits for the next turn, after the sockets."""
+MESSAGE_COST = {Priority.TRANSACTIONS: 2 * 1024, Priority.QUERIES: 8 * 1024, Priority.BULK: 1024}
+"""What handling a message costs beside its bytes, per class: a query makes a reply."""
+INTAKE_BYTES = 8 * MIB
+"""Received from one peer and not decoded. At the bound its link is not read until half of it is worked
+off. Above the longest message: what this node asked for never stops the votes of the same peer."""
+INTAKE_MESSAGES = 8_192
+"""The same in messages."""
+TOTAL_INTAKE_BYTES = 64 * MIB
+"""The same for all peers together. At the bound links are not read whose peers hold more than
+`INTAKE_LEAST_BYTES`."""
+INTAKE_LEAST_BYTES = 64 * 1024
 
 PRE_HANDSHAKE_BYTES = MAX_HANDSHAKE_BYTES
 UNKNOWN_TYPE_BYTES = MAX_UNKNOWN_BYTES

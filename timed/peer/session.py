@@ -13,20 +13,21 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Union
-
-import attrs
+from typing import TYPE_CHECKING
 
 from timed.errors import LocalError, RemoteError
+from timed.events import Pause, Resume
 from timed.params import WIRE_VERSION_MIN
 from timed.peer import limits
 from timed.peer.clock import SteadyClock
 from timed.peer.encoder import Encoded, Encoder
 from timed.peer.greeting import Claim
+from timed.peer.intake import Arrival, Intake, Lanes
 from timed.peer.outbox import Admission, Budget, Outbox
 from timed.peer.rates import Allowance
 from timed.peer.requests import Match, Requests, Served
 from timed.peer.retention import reference
+from timed.peer.session_events import Accepted, Acknowledged, Conducted, Farewell, Greeted, SessionEvent
 from timed.peer.traffic import UNKNOWN, Traffic
 from timed.peer.values import Incoming, PeerHandle
 from timed.wire import catalogue
@@ -53,45 +54,6 @@ class State(enum.Enum):
     CLOSED = "closed"
 
 
-@attrs.frozen
-class Greeted:
-    """The peer's handshake arrived; the session waits to be accepted or closed."""
-
-    handshake: Handshake
-
-
-@attrs.frozen
-class Accepted:
-    """The peer has accepted, too: the session is open."""
-
-
-@attrs.frozen
-class Farewell:
-    """The peer said Goodbye."""
-
-    reason: str
-    detail: str
-
-
-@attrs.frozen
-class Acknowledged:
-    """The peer has the message of this type number and reference."""
-
-    number: int
-    reference: bytes
-
-
-@attrs.frozen
-class Conducted:
-    """Something for the ledger of conduct; `event` is one of its names."""
-
-    event: str
-    detail: str
-
-
-SessionEvent = Union[Greeted, Accepted, Farewell, Acknowledged, Conducted, Incoming]
-
-
 class Session:
     """The protocol of one link. The table decides who is accepted and who stays."""
 
@@ -107,6 +69,7 @@ class Session:
         checksum: bool,
         encoder: Encoder,
         budget: Budget,
+        intake: Intake,
         entropy: random.Random,
         clock: SteadyClock,
     ) -> None:
@@ -121,6 +84,9 @@ class Session:
         self.state = State.GREETING
         self.traffic = Traffic()
         self.outbox = Outbox(budget, traffic=self.traffic)
+        self.lanes = Lanes(intake, self)
+        self.paused = False
+        """The link is not read at the moment."""
         self.requests = Requests(1)
         self.served = Served()
         self.ours: Handshake | None = None
@@ -156,6 +122,7 @@ class Session:
         """Steady and unix time of the pings that were not answered."""
         self._rate_told_at: dict[str, int] = {}
         self._throttled_until = 0
+        self._unread: list[int] = []
 
     @property
     def node_id(self) -> bytes:
@@ -263,12 +230,19 @@ class Session:
         self.reason = reason
         self.detail = detail
         self.outbox.clear()
+        self._unread += self.lanes.clear()
+
+    def abandon(self) -> list[int]:
+        """The requests whose answers will not be delivered, after `close`."""
+        unread, self._unread = self._unread, []
+        return [*unread, *self.requests.abandon()]
 
     # Receiving.
 
     def receive(self, data: bytes, now: int) -> Iterator[SessionEvent]:
         """Process what the link delivered; RemoteError when the peer broke the protocol.
 
+        Control and consensus become events at once, the rest waits in `lanes` (`work`).
         The caller acts on each event before it asks for the next one.
         """
         self.received_at = now
@@ -308,14 +282,19 @@ class Session:
         solicited = frame.is_reply and self.requests.expects(frame.request_id)
         if not solicited and not self._allowance.take(kind.bucket, now):
             return self._over_rate(kind, now)
-        message = catalogue.decode_message(frame.number, frame.payload)
         self._count(kind)
         if frame.is_reply:
-            return self._reply(kind, message, frame, now)
+            return self._reply(kind, frame, now)
         control = _CONTROL.get(kind.cls)
         if control is not None:
-            return control(self, message, now)
-        return self._notice(kind, message, frame, now)
+            return control(self, catalogue.decode_message(frame.number, frame.payload), now)
+        return self._notice(kind, frame, now)
+
+    def work(self, priority: Priority) -> Iterator[SessionEvent]:
+        """Go on with the first message that waits in a lane; RemoteError when it is none."""
+        done = self.lanes.decode(priority)
+        if done is not None and self.handle is not None:
+            yield self._incoming(self.handle, *done)
 
     def _early(self, kind: MessageType, frame: Frame, now: int) -> SessionEvent:
         """A frame before the session is open: Handshake, then Ack, or Goodbye at any time."""
@@ -336,20 +315,20 @@ class Session:
             return Accepted()
         raise RemoteError("handshake-order", f"{kind.name} while {self.state.value}")
 
-    def _reply(self, kind: MessageType, message: Message, frame: Frame, now: int) -> SessionEvent | None:
+    def _reply(self, kind: MessageType, frame: Frame, now: int) -> SessionEvent | None:
         match = self.requests.match(frame.request_id, kind.name, now)
         if match is Match.WRONG:
             raise RemoteError("wrong-reply", kind.name)
         if kind.requires_ack:
             self._acknowledge(kind, frame, now)
         if match is not Match.ASKED and kind.direction is Direction.NOTICE_OR_REPLY:
-            return self._incoming(message, 0, is_reply=False)
+            return self._arrived(Arrival(kind, frame.payload, 0, False))
         if match is not Match.ASKED:
             return Conducted("late-reply" if match is Match.LATE else "unsolicited-reply", kind.name)
         self.send_requests(now)
-        return self._incoming(message, frame.request_id, is_reply=True)
+        return self._arrived(Arrival(kind, frame.payload, frame.request_id, True))
 
-    def _notice(self, kind: MessageType, message: Message, frame: Frame, now: int) -> SessionEvent | None:
+    def _notice(self, kind: MessageType, frame: Frame, now: int) -> SessionEvent | None:
         if kind.direction is Direction.REPLY:
             return Conducted("unsolicited-reply", kind.name)
         if now < self._throttled_until and kind.priority > Priority.CONSENSUS:
@@ -360,10 +339,19 @@ class Session:
             return Conducted("request-window", kind.name)
         if kind.requires_ack:
             self._acknowledge(kind, frame, now)
-        return self._incoming(message, request_id, is_reply=False)
+        return self._arrived(Arrival(kind, frame.payload, request_id, False))
 
-    def _incoming(self, message: Message, request_id: int, *, is_reply: bool) -> SessionEvent | None:
-        return None if self.handle is None else Incoming(self.handle, message, request_id, is_reply)
+    def _arrived(self, arrival: Arrival) -> SessionEvent | None:
+        """Decode what is urgent; let the rest wait for its turn."""
+        if arrival.kind.is_high_priority:
+            message = arrival.decode()
+            return None if self.handle is None else self._incoming(self.handle, arrival, message)
+        self.lanes.put(arrival)
+        return None
+
+    @staticmethod
+    def _incoming(handle: PeerHandle, arrival: Arrival, message: Message) -> Incoming:
+        return Incoming(handle, message, arrival.request_id, arrival.is_reply)
 
     def _acknowledge(self, kind: MessageType, frame: Frame, now: int) -> None:
         self.send_message(Ack(kind.number, reference(frame.payload)), now)
@@ -408,6 +396,17 @@ class Session:
     def _count(self, kind: MessageType) -> None:
         received = self.traffic.received
         received[kind.name] = received.get(kind.name, 0) + 1
+
+    def regulate(self) -> tuple[Pause | Resume, ...]:
+        """Stop the reading of a link whose messages are not worked off; let it go on when they are."""
+        if self.paused and self.lanes.has_room:
+            self.paused = False
+            return (Resume(self.link),)
+        if not self.paused and self.lanes.full and self.state is not State.CLOSED:
+            self.paused = True
+            self.traffic.pauses += 1
+            return (Pause(self.link),)
+        return ()
 
     # Time.
 

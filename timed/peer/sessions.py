@@ -9,7 +9,7 @@ written, closed and dialled is fetched once per turn by `drain`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from timed.errors import Refused, RemoteError
@@ -22,19 +22,12 @@ from timed.peer.conduct import Conduct, PeerClass, Verdict
 from timed.peer.dialing import Dialing, Origin, Target, backoff_cap
 from timed.peer.encoder import Encoder
 from timed.peer.greeting import check, compose, supersedes
+from timed.peer.intake import Intake
 from timed.peer.outbox import Budget
 from timed.peer.retention import Retention
 from timed.peer.seats import Seat, Seats
-from timed.peer.session import (
-    Accepted,
-    Acknowledged,
-    Conducted,
-    Farewell,
-    Greeted,
-    Session,
-    SessionEvent,
-    State,
-)
+from timed.peer.session import Session, State
+from timed.peer.session_events import Accepted, Acknowledged, Conducted, Farewell, Greeted, SessionEvent
 from timed.peer.values import (
     REASONS,
     Closed,
@@ -78,6 +71,7 @@ class Sessions:
         self.dialing = Dialing(backoff_cap(identity.params), entropy)
         self.encoder = Encoder(identity.params.magic)
         self.budget = Budget()
+        self.intake = Intake()
         self.retention = Retention()
         self.clock = SteadyClock()
         self.members: frozenset[bytes] = frozenset()
@@ -124,7 +118,8 @@ class Sessions:
         session = Session(
             link, outbound=outbound, peer_id=peer_id, host=host, port=port,
             magic=self.identity.params.magic, checksum=peer_id is None,
-            encoder=self.encoder, budget=self.budget, entropy=self._entropy, clock=self.clock,
+            encoder=self.encoder, budget=self.budget, intake=self.intake,
+            entropy=self._entropy, clock=self.clock,
         )  # fmt: skip
         self._links[link] = session
         self._agenda.set(link, session.deadline())
@@ -146,23 +141,26 @@ class Sessions:
         return self.take()
 
     def received(self, link: int, data: bytes, now: int) -> list[Delivery]:
-        """Bytes arrived on a link."""
+        """Bytes arrived on a link. What is not urgent may be delivered in later turns (`tick`)."""
         time = self._read(now)
         session = self._links.get(link)
         if session is None or session.state is State.CLOSED:
             return self.take()
+        self._act(session, session.receive(data, time))
+        self.intake.work(self._act)
+        return self.take()
+
+    def _act(self, session: Session, events: Iterable[SessionEvent]) -> None:
+        """Do what the events of a session ask for, and what their errors do."""
         try:
-            for event in session.receive(data, time):
-                if type(event) is Incoming:
-                    self._incoming(session, event)
-                else:
-                    self._handle(session, event)
+            for event in events:
+                self._handle(session, event)
         except Refused as refusal:
             self._refuse(session, refusal)
         except RemoteError as error:
             self._violated(session, error)
         self._touched(session)
-        return self.take()
+        self._actions += session.regulate()
 
     def disconnected(self, link: int, reason: str, now: int) -> list[Delivery]:
         """A transport is gone; nothing will be reported of this link again."""
@@ -208,11 +206,12 @@ class Sessions:
                 self._agenda.set(RETENTION, self.retention.expire(time))
             elif isinstance(key, int) and key in self._links:
                 self._due(self._links[key], time)
+        self.intake.work(self._act)
         return self.take()
 
     def next_deadline(self) -> int | None:
         """When `tick` is to be called, in the host's time; None when nothing is pending."""
-        if self._deliveries:
+        if self._deliveries or self.intake.waiting:
             return self._now
         due = self._agenda.next()
         return None if due is None else self.clock.host_time(due)
@@ -223,8 +222,9 @@ class Sessions:
         return deliveries
 
     def drain(self, now: int) -> list[Action]:
-        """What the host is to do: one write per link, then closes, dials and events."""
+        """What the host is to do: one write per link, then the rest. A turn ends here."""
         time = self._read(now)
+        self.intake.begin_turn()
         actions: list[Action] = []
         for link in self._dirty:
             session = self._links[link]
@@ -271,7 +271,9 @@ class Sessions:
         self._touched(session)
 
     def _handle(self, session: Session, event: SessionEvent) -> None:
-        if isinstance(event, Greeted):
+        if isinstance(event, Incoming):
+            self._incoming(session, event)
+        elif isinstance(event, Greeted):
             self._greeted(session, event.handshake)
         elif isinstance(event, Accepted):
             self._opened(session)
@@ -424,7 +426,7 @@ class Sessions:
         else:
             self._open = None
             self.reconnects += unwanted
-            for request_id in session.requests.abandon():
+            for request_id in session.abandon():
                 self._request_failed(handle, request_id, "session-closed")
             self._deliveries.append(Closed(handle, reason, unwanted))
             self._actions.append(Publish(PeerClosed(node_id, session.address, reason, unwanted)))

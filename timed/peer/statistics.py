@@ -39,6 +39,8 @@ class PeerStatistics:
     """Messages of gossip that found no room."""
     withheld: int
     """Messages that the session's wire version does not have."""
+    pauses: int
+    """Times that its link was not read for a while."""
     writes: dict[str, int]
     """Writes by the rule of batching that let them go."""
     frames: int
@@ -56,6 +58,11 @@ class PeerStatistics:
     """Bytes that are not with the transport."""
     ahead: int
     """Bytes with the transport, not reported as drained."""
+    unread: int
+    """Messages that arrived and wait to be decoded."""
+    unread_bytes: int
+    paused: bool
+    """Its link is not read at the moment."""
     requests: int
     """Waiting for an answer."""
     served: int
@@ -85,6 +92,9 @@ def statistics_of(
         queues=outbox.queues(now),
         queued=outbox.queued,
         ahead=outbox.ahead,
+        unread=session.lanes.messages,
+        unread_bytes=session.lanes.bytes,
+        paused=session.paused,
         requests=len(session.requests),
         served=len(session.served),
         throttled_for=session.throttled_for(now),

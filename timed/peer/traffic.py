@@ -43,6 +43,8 @@ class Traffic:
     """Messages of gossip that found no room."""
     withheld: int = 0
     """Messages that were not sent because the session's wire version does not have them."""
+    pauses: int = 0
+    """Times that its link was not read for a while, because what it had brought was not worked off."""
     writes: dict[str, int] = attrs.Factory(dict)
     """Writes by the rule that let them go (`Flush`)."""
     frames: int = 0
@@ -80,6 +82,7 @@ class Traffic:
         self.over_rate += other.over_rate
         self.dropped += other.dropped
         self.withheld += other.withheld
+        self.pauses += other.pauses
         self.frames += other.frames
         self.largest_write = max(self.largest_write, other.largest_write)
         _sum(self.received, other.received)

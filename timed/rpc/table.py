@@ -303,7 +303,8 @@ _NETWORK = (
         "when it was news; 0 for never), bytessent, bytesrecv, bytessent_per_msg, "
         "bytesrecv_per_msg, messages_sent, messages_received, pingtime, minping, timeoffset, clock_offset, queued_bytes, "
         "ahead_bytes, queues (per class: messages, bytes, age), batches (writes, frames, mean_bytes, largest_bytes, rules), "
-        "dropped, over_rate, unknown, withheld, requests, served, score; times in seconds",
+        "unread (messages, bytes, paused: its link is not read), pauses, dropped, over_rate, unknown, withheld, requests, "
+        "served, score; times in seconds",
     ),
     Method("getconnectioncount", "network", "The number of open sessions.", "integer"),
     Method(

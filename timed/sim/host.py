@@ -16,7 +16,19 @@ import attrs
 
 from timed.crypto.batch import verify_batch
 from timed.errors import StoreError
-from timed.events import Action, Close, CommitBlock, Dial, NodeEvent, Persist, Publish, Verify, Write
+from timed.events import (
+    Action,
+    Close,
+    CommitBlock,
+    Dial,
+    NodeEvent,
+    Pause,
+    Persist,
+    Publish,
+    Resume,
+    Verify,
+    Write,
+)
 from timed.sim.store import LossyStore
 
 if TYPE_CHECKING:
@@ -237,6 +249,12 @@ class Process:
     def _close(self, action: Close) -> None:
         self.host.network.close(action.link, action.reason, action.abort)
 
+    def _pause(self, action: Pause) -> None:
+        self.host.network.pause(action.link)
+
+    def _resume(self, action: Resume) -> None:
+        self.host.network.read_on(action.link)
+
     def _dial(self, action: Dial) -> None:
         self.host.network.dial(self.host.index, self, action.host, action.port, action.expected)
 
@@ -327,6 +345,8 @@ def _share(first: Persist | CommitBlock, second: Persist | CommitBlock) -> bool:
 _EXECUTE: dict[type, Callable[[Process, Any], None]] = {
     Write: Process._write,
     Close: Process._close,
+    Pause: Process._pause,
+    Resume: Process._resume,
     Dial: Process._dial,
     Verify: Process._verify,
     Publish: Process._publish,

@@ -92,7 +92,7 @@ class Path:
 class Side:
     """One end of a connection: a link number of one process."""
 
-    __slots__ = ("endpoint", "link", "machine", "open", "pending")
+    __slots__ = ("endpoint", "link", "machine", "open", "paused", "pending")
 
     def __init__(self, machine: Machine, endpoint: Endpoint, link: int) -> None:
         self.machine = machine
@@ -102,6 +102,8 @@ class Side:
         """The process has been told of the link and not yet of its end."""
         self.pending = True
         """The handshake of the transport is still under way: data waits."""
+        self.paused = False
+        """The process does not read: what arrives stays with its kernel, and the window closes."""
 
 
 class Machine:
@@ -202,6 +204,11 @@ class Stream:
         if offset < self.arrived:
             return
         self.waiting[offset] = piece
+        if not self.there.paused:
+            self.read()
+
+    def read(self) -> None:
+        """Hand what is there, in order, to the reading process."""
         ready: list[bytes] = []
         while self.arrived in self.waiting:
             piece = self.waiting.pop(self.arrived)
@@ -292,6 +299,21 @@ class Connection:
 
     def unsent(self, index: int) -> int:
         return self.streams[index].unsent
+
+    def pause(self, index: int) -> None:
+        """The process reads nothing more for now."""
+        self.sides[index].paused = True
+
+    def read_on(self, index: int) -> None:
+        """The process reads again: what has arrived meanwhile is there at once."""
+        side, stream = self.sides[index], self.streams[1 - index]
+        if side.paused:
+            side.paused = False
+            self.clock.after(0, f"read on {stream.label}", lambda: self._read_on(index))
+
+    def _read_on(self, index: int) -> None:
+        if self.sides[index].open and not self.sides[index].paused:
+            self.streams[1 - index].read()
 
     def close(self, index: int, reason: str) -> None:
         """The process closes its side after what it wrote; it is told at once, as transports do."""

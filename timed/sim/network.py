@@ -64,6 +64,17 @@ class Network:
         if found is not None:
             (found[0].abort if abort else found[0].close)(found[1], reason)
 
+    def pause(self, link: int) -> None:
+        """The process does not read this link until `read_on`."""
+        found = self._by_link.get(link)
+        if found is not None:
+            found[0].pause(found[1])
+
+    def read_on(self, link: int) -> None:
+        found = self._by_link.get(link)
+        if found is not None:
+            found[0].read_on(found[1])
+
     def unsent(self, link: int) -> int:
         """Bytes the transport of `link` still holds."""
         found = self._by_link.get(link)

@@ -228,6 +228,8 @@ def _numbers(known: PeerStatistics) -> Object:
         "ahead_bytes": known.ahead,
         "queues": {queue.priority.name.lower(): _queue(queue) for queue in known.queues},
         "batches": _batches(known),
+        "unread": {"messages": known.unread, "bytes": known.unread_bytes, "paused": known.paused},
+        "pauses": known.pauses,
         "dropped": known.dropped,
         "over_rate": known.over_rate,
         "unknown": known.unknown,

@@ -29,7 +29,7 @@ from timed.primitives.roster import Member, Roster
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
 from timed.wire.catalogue import decode_record, encode_record
 from timed.wire.message import Message
-from timed.wire.messages import EpochReport, TransactionVote
+from timed.wire.messages import EpochReport, TransactionCertified, TransactionFinalized, TransactionVote
 
 START = 1_800_000_000 * SECOND
 EPOCH = 7
@@ -103,7 +103,7 @@ class Desk:
         elif isinstance(effect, fx.ToVoters):
             self.sent.append(effect.message)
         elif isinstance(effect, fx.ToFollowers):
-            self.followers.append(effect.message)
+            self.followers.append(self.proof(effect.txid, effect.kind))
         else:
             self.asked.append(effect)
 
@@ -128,6 +128,10 @@ class Desk:
         self.own(message)
 
     def own(self, message: Any) -> None:
+        raise NotImplementedError
+
+    def proof(self, txid: bytes, kind: CertificateKind) -> Message:
+        """The certificate that goes to peers that do not vote."""
         raise NotImplementedError
 
     def records(self) -> list[Message]:
@@ -195,6 +199,12 @@ class EpochDesk(Desk):
         else:
             self.path.own(message, self.now)
 
+    def proof(self, txid: bytes, kind: CertificateKind) -> Message:
+        certificate = self.path.tallies[txid].certificate(kind)
+        if certificate is None:
+            raise AssertionError("told of a certificate that is not held")
+        return TransactionCertified(certificate) if kind == VOTE else TransactionFinalized(certificate)
+
     def restarted(self, **options: Any) -> EpochDesk:
         """The machine of a process that finds this log, before its first tick."""
         weights = [member.weight for member in self.roster.members]
@@ -211,6 +221,7 @@ class EpochDesk(Desk):
             else:
                 desk.path.restore_transaction(record.transaction, desk.now)  # type: ignore[attr-defined]
         desk.log = list(self.log)
+        desk.path.restored()
         desk.path.resume(desk.now)
         desk.settle()
         return desk

@@ -56,7 +56,7 @@ class DisplacedTests(SynchronousTestCase):
         self.assertNotIn(first.txid, self.world.node.mempool)
         self.member.say(*(self.world.bundle(member, first.txid) for member in (0, 2)))
         tally = self.world.node.chain.fastpath.tallies[first.txid]
-        self.assertIsNotNone(tally.certificate)
+        self.assertTrue(tally.certified)
 
     def test_it_may_come_again_when_there_is_room(self) -> None:
         first, *others = self.payments(2 * PLACES)
@@ -77,10 +77,10 @@ class DisplacedTests(SynchronousTestCase):
         self.world.node.mempool.max_count = 4 * PLACES
         self.say(parent)
         self.member.say(*(self.world.bundle(member, parent.txid) for member in (0, 1, 2)))
-        self.assertIsNotNone(self.world.node.chain.fastpath.tallies[parent.txid].certificate)
+        self.assertTrue(self.world.node.chain.fastpath.tallies[parent.txid].certified)
         self.say(child)
         self.member.say(*(self.world.bundle(member, child.txid) for member in (0, 1, 2)))
-        self.assertIsNotNone(self.world.node.chain.fastpath.tallies[child.txid].certificate)
+        self.assertTrue(self.world.node.chain.fastpath.tallies[child.txid].certified)
 
     def test_a_voters_own_payments_stay_though_they_are_not_written_yet(self) -> None:
         """Between the lock and its write nothing pins the payment but the vote itself."""

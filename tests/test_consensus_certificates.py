@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.consensus_world import ACKNOWLEDGEMENT, EPOCH, VOTE, EpochDesk, are_good
+from timed.consensus import tally
 from timed.consensus.effects import AskCertificates
 from timed.events import TransactionCertified, TransactionFinal
 from timed.params import SECOND
 from timed.primitives.certificate import BundleCertificate, decode_certificate, indices_of
+from timed.wire.messages import TransactionBroadcast, TransactionVote
 from timed.wire.messages import TransactionCertified as Certified
 from timed.wire.messages import TransactionFinalized as Finalized
 
@@ -101,7 +105,7 @@ class CertificateTests(SynchronousTestCase):
     """A certificate convinces whoever knows the roster."""
 
     def _certificate(self, desk: EpochDesk, txid: bytes) -> BundleCertificate:
-        certificate = desk.path.tallies[txid].certificate
+        certificate = desk.path.tallies[txid].certificate(VOTE)
         assert certificate is not None
         return certificate
 
@@ -283,19 +287,50 @@ class FinalityTests(SynchronousTestCase):
         self.assertEqual(desk.acknowledged(), [payment.txid])
 
     def test_the_certificate_is_in_the_log_before_the_acknowledgement(self) -> None:
-        """§3.3: a node that holds the certificate writes it down, and then acknowledges."""
+        """§3.3: a node that holds the certificate writes down what it is made of, and then acknowledges."""
         desk = EpochDesk()
         payment = desk.payment()
         desk.know(payment)
         desk.votes(payment.txid, 1, 2, 3)
         desk.wait()
-        names = [
-            f"acknowledgement {record.kind == ACKNOWLEDGEMENT}"
-            if record.message_type() == "TransactionVote"
-            else record.message_type()
-            for record in desk.records()
-        ]
-        self.assertLess(names.index("TransactionCertified"), names.index("acknowledgement True"))
+        bundles = [record for record in desk.records() if isinstance(record, TransactionVote)]
+        self.assertEqual(
+            [(bundle.kind, bundle.member) for bundle in bundles],
+            [(VOTE, 1), (VOTE, 2), (VOTE, 3), (VOTE, 0), (ACKNOWLEDGEMENT, 0)],
+        )
+
+    def test_a_certificate_that_came_from_a_peer_is_in_the_log_as_it_came(self) -> None:
+        desk = EpochDesk()
+        payment = desk.payment()
+        desk.know(payment)
+        certificate = desk.certificate_of(payment.txid, 1, 2, 3)
+        desk.certify(certificate)
+        desk.wait()
+        first, second, *votes = desk.records()
+        self.assertEqual((first, second), (TransactionBroadcast(payment), Certified(certificate)))
+        self.assertEqual([type(vote) for vote in votes], 2 * [TransactionVote])
+
+    def test_a_bundle_is_written_once_however_many_certificates_it_makes(self) -> None:
+        desk = EpochDesk(me=None)
+        payments = [desk.payment(number) for number in range(20)]
+        desk.know(*payments)
+        for kind in (VOTE, ACKNOWLEDGEMENT):
+            for member in (1, 2, 3):
+                desk.hear(desk.bundle(member, *(one.txid for one in payments), kind=kind))
+        self.assertEqual(len(desk.heard(TransactionFinal)), 20)
+        bundles = [record for record in desk.records() if isinstance(record, TransactionVote)]
+        self.assertEqual([(one.kind, one.member) for one in bundles], [
+            (kind, member) for kind in (VOTE, ACKNOWLEDGEMENT) for member in (1, 2, 3)
+        ])  # fmt: skip
+
+    def test_no_certificate_is_assembled_unless_somebody_asks(self) -> None:
+        desk = EpochDesk(me=None)
+        payment = desk.payment()
+        desk.know(payment)
+        with mock.patch.object(desk, "proof") as asked, mock.patch.object(tally, "assemble") as assembled:
+            desk.votes(payment.txid, 1, 2, 3)
+            desk.acknowledgements(payment.txid, 1, 2, 3)
+        self.assertEqual((asked.call_count, assembled.call_count), (2, 0))
 
     def test_acknowledges_what_it_could_not_vote_for(self) -> None:
         """A lock for the rival forbids the vote, not the acknowledgement of what a quorum certified."""
@@ -328,7 +363,9 @@ class FinalityTests(SynchronousTestCase):
         assert isinstance(message, Finalized)
         self.assertEqual(message.certificate.kind, ACKNOWLEDGEMENT)
         self.assertTrue(are_good(message.certificate.signature_items(desk.roster)))
-        self.assertEqual(desk.records()[-1], message, "it is durable before it is told")
+        bundles = [record for record in desk.records() if isinstance(record, TransactionVote)]
+        made_of = [(one.kind, one.signature) for one in bundles if one.kind == ACKNOWLEDGEMENT]
+        self.assertEqual(made_of, [(ACKNOWLEDGEMENT, one.signature) for one in message.certificate.signers])
 
     def test_acknowledgements_without_the_certificate_finalise_nothing(self) -> None:
         """A quorum's word for a certificate that is not here is asked after, not believed."""

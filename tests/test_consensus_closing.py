@@ -295,7 +295,7 @@ class ContentsTests(SynchronousTestCase):
         desk.votes(payment.txid, *range(members))
         honest = data.draw(st.sets(st.integers(0, 4), min_size=3))
         desk.acknowledgements(payment.txid, *honest, *liars)
-        final = desk.path.tallies[payment.txid].final is not None
+        final = desk.path.tallies[payment.txid].final
         self.assertTrue(final)
         reporters = data.draw(st.sets(st.integers(0, 6), min_size=5))
         reports = [

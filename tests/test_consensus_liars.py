@@ -7,7 +7,7 @@ from typing import Any
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.consensus_world import ACKNOWLEDGEMENT, EPOCH, EpochDesk, are_good
+from tests.consensus_world import ACKNOWLEDGEMENT, EPOCH, VOTE, EpochDesk, are_good
 from timed.consensus.effects import AskTransactions
 from timed.consensus.missing import ASK_AGAIN_US, MAX_ASK, MISSING_AFTER_US
 from timed.events import Equivocation, TransactionCertified
@@ -177,7 +177,7 @@ class UnknownTransactionTests(SynchronousTestCase):
         desk.votes(payment.txid, 1, 2, 3)
         self.assertEqual(desk.path.held(), (), "a certificate needs the inputs, and so the body")
         desk.know(payment)
-        certificate = desk.path.tallies[payment.txid].certificate
+        certificate = desk.path.tallies[payment.txid].certificate(VOTE)
         assert certificate is not None
         self.assertTrue(are_good(certificate.signature_items(desk.roster)))
 

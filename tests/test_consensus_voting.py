@@ -192,7 +192,7 @@ class DurabilityTests(SynchronousTestCase):
         desk = EpochDesk(me=None)
         payment = desk.payment()
         desk.know(payment)
-        desk.votes(payment.txid, 1, 2, 3)
+        desk.certify(desk.certificate_of(payment.txid, 1, 2, 3))
         self.assertEqual(
             [record.message_type() for record in desk.records()],
             ["TransactionBroadcast", "TransactionCertified"],

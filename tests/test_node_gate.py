@@ -23,6 +23,7 @@ class GateTests(SynchronousTestCase):
 
     def _persist(self, name: str) -> int:
         self.gate.persist((FIRST,), lambda now: self.passed.append((name, now)))
+        self.gate.close()
         action = self.actions[-1]
         assert isinstance(action, Persist)
         return action.token
@@ -49,9 +50,29 @@ class GateTests(SynchronousTestCase):
 
     def test_records_are_the_messages_in_their_order(self) -> None:
         self.gate.persist((FIRST, SECOND), lambda now: None)
+        self.gate.close()
         action = self.actions[-1]
         assert isinstance(action, Persist)
         self.assertEqual([decode_record(record) for record in action.records], [FIRST, SECOND])
+
+    def test_what_is_to_be_logged_in_one_turn_is_one_write(self) -> None:
+        for name in ("one", "two"):
+            self.gate.persist((FIRST, SECOND), lambda now, name=name: self.passed.append((name, now)))  # type: ignore[misc]
+        self.assertEqual((self.actions, len(self.gate)), ([], 1))
+        self.gate.close()
+        self.gate.close()
+        (action,) = self.actions
+        assert isinstance(action, Persist)
+        self.assertEqual([decode_record(record) for record in action.records], 2 * [FIRST, SECOND])
+        self.gate.persisted(action.token, 5)
+        self.assertEqual((self.passed, self.gate.writes), ([("one", 5), ("two", 5)], 1))
+
+    def test_a_block_stands_behind_what_was_to_be_logged_before_it(self) -> None:
+        self.gate.persist((FIRST,), lambda now: None)
+        self.gate.commit(ChainBuilder().extend(), lambda now: None)
+        self.gate.persist((SECOND,), lambda now: None)
+        self.gate.close()
+        self.assertEqual([type(action) for action in self.actions], [Persist, CommitBlock, Persist])
 
     def test_a_block_waits_like_a_record(self) -> None:
         commit = ChainBuilder().extend()

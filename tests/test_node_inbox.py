@@ -60,7 +60,7 @@ def certificate(world: NodeWorld, txid: bytes, kind: int = VOTE, **changes: Any)
     peer.say(*(twin.bundle(member, txid, kind=ACKNOWLEDGEMENT) for member in (1, 2, 3)))
     twin.pass_time(TICK)
     tally = twin.node.chain.fastpath.tallies[txid]
-    found = tally.certificate if kind == VOTE else tally.final
+    found = tally.certificate(kind)
     assert found is not None
     return msgspec.structs.replace(found, **changes)
 
@@ -69,7 +69,7 @@ def fingerprint(world: NodeWorld) -> tuple[object, ...]:
     """What no message that is refused may change."""
     chain = world.node.chain
     return (
-        [(txid, tally.votes.weight, tally.acknowledgements.weight, tally.certificate, tally.final)
+        [(txid, tally.votes.weight, tally.acknowledgements.weight, tally.certified, tally.final)
          for txid, tally in chain.fastpath.tallies.items()],
         dict(chain.closing.reports),
         dict(chain.rounds.proposals),
@@ -244,7 +244,7 @@ def certificate_of(world: NodeWorld, paid: Any) -> BundleCertificate:
     peer = twin.member(1)
     twin.node.chain.fastpath.transaction(paid, twin.now)
     peer.say(*(twin.bundle(member, paid.txid) for member in (1, 2, 3)))
-    found = twin.node.chain.fastpath.tallies[paid.txid].certificate
+    found = twin.node.chain.fastpath.tallies[paid.txid].certificate(VOTE)
     assert found is not None
     return found
 

@@ -64,7 +64,7 @@ class Rules(SynchronousTestCase):
         chain.committed(commit, store.tip())
         self.chain = chain
         self.rules = SigningRules(ROSTER, BODIES.get, chain.unspent_before)
-        self.logs = [DurableLog(height=0) for _ in ROSTER.members]
+        self.logs = [DurableLog(ROSTER, height=0) for _ in ROSTER.members]
 
     def violates(self, name: str, call: Callable[..., object], *args: object) -> None:
         self.assertIn(name, NAMES)

@@ -135,7 +135,7 @@ class Closing:
     def _is_backed(self, txid: bytes, named: Sequence[bytes]) -> bool:
         """`named` is in ascending order."""
         tally = self._fastpath.tallies.get(txid)
-        if tally is None or tally.certificate is None or tally.transaction is None:
+        if tally is None or not tally.certified or tally.transaction is None:
             return False
         for outpoint in tally.transaction.inputs:
             parent = self._fastpath.created.get(outpoint)

@@ -12,14 +12,12 @@ from typing import Union
 import attrs
 
 from timed.events import NodeEvent
-from timed.primitives.certificate import BlockCertificate
+from timed.primitives.certificate import BlockCertificate, CertificateKind
 from timed.wire.message import Message
 from timed.wire.messages import (
     BlockProposal,
     BlockVote,
     EpochReport,
-    TransactionCertified,
-    TransactionFinalized,
     TransactionVote,
 )
 
@@ -63,9 +61,10 @@ class ToVoters:
 
 @attrs.frozen
 class ToFollowers:
-    """Send a certificate to every peer that does not vote in the current roster and lacks it."""
+    """Send a certificate of the current epoch to every peer that does not vote in its roster and lacks it."""
 
-    message: TransactionCertified | TransactionFinalized
+    txid: bytes
+    kind: CertificateKind
 
 
 @attrs.frozen

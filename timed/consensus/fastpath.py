@@ -3,14 +3,14 @@
 The machine lives for one epoch at a time. What it signs it first locks, what it
 acknowledges it first holds; both reach the log in that order, and the log is
 first in, first out, so a bundle that is durable has everything it rests on
-behind it. Nothing in here expires on a timer: locks end with the epoch.
+behind it. A certificate is in the log as the bundles it is made of: bundles carry many
+transactions each, and certificates are only assembled for whoever asks for one. Nothing
+in here expires on a timer: locks end with the epoch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-
-import attrs
 
 from timed.consensus.bundler import ACKNOWLEDGEMENT, VOTE, Bundler
 from timed.consensus.effects import (
@@ -22,8 +22,9 @@ from timed.consensus.effects import (
     Tell,
     ToFollowers,
 )
+from timed.consensus.equivocation import Rivals
 from timed.consensus.missing import ASK_AGAIN_US, MAX_ASK, Missing
-from timed.consensus.tally import Ballot, Tally, assemble
+from timed.consensus.tally import Ballot, Count, FastPathCounters, Tally, by_signers
 from timed.crypto.keys import SigningKey
 from timed.errors import StoreError
 from timed.events import (
@@ -38,20 +39,6 @@ from timed.primitives.certificate import BundleCertificate
 from timed.primitives.roster import Roster, is_quorum
 from timed.primitives.transaction import OutPoint, Transaction
 from timed.wire import messages
-
-
-@attrs.define
-class FastPathCounters:
-    """What happened since the start of the process."""
-
-    votes_counted: int = 0
-    votes_ignored: int = 0
-    votes_over_budget: int = 0
-    own_votes_over_budget: int = 0
-    certified: int = 0
-    final: int = 0
-    double_spends: int = 0
-    equivocations: int = 0
 
 
 class FastPath:
@@ -79,6 +66,7 @@ class FastPath:
         self.bundler = Bundler(params.chain_id, operator)
         self.epoch = 0
         self.roster = Roster(members=())
+        self._total_weight = 0
         self.me: int | None = None
         self.paused = False
         """Nothing new is signed while our clock is off; the epoch itself goes on."""
@@ -97,7 +85,7 @@ class FastPath:
         self._missing = Missing()
         self._certificates_asked: dict[bytes, int] = {}
         self._children: dict[bytes, dict[bytes, None]] = {}
-        self._first_vote: dict[tuple[OutPoint, int], bytes] = {}
+        self._rivals = Rivals(self.tallies)
         self._unbacked: dict[bytes, BundleCertificate] = {}
         self.own_bundles: list[messages.TransactionVote] = []
 
@@ -111,6 +99,7 @@ class FastPath:
         """A new epoch: every lock of the one before has lapsed with its block."""
         self.epoch = epoch
         self.roster = roster
+        self._total_weight = roster.total_weight
         self._reset()
         me = roster.index_of(self._operator.public) if self._operator is not None else None
         self.me = me if me is not None and roster.members[me].weight else None
@@ -129,7 +118,7 @@ class FastPath:
 
     def held(self) -> tuple[bytes, ...]:
         """The transactions whose certificate this node holds, sorted: an epoch report."""
-        return tuple(sorted(txid for txid, tally in self.tallies.items() if tally.certificate is not None))
+        return tuple(sorted(txid for txid, tally in self.tallies.items() if tally.certified))
 
     # Transactions
 
@@ -137,15 +126,13 @@ class FastPath:
         """A valid transaction (form, fee and witnesses checked) is known."""
         tally = self._tally(transaction.txid, now)
         if tally.transaction is None:
-            tally.transaction = transaction
-            self._missing.found(transaction.txid)
-            self._look_for_equivocation(tally)
+            self._know(tally, transaction)
         self._advance([transaction.txid], now)
 
     def forget(self, txid: bytes) -> None:
         """The mempool has no place for it any more; what somebody has voted for stays."""
         tally = self.tallies.get(txid)
-        if tally is None or tally.voted or tally.certificate is not None or txid in self._unbacked:
+        if tally is None or tally.voted or tally.certified or txid in self._unbacked:
             return
         if not tally.votes.signers and not tally.acknowledgements.signers:
             del self.tallies[txid]
@@ -175,7 +162,7 @@ class FastPath:
             if tally is None:
                 return True
             count = tally.count(bundle.kind)
-            if bundle.member not in count.signers and not is_quorum(count.weight, self.roster.total_weight):
+            if bundle.member not in count.signers and not self._is_quorum(count):
                 return True
         return False
 
@@ -184,7 +171,7 @@ class FastPath:
         if not self._expected(bundle):
             self.counters.votes_ignored += len(bundle.entries)
             return
-        self._advance(self._count(bundle, now), now)
+        self._advance(self._count(Ballot(bundle, recorded=False), now), now)
 
     def own(self, bundle: messages.TransactionVote, now: int) -> None:
         """Our own bundle is durable: it counts, and the next one may be signed."""
@@ -195,7 +182,7 @@ class FastPath:
         if bundle.kind == VOTE:
             for txid in bundle.entries:
                 self._effects.add(Tell(TransactionLocked(txid, self.epoch)))
-        self._advance(self._count(bundle, now), now)
+        self._advance(self._count(Ballot(bundle, recorded=True), now), now)
         self._sign_due(now)
 
     def certificate(self, certificate: BundleCertificate, now: int) -> None:
@@ -204,16 +191,16 @@ class FastPath:
             return
         tally = self._tally(certificate.target, now)
         if certificate.kind == ACKNOWLEDGEMENT:
-            if tally.final is None:
+            if not tally.final:
                 self._finalise(tally, certificate, now)
-        elif tally.certificate is None:
+        elif not tally.certified:
             self._unbacked[tally.txid] = certificate
             self._advance([tally.txid], now)
 
     def lacks(self, txids: Iterable[bytes]) -> tuple[bytes, ...]:
         """Those whose certificate is not held."""
         return tuple(
-            txid for txid in txids if (tally := self.tallies.get(txid)) is None or tally.certificate is None
+            txid for txid in txids if (tally := self.tallies.get(txid)) is None or not tally.certified
         )
 
     # Time
@@ -238,31 +225,34 @@ class FastPath:
     # Restart
 
     def restore_bundle(self, bundle: messages.TransactionVote, now: int) -> None:
-        """A bundle of ours from the log: its locks hold and it is never signed again."""
-        if bundle.epoch != self.epoch:
+        """A bundle from the log: ours binds us, its locks hold and it is never signed again; whoever signed
+        it, it counts."""
+        if not self._expected(bundle):
             return
+        if bundle.member == self.me:
+            self._restore_own(bundle, now)
+        self._count(Ballot(bundle, recorded=True), now)
+
+    def _restore_own(self, bundle: messages.TransactionVote, now: int) -> None:
         self.bundler.tick = max(self.bundler.tick, bundle.tick)
         self.own_bundles.append(bundle)
         for txid in bundle.entries:
             tally = self._tally(txid, now)
-            if bundle.kind == VOTE:
-                if tally.transaction is None:
-                    raise StoreError(
-                        f"the log holds a vote for {txid.hex()} but not the transaction.",
-                        "The log is damaged; keep a copy and restore this data directory.",
-                    )
-                tally.voted = True
-                self._take_locks(tally, tally.transaction)
-            else:
+            if bundle.kind != VOTE:
                 tally.acknowledged = True
-        self._count(bundle, now)
+            elif tally.transaction is None:
+                raise StoreError(
+                    f"the log holds a vote for {txid.hex()} but not the transaction.",
+                    "The log is damaged; keep a copy and restore this data directory.",
+                )
+            else:
+                tally.voted = True
+                self._take_locks(tally, tally.transaction, self._size(tally.transaction))
 
     def restore_transaction(self, transaction: Transaction, now: int) -> None:
-        """A body from the log; it comes before every bundle that names it."""
+        """A body from the log; it comes before every bundle of ours that names it."""
         self._recorded.add(transaction.txid)
-        tally = self._tally(transaction.txid, now)
-        tally.transaction = transaction
-        self._missing.found(transaction.txid)
+        self._know(self._tally(transaction.txid, now), transaction)
 
     def restore_certificate(self, certificate: BundleCertificate, now: int) -> None:
         """A certificate from the log: it is held, so the report names it."""
@@ -270,9 +260,22 @@ class FastPath:
             return
         tally = self._tally(certificate.target, now)
         if certificate.kind == ACKNOWLEDGEMENT:
-            tally.final = certificate
+            tally.acknowledgements.settle(certificate)
         else:
             self._hold(tally, certificate)
+
+    def restored(self) -> None:
+        """All of the log is read: what its bundles prove is held again, parents before children."""
+        found = True
+        while found:
+            found = False
+            for tally in self.tallies.values():
+                if not tally.certified and self._is_quorum(tally.votes) and self._available(tally):
+                    self._hold(tally, None)
+                    found = True
+        for tally in self.tallies.values():
+            if tally.certified and not tally.final and self._is_quorum(tally.acknowledgements):
+                tally.acknowledgements.settle(None)
 
     def resume(self, now: int) -> None:
         """Everything of the log is back: go on where the crash stopped."""
@@ -283,9 +286,18 @@ class FastPath:
     def _tally(self, txid: bytes, now: int) -> Tally:
         tally = self.tallies.get(txid)
         if tally is None:
-            tally = self.tallies[txid] = Tally(txid)
+            tally = self.tallies[txid] = Tally(txid, self.roster)
             self._missing.heard(txid, now)
         return tally
+
+    def _know(self, tally: Tally, transaction: Transaction) -> None:
+        """The body is here."""
+        tally.transaction = transaction
+        self._missing.found(tally.txid)
+        self._tell_equivocations(self._rivals.add(tally))
+
+    def _is_quorum(self, count: Count) -> bool:
+        return is_quorum(count.weight, self._total_weight)
 
     def _expected(self, bundle: messages.TransactionVote) -> bool:
         return (
@@ -300,25 +312,25 @@ class FastPath:
         which is as many as there can be certificates."""
         return self._params.epoch_transactions * (1 if kind == VOTE else 2)
 
-    def _count(self, bundle: messages.TransactionVote, now: int) -> list[bytes]:
+    def _count(self, ballot: Ballot, now: int) -> list[bytes]:
         """Add one member's entries and return the new ones."""
-        weight = self.roster.members[bundle.member].weight
-        budget = self._budget(bundle.kind)
-        purse = (bundle.member, bundle.kind)
-        ballot = Ballot(bundle)
+        bundle = ballot.bundle
+        member, kind = bundle.member, bundle.kind
+        weight = self.roster.members[member].weight
+        spent, budget = self._entries_of.get((member, kind), 0), self._budget(kind)
         touched = []
         for position, txid in enumerate(bundle.entries):
-            spent = self._entries_of.get(purse, 0)
             if spent >= budget:
                 self.counters.votes_over_budget += 1
                 continue
             tally = self._tally(txid, now)
-            if tally.count(bundle.kind).add(ballot, position, weight):
-                self._entries_of[purse] = spent + 1
-                self.counters.votes_counted += 1
+            if tally.count(kind).add(ballot, position, weight):
+                spent += 1
                 touched.append(txid)
-                if bundle.kind == VOTE:
-                    self._look_for_equivocation(tally, bundle.member)
+                if kind == VOTE:
+                    self._tell_equivocations(self._rivals.liars(tally, (member,)))
+        self._entries_of[member, kind] = spent
+        self.counters.votes_counted += len(touched)
         return touched
 
     def _advance(self, txids: list[bytes], now: int) -> None:
@@ -332,14 +344,13 @@ class FastPath:
                 self._await_parents(tally, now)
                 continue
             self._consider_voting(tally, now)
-            if tally.certificate is None and self._certify(tally):
+            if not tally.certified and self._certify(tally):
                 pending.extend(self._children.pop(tally.txid, ()))
-            if tally.certificate is None:
+            if not tally.certified:
                 continue
             self._consider_acknowledging(tally, now)
-            count = tally.acknowledgements
-            if tally.final is None and is_quorum(count.weight, self.roster.total_weight):
-                self._finalise(tally, assemble(count, ACKNOWLEDGEMENT, tally.txid, self.roster), now)
+            if not tally.final and self._is_quorum(tally.acknowledgements):
+                self._finalise(tally, None, now)
 
     def _available(self, tally: Tally) -> bool:
         """`inputs_available`, remembered: within an epoch an available input stays available."""
@@ -358,18 +369,19 @@ class FastPath:
             if holder is not None and holder != tally.txid:
                 self._double_spend(tally, outpoint, holder)
                 return
+        size = self._size(transaction)
         if (
-            self.bytes_voted + self._size(transaction) > self._params.epoch_bytes
+            self.bytes_voted + size > self._params.epoch_bytes
             or self._votes_cast >= self._params.epoch_transactions
         ):
             self.counters.own_votes_over_budget += 1
             return
         tally.voted = True
-        self._take_locks(tally, transaction)
+        self._take_locks(tally, transaction, size)
         self.bundler.put(VOTE, tally.txid, now)
 
-    def _take_locks(self, tally: Tally, transaction: Transaction) -> None:
-        self.bytes_voted += self._size(transaction)
+    def _take_locks(self, tally: Tally, transaction: Transaction, size: int) -> None:
+        self.bytes_voted += size
         self._votes_cast += 1
         for outpoint in transaction.inputs:
             self.locks[outpoint] = tally.txid
@@ -385,19 +397,15 @@ class FastPath:
     def _certify(self, tally: Tally) -> bool:
         """With a quorum of votes, or a checked certificate: hold it durably, then tell."""
         certificate = self._unbacked.pop(tally.txid, None)
-        if certificate is None:
-            if not is_quorum(tally.votes.weight, self.roster.total_weight):
-                return False
-            certificate = assemble(tally.votes, VOTE, tally.txid, self.roster)
+        if certificate is None and not self._is_quorum(tally.votes):
+            return False
         self._hold(tally, certificate)
         self.counters.certified += 1
+        proof = tally.votes.proof(messages.TransactionCertified)
         self._effects.add(
             Record(
-                (*self._bodies([tally.txid]), messages.TransactionCertified(certificate=certificate)),
-                (
-                    Tell(TransactionCertified(tally.txid, self.epoch)),
-                    ToFollowers(messages.TransactionCertified(certificate=certificate)),
-                ),
+                (*self._bodies([tally.txid]), *proof),
+                (Tell(TransactionCertified(tally.txid, self.epoch)), ToFollowers(tally.txid, VOTE)),
             )
         )
         return True
@@ -407,22 +415,22 @@ class FastPath:
             tally.acknowledged = True
             self.bundler.put(ACKNOWLEDGEMENT, tally.txid, now)
 
-    def _hold(self, tally: Tally, certificate: BundleCertificate) -> None:
-        tally.certificate = certificate
+    def _hold(self, tally: Tally, certificate: BundleCertificate | None) -> None:
+        """Certified by this certificate, or by the votes that are counted."""
+        tally.votes.settle(certificate)
         if tally.transaction is not None:
             for index in range(len(tally.transaction.outputs)):
                 self.created[OutPoint(tally.txid, index)] = tally.txid
 
-    def _finalise(self, tally: Tally, certificate: BundleCertificate, now: int) -> None:
+    def _finalise(self, tally: Tally, certificate: BundleCertificate | None, now: int) -> None:
         """A quorum of acknowledgements: the transaction is in the next block, whatever happens."""
-        tally.final = certificate
-        if tally.certificate is None:
+        tally.acknowledgements.settle(certificate)
+        if not tally.certified:
             self._ask_for_certificates(tally, (tally.txid,), tuple(tally.acknowledgements.signers), now)
         self.counters.final += 1
-        message = messages.TransactionFinalized(certificate=certificate)
-        self._effects.add(
-            Record((message,), (Tell(TransactionFinal(tally.txid, self.epoch)), ToFollowers(message)))
-        )
+        proof = tally.acknowledgements.proof(messages.TransactionFinalized)
+        told = (Tell(TransactionFinal(tally.txid, self.epoch)), ToFollowers(tally.txid, ACKNOWLEDGEMENT))
+        self._effects.add(Record(proof, told))
 
     def _bodies(self, txids: Iterable[bytes]) -> tuple[messages.TransactionBroadcast, ...]:
         """The bodies among `txids` that the log of this epoch does not hold yet."""
@@ -451,18 +459,11 @@ class FastPath:
             if outpoint not in self.created and not self._spendable(outpoint):
                 parents[outpoint.txid] = None
                 self._children.setdefault(outpoint.txid, {})[tally.txid] = None
-        certified = tally.txid in self._unbacked or is_quorum(tally.votes.weight, self.roster.total_weight)
-        if certified:
+        if tally.txid in self._unbacked or self._is_quorum(tally.votes):
             self._ask_for_certificates(tally, tuple(parents), tuple(tally.votes.signers), now)
 
     def _ask_for_bodies(self, txids: Iterable[bytes]) -> None:
-        """One question for all that the same members have signed: made-up ids must not cost one each."""
-        groups: dict[tuple[int, ...], list[bytes]] = {}
-        for txid in txids:
-            tally = self.tallies[txid]
-            signers = tally.votes.signers or tally.acknowledgements.signers
-            groups.setdefault(tuple(sorted(signers)), []).append(txid)
-        for members, group in groups.items():
+        for members, group in by_signers(self.tallies[txid] for txid in txids).items():
             self._effects.add(AskTransactions(tuple(group), members))
 
     def _ask_for_certificates(
@@ -478,22 +479,16 @@ class FastPath:
         for txid in due:
             del self._certificates_asked[txid]
             tally = self.tallies[txid]
-            if tally.certificate is not None:
+            if tally.certified:
                 continue
             if not self._available(tally):
                 self._await_parents(tally, now)
-            if tally.final is not None:
+            if tally.final:
                 self._ask_for_certificates(tally, (txid,), tuple(tally.acknowledgements.signers), now)
 
-    def _look_for_equivocation(self, tally: Tally, member: int | None = None) -> None:
+    def _tell_equivocations(self, liars: Iterable[int]) -> None:
         """A member that votes for two transactions on one outpoint is proven to lie ([12])."""
-        if tally.transaction is None:
-            return
-        voters = (member,) if member is not None else tuple(tally.votes.signers)
-        for outpoint in tally.transaction.inputs:
-            for voter in voters:
-                first = self._first_vote.setdefault((outpoint, voter), tally.txid)
-                if first != tally.txid:
-                    self.counters.equivocations += 1
-                    key = self.roster.members[voter].operator_key
-                    self._effects.add(Tell(Equivocation(key, self.epoch, "transaction-vote")))
+        for member in liars:
+            self.counters.equivocations += 1
+            key = self.roster.members[member].operator_key
+            self._effects.add(Tell(Equivocation(key, self.epoch, "transaction-vote")))

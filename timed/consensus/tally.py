@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+import attrs
 
 from timed.primitives import merkle
 from timed.primitives.certificate import (
@@ -14,16 +16,32 @@ from timed.primitives.certificate import (
 )
 from timed.primitives.roster import Roster, is_quorum
 from timed.primitives.transaction import Transaction
-from timed.wire.messages import TransactionVote
+from timed.wire.messages import TransactionCertified, TransactionFinalized, TransactionVote
+
+
+@attrs.define
+class FastPathCounters:
+    """What happened since the start of the process."""
+
+    votes_counted: int = 0
+    votes_ignored: int = 0
+    votes_over_budget: int = 0
+    own_votes_over_budget: int = 0
+    certified: int = 0
+    final: int = 0
+    double_spends: int = 0
+    equivocations: int = 0
 
 
 class Ballot:
     """A counted bundle, with its tree hashed once however many certificates take a branch of it."""
 
-    __slots__ = ("_branches", "bundle")
+    __slots__ = ("_branches", "bundle", "recorded")
 
-    def __init__(self, bundle: TransactionVote) -> None:
+    def __init__(self, bundle: TransactionVote, *, recorded: bool) -> None:
         self.bundle = bundle
+        self.recorded = recorded
+        """The log has it, or will have it in front of whatever comes next."""
         self._branches: list[tuple[bytes, ...]] | None = None
 
     def signer(self, position: int) -> BundleSigner:
@@ -37,11 +55,15 @@ class Ballot:
 class Count:
     """Who has signed for one target: member index -> (ballot, position of the entry)."""
 
-    __slots__ = ("signers", "weight")
+    __slots__ = ("certificate", "complete", "signers", "weight")
 
     def __init__(self) -> None:
         self.signers: dict[int, tuple[Ballot, int]] = {}
         self.weight = 0
+        self.complete = False
+        """What a certificate says has been proven here, and is in the log."""
+        self.certificate: BundleCertificate | None = None
+        """One that came from a peer, or was assembled because somebody asked."""
 
     def add(self, ballot: Ballot, position: int, weight: int) -> bool:
         """Count one member once; False when it had already been counted."""
@@ -52,37 +74,81 @@ class Count:
         self.weight += weight
         return True
 
+    def settle(self, certificate: BundleCertificate | None) -> None:
+        """The quorum is proven, by this certificate or by what is counted."""
+        self.complete = True
+        self.certificate = certificate
+
+    def proof(
+        self, message: type[TransactionCertified] | type[TransactionFinalized]
+    ) -> tuple[TransactionCertified | TransactionFinalized | TransactionVote, ...]:
+        """What the log needs to show the quorum again: the certificate that came, or the bundles that it
+        does not hold yet. From now on they count as recorded."""
+        if self.certificate is not None:
+            return (message(certificate=self.certificate),)
+        bundles = []
+        for ballot, _ in self.signers.values():
+            if not ballot.recorded:
+                ballot.recorded = True
+                bundles.append(ballot.bundle)
+        return tuple(bundles)
+
 
 class Tally:
     """What is known of one transaction in the current epoch."""
 
     __slots__ = (
+        "_roster",
         "acknowledged",
         "acknowledgements",
         "available",
-        "certificate",
         "conflict_told",
-        "final",
         "transaction",
         "txid",
         "voted",
         "votes",
     )
 
-    def __init__(self, txid: bytes) -> None:
+    def __init__(self, txid: bytes, roster: Roster) -> None:
         self.txid = txid
+        self._roster = roster
         self.transaction: Transaction | None = None
         self.votes = Count()
         self.acknowledgements = Count()
-        self.certificate: BundleCertificate | None = None
-        self.final: BundleCertificate | None = None
         self.voted = False
         self.acknowledged = False
         self.available = False
         self.conflict_told = False
 
+    @property
+    def certified(self) -> bool:
+        """The vote certificate is held, be it as the bundles it is made of."""
+        return self.votes.complete
+
+    @property
+    def final(self) -> bool:
+        """The acknowledgement certificate is held, be it as the bundles it is made of."""
+        return self.acknowledgements.complete
+
     def count(self, kind: int) -> Count:
         return self.votes if kind == CertificateKind.VOTE else self.acknowledgements
+
+    def certificate(self, kind: int) -> BundleCertificate | None:
+        """The certificate of this kind if it is held; it is assembled when it is asked for first."""
+        count = self.count(kind)
+        if count.complete and count.certificate is None:
+            count.certificate = assemble(count, kind, self.txid, self._roster)
+        return count.certificate if count.complete else None
+
+
+def by_signers(tallies: Iterable[Tally]) -> dict[tuple[int, ...], list[bytes]]:
+    """The txids by who has signed for them: one question for all that the same members can answer, so
+    that made-up ids do not cost one each."""
+    groups: dict[tuple[int, ...], list[bytes]] = {}
+    for tally in tallies:
+        signers = tally.votes.signers or tally.acknowledgements.signers
+        groups.setdefault(tuple(sorted(signers)), []).append(tally.txid)
+    return groups
 
 
 def assemble(count: Count, kind: int, txid: bytes, roster: Roster) -> BundleCertificate:

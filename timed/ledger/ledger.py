@@ -1,8 +1,8 @@
 """The chain as one node knows it: its tip, its coins and what may come next.
 
 Live blocks, caught-up blocks and replayed blocks all go through `evaluate` and
-`advance`. The ledger keeps nothing that the store or genesis can answer but a
-bounded cache of headers and the blocks the store is still writing.
+`advance`. The ledger keeps nothing that the store or genesis can answer but
+bounded caches of headers and coins, and the blocks the store is still writing.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from timed.primitives.transaction import OutPoint, Transaction, TransactionKind
 
 MAX_CACHED_HEADERS = 4_096
 """The oldest-used header leaves the cache first; it can be read again."""
+MAX_CACHED_COINS = 32_768
+"""Coins read from the store that are kept at hand: a payment's inputs are looked at by mempool, voter and
+block. Beyond it all are let go."""
 MAX_UNSETTLED = 256
 """Blocks the ledger may be ahead of what the store has made durable."""
 
@@ -41,6 +44,8 @@ class Ledger:
         self.genesis = genesis
         self._store = store
         self._headers: OrderedDict[int, BlockHeader] = OrderedDict()
+        self._coins: dict[OutPoint, Coin] = {}
+        """Unspent after the tip, as the store had them."""
         self._unsettled: deque[_Unsettled] = deque()
         self._tip = self._stored_tip()
 
@@ -65,7 +70,14 @@ class Ledger:
                 return None
             if outpoint in unsettled.created:
                 return unsettled.created[outpoint]
-        return self._store.coin(outpoint)
+        coin = self._coins.get(outpoint)
+        if coin is None:
+            coin = self._store.coin(outpoint)
+            if coin is not None:
+                if len(self._coins) >= MAX_CACHED_COINS:
+                    self._coins.clear()
+                self._coins[outpoint] = coin
+        return coin
 
     def block(self, height: int) -> Block | None:
         """The durable block at `height`."""
@@ -170,6 +182,8 @@ class Ledger:
             digests=commit.digests,
         )
         self._remember(header)
+        for outpoint, _ in commit.spent:
+            self._coins.pop(outpoint, None)
         self._unsettled.append(_Unsettled(commit))
         self._settle()
 

@@ -154,7 +154,7 @@ class Chain:
         self.committing = False
         live = now < (effects.block.header.time + self.ledger.genesis.interval) * SECOND
         closed = self.fastpath.epoch
-        touched = [txid for txid, tally in self.fastpath.tallies.items() if tally.voted or tally.certificate]
+        touched = [txid for txid, tally in self.fastpath.tallies.items() if tally.voted or tally.certified]
         self.ledger.advance(commit)
         confirmed = frozenset(effects.txids)
         dropped = self.mempool.remove_confirmed(effects.txids, [outpoint for outpoint, _ in effects.spent])
@@ -187,6 +187,10 @@ class Chain:
             self.closing.restore(message)
         elif isinstance(message, (BlockProposal, BlockVote)):
             self.rounds.restore(message)
+
+    def restored(self) -> None:
+        """The whole log is read."""
+        self.fastpath.restored()
 
     def resume(self, now: int) -> None:
         """The log is read: go on where the process stopped."""

@@ -18,43 +18,54 @@ Items = Sequence[tuple[bytes, bytes, bytes]]
 class Gate:
     """Writes under way, and what each lets through once it is durable.
 
-    The store executes writes first in, first out. After a failure nothing that
-    waited is ever let through: the promise it rested on was not kept.
+    What is to be logged in one turn leaves as one write. The store executes writes
+    first in, first out. After a failure nothing that waited is ever let through: the
+    promise it rested on was not kept.
     """
 
     def __init__(self, emit: Callable[[Action], None]) -> None:
         self._emit = emit
         self._token = 0
-        self._waiting: dict[int, Then] = {}
+        self._waiting: dict[int, tuple[Then, ...]] = {}
+        self._records: list[bytes] = []
+        self._group: list[Then] = []
         self.failure: str | None = None
         self.writes = 0
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self._waiting) + bool(self._group)
 
     def persist(self, messages: Sequence[Message], then: Then) -> None:
-        """Log `messages`, then call `then`."""
-        records = tuple(encode_record(message) for message in messages)
-        self._emit(Persist(self._wait(then), records))
+        """Log `messages`, then call `then`; they leave with `close`."""
+        self._records += map(encode_record, messages)
+        self._group.append(then)
 
     def commit(self, commit: BlockCommit, then: Then) -> None:
-        """Write a block, then call `then`."""
-        self._emit(CommitBlock(self._wait(then), commit))
+        """Write a block behind everything asked for so far, then call `then`."""
+        self.close()
+        self._emit(CommitBlock(self._wait((then,)), commit))
+
+    def close(self) -> None:
+        """Hand over what has gathered as one write: the end of a turn."""
+        if self._group:
+            self._emit(Persist(self._wait(tuple(self._group)), tuple(self._records)))
+            self._records.clear()
+            self._group.clear()
 
     def persisted(self, token: int, now: int) -> None:
-        then = self._waiting.pop(token, None)
-        if then is not None and self.failure is None:
-            then(now)
+        for then in self._waiting.pop(token, ()):
+            if self.failure is None:
+                then(now)
 
     def failed(self, token: int, reason: str) -> None:
         """The disk refused: nothing that rests on this or a later write becomes visible."""
         self.failure = reason
         self._waiting.clear()
 
-    def _wait(self, then: Then) -> int:
+    def _wait(self, group: tuple[Then, ...]) -> int:
         self._token += 1
         self.writes += 1
-        self._waiting[self._token] = then
+        self._waiting[self._token] = group
         return self._token
 
 

@@ -278,7 +278,7 @@ class Inbox:
         final = certificate.kind == CertificateKind.ACKNOWLEDGEMENT
         kind = Kind.FINAL if final else Kind.CERTIFIED
         self._node.relay.inventory.mark(peer.node_id, (certificate.target,), kind)
-        if tally is not None and (tally.final if final else tally.certificate) is not None:
+        if tally is not None and (tally.final if final else tally.certified):
             return
         if certificate.chain_id != self._node.params.chain_id:
             raise InvalidCertificate("certificate-chain")
@@ -296,7 +296,8 @@ class Inbox:
         reply = self._node.serving.certificates(message, self._room(peer))
         self._node.peers.send_to_peer(peer.node_id, reply, reply_to=request)
         for entry in reply.entries:
-            final = self._node.chain.fastpath.tallies[entry.transaction.txid].final
+            tally = self._node.chain.fastpath.tallies[entry.transaction.txid]
+            final = tally.certificate(CertificateKind.ACKNOWLEDGEMENT)
             if final is not None:
                 finalized = wire.TransactionFinalized(certificate=final)
                 self._node.peers.send_to_peer(peer.node_id, finalized)

@@ -34,7 +34,6 @@ from timed.node.config import NodeConfig
 from timed.node.exchange import Exchange
 from timed.node.gate import Checks, Gate
 from timed.node.inbox import Inbox
-from timed.node.inventory import Kind
 from timed.node.relay import Relay
 from timed.node.serving import Serving
 from timed.node.views import ConsensusState, OutpointState, TransactionState, Views
@@ -132,6 +131,7 @@ class Node:
             self.chain.restore(message, now)
         if self._store.doubtful:
             self.chain.abstain()
+        self.chain.restored()
         self.views.restore()
         self.voters.update(self.chain.fastpath.roster, self.peers)
         self.chain.resume(now)
@@ -219,6 +219,7 @@ class Node:
             self.relay.clock_set_back(now)
             self._settle(now)
         self._last_turn = now
+        self.gate.close()
         actions = [*self._actions, *self.peers.drain(now)]
         self._actions.clear()
         order: dict[type, int] = {CommitBlock: 0, Persist: 0, Verify: 1, Publish: 1}
@@ -359,9 +360,9 @@ class Node:
         self.peers.broadcast(message, to=self.voters.connected())
 
     def _do_to_followers(self, effect: fx.ToFollowers) -> None:
-        message = effect.message
-        kind = Kind.FINAL if isinstance(message, wire.TransactionFinalized) else Kind.CERTIFIED
-        self.relay.proof(message, message.certificate.target, kind)
+        tally = self.chain.fastpath.tallies.get(effect.txid)
+        if tally is not None:
+            self.relay.proof(tally, effect.kind)
 
     def _do_ask_transactions(self, effect: fx.AskTransactions) -> None:
         node_id = self.voters.choose(effect.members)
@@ -442,7 +443,7 @@ class Node:
     def _uncertified(self, txid: bytes) -> Transaction | None:
         """A transaction of the mempool that no quorum is known to have."""
         tally = self.chain.fastpath.tallies.get(txid)
-        return None if tally is not None and tally.certificate is not None else self.mempool.get(txid)
+        return None if tally is not None and tally.certified else self.mempool.get(txid)
 
     def _refused(self, offer: Offer, error: InvalidTransaction, now: int) -> None:
         txid = offer.transaction.txid

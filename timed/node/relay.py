@@ -9,19 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+from timed.consensus.tally import Tally
 from timed.node.inventory import Inventory, Kind
 from timed.node.voters import Voters
 from timed.params import SECOND
 from timed.peer.table import PeerTable
+from timed.primitives.certificate import CertificateKind
 from timed.primitives.transaction import Transaction
-from timed.wire.message import Message
-from timed.wire.messages import TransactionBroadcast
+from timed.wire.messages import TransactionBroadcast, TransactionCertified, TransactionFinalized
 
 HOLD_US = SECOND // 2
 """How long a body that a member sent is not passed on to the other members. Their own question for a
 body that somebody has voted for comes earlier."""
 MAX_HELD = 8_192
 """Bodies held back; beyond it the oldest is passed on at once."""
+
+_PROOFS = {
+    CertificateKind.VOTE: (Kind.CERTIFIED, TransactionCertified),
+    CertificateKind.ACKNOWLEDGEMENT: (Kind.FINAL, TransactionFinalized),
+}
 
 
 class Relay:
@@ -57,11 +63,17 @@ class Relay:
         else:
             self._send_body(transaction, (*self._voters.connected(), *self._voters.followers()))
 
-    def proof(self, message: Message, txid: bytes, kind: Kind) -> None:
-        """Send a certificate to every peer that does not vote and is not known to have one."""
-        to = self.inventory.lacking(txid, self._voters.followers(), kind)
-        self._mark(to, txid, kind)
-        self._peers.broadcast(message, to=to)
+    def proof(self, tally: Tally, kind: CertificateKind) -> None:
+        """Send a certificate to every peer that does not vote and is not known to have one.
+
+        It is assembled only if there is such a peer.
+        """
+        known, message = _PROOFS[kind]
+        to = self.inventory.lacking(tally.txid, self._voters.followers(), known)
+        certificate = tally.certificate(kind) if to else None
+        if certificate is not None:
+            self._mark(to, tally.txid, known)
+            self._peers.broadcast(message(certificate=certificate), to=to)
 
     # Time
 

@@ -11,7 +11,7 @@ from timed.ledger.mempool import Mempool
 from timed.params import HASH_SIZE
 from timed.peer.limits import PEER_QUEUE_BYTES
 from timed.primitives.block import Block
-from timed.primitives.certificate import BlockCertificate
+from timed.primitives.certificate import BlockCertificate, CertificateKind
 from timed.primitives.transaction import Transaction
 from timed.wire.catalogue import MAX_MESSAGE_BYTES
 from timed.wire.messages import (
@@ -93,7 +93,7 @@ class Serving:
         count = min(2 * MAX_PENDING_SERVED, room // HASH_SIZE)
         txids = dict.fromkeys(self._mempool.txids()[:MAX_PENDING_SERVED][:count])
         for txid, tally in self._fastpath.tallies.items():
-            if tally.certificate is not None and len(txids) < count:
+            if tally.certified and len(txids) < count:
                 txids[txid] = None
         return PendingTransactionsResponse(epoch=self._fastpath.epoch, txids=tuple(txids))
 
@@ -103,12 +103,13 @@ class Serving:
         fill = Fill(room)
         for txid in dict.fromkeys(request.txids) if request.epoch == self._fastpath.epoch else ():
             tally = self._fastpath.tallies.get(txid)
-            if tally is None or tally.certificate is None or tally.transaction is None:
+            certificate = tally.certificate(CertificateKind.VOTE) if tally is not None else None
+            if tally is None or certificate is None or tally.transaction is None:
                 continue
-            final = tally.final.size if tally.final is not None else 0
-            if not fill.takes(tally.transaction.size + tally.certificate.size + final):
+            final = tally.certificate(CertificateKind.ACKNOWLEDGEMENT)
+            if not fill.takes(tally.transaction.size + certificate.size + (final.size if final else 0)):
                 break
-            entries.append(CertifiedTransaction(transaction=tally.transaction, certificate=tally.certificate))
+            entries.append(CertifiedTransaction(transaction=tally.transaction, certificate=certificate))
         return CertificatesResponse(entries=tuple(entries))
 
     def headers(self, request: GetHeaders, room: int = MAX_MESSAGE_BYTES) -> HeadersResponse:

@@ -96,9 +96,9 @@ class Views:
     def restore(self) -> None:
         """What the log holds was durable, and may be shown again."""
         for txid, tally in self._chain.fastpath.tallies.items():
-            if tally.final is not None:
+            if tally.final:
                 self.show(txid, "final")
-            elif tally.certificate is not None:
+            elif tally.certified:
                 self.show(txid, "certified")
             elif tally.voted:
                 self.show(txid, "locked")
@@ -169,6 +169,6 @@ class Views:
             proposer=proposer,
             reports=len(chain.closing.reports),
             transactions=len(tallies),
-            certified=sum(1 for tally in tallies if tally.certificate is not None),
-            final=sum(1 for tally in tallies if tally.final is not None),
+            certified=sum(1 for tally in tallies if tally.certified),
+            final=sum(1 for tally in tallies if tally.final),
         )

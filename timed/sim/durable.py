@@ -6,6 +6,7 @@ import attrs
 
 from timed.errors import DecodeError
 from timed.primitives.certificate import BundleCertificate, CertificateKind
+from timed.primitives.roster import Roster
 from timed.wire.catalogue import decode_record
 from timed.wire.messages import (
     EpochReport,
@@ -14,6 +15,9 @@ from timed.wire.messages import (
     TransactionFinalized,
     TransactionVote,
 )
+
+Signers = dict[tuple[int, bytes], dict[int, None]]
+"""(kind, txid) -> the members whose bundles name it."""
 
 
 @attrs.define
@@ -24,20 +28,25 @@ class DurableLog:
     it was made stays allowed after its epoch's log was dropped.
     """
 
+    roster: Roster
     height: int = -1
     """Height of the last committed block; the log belongs to the epoch after it."""
     ever: dict[bytes, None] = attrs.Factory(dict)
     current: dict[bytes, None] = attrs.Factory(dict)
     bodies: dict[bytes, None] = attrs.Factory(dict)
-    certified: dict[bytes, BundleCertificate] = attrs.Factory(dict)
-    final: dict[bytes, BundleCertificate] = attrs.Factory(dict)
+    certified: dict[bytes, None] = attrs.Factory(dict)
+    """By a certificate, or by bundles of quorum weight."""
+    final: dict[bytes, None] = attrs.Factory(dict)
+    signers: Signers = attrs.Factory(dict)
     votes: list[TransactionVote] = attrs.Factory(list)
     reports: list[EpochReport] = attrs.Factory(list)
 
     def committed(self, height: int) -> None:
         """A block was committed: the log starts anew."""
         self.height = height
-        for index in (self.current, self.bodies, self.certified, self.final, self.votes, self.reports):
+        for index in (
+            self.current, self.bodies, self.certified, self.final, self.signers, self.votes, self.reports
+        ):  # fmt: skip
             index.clear()
 
     def add(self, record: bytes) -> object:
@@ -50,13 +59,29 @@ class DurableLog:
             return None
         if isinstance(message, TransactionBroadcast):
             self.bodies[message.transaction.txid] = None
-        elif isinstance(message, TransactionCertified):
-            if message.certificate.kind == CertificateKind.VOTE:
-                self.certified[message.certificate.target] = message.certificate
-        elif isinstance(message, TransactionFinalized):
-            self.final[message.certificate.target] = message.certificate
+        elif isinstance(message, (TransactionCertified, TransactionFinalized)):
+            self._prove(message.certificate)
         elif isinstance(message, TransactionVote):
             self.votes.append(message)
+            self._count(message)
         elif isinstance(message, EpochReport):
             self.reports.append(message)
         return message
+
+    def _prove(self, certificate: BundleCertificate) -> None:
+        if certificate.epoch == self.height + 1:
+            held = self.certified if certificate.kind == CertificateKind.VOTE else self.final
+            held[certificate.target] = None
+
+    def _count(self, bundle: TransactionVote) -> None:
+        """A quorum of bundles on the disk is a certificate."""
+        if bundle.epoch != self.height + 1:
+            return
+        held = self.certified if bundle.kind == CertificateKind.VOTE else self.final
+        members = self.roster.members
+        total = sum(member.weight for member in members)
+        for txid in bundle.entries:
+            signers = self.signers.setdefault((bundle.kind, txid), {})
+            signers[bundle.member] = None
+            if 3 * sum(members[one].weight for one in signers) >= 2 * total:
+                held[txid] = None

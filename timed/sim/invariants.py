@@ -43,7 +43,7 @@ class Invariants:
         self.member_of += [None] * (len(cast.node_keys) - len(cast.operator_keys))
         self._honest = {key.public: index for index, key in enumerate(cast.node_keys)}
         self._blamed: list[Entry | None] = [None for _ in cast.node_keys]
-        self.logs = [DurableLog() for _ in cast.node_keys]
+        self.logs = [DurableLog(roster) for _ in cast.node_keys]
         self.sessions: list[dict[bytes, None]] = [{} for _ in cast.node_keys]
         """Peers with which each machine's process says it has an open session."""
         self.checks = 0
@@ -82,8 +82,13 @@ class Invariants:
         for record in records:
             self.checks += 1
             message = log.add(record)
-            if isinstance(message, messages.TransactionVote) and message.member == member:
-                self.signing.bundle(message, log)
+            if isinstance(message, messages.TransactionVote):
+                if message.member == member:
+                    self.signing.bundle(message, log)
+                else:
+                    self.signing.kept(message)
+                if message.epoch == log.height + 1:
+                    self.signing.held([txid for txid in message.entries if txid in log.certified], message)
             elif isinstance(message, messages.EpochReport) and message.member == member:
                 self.signing.report(message, log)
             elif isinstance(message, messages.BlockVote) and message.member == member:

@@ -51,12 +51,10 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "quorum of votes received", _FASTPATH,
-        "            if not is_quorum(tally.votes.weight, self.roster.total_weight):\n"
-        "                return False\n",
-        "            voters = {one for other in self.tallies.values() for one in other.votes.signers}\n"
-        "            heard = sum(self.roster.members[one].weight for one in voters)\n"
-        "            if not is_quorum(tally.votes.weight, heard):\n"
-        "                return False\n",
+        "        if certificate is None and not self._is_quorum(tally.votes):\n",
+        "        voters = {one for other in self.tallies.values() for one in other.votes.signers}\n"
+        "        heard = sum(self.roster.members[one].weight for one in voters)\n"
+        "        if certificate is None and not is_quorum(tally.votes.weight, heard):\n",
     ),
     Mutant(
         "lock not durable", _NODE,
@@ -68,7 +66,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "certificate not durable", _FASTPATH,
-        "(*self._bodies([tally.txid]), messages.TransactionCertified(certificate=certificate)),",
+        "(*self._bodies([tally.txid]), *proof),",
         "self._bodies([tally.txid]),",
     ),
     Mutant(
@@ -122,10 +120,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "finality after one round", _FASTPATH,
-        "            if tally.final is None and is_quorum(count.weight, self.roster.total_weight):\n"
-        "                self._finalise(tally, assemble(count, ACKNOWLEDGEMENT, tally.txid, self.roster)",
-        "            if tally.final is None and count is not None:\n"
-        "                self._finalise(tally, tally.certificate",
+        "            if not tally.final and self._is_quorum(tally.acknowledgements):\n",
+        "            if not tally.final:\n",
     ),
     Mutant(
         "no log replay", _NODE,

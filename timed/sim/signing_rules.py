@@ -14,7 +14,7 @@ from timed.wire.catalogue import encode_record
 from timed.wire.messages import BlockProposal, BlockVote, EpochReport, TransactionVote
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from timed.primitives.roster import Roster
     from timed.primitives.transaction import OutPoint, Transaction
@@ -92,17 +92,25 @@ class SigningRules:
                            f"of its parent {_short(outpoint.txid)}")  # fmt: skip
 
     def _available(self, outpoint: OutPoint, epoch: int, log: DurableLog) -> bool:
-        held = log.certified.get(outpoint.txid)
-        return (held is not None and held.epoch == epoch) or self._unspent_before(
-            outpoint, epoch
-        ) is not False
+        return outpoint.txid in log.certified or self._unspent_before(outpoint, epoch) is not False
 
     def _acknowledge(self, bundle: TransactionVote, txid: bytes, log: DurableLog) -> None:
-        held = log.certified.get(txid)
-        if log.height + 1 == bundle.epoch and (held is None or held.epoch != bundle.epoch):
+        if log.height + 1 == bundle.epoch and txid not in log.certified:
             self._fail("durable-before-send", bundle.member, f"acknowledged {_short(txid)}, whose certificate "
                        "is not durable")  # fmt: skip
         self._acknowledged.setdefault((bundle.member, bundle.epoch), {})[txid] = None
+
+    def kept(self, bundle: TransactionVote) -> None:
+        """Another member's bundle reached a disk, as part of a certificate."""
+        if bundle.signature not in self._cast:
+            self._fail("certificate-counts-cast-votes", bundle.member, f"never signed a bundle of kind "
+                       f"{bundle.kind} in epoch {bundle.epoch} that counts")  # fmt: skip
+
+    def held(self, certified: Iterable[bytes], bundle: TransactionVote) -> None:
+        """With `bundle` on it, a disk holds vote certificates of these, in the order it names them."""
+        if bundle.kind == VOTE:
+            for txid in certified:
+                self._certify(txid, bundle.epoch)
 
     def report(self, report: EpochReport, log: DurableLog) -> None:
         """A member's own report reached its disk."""

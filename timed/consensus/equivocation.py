@@ -1,0 +1,40 @@
+"""Members that vote for two transactions on one output within an epoch ([12])."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from timed.consensus.tally import Tally
+from timed.primitives.transaction import OutPoint
+
+
+class Rivals:
+    """The bodies known to spend each outpoint; only where there are two of them somebody can have lied."""
+
+    def __init__(self, tallies: Mapping[bytes, Tally]) -> None:
+        self._tallies = tallies
+        self._spenders: dict[OutPoint, tuple[bytes, ...]] = {}
+
+    def add(self, tally: Tally) -> list[int]:
+        """The body of `tally` is known from now on; the members that had voted for it and for a rival,
+        once for each outpoint."""
+        if tally.transaction is None:
+            return []
+        for outpoint in tally.transaction.inputs:
+            known = self._spenders.get(outpoint, ())
+            if tally.txid not in known:
+                self._spenders[outpoint] = (*known, tally.txid)
+        return self.liars(tally, tuple(tally.votes.signers))
+
+    def liars(self, tally: Tally, voters: Iterable[int]) -> list[int]:
+        """Those of `voters`, who voted for `tally`, that voted for a rival of it, once for each outpoint."""
+        if tally.transaction is None:
+            return []
+        found = []
+        for outpoint in tally.transaction.inputs:
+            others = self._spenders.get(outpoint, ())
+            if len(others) < 2:
+                continue
+            rivals = [rival for txid in others if txid != tally.txid and (rival := self._tallies.get(txid))]
+            found += [voter for voter in voters if any(voter in rival.votes.signers for rival in rivals)]
+        return found

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.layout_strategies import sample
+from tests.test_codec_generator import misfits
 from timed.bench import codec, handwritten_wire, plainjson
 from timed.bench.samples import Samples, all_messages
+from timed.codec import interpret
+from timed.codec.value import EncodeError
 from timed.errors import DecodeError
 from timed.wire import jsonlines
 from timed.wire.catalogue import MESSAGES, encode_message
+from timed.wire.message import Message
 
 
 class Samplings(SynchronousTestCase):
@@ -51,6 +59,44 @@ class ByHand(SynchronousTestCase):
             for cut in {len(data) // 3, len(data) - 1} if data else ():
                 with self.assertRaises(DecodeError):
                     handwritten_wire.decode(type(message), data[:cut])
+
+    def test_hand_written_code_refuses_what_generated_code_refuses(self) -> None:
+        """Nor by packing what does not fit."""
+        tried = 0
+        for message in all_messages():
+            layout = message.entry().layout
+            for path, plain in misfits(layout, sample(layout, layout.title, 1), layout.title):
+                value = interpret.from_plain(layout, plain)
+                self.assertRaises(EncodeError, value.encode)
+                with self.assertRaises(EncodeError, msg=path):
+                    handwritten_wire.encode(value)
+                tried += 1
+        self.assertGreater(tried, 300)
+
+    def test_hand_written_code_judges_damage_as_generated_code_does(self) -> None:
+        """Every prefix, and every byte changed: the same value or a refusal."""
+        for message in all_messages():
+            layout, cls = message.entry().layout, type(message)
+            data = interpret.build(layout, sample(layout, layout.title, 2))
+            step = 1 if len(data) < 1_000 else 5
+            damaged = [data[:length] for length in range(0, len(data), step)]
+            for place in range(0, len(data), step):
+                for change in (0x01, 0x80, 0xFF):
+                    damaged.append(data[:place] + bytes((data[place] ^ change,)) + data[place + 1 :])
+            for each in damaged:
+                self.assertEqual(
+                    verdict(partial(handwritten_wire.decode, cls), each),
+                    verdict(cls.decode, each),
+                    each.hex(),
+                )
+
+
+def verdict(decode: Callable[[bytes], Message], data: bytes) -> Message | None:
+    """The message, or None when it is refused."""
+    try:
+        return decode(data)
+    except DecodeError:
+        return None
 
 
 class Json(SynchronousTestCase):

@@ -1,18 +1,19 @@
 """What one would write by hand with `struct` for values and certificates: the measure of the generator.
 
 Straightforward and correct, as strict as the generated code about ends, lengths and
-choices, without its tricks. Only the benchmark uses it; a test holds it to the same
-bytes. Readers take (data, offset) and give (value, offset after it).
+choices in both directions, without its tricks. Only the benchmark uses it; tests hold it
+to the same bytes and the same refusals. Readers take (data, offset) and give (value,
+offset after it).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from itertools import pairwise
 from struct import Struct
-from typing import Any
+from typing import Any, TypeVar
 
-from timed.codec.value import retain
+from timed.codec.value import EncodeError, retain
 from timed.errors import DecodeError
 from timed.primitives.block import Block, BlockHeader, Evidence, ReportReference
 from timed.primitives.certificate import BlockCertificate, BundleCertificate, BundleSigner
@@ -33,8 +34,10 @@ _REPORT = Struct("<H32s")
 _MEMBER = Struct("<32s32sBH")
 _TIER = Struct("<BQB")
 
+Whole = TypeVar("Whole", bound=Sized)
+
 MAX_LOCK, MAX_PAYLOAD, MAX_STATEMENT, MAX_BITMAP = 322, 1_024, 65_536, 8_192
-MAX_INPUTS, MAX_EVIDENCE, MAX_BRANCH = 4_096, 1_024, 16
+MAX_INPUTS, MAX_EVIDENCE, MAX_BRANCH, MAX_BLOCK = 4_096, 1_024, 16, 65_535
 
 
 def bounded(number: int, maximum: int) -> int:
@@ -42,6 +45,34 @@ def bounded(number: int, maximum: int) -> int:
     if number > maximum:
         raise DecodeError("decode-length", str(number))
     return number
+
+
+def exact(data: bytes, length: int) -> bytes:
+    """The data, when it has this length; EncodeError otherwise, for struct would cut or pad it."""
+    if len(data) != length:
+        raise EncodeError(f"{len(data)} bytes instead of {length}")
+    return data
+
+
+def at_most(value: Whole, maximum: int) -> Whole:
+    """The bytes or the items, when there are not more than that; EncodeError otherwise."""
+    if len(value) > maximum:
+        raise EncodeError(f"{len(value)} above {maximum}")
+    return value
+
+
+def chosen(number: int, allowed: tuple[int, ...]) -> int:
+    """The number, when it is one of these; EncodeError otherwise."""
+    if number not in allowed:
+        raise EncodeError(f"{number} is not one of {allowed}")
+    return number
+
+
+def hashes(items: tuple[bytes, ...], maximum: int) -> tuple[bytes, ...]:
+    """The items, when they are 32 bytes each and not more than that; EncodeError otherwise."""
+    for item in at_most(items, maximum):
+        exact(item, 32)
+    return items
 
 
 def read_bytes(data: bytes, at: int, length: int) -> tuple[bytes, int]:
@@ -77,13 +108,21 @@ def rising(items: tuple[bytes, ...]) -> tuple[bytes, ...]:
     return items
 
 
+def ordered(items: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """The items of one of our own values; EncodeError when they do not rise strictly."""
+    for one, other in pairwise(items):
+        if one >= other:
+            raise EncodeError("order")
+    return items
+
+
 def read_outpoint(data: bytes, at: int) -> tuple[OutPoint, int]:
     txid, index = _OUTPOINT.unpack_from(data, at)
     return OutPoint(txid, index), at + 34
 
 
 def pack_outpoint(value: OutPoint) -> bytes:
-    return _OUTPOINT.pack(value.txid, value.index)
+    return _OUTPOINT.pack(exact(value.txid, 32), value.index)
 
 
 def read_transaction(data: bytes, at: int) -> tuple[Transaction, int]:
@@ -118,18 +157,18 @@ def read_transaction(data: bytes, at: int) -> tuple[Transaction, int]:
 
 def pack_transaction(value: Transaction) -> bytes:
     parts = [_TRANSACTION.pack(value.version, value.kind, len(value.inputs))]
-    for outpoint in value.inputs:
-        parts.append(_OUTPOINT.pack(outpoint.txid, outpoint.index))
+    for outpoint in at_most(value.inputs, MAX_INPUTS):
+        parts.append(_OUTPOINT.pack(exact(outpoint.txid, 32), outpoint.index))
     parts.append(U16.pack(len(value.outputs)))
     for output in value.outputs:
         lock = output.lock
         parts.append(_OUTPUT.pack(output.value, lock.kind, len(lock.data)))
-        parts.append(lock.data)
+        parts.append(at_most(lock.data, MAX_LOCK))
     parts.append(_LOCK_HEIGHT.pack(value.lock_height, len(value.payload)))
-    parts.append(value.payload)
+    parts.append(at_most(value.payload, MAX_PAYLOAD))
     parts.append(U16.pack(len(value.witnesses)))
-    for witness in value.witnesses:
-        parts.append(_WITNESS.pack(witness.public_key, witness.signature))
+    for witness in at_most(value.witnesses, MAX_INPUTS):
+        parts.append(_WITNESS.pack(exact(witness.public_key, 32), exact(witness.signature, 64)))
     return b"".join(parts)
 
 
@@ -151,10 +190,14 @@ def read_block_certificate(data: bytes, at: int) -> tuple[BlockCertificate, int]
 
 
 def pack_block_certificate(value: BlockCertificate) -> bytes:
+    bitmap = at_most(value.bitmap, MAX_BITMAP)
     head = _CERTIFICATE.pack(
-        value.kind, value.chain_id, value.height, value.round, value.target, value.roster, len(value.bitmap)
-    )
-    return b"".join((head, value.bitmap, U16.pack(len(value.signatures)), *value.signatures))
+        chosen(value.kind, (1,)), value.chain_id, value.height, value.round,
+        exact(value.target, 32), exact(value.roster, 32), len(bitmap),
+    )  # fmt: skip
+    for signature in value.signatures:
+        exact(signature, 64)
+    return b"".join((head, bitmap, U16.pack(len(value.signatures)), *value.signatures))
 
 
 def read_signer(data: bytes, at: int) -> tuple[BundleSigner, int]:
@@ -180,22 +223,16 @@ def read_bundle_certificate(data: bytes, at: int) -> tuple[BundleCertificate, in
 
 
 def pack_bundle_certificate(value: BundleCertificate) -> bytes:
-    parts = [
-        _CERTIFICATE.pack(
-            value.kind,
-            value.chain_id,
-            value.epoch,
-            value.round,
-            value.target,
-            value.roster,
-            len(value.bitmap),
-        ),
-        value.bitmap,
-        U16.pack(len(value.signers)),
-    ]
+    bitmap = at_most(value.bitmap, MAX_BITMAP)
+    head = _CERTIFICATE.pack(
+        chosen(value.kind, (2, 3)), value.chain_id, value.epoch, chosen(value.round, (0,)),
+        exact(value.target, 32), exact(value.roster, 32), len(bitmap),
+    )  # fmt: skip
+    parts = [head, bitmap, U16.pack(len(value.signers))]
     for signer in value.signers:
-        parts.append(_SIGNER.pack(signer.signature, signer.tick, signer.leaf, len(signer.branch)))
-        parts.extend(signer.branch)
+        branch = hashes(signer.branch, MAX_BRANCH)
+        parts.append(_SIGNER.pack(exact(signer.signature, 64), signer.tick, signer.leaf, len(branch)))
+        parts.extend(branch)
     return b"".join(parts)
 
 
@@ -208,9 +245,11 @@ def read_header(data: bytes, at: int) -> tuple[BlockHeader, int]:
 
 def pack_header(value: BlockHeader) -> bytes:
     return _HEADER.pack(
-        value.version, value.chain_id, value.height, value.time, value.previous, value.tx_root,
-        value.utxo_root, value.filter_root, value.roster, value.next_roster, value.attendance_root,
-        value.evidence_root, value.reward, value.proposer, value.round,
+        value.version, value.chain_id, value.height, value.time,
+        exact(value.previous, 32), exact(value.tx_root, 32), exact(value.utxo_root, 32),
+        exact(value.filter_root, 32), exact(value.roster, 32), exact(value.next_roster, 32),
+        exact(value.attendance_root, 32), exact(value.evidence_root, 32),
+        value.reward, exact(value.proposer, 32), value.round,
     )  # fmt: skip
 
 
@@ -223,7 +262,8 @@ def read_evidence(data: bytes, at: int) -> tuple[Evidence, int]:
 
 
 def pack_evidence(value: Evidence) -> bytes:
-    return b"".join((U32.pack(len(value.first)), value.first, U32.pack(len(value.second)), value.second))
+    first, second = at_most(value.first, MAX_STATEMENT), at_most(value.second, MAX_STATEMENT)
+    return b"".join((U32.pack(len(first)), first, U32.pack(len(second)), second))
 
 
 def read_maybe_certificate(data: bytes, at: int) -> tuple[BlockCertificate | None, int]:
@@ -245,7 +285,7 @@ def read_reference(data: bytes, at: int) -> tuple[ReportReference, int]:
 def read_block(data: bytes, at: int) -> tuple[Block, int]:
     header, at = read_header(data, at)
     (count,) = U32.unpack_from(data, at)
-    transactions, at = read_many(data, at + 4, bounded(count, 65_535), read_transaction)
+    transactions, at = read_many(data, at + 4, bounded(count, MAX_BLOCK), read_transaction)
     (length,) = U16.unpack_from(data, at)
     attendance, at = read_bytes(data, at + 2, bounded(length, MAX_BITMAP))
     (count,) = U16.unpack_from(data, at)
@@ -258,12 +298,13 @@ def read_block(data: bytes, at: int) -> tuple[Block, int]:
 
 def pack_block(value: Block) -> bytes:
     parts = [pack_header(value.header), U32.pack(len(value.transactions))]
-    for transaction in value.transactions:
+    for transaction in at_most(value.transactions, MAX_BLOCK):
         parts.append(pack_transaction(transaction))
-    parts += [U16.pack(len(value.attendance)), value.attendance, U16.pack(len(value.evidence))]
-    parts += [pack_evidence(each) for each in value.evidence]
+    attendance, evidence = at_most(value.attendance, MAX_BITMAP), at_most(value.evidence, MAX_EVIDENCE)
+    parts += [U16.pack(len(attendance)), attendance, U16.pack(len(evidence))]
+    parts += [pack_evidence(each) for each in evidence]
     parts += [pack_maybe_certificate(value.parent_certificate), U16.pack(len(value.reports))]
-    parts += [_REPORT.pack(each.member, each.report) for each in value.reports]
+    parts += [_REPORT.pack(each.member, exact(each.report, 32)) for each in value.reports]
     return b"".join(parts)
 
 
@@ -289,10 +330,13 @@ def read_roster(data: bytes, at: int) -> tuple[Roster, int]:
 
 def pack_roster(value: Roster) -> bytes:
     parts = [U16.pack(len(value.members))]
+    ordered(tuple([member.operator_key for member in value.members]))
     for member in value.members:
         lock = member.reward
-        parts.append(_MEMBER.pack(member.operator_key, member.owner_key, lock.kind, len(lock.data)))
-        parts.append(lock.data)
-        parts.append(_TIER.pack(member.tier, member.weight, len(member.network_address)))
+        operator, owner = exact(member.operator_key, 32), exact(member.owner_key, 32)
+        parts.append(_MEMBER.pack(operator, owner, lock.kind, len(lock.data)))
+        parts.append(at_most(lock.data, MAX_LOCK))
+        tier = chosen(member.tier, (0, 1, 2, 3))
+        parts.append(_TIER.pack(tier, member.weight, len(member.network_address)))
         parts.append(member.network_address)
     return b"".join(parts)

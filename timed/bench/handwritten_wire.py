@@ -12,7 +12,12 @@ from timed.bench.handwritten import (
     U16,
     U32,
     U64,
+    at_most,
     bounded,
+    chosen,
+    exact,
+    hashes,
+    ordered,
     pack_block,
     pack_block_certificate,
     pack_bundle_certificate,
@@ -36,7 +41,7 @@ from timed.bench.handwritten import (
     read_transaction,
     rising,
 )
-from timed.codec.value import retain
+from timed.codec.value import EncodeError, retain
 from timed.errors import DecodeError
 from timed.primitives.transaction import OutPoint
 from timed.wire import messages as wire
@@ -72,6 +77,14 @@ def read_text(data: bytes, at: int, length: int) -> tuple[str, int]:
         raise DecodeError("decode-text", "") from None
 
 
+def pack_text(text: str, maximum: int) -> bytes:
+    """Strict UTF-8; EncodeError for lone surrogates or too many bytes."""
+    try:
+        return at_most(text.encode("utf-8"), maximum)
+    except UnicodeEncodeError:
+        raise EncodeError("text") from None
+
+
 def _read_handshake(data: bytes, at: int) -> tuple[Any, int]:
     version, least, features = _HANDSHAKE.unpack_from(data, at)
     network, at = read_text(data, at + 13, bounded(data[at + 12], 16))
@@ -87,19 +100,25 @@ def _read_handshake(data: bytes, at: int) -> tuple[Any, int]:
 
 
 def _pack_handshake(value: wire.Handshake) -> bytes:
-    network, software = value.network.encode(), value.software.encode()
+    network, software = pack_text(value.network, 16), pack_text(value.software, 64)
     parts = [
         _HANDSHAKE.pack(value.wire_version, value.min_wire_version, value.features),
         U8.pack(len(network)),
         network,
-        _IDENTITY.pack(value.genesis, value.node_id, value.boot, value.dial),
+        _IDENTITY.pack(exact(value.genesis, 32), exact(value.node_id, 32), value.boot, value.dial),
         U8.pack(len(software)),
         software,
         _CHAIN.pack(
-            value.listen_port, value.height, value.tip, value.time, value.window, len(value.operator)
+            value.listen_port,
+            value.height,
+            exact(value.tip, 32),
+            value.time,
+            value.window,
+            len(value.operator),
         ),
     ]
-    parts += [_PROOF.pack(proof.key, proof.signature) for proof in value.operator]
+    for proof in at_most(value.operator, 1):
+        parts.append(_PROOF.pack(exact(proof.key, 32), exact(proof.signature, 64)))
     return b"".join(parts)
 
 
@@ -116,7 +135,7 @@ def _read_goodbye(data: bytes, at: int) -> tuple[Any, int]:
 
 
 def _pack_goodbye(value: wire.Goodbye) -> bytes:
-    reason, detail = value.reason.encode(), value.detail.encode()
+    reason, detail = pack_text(value.reason, 32), pack_text(value.detail, 256)
     return b"".join((U8.pack(len(reason)), reason, U16.pack(len(detail)), detail))
 
 
@@ -130,9 +149,9 @@ def _read_peer(data: bytes, at: int) -> tuple[wire.PeerAddress, int]:
 
 def _pack_peers(value: wire.PeersResponse) -> bytes:
     parts = [U16.pack(len(value.peers))]
-    for peer in value.peers:
-        host = peer.host.encode()
-        parts += [peer.node_id, U8.pack(len(host)), host, _PEER.pack(peer.port, peer.last_seen)]
+    for peer in at_most(value.peers, 1_000):
+        host = pack_text(peer.host, 255)
+        parts += [exact(peer.node_id, 32), U8.pack(len(host)), host, _PEER.pack(peer.port, peer.last_seen)]
     return b"".join(parts)
 
 
@@ -146,10 +165,14 @@ def _read_bundle(data: bytes, at: int) -> tuple[Any, int]:
 
 
 def _pack_bundle(value: wire.TransactionVote) -> bytes:
+    entries = hashes(value.entries, 1_024)
+    if not entries:
+        raise EncodeError("an empty bundle")
     head = _BUNDLE.pack(
-        value.kind, value.chain_id, value.epoch, value.roster, value.tick, value.member, len(value.entries)
-    )
-    return b"".join((head, *value.entries, value.signature))
+        chosen(value.kind, (2, 3)), value.chain_id, value.epoch, exact(value.roster, 32), value.tick,
+        value.member, len(entries),
+    )  # fmt: skip
+    return b"".join((head, *entries, exact(value.signature, 64)))
 
 
 def _read_rejected(data: bytes, at: int) -> tuple[Any, int]:
@@ -162,8 +185,8 @@ def _read_rejected(data: bytes, at: int) -> tuple[Any, int]:
 
 
 def _pack_rejected(value: wire.TransactionRejected) -> bytes:
-    rule, detail = value.rule.encode(), value.detail.encode()
-    return b"".join((value.txid, U8.pack(len(rule)), rule, U16.pack(len(detail)), detail))
+    rule, detail = pack_text(value.rule, 64), pack_text(value.detail, 256)
+    return b"".join((exact(value.txid, 32), U8.pack(len(rule)), rule, U16.pack(len(detail)), detail))
 
 
 def _read_pending(data: bytes, at: int) -> tuple[Any, int]:
@@ -186,7 +209,7 @@ def _read_certified(data: bytes, at: int) -> tuple[wire.CertifiedTransaction, in
 
 def _pack_certificates(value: wire.CertificatesResponse) -> bytes:
     parts = [U16.pack(len(value.entries))]
-    for entry in value.entries:
+    for entry in at_most(value.entries, 64):
         parts += [pack_transaction(entry.transaction), pack_bundle_certificate(entry.certificate)]
     return b"".join(parts)
 
@@ -202,8 +225,9 @@ def _read_report(data: bytes, at: int) -> tuple[Any, int]:
 
 
 def _pack_report(value: wire.EpochReport) -> bytes:
-    head = _REPORT.pack(value.chain_id, value.epoch, value.roster, value.member, len(value.txids))
-    return b"".join((head, *value.txids, value.signature))
+    txids = ordered(hashes(value.txids, 16_000))
+    head = _REPORT.pack(value.chain_id, value.epoch, exact(value.roster, 32), value.member, len(txids))
+    return b"".join((head, *txids, exact(value.signature, 64)))
 
 
 def _read_state(data: bytes, at: int) -> tuple[wire.UTXOState, int]:
@@ -215,9 +239,9 @@ def _read_state(data: bytes, at: int) -> tuple[wire.UTXOState, int]:
 
 def _pack_states(value: wire.UTXOStateResponse) -> bytes:
     parts = [U16.pack(len(value.states))]
-    parts += [
-        _STATE.pack(each.outpoint.txid, each.outpoint.index, each.state, each.txid) for each in value.states
-    ]
+    for each in at_most(value.states, 256):
+        outpoint, state = each.outpoint, chosen(each.state, (0, 1, 2, 3, 4, 5))
+        parts.append(_STATE.pack(exact(outpoint.txid, 32), outpoint.index, state, exact(each.txid, 32)))
     return b"".join(parts)
 
 
@@ -249,21 +273,23 @@ def _read_proposal(data: bytes, at: int) -> tuple[Any, int]:
 
 def _pack_proposal(value: wire.BlockProposal) -> bytes:
     body = value.body
+    txids = ordered(hashes(body.txids, 16_000))
     parts = [
         _PROPOSAL.pack(value.chain_id, value.round, value.valid_round),
         pack_header(value.header),
         U16.pack(len(body.attendance)),
-        body.attendance,
+        at_most(body.attendance, 8_192),
         U16.pack(len(body.evidence)),
-        *[pack_evidence(each) for each in body.evidence],
+        *[pack_evidence(each) for each in at_most(body.evidence, 1_024)],
         pack_maybe_certificate(body.parent_certificate),
-        U32.pack(len(body.txids)),
-        *body.txids,
+        U32.pack(len(txids)),
+        *txids,
         U16.pack(len(body.reports)),
     ]
     for share in body.reports:
-        parts += [_SHARE.pack(share.member, len(share.named)), share.named, share.signature]
-    return b"".join([*parts, value.signature])
+        named = at_most(share.named, 2_000)
+        parts += [_SHARE.pack(share.member, len(named)), named, exact(share.signature, 64)]
+    return b"".join([*parts, exact(value.signature, 64)])
 
 
 def _read_block_vote(data: bytes, at: int) -> tuple[Any, int]:
@@ -275,8 +301,8 @@ def _read_block_vote(data: bytes, at: int) -> tuple[Any, int]:
 
 def _pack_block_vote(value: wire.BlockVote) -> bytes:
     return _VOTE.pack(
-        value.chain_id, value.height, value.round, value.step, value.block, value.roster, value.member,
-        value.signature,
+        value.chain_id, value.height, value.round, chosen(value.step, (1, 2)), exact(value.block, 32),
+        exact(value.roster, 32), value.member, exact(value.signature, 64),
     )  # fmt: skip
 
 
@@ -288,7 +314,7 @@ def _read_signed_header(data: bytes, at: int) -> tuple[wire.SignedHeader, int]:
 
 def _pack_headers(value: wire.HeadersResponse) -> bytes:
     parts = [U16.pack(len(value.headers))]
-    for each in value.headers:
+    for each in at_most(value.headers, 512):
         parts += [pack_header(each.header), pack_block_certificate(each.certificate)]
     return b"".join(parts)
 
@@ -299,9 +325,9 @@ def _read_certified_block(data: bytes, at: int) -> tuple[wire.CertifiedBlock, in
     return wire.CertifiedBlock(block, certificate), at
 
 
-def _pack_blocks(count: Struct, blocks: tuple[wire.CertifiedBlock, ...]) -> bytes:
+def _pack_blocks(count: Struct, maximum: int, blocks: tuple[wire.CertifiedBlock, ...]) -> bytes:
     parts = [count.pack(len(blocks))]
-    for each in blocks:
+    for each in at_most(blocks, maximum):
         parts += [pack_block(each.block), pack_block_certificate(each.certificate)]
     return b"".join(parts)
 
@@ -397,7 +423,7 @@ READ: dict[type[Message], Reader] = {
 
 PACK: dict[type[Message], Callable[[Any], bytes]] = {
     wire.Handshake: _pack_handshake,
-    wire.Ack: lambda value: _NUMBER_HASH.pack(value.number, value.reference),
+    wire.Ack: lambda value: _NUMBER_HASH.pack(value.number, exact(value.reference, 32)),
     wire.Goodbye: _pack_goodbye,
     wire.Ping: lambda value: _PING.pack(value.nonce, value.time),
     wire.Pong: lambda value: _PING.pack(value.nonce, value.time),
@@ -408,31 +434,33 @@ PACK: dict[type[Message], Callable[[Any], bytes]] = {
     wire.TransactionCertified: lambda value: pack_bundle_certificate(value.certificate),
     wire.TransactionFinalized: lambda value: pack_bundle_certificate(value.certificate),
     wire.TransactionRejected: _pack_rejected,
-    wire.GetTransactions: lambda value: b"".join((U16.pack(len(value.txids)), *value.txids)),
+    wire.GetTransactions: lambda value: b"".join((U16.pack(len(value.txids)), *hashes(value.txids, 256))),
     wire.TransactionsResponse: lambda value: b"".join(
-        (U16.pack(len(value.transactions)), *map(pack_transaction, value.transactions))
+        (U16.pack(len(value.transactions)), *map(pack_transaction, at_most(value.transactions, 256)))
     ),
     wire.GetPendingTransactions: lambda value: b"",
     wire.PendingTransactionsResponse: lambda value: b"".join(
-        (_PLACE.pack(value.epoch, len(value.txids)), *value.txids)
+        (_PLACE.pack(value.epoch, len(value.txids)), *hashes(value.txids, 65_535))
     ),
-    wire.GetCertificates: lambda value: b"".join((_RANGE.pack(value.epoch, len(value.txids)), *value.txids)),
+    wire.GetCertificates: lambda value: b"".join(
+        (_RANGE.pack(value.epoch, len(value.txids)), *hashes(value.txids, 64))
+    ),
     wire.CertificatesResponse: _pack_certificates,
     wire.EpochReport: _pack_report,
     wire.UTXOStateQuery: lambda value: b"".join(
-        (U16.pack(len(value.outpoints)), *map(pack_outpoint, value.outpoints))
+        (U16.pack(len(value.outpoints)), *map(pack_outpoint, at_most(value.outpoints, 256)))
     ),
     wire.UTXOStateResponse: _pack_states,
     wire.BlockProposal: _pack_proposal,
     wire.BlockVote: _pack_block_vote,
     wire.BlockCommit: lambda value: pack_block_certificate(value.certificate),
-    wire.BlockAnnouncement: lambda value: _ANNOUNCEMENT.pack(value.height, value.hash),
+    wire.BlockAnnouncement: lambda value: _ANNOUNCEMENT.pack(value.height, exact(value.hash, 32)),
     wire.GetHeaders: lambda value: _RANGE.pack(value.start, value.count),
     wire.HeadersResponse: _pack_headers,
     wire.GetBlocks: lambda value: _RANGE.pack(value.start, value.count),
-    wire.BlocksResponse: lambda value: _pack_blocks(U16, value.blocks),
-    wire.BlockRequest: lambda value: _HASH.pack(value.hash),
-    wire.BlockResponse: lambda value: _pack_blocks(U8, value.blocks),
+    wire.BlocksResponse: lambda value: _pack_blocks(U16, 512, value.blocks),
+    wire.BlockRequest: lambda value: _HASH.pack(exact(value.hash, 32)),
+    wire.BlockResponse: lambda value: _pack_blocks(U8, 1, value.blocks),
     wire.GetMasternodes: lambda value: U64.pack(value.height),
     wire.MasternodesResponse: lambda value: U64.pack(value.height) + pack_roster(value.roster),
     wire.RoundState: lambda value: _ROUND_STATE.pack(value.height, value.round, value.step, value.reported),
@@ -444,7 +472,7 @@ def decode(cls: type[Message], data: bytes) -> Message:
     """The message `data` encodes; DecodeError for anything else."""
     try:
         message, end = READ[cls](data, 0)
-    except struct.error:
+    except (struct.error, IndexError):
         raise DecodeError("decode-truncated", cls.__name__) from None
     if end != len(data):
         raise DecodeError("decode-trailing", cls.__name__)
@@ -452,5 +480,8 @@ def decode(cls: type[Message], data: bytes) -> Message:
 
 
 def encode(message: Message) -> bytes:
-    """The encoding of a message's fields."""
-    return PACK[type(message)](message)
+    """The encoding of a message's fields; EncodeError when one does not fit."""
+    try:
+        return PACK[type(message)](message)
+    except struct.error as error:
+        raise EncodeError(str(error)) from None

@@ -60,6 +60,11 @@ class PeerMetrics(SynchronousTestCase):
         self.assertEqual(self.values("timed_dropped_messages"), {(): 0})
         self.assertEqual(self.values("timed_unread_messages"), {(): 0})
 
+    def test_cpu_time_is_told_by_type_of_message(self) -> None:
+        self.assertEqual(self.values("timed_message_cpu_seconds"), {})
+        self.host.table.costs.spent.update({"Ping": 5 * 10**8, "other": 10**9})
+        self.assertEqual(self.values("timed_message_cpu_seconds"), {("Ping",): 0.5, ("other",): 1})
+
     def test_what_waits_is_told_by_class(self) -> None:
         session = self.host.table.session_with(key(2).public)
         assert session is not None

@@ -239,11 +239,26 @@ class PeerInfo(PeersCase):
         self.assertEqual((totals["incomplete"], totals["overhead"]), (0, {"bytesrecv": 0, "bytessent": 0}))
         for name, row in totals["types"].items():
             self.assertEqual(row["class"], BY_NAME[name].priority.name.lower())
+        self.assertEqual(totals["cpu"], {})
+        self.assertEqual(sorted(totals["queues"]), sorted(totals["classes"]))
+        self.assertEqual(totals["queues"]["bulk"], {"messages": 0, "bytes": 0, "age": 0})
         before = totals["totalbytessent"]
         self.ask("disconnectnode", peers[0]["addr"])
         self.net.run(1)
         self.assertGreater(self.ask("getnettotals")["totalbytessent"], before)
         self.assertEqual(totals["timemillis"] // 1000, totals["timemillis"] // 1000)
+
+    def test_cpu_time_is_shared_out_among_the_peers(self) -> None:
+        """A peer's part of a type is its part of that type's bytes."""
+        for number in (2, 3):
+            self.join(number)
+        self.net.run(60)
+        costs = self.world.environment.peering.table.costs
+        costs.spent.update({"Ping": 2 * 10**9, "other": 10**9})
+        self.assertEqual(self.ask("getnettotals")["cpu"], {"Ping": 2, "other": 1})
+        peers = self.ask("getpeerinfo")
+        self.assertEqual([set(peer["cpu_per_msg"]) for peer in peers], [{"Ping"}] * 2)
+        self.assertAlmostEqual(sum(peer["cpu_per_msg"]["Ping"] for peer in peers), 2, places=6)
 
     def test_the_sockets_count_more_than_the_messages(self) -> None:
         class Sockets:

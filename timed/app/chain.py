@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import time
 from collections.abc import Sequence
 
 from twisted.application.service import Service
@@ -15,6 +16,7 @@ from timed import __version__
 from timed.app.context import Context, Running
 from timed.app.driver import Hands, NodeDriver
 from timed.app.memory import PeerMemory
+from timed.app.meter import Meter
 from timed.app.registry import choose
 from timed.crypto.batch import verify_batch
 from timed.interfaces import IEventSink, IStore, IStoreBackend
@@ -97,6 +99,7 @@ class ChainService(Service):
             sinks=event_sinks(context.config.settings.services.sinks),
             max_store_bytes=context.config.settings.store.queue_bytes,
             max_verify_items=crypto.queue_items,
+            meter=Meter(node.peers.costs, time.thread_time_ns),
         )
 
     def _pool(self, name: str, threads: int) -> ThreadPool:

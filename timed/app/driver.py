@@ -16,6 +16,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from timed.app.meter import Meter
 from timed.app.storequeue import StoreQueue, Threads
 from timed.app.verifier import Verifier, VerifyBatch
 from timed.events import (
@@ -112,6 +113,7 @@ class NodeDriver:
         sinks: Sequence[IEventSink] = (),
         max_store_bytes: int,
         max_verify_items: int,
+        meter: Meter | None = None,
     ) -> None:
         self.node = node
         self.clock = clock
@@ -127,6 +129,7 @@ class NodeDriver:
             workers=hands.verifier_workers,
             max_items=max_verify_items,
         )
+        self._meter = meter
         self._reactor = reactor
         self._from_thread = hands.from_thread
         self._sinks = list(sinks)
@@ -229,7 +232,16 @@ class NodeDriver:
             self.counters.after_stop += 1
             return True
         self._end_of_turn()
-        return self._guarded(method, *args, self.clock())
+        return self._measured(method, *args, self.clock())
+
+    def _measured(self, function: Callable[..., object], *args: object) -> bool:
+        """`_guarded`, and now and then measured."""
+        if self._meter is None:
+            return self._guarded(function, *args)
+        self._meter.begin()
+        done = self._guarded(function, *args)
+        self._meter.end()
+        return done
 
     def _guarded(self, function: Callable[..., object], *args: object) -> bool:
         """Call `function`; False when it raised, which is a bug of ours and is counted and logged.
@@ -255,7 +267,7 @@ class NodeDriver:
             self._flush_call.cancel()
         self._flush_call = None
         self.counters.turns += 1
-        self._guarded(self._execute_all)
+        self._measured(self._execute_all)
         self.verifier.dispatch()
         self._arm()
 

@@ -8,11 +8,11 @@ from timed.monitor.row import COUNTER, GAUGE, Row, Sample, Source, by, one
 from timed.monitor.view import View
 from timed.params import SECOND
 from timed.peer.dialing import Origin
-from timed.peer.outbox import Queue
+from timed.peer.outbox import Queue, merged
 from timed.peer.table import PeerTable
 from timed.peer.traffic import Traffic
-from timed.wire.message import Priority
 
+NS_PER_S = 10**9
 RECEIVED, SENT = "received", "sent"
 
 
@@ -50,17 +50,15 @@ def _total(read: Callable[[Traffic], int]) -> Source:
     return _of(lambda table: one(read(table.traffic())))
 
 
-def _queues(read: Callable[[list[Queue]], float]) -> Source:
+def _queues(read: Callable[[Queue], float]) -> Source:
     """One value per class out of what waits for all peers."""
+    return _of(
+        lambda table: by((queue.priority.name.lower(), read(queue)) for queue in merged(table.queues()))
+    )
 
-    def source(table: PeerTable) -> list[Sample]:
-        waiting = table.queues()
-        return by(
-            (priority.name.lower(), read([queue for queue in waiting if queue.priority is priority]))
-            for priority in Priority
-        )
 
-    return _of(source)
+def _cpu(table: PeerTable) -> list[Sample]:
+    return by((name, spent / NS_PER_S) for name, spent in sorted(table.costs.spent.items()))
 
 
 def _verdicts(table: PeerTable) -> list[Sample]:
@@ -109,18 +107,22 @@ PEER_METRICS: tuple[Row, ...] = (
         "timed_message_bytes", COUNTER, ("type", "direction"), "Bytes of these messages, headers included.",
         _of(_message_bytes),
     ),
+    Row(
+        "timed_message_cpu_seconds", COUNTER, ("type",),
+        "CPU time of the node's thread by the type of message it was spent on; a sample, scaled.", _of(_cpu),
+    ),
     Row("timed_socket_bytes", COUNTER, ("direction",), "Bytes of the peers' sockets, TLS included.", _socket_bytes),
     Row(
         "timed_queue_messages", GAUGE, ("class",), "Messages that wait to be written to peers.",
-        _queues(lambda waiting: sum(queue.messages for queue in waiting)),
+        _queues(lambda queue: queue.messages),
     ),
     Row(
         "timed_queue_bytes", GAUGE, ("class",), "Bytes that wait to be written to peers.",
-        _queues(lambda waiting: sum(queue.bytes for queue in waiting)),
+        _queues(lambda queue: queue.bytes),
     ),
     Row(
         "timed_queue_oldest_seconds", GAUGE, ("class",), "Age of the message that has waited longest.",
-        _queues(lambda waiting: max((queue.age for queue in waiting), default=0) / SECOND),
+        _queues(lambda queue: queue.age / SECOND),
     ),
     Row(
         "timed_dropped_messages", COUNTER, (), "Gossip dropped for want of room in a peer's queue.",

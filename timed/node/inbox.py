@@ -100,6 +100,9 @@ class Inbox:
         if handler is None:
             self.counters.unhandled += 1
             return
+        costs = self._node.peers.costs
+        if costs.clock is not None:
+            costs.on(incoming.message.entry().name)  # type: ignore[attr-defined]
         try:
             handler(incoming.peer, incoming.message, incoming.request_id, now)
         except RemoteError as error:

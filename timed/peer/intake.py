@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from timed.peer import limits
+from timed.peer.costs import Costs
 from timed.peer.outbox import SHARES
 from timed.wire import catalogue
 from timed.wire.message import Message, MessageType, Priority
@@ -46,6 +47,8 @@ class Intake:
     def __init__(self, budget: int = limits.TURN_COST, limit: int = limits.TOTAL_INTAKE_BYTES) -> None:
         self.bytes = 0
         """Payloads that wait, of all sessions."""
+        self.costs = Costs()
+        """What the messages of all sessions cost."""
         self.turns = 0
         """Turns that left work to the next one."""
         self._budget = budget
@@ -151,6 +154,7 @@ class Lanes:
         arrival = queue[0]
         size = len(arrival.payload)
         self._intake.spend(priority, size + limits.MESSAGE_COST[priority])
+        self._intake.costs.on(arrival.kind.name)
         message = arrival.decode()
         queue.popleft()
         self.messages -= 1

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import enum
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
@@ -114,6 +114,23 @@ class Queue:
     """Not written yet."""
     age: int
     """Microseconds since the oldest was queued; 0 when nothing waits."""
+
+
+def merged(queues: Iterable[Queue]) -> list[Queue]:
+    """The queues of several peers as one of each class."""
+    found = []
+    waiting = list(queues)
+    for priority in _PRIORITIES:
+        mine = [queue for queue in waiting if queue.priority is priority]
+        found.append(
+            Queue(
+                priority,
+                sum(queue.messages for queue in mine),
+                sum(queue.bytes for queue in mine),
+                max((queue.age for queue in mine), default=0),
+            )
+        )
+    return found
 
 
 class Outbox:

@@ -110,6 +110,7 @@ class Session:
         self.detail = ""
         self._encoder = encoder
         self._clock = clock
+        self._costs = intake.costs
         self._entropy = entropy
         self._reader = FrameReader(magic, limit_for=self._limit_for, checksum=checksum)
         self._allowance = Allowance()
@@ -273,7 +274,9 @@ class Session:
 
     def _frame(self, frame: Frame, now: int) -> SessionEvent | None:
         kind = self._kind_of(frame.number)
-        self.traffic.count_received(UNKNOWN if kind is None else kind.name, self._reader.size)
+        name = UNKNOWN if kind is None else kind.name
+        self._costs.on(name)
+        self.traffic.count_received(name, self._reader.size)
         if kind is None:
             self.traffic.unknown += 1
             return Conducted("unknown-type", str(frame.number))

@@ -12,6 +12,7 @@ from timed.params import SECOND
 from timed.peer import limits
 from timed.peer.bans import Ban, Subject, is_in
 from timed.peer.conduct import Entry
+from timed.peer.costs import Costs
 from timed.peer.dialing import Origin, Target
 from timed.peer.discovery import ANCHORS, Discovery
 from timed.peer.encoder import Encoded
@@ -379,6 +380,11 @@ class PeerTable(Sessions):
         return True
 
     # Numbers.
+
+    @property
+    def costs(self) -> Costs:
+        """What handling the peers' messages costs."""
+        return self.intake.costs
 
     def traffic(self) -> Traffic:
         """What went through all sessions of this process; it never goes back."""

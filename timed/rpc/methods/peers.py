@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from timed.params import SECOND
 from timed.peer import limits
@@ -10,7 +10,7 @@ from timed.peer.bans import Subject
 from timed.peer.conduct import Entry, PeerClass
 from timed.peer.dialing import Target
 from timed.peer.location import parse_peer
-from timed.peer.outbox import Queue
+from timed.peer.outbox import Queue, merged
 from timed.peer.rates import RATES
 from timed.peer.statistics import PeerStatistics
 from timed.peer.traffic import Traffic
@@ -25,10 +25,12 @@ from timed.wire.catalogue import BY_NAME
 from timed.wire.message import Priority
 
 DAY_S = 86_400
+NS_PER_S = 10**9
 
 
 def getpeerinfo(env: Environment) -> list[Object]:
     roster = env.chain.roster(env.chain.tip().height + 1)
+    costs, everybody = env.peers.table.costs, env.peers.traffic().received_bytes
     shown = []
     for peer, known in env.peers.sessions():
         member = roster.index_of(peer.operator) if peer.operator is not None else None
@@ -46,6 +48,7 @@ def getpeerinfo(env: Environment) -> list[Object]:
                 "is_masternode": member is not None,
                 "masternode": member,
                 **_numbers(known),
+                "cpu_per_msg": _cpu(costs.of(known.received_bytes, everybody)),
             }
         )
     return shown
@@ -70,6 +73,8 @@ def getnettotals(env: Environment) -> Object:
         },
         "types": types,
         "classes": _classes(types.values()),
+        "cpu": _cpu(env.peers.table.costs.spent),
+        "queues": {queue.priority.name.lower(): _queue(queue) for queue in merged(env.peers.table.queues())},
         "incomplete": traffic.incomplete,
         "overhead": {
             "bytesrecv": received - traffic.bytes_received,
@@ -238,6 +243,11 @@ def _numbers(known: PeerStatistics) -> Object:
         "served": known.served,
         "score": known.score,
     }
+
+
+def _cpu(nanoseconds: Mapping[str, int]) -> Object:
+    """Seconds of CPU time by what they were spent on."""
+    return {name: spent / NS_PER_S for name, spent in sorted(nanoseconds.items())}
 
 
 def _queue(queue: Queue) -> Object:

@@ -1,0 +1,54 @@
+"""What handling each type of message takes, on a clock that the host lends for some of its calls.
+
+The room has no clock of its own and none of its decisions knows of this one. While
+none is lent, `on` costs one comparison.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+OTHER = "other"
+"""What is not done for one message: timers, queues, writing, what follows from durable writes."""
+
+
+class Costs:
+    """Nanoseconds per type of message."""
+
+    __slots__ = ("_at", "_name", "_weight", "clock", "spent")
+
+    def __init__(self) -> None:
+        self.spent: dict[str, int] = {}
+        """Per type, and for `OTHER`. It never goes back."""
+        self.clock: Callable[[], int] | None = None
+        self._name = OTHER
+        self._at = 0
+        self._weight = 1
+
+    def lend(self, clock: Callable[[], int], weight: int) -> None:
+        """Measure from now on; the call that is measured stands for `weight` calls."""
+        self.clock, self._weight, self._name = clock, weight, OTHER
+        self._at = clock()
+
+    def on(self, name: str) -> None:
+        """What follows is done for a message of this type."""
+        clock = self.clock
+        if clock is None:
+            return
+        now = clock()
+        spent = self.spent
+        spent[self._name] = spent.get(self._name, 0) + (now - self._at) * self._weight
+        self._name, self._at = name, now
+
+    def take_back(self) -> None:
+        """The call that was measured is over."""
+        self.on(OTHER)
+        self.clock = None
+
+    def of(self, received_bytes: dict[str, int], all_bytes: dict[str, int]) -> dict[str, int]:
+        """The part of some messages in `spent`, by their share in the bytes of all messages of a type."""
+        return {
+            name: self.spent[name] * size // all_bytes[name]
+            for name, size in received_bytes.items()
+            if name in self.spent and all_bytes.get(name)
+        }

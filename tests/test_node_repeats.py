@@ -227,6 +227,20 @@ class OrderTests(SynchronousTestCase):
                         reply_to=one.request_id,
                     )
 
+    def test_a_payment_that_comes_after_its_block_is_known_and_not_refused(self) -> None:
+        """Who was slow to hear of the block is told nothing and blamed for nothing."""
+        said, block, _ = self.everything()
+        world = self.played(list(range(1, len(said))), [0] * len(said), 10)
+        self.assertEqual(world.node.ledger.tip.hash, block)
+        late = world.stranger()
+        late.say(said[0])
+        self.assertEqual(late.heard(wire.TransactionRejected), [])
+        self.assertEqual(world.node.peers.conduct.counts["invalid-transaction"], 0)
+        self.assertEqual(world.node.admission.counters.late, 1)
+        spent_again = world.payment(5, note=2)
+        late.say(wire.TransactionBroadcast(spent_again))
+        self.assertEqual([one.rule for one in late.heard(wire.TransactionRejected)], ["input-spent"])
+
     @settings(deadline=None, max_examples=25)
     @given(st.data())
     def test_any_order_gives_the_same_decision(self, data: Any) -> None:

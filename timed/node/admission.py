@@ -39,6 +39,8 @@ class Offer:
 class AdmissionCounters:
     accepted: int = 0
     overflow: int = 0
+    late: int = 0
+    """Those that stood in a block already when they came."""
     refused: dict[str, int] = attrs.Factory(dict)
 
 
@@ -187,6 +189,10 @@ class Admission:
         self._missing(offer, parents, now)
 
     def _refuse(self, offer: Offer, error: InvalidTransaction, now: int) -> None:
+        """Count it and tell; but a payment whose inputs are spent by itself is only late."""
+        if error.rule == "input-spent" and self._ledger.locate(offer.transaction.txid) is not None:
+            self.counters.late += 1
+            return
         self.counters.refused[error.rule] = self.counters.refused.get(error.rule, 0) + 1
         self._refused(offer, error, now)
 

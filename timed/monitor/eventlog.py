@@ -52,8 +52,9 @@ SPARED = Line(LogLevel.warn, "dry run: would have banned {node_id} at {address} 
 LOST = Line(LogLevel.warn, "session with {node_id} at {address} was lost: {reason}")
 """A session that ended although both ends wanted it."""
 
-CROSSING = "duplicate"
-"""Two nodes that dial each other give up one of the two sessions; that is how it should be."""
+EVERYDAY = frozenset({"duplicate", "feeler"})
+"""Two nodes that dial each other give up one of the two sessions, and an address is looked at now and
+then without a session: that is how it should be."""
 
 SYNC_STRIDE = 1000
 """While catching up, one block in so many gets a line."""
@@ -76,16 +77,16 @@ class EventLog:
             line = SPARED
         if line is None:
             return
-        level = LogLevel.debug if _is_crossing(event) else line.level
+        level = LogLevel.debug if _is_everyday(event) else line.level
         if isinstance(event, events.BlockCertified) and not event.live and event.height % SYNC_STRIDE:
             level = LogLevel.debug
         self._log.emit(level, line.text, **_shown(event))
 
 
-def _is_crossing(event: object) -> bool:
+def _is_everyday(event: object) -> bool:
     if isinstance(event, events.PeerRefused):
-        return event.rule == CROSSING
-    return isinstance(event, events.PeerClosed) and event.reason == CROSSING
+        return event.rule in EVERYDAY
+    return isinstance(event, events.PeerClosed) and event.reason in EVERYDAY
 
 
 def _shown(event: Any) -> dict[str, object]:

@@ -438,11 +438,11 @@ _CONTROL = (
         "The least important level that is written, by namespace; with a level, sets it until the node stops.",
         "object: level by namespace; * stands for all others",
         (
-            Param("namespace", Text(64), "A room like peer, what is in it like peer.table, or * for all.", None),
+            Param("namespace", Text(64), "A room like node, what is in it like app.seeds, or * for all.", None),
             Param("level", Word(words=LEVELS), "debug, info, warn, error, critical; default: as its surroundings.", None),
         ),
         permission=ADMIN,
-        example="peer debug",
+        example="node debug",
     ),
 )  # fmt: skip
 

@@ -29,6 +29,7 @@ from timed.bench.processes import anonymous_mb, cpu_s, descriptors
 from timed.bench.report import Goal, Outcome, short
 from timed.bench.verdicts import Judged, judge
 from timed.testnet.report import info_lines
+from timed.testnet.rpc import call
 from timed.wire.catalogue import MESSAGES
 
 INTERVAL_S = 10
@@ -37,6 +38,7 @@ PING_S = 5.0
 """How often each client pings while payments are made."""
 DRAIN_S = 30.0
 POLL_S = 0.5
+DEAREST = 8
 SETTINGS = "[p2p]\nmax_inbound = 1000\ntrust_loopback = no\n"
 PLAIN = "plain = yes\n"
 GOAL_CPU = 3.0
@@ -84,6 +86,8 @@ class Stretch:
     anonymous_mb: float
     descriptors: int
     log_lines: int
+    cpu_of: dict[str, float]
+    """CPU seconds of the node's thread by type of message, as it says itself."""
     txids: tuple[str, ...]
 
     def row(self) -> list[object]:
@@ -119,6 +123,7 @@ class Stretch:
             "anonymous_mb": round(self.anonymous_mb, 1),
             "descriptors": self.descriptors,
             "log_lines": self.log_lines,
+            "cpu_seconds": {name: round(spent, 3) for name, spent in self.cpu_of.items()},
             "connections_lost": self.lost(),
             "certificates_untold": self.untold(clients),
             "repeated": sum(int(seen["repeated"]) for seen in self.seen),
@@ -151,6 +156,10 @@ class Crowd:
         }  # fmt: skip
         return Child(module, json.dumps(settings))
 
+    def costs(self) -> dict[str, float]:
+        """CPU seconds by type of message since the node was started."""
+        return {name: float(spent) for name, spent in call(self.node, "getnettotals")["cpu"].items()}
+
     async def stretch(
         self, name: str, seconds: float, rate: float, children: list[Child], clients: int
     ) -> Stretch:
@@ -160,6 +169,7 @@ class Crowd:
         for child in children:
             await child.ask({"figures": True})
         at = len(observed.lags)
+        costs = self.costs()
         lines, cpu, begun = info_lines(self.process), cpu_s(self.pid), time.monotonic()
         batch = [self.payments.pop() for _ in range(min(len(self.payments), round(rate * seconds)))]
         load = Load(self.network.plan.nodes, batch, rate) if batch else None
@@ -167,6 +177,7 @@ class Crowd:
             load.start()
         await sleep(seconds)
         taken, used = time.monotonic() - begun, cpu_s(self.pid) - cpu
+        cpu_of = {name: spent - costs.get(name, 0.0) for name, spent in self.costs().items()}
         due = load.wait().due if load is not None else {}
         missing = self.network.wait_final(list(due), DRAIN_S)
         self.network.look()
@@ -185,6 +196,7 @@ class Crowd:
             anonymous_mb=anonymous_mb(self.pid),
             descriptors=descriptors(self.pid),
             log_lines=info_lines(self.process) - lines,
+            cpu_of=cpu_of,
             txids=tuple(txid.hex() for txid in due),
         )
 
@@ -320,7 +332,7 @@ async def measure(crowd: Crowd) -> Outcome:
         f"crowd: one node and {options.peers} clients over {options.transport}",
         COLUMNS,
         rows=[quiet.row(), paid.row(), attacked.row()],
-        notes=[*notes(crowd, alone, base), "", *judged.lines(), ""],
+        notes=[*notes(crowd, alone, base), *dearest(attacked), "", *judged.lines(), ""],
         figures=found.figures(),
         goals=found.goals(),
     )
@@ -342,6 +354,13 @@ def notes(crowd: Crowd, alone: float, base: float) -> list[str]:
         f"{members} member(s), a block every {INTERVAL_S} s, {rate:g} payments/s while they are made; {memory}.",
         f"Clients ping every {PING_S:g} s but while quiet; lag is of a call every 10 ms; load afterwards {load}.",
     ]
+
+
+def dearest(stretch: Stretch) -> list[str]:
+    """On what the node spent most."""
+    spent = sorted(stretch.cpu_of.items(), key=lambda item: item[1], reverse=True)[:DEAREST]
+    shown = ", ".join(f"{name} {100 * seconds / stretch.seconds:.1f} %" for name, seconds in spent)
+    return [f"CPU of the node's thread under {stretch.name}: {shown}."]
 
 
 def goals_of(stretch: Stretch, clients: int) -> list[Goal]:

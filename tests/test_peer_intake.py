@@ -21,11 +21,13 @@ from timed.wire.messages import (
     BlockAnnouncement,
     GetHeaders,
     GetPendingTransactions,
+    GetTransactions,
     Goodbye,
     PendingTransactionsResponse,
     Ping,
     Pong,
     TransactionBroadcast,
+    TransactionsResponse,
 )
 
 MANY = 4 * limits.TURN_COST // limits.MESSAGE_COST[Priority.TRANSACTIONS]
@@ -149,6 +151,29 @@ class ShareTests(IntakeTests):
         data = [payment(number, 90_000) for number in range(4)]
         self.assertEqual(len(self.arrives(self.strangers[0], *data)), 1)
         self.assertEqual([len(turn) for turn in self.turns()], [1, 1, 1])
+
+    def test_long_message_is_decoded_over_several_turns(self) -> None:
+        one = payment(0, 2_000).transaction
+        message = TransactionsResponse(transactions=(one,) * 256)
+        asked = self.table.request(key(10).public, GetTransactions(txids=(one.txid,)), self.wire.now)
+        self.assertGreater(len(message.encode()), 4 * limits.TURN_COST)
+        self.strangers[0].send(message, request_id=asked or 0, reply=True)
+        self.assertEqual(self.arrives(self.strangers[1], payment(1)), [payment(1)])
+        turns = self.turns()
+        self.assertGreaterEqual(len(turns), len(message.encode()) // (2 * limits.TURN_COST))
+        self.assertEqual(turns[-1], [message])
+
+    def test_damage_in_a_later_part_of_a_long_message_ends_the_session(self) -> None:
+        one = payment(0, 2_000).transaction
+        payload = TransactionsResponse(transactions=(one,) * 256).encode()[:-1] + b"\xff\xff"
+        asked = self.table.request(key(10).public, GetTransactions(txids=(one.txid,)), self.wire.now) or 0
+        number = TransactionsResponse.entry().number
+        frames = frames_of(REGTEST.magic, number, payload, request_id=asked, reply=True)
+        self.host.call(self.table.received(self.strangers[0].link, b"".join(frames), self.wire.now))
+        self.assertEqual(self.host.closed(), [])
+        self.turns()
+        self.assertEqual([closed.peer.node_id for closed in self.host.closed()], [key(10).public])
+        self.assertEqual(self.table.intake.bytes, 0)
 
     def test_peers_take_turns(self) -> None:
         """A peer that sends little is not behind all that another one has sent."""

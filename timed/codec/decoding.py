@@ -10,7 +10,15 @@ from timed.codec.reading import Reader, reader_name
 def nested_reader(record: Record, names: Names) -> list[str]:
     """`read_x(data, at, size) -> (value, offset after it)`, for use inside other values."""
     reader = Reader(names, True)
+    nested_body(record, reader)
     title = names.class_of(record)
+    head = f"def {reader_name(record)}(data: bytes, at: int, size: int) -> tuple[{title}, int]:"
+    return function(head, "Decode at `at`: the value and the offset after it.", reader.lines)
+
+
+def nested_body(record: Record, reader: Reader) -> None:
+    """Emit what reads the record at `at`."""
+    names, title = reader.names, record.title
     if is_plain(record):
         value = reader.construct_plain(record, f"{names.struct(codes_of(record), 'unpack_from')}(data, at)")
         reader.flush_checks()
@@ -31,8 +39,6 @@ def nested_reader(record: Record, names: Names) -> list[str]:
             end = "end"
         reader.add(f"{names.help('retain')}(value, data[{start}:{end}])")
     reader.add(f"return value, {end}")
-    head = f"def {reader_name(record)}(data: bytes, at: int, size: int) -> tuple[{title}, int]:"
-    return function(head, "Decode at `at`: the value and the offset after it.", reader.lines)
 
 
 def decoder(record: Record, names: Names) -> list[str]:
@@ -43,14 +49,19 @@ def decoder(record: Record, names: Names) -> list[str]:
     if not record.fields:
         reader.refuse("data", f"{names.help('trailing')}({quoted(title)}, len(data))")
         reader.add(f"return {title}()")
-        return function(head, doc, reader.lines)
+    else:
+        decode_body(record, reader)
+    return function(head, doc, reader.lines)
+
+
+def decode_body(record: Record, reader: Reader) -> None:
+    """Emit what reads a record with fields out of all of the data."""
     value = read_fixed(reader, record) if is_fixed(record) else read_variable(reader, record)
     if record.retained:
         reader.add(f"value = {value}")
-        reader.add(f"{names.help('retain')}(value, data)")
+        reader.add(f"{reader.names.help('retain')}(value, data)")
         value = "value"
     reader.add(f"return {value}")
-    return function(head, doc, reader.lines)
 
 
 def read_fixed(reader: Reader, record: Record) -> str:

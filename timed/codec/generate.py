@@ -10,6 +10,14 @@ from timed.codec.decoding import decoder, nested_reader
 from timed.codec.lines import wrapped
 from timed.codec.plan import Names, called_records, snake
 from timed.codec.reading import reader_name
+from timed.codec.stepping import (
+    called_steppers,
+    is_long,
+    nested_stepper,
+    stepper,
+    stepper_name,
+    whole_stepper_name,
+)
 from timed.codec.targets import TARGETS, Target, all_records, codec_module_of, records_of
 from timed.codec.writing import encoder
 
@@ -34,7 +42,11 @@ def functions_of(record: Record, names: Names, nested: set[str]) -> list[list[st
     if depth(record) > MAX_DEPTH:
         raise LayoutError(f"{record.title} nests deeper than {MAX_DEPTH}")
     functions = [nested_reader(record, names)] if record.title in nested else []
-    return [*functions, decoder(record, names), encoder(record, names)]
+    functions.append(decoder(record, names))
+    if is_long(record):
+        functions += [nested_stepper(record, names)] if record.title in nested else []
+        functions.append(stepper(record, names))
+    return [*functions, encoder(record, names)]
 
 
 def module_source(target: Target) -> str:
@@ -55,7 +67,8 @@ def module_source(target: Target) -> str:
     out += ["", ""]
     for record in records:
         title = record.title
-        out.append(f"bind({title}, decode_{snake(title)}, pack_{snake(title)})")
+        steps = f", {whole_stepper_name(record)}" if is_long(record) else ""
+        out.append(f"bind({title}, decode_{snake(title)}, pack_{snake(title)}{steps})")
     return "\n".join(line for long in out for line in wrapped(long)) + "\n"
 
 
@@ -66,11 +79,16 @@ def _foreign_readers(target: Target, records: tuple[Record, ...]) -> dict[str, s
         for called in called_records(record):
             if called.home != target.home:
                 calls.setdefault(codec_module_of(called.home), set()).add(reader_name(called))
+        for called in called_steppers(record):
+            if called.home != target.home:
+                calls.setdefault(codec_module_of(called.home), set()).add(stepper_name(called))
     return calls
 
 
 def _imports(target: Target, names: Names, calls: dict[str, set[str]]) -> list[str]:
     lines = ["import struct"]
+    if names.generators:
+        lines.append("from collections.abc import Generator")
     if names.standard:
         lines.append(f"from itertools import {', '.join(sorted(names.standard))}")
     lines += [""]

@@ -115,6 +115,7 @@ class Names:
         self.classes: dict[str, set[str]] = {}
         self.widths: dict[int, str] = {}
         self.readers: dict[tuple[str, int], str] = {}
+        self.generators = False
 
     def struct(self, codes: str, method: str) -> str:
         """The name of a bound method of `Struct("<" + codes)`."""

@@ -11,6 +11,9 @@ from typing import Any
 from timed.codec.value import EncodeError
 from timed.errors import DecodeError
 
+STRIDE = 16 * 1024
+"""Bytes that a decoder which pauses reads in one step, and the rest of the item it is in."""
+
 AT_ONCE = 32
 """Byte strings that one struct call reads; for every count up to this there is a struct."""
 

@@ -6,8 +6,8 @@ that defines the class has run (see `timed.codec.generate`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -27,6 +27,12 @@ class Value(msgspec.Struct, frozen=True, gc=False):
     def decode(cls: type[V], data: bytes) -> V:
         """The value `data` encodes; DecodeError for anything but its canonical encoding."""
         raise LocalError(f"no codec is bound to {cls.__name__}.", "Run `python -m timed.codec`.")
+
+    @classmethod
+    def decode_in_steps(cls: type[V], data: bytes) -> Generator[int, None, V]:
+        """`decode` with pauses: yields offsets, and returns the value; without a pause where nothing is long."""
+        yield from ()
+        return cls.decode(data)
 
     def pack(self) -> bytes:
         """Encode the fields; EncodeError when one of them does not fit its declaration."""
@@ -83,9 +89,16 @@ retain_hash: Callable[[Retained, bytes], None] = vars(Retained)["_hash"].__set__
 """retain_hash(value, digest): keep a digest once it is computed."""
 
 
-def bind(cls: type[V], decode: Callable[[bytes], V], pack: Callable[[V], bytes]) -> None:
+def bind(
+    cls: type[V],
+    decode: Callable[[bytes], V],
+    pack: Callable[[V], bytes],
+    steps: Callable[[bytes], Generator[int, None, V]] | None = None,
+) -> None:
     """Give a value class its generated codec; called at the end of each generated module."""
-    bound = {"decode": staticmethod(decode), "pack": pack}
+    bound: dict[str, Any] = {"decode": staticmethod(decode), "pack": pack}
+    if steps is not None:
+        bound["decode_in_steps"] = staticmethod(steps)
     if not issubclass(cls, Retained):
         bound["encode"] = pack
     for name, function in bound.items():

@@ -8,11 +8,12 @@ within a class one session after the other. A lane keeps the order of arrival.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING
 
 import attrs
 
+from timed.codec.runtime import STRIDE
 from timed.peer import limits
 from timed.peer.costs import Costs
 from timed.peer.outbox import SHARES
@@ -35,10 +36,28 @@ class Arrival:
     request_id: int
     """Of a request that wants an answer or of an answer that was asked for; else 0."""
     is_reply: bool
+    decoded: int = 0
+    """Bytes of the payload that are decoded."""
+    _steps: Generator[int, None, Message] | None = None
 
     def decode(self) -> Message:
         """The message; DecodeError as `catalogue.decode_message` raises it."""
         return catalogue.decode_message(self.kind.number, self.payload)
+
+    def step(self) -> Message | None:
+        """Decode some more of a long message: the message when that was all, and `decode`'s errors."""
+        if self._steps is None:
+            if len(self.payload) <= STRIDE:
+                self.decoded = len(self.payload)
+                return self.decode()
+            self._steps = catalogue.decode_in_steps(self.kind.number, self.payload)
+        try:
+            self.decoded = next(self._steps)
+        except StopIteration as done:
+            self.decoded = len(self.payload)
+            message: Message = done.value
+            return message
+        return None
 
 
 class Intake:
@@ -82,10 +101,14 @@ class Intake:
             self._had[priority] = max(self._had[priority], floor)
         ring.append(lanes)
 
+    def stay(self, lanes: Lanes, priority: Priority) -> None:
+        """The lane that was next is not empty yet: it is the last now."""
+        self._rings[priority].append(lanes)
+
     def next(self) -> tuple[Lanes, Priority] | None:
         """Whose first message is decoded next; None when nothing waits or the turn has done enough.
 
-        It leaves its place; `Lanes.decode` puts it back at the end when more waits there.
+        It leaves its place; `Lanes.step` puts it back at the end when more waits there.
         """
         if self._left <= 0:
             return None
@@ -146,23 +169,30 @@ class Lanes:
         self.bytes += len(arrival.payload)
         self._intake.bytes += len(arrival.payload)
 
-    def decode(self, priority: Priority) -> tuple[Arrival, Message] | None:
-        """Decode the first message of a class, if there is one (the lanes may have been cleared)."""
+    def step(self, priority: Priority) -> tuple[Arrival, Message] | None:
+        """Go on with the first message of a class; None when it is not wholly decoded.
+
+        Nothing is there when the lanes were cleared meanwhile.
+        """
         queue = self._queues[priority]
         if not queue:
             return None
         arrival = queue[0]
-        size = len(arrival.payload)
-        self._intake.spend(priority, size + limits.MESSAGE_COST[priority])
         self._intake.costs.on(arrival.kind.name)
-        message = arrival.decode()
-        queue.popleft()
-        self.messages -= 1
-        self.bytes -= size
-        self._intake.bytes -= size
+        before = arrival.decoded
+        try:
+            message = arrival.step()
+        finally:
+            self._intake.spend(priority, max(0, arrival.decoded - before))
+        if message is not None:
+            self._intake.spend(priority, limits.MESSAGE_COST[priority])
+            queue.popleft()
+            self.messages -= 1
+            self.bytes -= len(arrival.payload)
+            self._intake.bytes -= len(arrival.payload)
         if queue:
-            self._intake.enter(self, priority)
-        return arrival, message
+            self._intake.stay(self, priority)
+        return None if message is None else (arrival, message)
 
     def clear(self) -> list[int]:
         """Forget everything; the requests whose answers were among it."""

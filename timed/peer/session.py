@@ -295,7 +295,7 @@ class Session:
 
     def work(self, priority: Priority) -> Iterator[SessionEvent]:
         """Go on with the first message that waits in a lane; RemoteError when it is none."""
-        done = self.lanes.decode(priority)
+        done = self.lanes.step(priority)
         if done is not None and self.handle is not None:
             yield self._incoming(self.handle, *done)
 

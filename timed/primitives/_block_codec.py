@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Generator
 from itertools import starmap
 
 from timed.codec.runtime import (
+    STRIDE,
     count_out_of_bounds,
     ends_elsewhere,
     length_out_of_bounds,
@@ -298,6 +300,146 @@ def decode_block(data: bytes) -> Block:  # noqa: C901
     return Block(header, transactions, attendance, evidence, parent_certificate, reports)
 
 
+def step_block(data: bytes, at: int, size: int) -> Generator[int, None, tuple[Block, int]]:  # noqa: C901
+    """Decode at `at`, with pauses: the value and the offset after it."""
+    pause = at + STRIDE
+    header, at = read_block_header(data, at, size)
+    (transactions_count,) = _unpack_from_2(data, at)
+    if transactions_count > 65535:
+        raise count_out_of_bounds("Block.transactions", transactions_count)
+    at += 4
+    if 19 * transactions_count > size - at:
+        raise truncated("Block.transactions")
+    transactions_items = []
+    for _ in range(transactions_count):
+        transactions_items_item, at = read_transaction(data, at, size)
+        transactions_items.append(transactions_items_item)
+        if at >= pause:
+            yield at
+            pause = at + STRIDE
+    transactions = tuple(transactions_items)
+    (attendance_length,) = _unpack_from_3(data, at)
+    if attendance_length > 8192:
+        raise length_out_of_bounds("Block.attendance", attendance_length)
+    begin = at + 2
+    at = begin + attendance_length
+    attendance = data[begin:at]
+    (evidence_count,) = _unpack_from_3(data, at)
+    if evidence_count > 1024:
+        raise count_out_of_bounds("Block.evidence", evidence_count)
+    at += 2
+    if 8 * evidence_count > size - at:
+        raise truncated("Block.evidence")
+    evidence_items = []
+    for _ in range(evidence_count):
+        (evidence_items_item_first_length,) = _unpack_from_2(data, at)
+        if evidence_items_item_first_length > 65536:
+            raise length_out_of_bounds("Block.evidence.first", evidence_items_item_first_length)
+        begin = at + 4
+        at = begin + evidence_items_item_first_length
+        evidence_items_item_first = data[begin:at]
+        (evidence_items_item_second_length,) = _unpack_from_2(data, at)
+        if evidence_items_item_second_length > 65536:
+            raise length_out_of_bounds("Block.evidence.second", evidence_items_item_second_length)
+        begin = at + 4
+        at = begin + evidence_items_item_second_length
+        evidence_items_item_second = data[begin:at]
+        evidence_items.append(Evidence(evidence_items_item_first, evidence_items_item_second))
+        if at >= pause:
+            yield at
+            pause = at + STRIDE
+    evidence = tuple(evidence_items)
+    (parent_certificate_present,) = _unpack_from_4(data, at)
+    if parent_certificate_present > 1:
+        raise not_a_choice("Block.parent_certificate", parent_certificate_present)
+    at += 1
+    parent_certificate: BlockCertificate | None = None
+    if parent_certificate_present:
+        parent_certificate_item, at = read_block_certificate(data, at, size)
+        parent_certificate = parent_certificate_item
+    (reports_count,) = _unpack_from_3(data, at)
+    end = at + 2 + 34 * reports_count
+    if end > size:
+        raise truncated("Block.reports")
+    reports = tuple(starmap(ReportReference, _iter_unpack_1(data[at + 2 : end])))
+    at = end
+    value = Block(header, transactions, attendance, evidence, parent_certificate, reports)
+    return value, at
+
+
+def decode_block_in_steps(data: bytes) -> Generator[int, None, Block]:  # noqa: C901
+    """Decode all of `data`, with pauses."""
+    pause = STRIDE
+    size = len(data)
+    try:
+        at = 0
+        header, at = read_block_header(data, at, size)
+        (transactions_count,) = _unpack_from_2(data, at)
+        if transactions_count > 65535:
+            raise count_out_of_bounds("Block.transactions", transactions_count)
+        at += 4
+        if 19 * transactions_count > size - at:
+            raise truncated("Block.transactions")
+        transactions_items = []
+        for _ in range(transactions_count):
+            transactions_items_item, at = read_transaction(data, at, size)
+            transactions_items.append(transactions_items_item)
+            if at >= pause:
+                yield at
+                pause = at + STRIDE
+        transactions = tuple(transactions_items)
+        (attendance_length,) = _unpack_from_3(data, at)
+        if attendance_length > 8192:
+            raise length_out_of_bounds("Block.attendance", attendance_length)
+        begin = at + 2
+        at = begin + attendance_length
+        attendance = data[begin:at]
+        (evidence_count,) = _unpack_from_3(data, at)
+        if evidence_count > 1024:
+            raise count_out_of_bounds("Block.evidence", evidence_count)
+        at += 2
+        if 8 * evidence_count > size - at:
+            raise truncated("Block.evidence")
+        evidence_items = []
+        for _ in range(evidence_count):
+            (evidence_items_item_first_length,) = _unpack_from_2(data, at)
+            if evidence_items_item_first_length > 65536:
+                raise length_out_of_bounds("Block.evidence.first", evidence_items_item_first_length)
+            begin = at + 4
+            at = begin + evidence_items_item_first_length
+            evidence_items_item_first = data[begin:at]
+            (evidence_items_item_second_length,) = _unpack_from_2(data, at)
+            if evidence_items_item_second_length > 65536:
+                raise length_out_of_bounds("Block.evidence.second", evidence_items_item_second_length)
+            begin = at + 4
+            at = begin + evidence_items_item_second_length
+            evidence_items_item_second = data[begin:at]
+            evidence_items.append(Evidence(evidence_items_item_first, evidence_items_item_second))
+            if at >= pause:
+                yield at
+                pause = at + STRIDE
+        evidence = tuple(evidence_items)
+        (parent_certificate_present,) = _unpack_from_4(data, at)
+        if parent_certificate_present > 1:
+            raise not_a_choice("Block.parent_certificate", parent_certificate_present)
+        at += 1
+        parent_certificate: BlockCertificate | None = None
+        if parent_certificate_present:
+            parent_certificate_item, at = read_block_certificate(data, at, size)
+            parent_certificate = parent_certificate_item
+        (reports_count,) = _unpack_from_3(data, at)
+        end = at + 2 + 34 * reports_count
+        if end > size:
+            raise truncated("Block.reports")
+        reports = tuple(starmap(ReportReference, _iter_unpack_1(data[at + 2 : end])))
+        at = end
+    except struct.error:
+        raise truncated("Block") from None
+    if at != size:
+        raise ends_elsewhere("Block", at, size)
+    return Block(header, transactions, attendance, evidence, parent_certificate, reports)
+
+
 def pack_block(value: Block) -> bytes:
     """The encoding of the fields."""
     try:
@@ -356,4 +498,4 @@ def pack_block(value: Block) -> bytes:
 bind(BlockHeader, decode_block_header, pack_block_header)
 bind(ReportReference, decode_report_reference, pack_report_reference)
 bind(Evidence, decode_evidence, pack_evidence)
-bind(Block, decode_block, pack_block)
+bind(Block, decode_block, pack_block, decode_block_in_steps)

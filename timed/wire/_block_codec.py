@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Generator
 
 from timed.codec.runtime import (
+    STRIDE,
     count_out_of_bounds,
     ends_elsewhere,
     few,
@@ -23,6 +25,7 @@ from timed.codec.value import (
 from timed.primitives._block_codec import (
     read_block,
     read_block_header,
+    step_block,
 )
 from timed.primitives._certificate_codec import (
     read_block_certificate,
@@ -529,6 +532,33 @@ def decode_headers_response(data: bytes) -> HeadersResponse:
     return HeadersResponse(headers)
 
 
+def decode_headers_response_in_steps(data: bytes) -> Generator[int, None, HeadersResponse]:
+    """Decode all of `data`, with pauses."""
+    pause = STRIDE
+    size = len(data)
+    try:
+        (headers_count,) = _unpack_from_2(data, 0)
+        if headers_count > 512:
+            raise count_out_of_bounds("HeadersResponse.headers", headers_count)
+        at = 2
+        if 407 * headers_count > size - at:
+            raise truncated("HeadersResponse.headers")
+        headers_items = []
+        for _ in range(headers_count):
+            headers_items_item_header, at = read_block_header(data, at, size)
+            headers_items_item_certificate, at = read_block_certificate(data, at, size)
+            headers_items.append(SignedHeader(headers_items_item_header, headers_items_item_certificate))
+            if at >= pause:
+                yield at
+                pause = at + STRIDE
+        headers = tuple(headers_items)
+    except struct.error:
+        raise truncated("HeadersResponse") from None
+    if at != size:
+        raise ends_elsewhere("HeadersResponse", at, size)
+    return HeadersResponse(headers)
+
+
 def pack_headers_response(value: HeadersResponse) -> bytes:
     """The encoding of the fields."""
     try:
@@ -574,6 +604,20 @@ def decode_certified_block(data: bytes) -> CertifiedBlock:
     return CertifiedBlock(block, certificate)
 
 
+def decode_certified_block_in_steps(data: bytes) -> Generator[int, None, CertifiedBlock]:
+    """Decode all of `data`, with pauses."""
+    size = len(data)
+    try:
+        at = 0
+        block, at = yield from step_block(data, at, size)
+        certificate, at = read_block_certificate(data, at, size)
+    except struct.error:
+        raise truncated("CertifiedBlock") from None
+    if at != size:
+        raise ends_elsewhere("CertifiedBlock", at, size)
+    return CertifiedBlock(block, certificate)
+
+
 def pack_certified_block(value: CertifiedBlock) -> bytes:
     """The encoding of the fields."""
     try:
@@ -597,6 +641,33 @@ def decode_blocks_response(data: bytes) -> BlocksResponse:
             blocks_items_item_block, at = read_block(data, at, size)
             blocks_items_item_certificate, at = read_block_certificate(data, at, size)
             blocks_items.append(CertifiedBlock(blocks_items_item_block, blocks_items_item_certificate))
+        blocks = tuple(blocks_items)
+    except struct.error:
+        raise truncated("BlocksResponse") from None
+    if at != size:
+        raise ends_elsewhere("BlocksResponse", at, size)
+    return BlocksResponse(blocks)
+
+
+def decode_blocks_response_in_steps(data: bytes) -> Generator[int, None, BlocksResponse]:
+    """Decode all of `data`, with pauses."""
+    pause = STRIDE
+    size = len(data)
+    try:
+        (blocks_count,) = _unpack_from_2(data, 0)
+        if blocks_count > 512:
+            raise count_out_of_bounds("BlocksResponse.blocks", blocks_count)
+        at = 2
+        if 418 * blocks_count > size - at:
+            raise truncated("BlocksResponse.blocks")
+        blocks_items = []
+        for _ in range(blocks_count):
+            blocks_items_item_block, at = yield from step_block(data, at, size)
+            blocks_items_item_certificate, at = read_block_certificate(data, at, size)
+            blocks_items.append(CertifiedBlock(blocks_items_item_block, blocks_items_item_certificate))
+            if at >= pause:
+                yield at
+                pause = at + STRIDE
         blocks = tuple(blocks_items)
     except struct.error:
         raise truncated("BlocksResponse") from None
@@ -654,6 +725,33 @@ def decode_block_response(data: bytes) -> BlockResponse:
             blocks_items_item_block, at = read_block(data, at, size)
             blocks_items_item_certificate, at = read_block_certificate(data, at, size)
             blocks_items.append(CertifiedBlock(blocks_items_item_block, blocks_items_item_certificate))
+        blocks = tuple(blocks_items)
+    except struct.error:
+        raise truncated("BlockResponse") from None
+    if at != size:
+        raise ends_elsewhere("BlockResponse", at, size)
+    return BlockResponse(blocks)
+
+
+def decode_block_response_in_steps(data: bytes) -> Generator[int, None, BlockResponse]:
+    """Decode all of `data`, with pauses."""
+    pause = STRIDE
+    size = len(data)
+    try:
+        (blocks_count,) = _unpack_from_4(data, 0)
+        if blocks_count > 1:
+            raise count_out_of_bounds("BlockResponse.blocks", blocks_count)
+        at = 1
+        if 418 * blocks_count > size - at:
+            raise truncated("BlockResponse.blocks")
+        blocks_items = []
+        for _ in range(blocks_count):
+            blocks_items_item_block, at = yield from step_block(data, at, size)
+            blocks_items_item_certificate, at = read_block_certificate(data, at, size)
+            blocks_items.append(CertifiedBlock(blocks_items_item_block, blocks_items_item_certificate))
+            if at >= pause:
+                yield at
+                pause = at + STRIDE
         blocks = tuple(blocks_items)
     except struct.error:
         raise truncated("BlockResponse") from None
@@ -760,12 +858,12 @@ bind(BlockCommit, decode_block_commit, pack_block_commit)
 bind(BlockAnnouncement, decode_block_announcement, pack_block_announcement)
 bind(GetHeaders, decode_get_headers, pack_get_headers)
 bind(SignedHeader, decode_signed_header, pack_signed_header)
-bind(HeadersResponse, decode_headers_response, pack_headers_response)
+bind(HeadersResponse, decode_headers_response, pack_headers_response, decode_headers_response_in_steps)
 bind(GetBlocks, decode_get_blocks, pack_get_blocks)
-bind(CertifiedBlock, decode_certified_block, pack_certified_block)
-bind(BlocksResponse, decode_blocks_response, pack_blocks_response)
+bind(CertifiedBlock, decode_certified_block, pack_certified_block, decode_certified_block_in_steps)
+bind(BlocksResponse, decode_blocks_response, pack_blocks_response, decode_blocks_response_in_steps)
 bind(BlockRequest, decode_block_request, pack_block_request)
-bind(BlockResponse, decode_block_response, pack_block_response)
+bind(BlockResponse, decode_block_response, pack_block_response, decode_block_response_in_steps)
 bind(GetMasternodes, decode_get_masternodes, pack_get_masternodes)
 bind(MasternodesResponse, decode_masternodes_response, pack_masternodes_response)
 bind(RoundState, decode_round_state, pack_round_state)

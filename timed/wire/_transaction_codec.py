@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Generator
 from itertools import starmap
 
 from timed.codec.runtime import (
+    STRIDE,
     count_out_of_bounds,
     ends_elsewhere,
     few,
@@ -287,6 +289,32 @@ def decode_transactions_response(data: bytes) -> TransactionsResponse:
     return TransactionsResponse(transactions)
 
 
+def decode_transactions_response_in_steps(data: bytes) -> Generator[int, None, TransactionsResponse]:
+    """Decode all of `data`, with pauses."""
+    pause = STRIDE
+    size = len(data)
+    try:
+        (transactions_count,) = _unpack_from_3(data, 0)
+        if transactions_count > 256:
+            raise count_out_of_bounds("TransactionsResponse.transactions", transactions_count)
+        at = 2
+        if 19 * transactions_count > size - at:
+            raise truncated("TransactionsResponse.transactions")
+        transactions_items = []
+        for _ in range(transactions_count):
+            transactions_items_item, at = read_transaction(data, at, size)
+            transactions_items.append(transactions_items_item)
+            if at >= pause:
+                yield at
+                pause = at + STRIDE
+        transactions = tuple(transactions_items)
+    except struct.error:
+        raise truncated("TransactionsResponse") from None
+    if at != size:
+        raise ends_elsewhere("TransactionsResponse", at, size)
+    return TransactionsResponse(transactions)
+
+
 def pack_transactions_response(value: TransactionsResponse) -> bytes:
     """The encoding of the fields."""
     try:
@@ -413,6 +441,35 @@ def decode_certificates_response(data: bytes) -> CertificatesResponse:
             entries_items.append(
                 CertifiedTransaction(entries_items_item_transaction, entries_items_item_certificate)
             )
+        entries = tuple(entries_items)
+    except struct.error:
+        raise truncated("CertificatesResponse") from None
+    if at != size:
+        raise ends_elsewhere("CertificatesResponse", at, size)
+    return CertificatesResponse(entries)
+
+
+def decode_certificates_response_in_steps(data: bytes) -> Generator[int, None, CertificatesResponse]:
+    """Decode all of `data`, with pauses."""
+    pause = STRIDE
+    size = len(data)
+    try:
+        (entries_count,) = _unpack_from_3(data, 0)
+        if entries_count > 64:
+            raise count_out_of_bounds("CertificatesResponse.entries", entries_count)
+        at = 2
+        if 104 * entries_count > size - at:
+            raise truncated("CertificatesResponse.entries")
+        entries_items = []
+        for _ in range(entries_count):
+            entries_items_item_transaction, at = read_transaction(data, at, size)
+            entries_items_item_certificate, at = read_bundle_certificate(data, at, size)
+            entries_items.append(
+                CertifiedTransaction(entries_items_item_transaction, entries_items_item_certificate)
+            )
+            if at >= pause:
+                yield at
+                pause = at + STRIDE
         entries = tuple(entries_items)
     except struct.error:
         raise truncated("CertificatesResponse") from None
@@ -620,12 +677,22 @@ bind(TransactionCertified, decode_transaction_certified, pack_transaction_certif
 bind(TransactionFinalized, decode_transaction_finalized, pack_transaction_finalized)
 bind(TransactionRejected, decode_transaction_rejected, pack_transaction_rejected)
 bind(GetTransactions, decode_get_transactions, pack_get_transactions)
-bind(TransactionsResponse, decode_transactions_response, pack_transactions_response)
+bind(
+    TransactionsResponse,
+    decode_transactions_response,
+    pack_transactions_response,
+    decode_transactions_response_in_steps,
+)
 bind(GetPendingTransactions, decode_get_pending_transactions, pack_get_pending_transactions)
 bind(PendingTransactionsResponse, decode_pending_transactions_response, pack_pending_transactions_response)
 bind(GetCertificates, decode_get_certificates, pack_get_certificates)
 bind(CertifiedTransaction, decode_certified_transaction, pack_certified_transaction)
-bind(CertificatesResponse, decode_certificates_response, pack_certificates_response)
+bind(
+    CertificatesResponse,
+    decode_certificates_response,
+    pack_certificates_response,
+    decode_certificates_response_in_steps,
+)
 bind(EpochReport, decode_epoch_report, pack_epoch_report)
 bind(UTXOStateQuery, decode_utxo_state_query, pack_utxo_state_query)
 bind(UTXOState, decode_utxo_state, pack_utxo_state)

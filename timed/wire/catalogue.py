@@ -6,6 +6,7 @@ labels, documentation and the fuzz tests take what they need from `MESSAGES`.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from typing import Any
 
 from timed.codec.declare import maximum_size
@@ -220,6 +221,14 @@ def decode_message(number: int, payload: bytes) -> Message:
     if len(payload) > entry.max_size:
         raise DecodeError("message-too-long", f"{entry.name}: {len(payload)} bytes")
     return entry.cls.decode(payload)
+
+
+def decode_in_steps(number: int, payload: bytes) -> Generator[int, None, Message]:
+    """`decode_message` over several turns: yields how far it is, every 16 KiB or so of a long message."""
+    entry = BY_NUMBER.get(number)
+    if entry is None or len(payload) > entry.max_size:
+        return decode_message(number, payload)
+    return (yield from entry.cls.decode_in_steps(payload))
 
 
 def encode_record(message: Message) -> bytes:

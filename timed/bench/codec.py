@@ -26,9 +26,12 @@ from timed.wire.message import Message
 
 LINE_FEED = 1
 HEARTBEATS = ("Ping", "Pong")
-VOTES_AND_TRANSACTIONS = ("BlockVote", "TransactionVote", "TransactionBroadcast")
-BLOCKS = ("BlocksResponse", "BlockResponse")
-HOT = (*VOTES_AND_TRANSACTIONS, "BlockProposal", *BLOCKS)
+VOTES_AND_TRANSACTIONS = (
+    "BlockVote", "BlockCommit", "TransactionVote", "TransactionBroadcast", "TransactionCertified",
+    "TransactionFinalized", "TransactionsResponse", "CertificatesResponse",
+)  # fmt: skip
+BLOCKS = ("BlocksResponse", "BlockResponse", "HeadersResponse", "BlockProposal")
+HOT = (*VOTES_AND_TRANSACTIONS, *BLOCKS)
 
 
 @attrs.frozen

@@ -1,4 +1,4 @@
-"""Emits the functions that decode: fused unpacks, bounds first, no interpretation left."""
+"""Emits the code that decodes: fused unpacks, no byte taken unchecked, no interpretation left."""
 
 from __future__ import annotations
 

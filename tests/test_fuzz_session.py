@@ -132,6 +132,11 @@ class Sessions(RuleBasedStateMachine):
         arena.deliver(at, scribbled(data, rng), step)  # type: ignore[arg-type]
 
     @precondition(lambda self: self.arena.lines)
+    @rule(at=lines, kind=st.sampled_from(UNASKED), count=st.sampled_from((5, 40, 300)))
+    def floods(self, at: int, kind: int, count: int) -> None:
+        self.arena.flood(at, kind, count)
+
+    @precondition(lambda self: self.arena.lines)
     @rule(at=lines, data=st.binary(max_size=120), step=cuts)
     def babbles(self, at: int, data: bytes, step: int) -> None:
         self.arena.deliver(at, data, step)

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import struct
+from collections import Counter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.fuzz.arena import example
 from tests.peer_harness import Host, Stranger, Wire, key
 from tests.test_peer_sessions import handshake_of, open_stranger
-from timed.events import PeerClosed, PeerRefused
+from timed.events import PeerClosed, PeerOpened, PeerRefused
 from timed.params import REGTEST, SECOND
-from timed.peer import limits
+from timed.peer import limits, rates
+from timed.wire import catalogue
 from timed.wire.catalogue import MESSAGES
 from timed.wire.framing import frames_of
-from timed.wire.message import Direction
+from timed.wire.message import Direction, Message
 from timed.wire.messages import BlocksResponse, Goodbye, PeersResponse, Ping, Pong
 
 HEADER = struct.Struct("<4sHHLL")
@@ -226,6 +229,38 @@ class FloodTests(SynchronousTestCase):
         self.assertEqual(statistics.over_rate, 1_000)  # type: ignore[union-attr]
         self.assertEqual(host.table.conduct.counts["over-rate-control"], 1)
         self.assertEqual(len(host.table.peers()), 1)
+
+    def test_beyond_its_rate_no_type_is_decoded_whoever_sends_it(self) -> None:
+        """Many peers at many times the limit: the cheapest check comes first, and one line a second is kept."""
+        decoded: Counter[str] = Counter()
+        honest = catalogue.decode_message
+
+        def counting(number: int, payload: bytes) -> Message:
+            decoded[catalogue.BY_NUMBER[number].name] += 1
+            return honest(number, payload)
+
+        self.patch(rates, "RATES", dict.fromkeys(rates.RATES, rates.Rate(10, 50)))
+        for kind in MESSAGES:
+            if kind.name in ("Handshake", "Goodbye") or kind.direction is Direction.REPLY:
+                continue
+            wire = Wire()
+            host = wire.host(1)
+            strangers = [open_stranger(host, 60 + number, 9_000 + number) for number in range(10)]
+            self.patch(catalogue, "decode_message", counting)
+            decoded.clear()
+            payload = example(kind.number).encode()
+            frame = b"".join(frames_of(REGTEST.magic, kind.number, payload))
+            for stranger in strangers:
+                stranger.send_bytes(frame * 500)
+            wire.run(1)
+            self.patch(catalogue, "decode_message", honest)
+            self.assertLessEqual(decoded[kind.name], 10 * 50, kind.name)
+            excess = sum(host.table.conduct.counts[event] for event in ("over-rate", "over-rate-control"))
+            self.assertEqual(excess, 10, kind.name)
+            self.assertLessEqual(len(host.table.conduct.ledger), 10, kind.name)
+            self.assertEqual(
+                [event for event in host.events if not isinstance(event, PeerOpened)], [], kind.name
+            )
 
     def test_sustained_flood_of_gossip_is_banned_but_not_its_first_second(self) -> None:
         wire = Wire()

@@ -16,7 +16,7 @@ from tests.layout_strategies import sample
 from tests.peer_harness import Host, Wire, identity, key
 from timed.codec import interpret
 from timed.crypto.keys import SigningKey
-from timed.events import Close, Dial
+from timed.events import Close, Dial, Pause, Resume
 from timed.params import REGTEST, SECOND, NetworkParams
 from timed.peer import greeting, limits
 from timed.peer.retention import reference
@@ -116,6 +116,7 @@ class Arena:
         """What the node has asked and has no outcome of."""
         self.questions: list[Incoming] = []
         """What peers have asked."""
+        self.paused: set[int] = set()
         self._links = 0
         self._dials = 0
         self._ids: set[int] = set()
@@ -194,6 +195,14 @@ class Arena:
         """A message that decodes."""
         entry = MESSAGES[kind % len(MESSAGES)]
         self.say(at, entry.number, example(entry.number, seed).encode(), request, reply=reply)
+
+    def flood(self, at: int, kind: int, count: int) -> None:
+        """The same message many times in one piece, more than a turn works off."""
+        line = self._line(at)
+        if line is not None:
+            entry = MESSAGES[kind % len(MESSAGES)]
+            once = self.frames(line, entry.number, example(entry.number).encode(), kind)
+            self.deliver(at, once * (1 + count))
 
     def greet(self, at: int, change: int = 0) -> None:
         """A handshake: an honest one, or one with a field that cannot be accepted, or hardly."""
@@ -306,9 +315,11 @@ class Arena:
         """Everybody leaves: nothing is left over."""
         while self.lines:
             self.disconnect(0)
-        if self.table.budget.held or self.table.peers() or self.open or self.requests:
+        self._call(self.table.tick(self.wire.now))
+        held = self.table.budget.held + self.table.intake.bytes
+        if held or self.table.intake.waiting or self.table.peers() or self.open or self.requests:
             raise AssertionError(
-                f"left over: {self.table.budget.held} bytes, {len(self.table.peers())} peers, "
+                f"left over: {held} bytes, {len(self.table.peers())} peers, "
                 f"{len(self.open)} sessions, requests {sorted(self.requests)}"
             )
 
@@ -334,6 +345,7 @@ class Arena:
         for line in self.lines:
             state = table.link_state(line.link)
             require(state is not State.OPEN or line.link not in shut, "closed is closed for good")
+        self._read_pauses()
         self._check_numbers()
 
     def _check_numbers(self) -> None:
@@ -354,9 +366,21 @@ class Arena:
             require(queued == numbers.queued, f"{queued} bytes in the classes, {numbers.queued} in all")
             require(numbers.served <= limits.SERVED_REQUESTS, "requests served")
             require(numbers.bytes_sent == sum(numbers.sent_bytes.values()), "bytes by type and in all")
+            require(numbers.unread_bytes <= limits.INTAKE_BYTES + MAX_MESSAGE_BYTES, "what waits to be read")
+        unread = sum(session.lanes.bytes for session in table._links.values())
+        require(table.intake.bytes == unread, f"{unread} bytes in the lanes, {table.intake.bytes} in all")
         require(min(table.violations.values(), default=0) >= 0, "violations")
         require(len(table.conduct.ledger) <= limits.CONDUCT_LEDGER, "the ledger of conduct")
         require(0 <= table.retention.total <= limits.RETAINED_TOTAL_BYTES, "what is retained")
+
+    def _read_pauses(self) -> None:
+        """A link is told to rest, then to go on, and never twice the same."""
+        told, self.host.others = self.host.others, []
+        for action in told:
+            require(isinstance(action, Pause | Resume), f"{action} is nothing a table asks for")
+            resting = action.link in self.paused  # type: ignore[union-attr]
+            require(resting is isinstance(action, Resume), "Pause and Resume by turns")
+            self.paused ^= {action.link}  # type: ignore[union-attr]
 
     def _read_writes(self) -> None:
         """What the node writes can be read by anybody, and is counted to the byte."""
@@ -460,6 +484,7 @@ STEPS: tuple[Any, ...] = (
     lambda a, s: a.fail_dial(),
     lambda a, s: a.step_clock(s.number(2) - 2**15),
     lambda a, s: a.stop() if s.byte() == 255 else None,
+    lambda a, s: a.flood(s.byte(), s.byte(), s.byte()),
 )
 """By the byte that calls them; new ones go to the end, so that the kept corpus keeps its meaning."""
 

@@ -265,6 +265,8 @@ def _session_seeds() -> Iterable[bytes]:
         yield b"\0" + opened + bytes((9, 0, kind, 8, 0, 0, 9, 0, kind, 13, 200, 8, 0, 1, 14, 0))
     yield b"\2" + b"".join(bytes((0, each, 1, 2, each, 0)) for each in range(5)) + bytes((11, 8, 12, 1))
     yield b"\0" + bytes((1, 0, 1, 2, 0, 0, 0, 0, 1, 2, 1, 2, 0, 0, 1, 2, 2, 8, 15, 0, 0, 17, 13, 20))
+    for kind in (7, 8, 10, 13, 15, 27, 31):
+        yield b"\0" + opened + bytes((20, 0, kind, 250, 20, 0, kind, 250, 12, 0, 13, 1, 14, 0))
     yield b"\4" + opened + bytes((16, 0, 3)) * 5 + bytes((16, 0, 0, 0, 0, 1, 16, 0, 1, 18, 0, 0, 19, 255))
 
 

@@ -56,7 +56,7 @@ fuzz: $(VENV)/stamp-fuzz
 	$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS)
 
 # Each part leaves its file only when it has passed, so that an interrupted run continues where it was.
-long: $(LONG)/sim-4.json $(LONG)/sim-7.json $(LONG)/mutants.json $(LONG)/fuzz.json
+long: $(LONG)/sim-4.json $(LONG)/sim-7.json $(LONG)/mesh.json $(LONG)/mutants.json $(LONG)/fuzz.json
 	@for part in $^; do echo "$$part: $$(tail -n 1 $$part)"; done | tee $(LONG)/report.txt
 
 $(LONG)/sim-4.json: SEEDS = --nodes 4 --seeds 0..500
@@ -64,6 +64,11 @@ $(LONG)/sim-7.json: SEEDS = --nodes 7 --seeds 0..100
 $(LONG)/sim-4.json $(LONG)/sim-7.json: $(VENV)/stamp-run
 	@mkdir -p $(LONG)
 	$(BIN)/timed-sim run $(SEEDS) --faults all --json > $@.part
+	mv $@.part $@
+
+$(LONG)/mesh.json: $(VENV)/stamp-run
+	@mkdir -p $(LONG)
+	$(BIN)/timed-sim mesh --nodes 50 --hours 2 --json > $@.part
 	mv $@.part $@
 
 $(LONG)/mutants.json: $(VENV)/stamp-run

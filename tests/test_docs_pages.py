@@ -82,9 +82,10 @@ class Commands(SynchronousTestCase):
         elif program == "timed-testnet":
             testnet_arguments().parse_args(rest)
         elif program == "timed-sim":
-            self.assertIn(rest[0], ("run", "mutants"))
+            self.assertIn(rest[0], ("run", "mesh", "mutants"))
             self.patch(simulator, "_run", lambda options: 0)
-            if rest[0] == "run":
+            self.patch(simulator, "_mesh", lambda options: 0)
+            if rest[0] != "mutants":
                 self.assertEqual(simulator.main(rest), 0)
         elif program == "timed-cli":
             _, call = split(rest)

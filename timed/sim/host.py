@@ -49,11 +49,20 @@ GROUP_COMMIT = 64
 class Observer(Protocol):
     """Who watches processes: invariants, workload and nemesis, behind one face."""
 
+    def turned(self, process: Process) -> None:
+        """The process had a turn of its reactor."""
+
     def writing(self, process: Process, link: int, data: bytes) -> bool:
         """Called before `data` leaves; False when the process crashed instead."""
 
     def written(self, process: Process, link: int) -> None:
         """Called after the last write was handed to the network."""
+
+    def ended(self, process: Process, link: int) -> None:
+        """The process writes nothing more on this link."""
+
+    def dialling(self, process: Process, host: str) -> None:
+        """The process begins a dial."""
 
     def staged(self, process: Process, writes: tuple[Persist | CommitBlock, ...]) -> None:
         """The store thread handed writes to the operating system."""
@@ -179,6 +188,7 @@ class Process:
         now = self.host.local()
         call(now)
         self._execute(self.node.flush(now))
+        self.host.observer.turned(self)
         self.reschedule()
 
     def _execute(self, actions: Sequence[Action]) -> None:
@@ -231,6 +241,7 @@ class Process:
         self.turn("received", lambda now: self.node.received(link, data, now))
 
     def lost(self, link: int, reason: str) -> None:
+        self.host.observer.ended(self, link)
         self.turn("disconnected", lambda now: self.node.disconnected(link, reason, now))
 
     def failed(self, host: str, port: int, reason: str) -> None:
@@ -248,6 +259,7 @@ class Process:
 
     def _close(self, action: Close) -> None:
         self.host.network.close(action.link, action.reason, action.abort)
+        self.host.observer.ended(self, action.link)
 
     def _pause(self, action: Pause) -> None:
         self.host.network.pause(action.link)
@@ -256,6 +268,7 @@ class Process:
         self.host.network.read_on(action.link)
 
     def _dial(self, action: Dial) -> None:
+        self.host.observer.dialling(self, action.host)
         self.host.network.dial(self.host.index, self, action.host, action.port, action.expected)
 
     def _verify(self, action: Verify) -> None:

@@ -272,6 +272,8 @@ class Connection:
             Stream(clock, entropy, paths[1], paths[0], sides[1], sides[0]),
         )
         self.held: list[Callable[[], None]] = []
+        self.on_over: Callable[[], None] = _nothing
+        """Called when neither process believes in the connection any more."""
         for index, stream in enumerate(self.streams):
             stream.on_end = lambda index=index: self._ended(1 - index)  # type: ignore[misc]
             stream.stray = lambda index=index: self._reset_to(index, "reset")  # type: ignore[misc]
@@ -337,17 +339,17 @@ class Connection:
 
     def power_cut(self, index: int, keep_sent: bool) -> None:
         """One machine goes dark: nobody is told. `keep_sent` decides what was on its way."""
-        self.sides[index].open = self.sides[index].pending = False
         self.streams[index].forget_unsent()
         self.streams[index].cut = not keep_sent
+        self._believes_no_more(index)
 
     def process_died(self, index: int, orderly: bool) -> None:
         """The kernel of a dead process ends its connections: by an end mark or by a reset."""
         side = self.sides[index]
         if not (side.open or side.pending):
             return
-        side.open = side.pending = False
         self.streams[index].forget_unsent()
+        self._believes_no_more(index)
         if orderly:
             self.streams[index].finish()
         else:
@@ -369,9 +371,15 @@ class Connection:
     def _lose(self, index: int, reason: str) -> None:
         side = self.sides[index]
         if side.open:
-            side.open = False
+            self._believes_no_more(index)
             label = f"lost #{side.link} {reason}"
             self.clock.after(0, label, lambda: side.endpoint.lost(side.link, reason))
+
+    def _believes_no_more(self, index: int) -> None:
+        self.sides[index].open = self.sides[index].pending = False
+        other = self.sides[1 - index]
+        if not (other.open or other.pending):
+            self.on_over()
 
     def _reset_to(self, index: int, reason: str) -> None:
         """A reset travels to side `index`."""

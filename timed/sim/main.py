@@ -7,6 +7,9 @@ import json
 import sys
 from collections.abc import Sequence
 
+import attrs
+
+from timed.sim.mesh import MeshResult, run_mesh
 from timed.sim.nemesis import FAULTS
 from timed.sim.run import SeedResult, combined_hash, run_seeds
 from timed.sim.world import Scenario
@@ -29,6 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
                      help="nodes that are no members; by default every other seed has one")  # fmt: skip
     run.add_argument("--jobs", type=int, default=2, metavar="J", help="processes")
     run.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+    mesh = commands.add_parser("mesh", help="dial, restart and flap a mesh of many nodes")
+    mesh.add_argument("--nodes", type=int, default=50, choices=range(2, 65), metavar="N", help="members")
+    mesh.add_argument("--followers", type=int, default=2, metavar="F", help="nodes that are no members")
+    mesh.add_argument("--hours", type=float, default=2.0, metavar="H", help="virtual hours of flapping")
+    mesh.add_argument("--seed", type=int, default=0, metavar="S")
+    mesh.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     mutants = commands.add_parser("mutants", help="put known mistakes into a copy and see them caught")
     mutants.add_argument("names", nargs="*", help="only these")
     mutants.add_argument("--jobs", type=int, default=2, metavar="J", help="processes")
@@ -36,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.command == "run":
         return _run(options)
+    if options.command == "mesh":
+        return _mesh(options)
     from timed.sim.mutants import run_mutants
 
     return run_mutants(options.names, options.jobs, as_json=options.json)
@@ -85,6 +96,29 @@ def _run(options: argparse.Namespace) -> int:
     return EXIT_VIOLATION if violations else 0
 
 
+def _mesh(options: argparse.Namespace) -> int:
+    result = run_mesh(options.seed, options.nodes, options.hours, options.followers)
+    print(
+        f"{result.nodes} members and {result.followers} others, {result.events} events, {result.cpu_s:.1f} s\n"
+        f"full mesh {result.dialled_s:.1f} s after all dialled, {result.restarted_s:.1f} s after all restarted,"
+        f" {result.healed_s:.1f} s after {result.hours:g} h of {sum(result.mishaps.values())} mishaps\n"
+        f"{result.sessions_ended} ends of sessions, {result.handovers} of them handovers; {result.dials} dials,"
+        f" of one node to one other {result.most_dials} in a minute at most"
+    )
+    for name, totals, most, size in (
+        ("payment", result.payment, result.payment_most, result.payment_bytes),
+        ("block", result.block, result.block_most, result.block_bytes),
+    ):
+        print(f"one {name}: {size} bytes")
+        for kind, count in totals.items():
+            print(f"  {count:6d} {kind}, on a link {most[kind]}")
+    if result.violation:
+        _explain(result)
+    if options.json:
+        print(json.dumps({**attrs.asdict(result), "violations": int(bool(result.violation))}))
+    return EXIT_VIOLATION if result.violation else 0
+
+
 def summary(results: Sequence[SeedResult]) -> dict[str, object]:
     """The object of the last line."""
     return {
@@ -112,7 +146,7 @@ def _line(result: SeedResult) -> str:
     )
 
 
-def _explain(result: SeedResult) -> None:
+def _explain(result: SeedResult | MeshResult) -> None:
     print(f"  {result.violation} at event {result.events} of seed {result.seed}: {result.detail}")
     print("  the last events (microseconds since the start):")
     for line in result.tail:

@@ -28,8 +28,12 @@ class Network:
             Machine(index, f"10.0.{index // 250}.{index % 250 + 1}") for index in range(machines)
         ]
         self.paths = {(a, b): Path() for a in range(machines) for b in range(machines) if a != b}
-        self.connections: list[Connection] = []
         self.refused = 0
+        self._index = {machine.host: machine.index for machine in self.machines}
+        self._connections: list[dict[Connection, None]] = [{} for _ in range(machines)]
+        """By machine, oldest first: those in which at least one side believes, or will."""
+        self._between: dict[tuple[int, int], dict[Connection, None]] = {}
+        """The same by pair, the lower machine first."""
         self._listeners: dict[str, Endpoint] = {}
         self._by_link: dict[int, tuple[Connection, int]] = {}
         self._next_link = 1
@@ -42,7 +46,7 @@ class Network:
         self._listeners.pop(self.machines[machine].host, None)
 
     def machine_of(self, host: str) -> int | None:
-        return next((machine.index for machine in self.machines if machine.host == host), None)
+        return self._index.get(host)
 
     def dial(self, machine: int, endpoint: Endpoint, host: str, port: int, expected: bytes | None) -> None:
         """Open a connection for the process; `opened` or `failed` is called later."""
@@ -75,15 +79,24 @@ class Network:
         if found is not None:
             found[0].read_on(found[1])
 
+    def place_of(self, link: int) -> tuple[Connection, int] | None:
+        """The connection of a link and which of its sides the link is; None when it is over."""
+        return self._by_link.get(link)
+
     def unsent(self, link: int) -> int:
         """Bytes the transport of `link` still holds."""
         found = self._by_link.get(link)
         return found[0].unsent(found[1]) if found is not None else 0
 
+    @property
+    def connections(self) -> list[Connection]:
+        """All of them, oldest first."""
+        found = {connection.sides[0].link: connection for held in self._connections for connection in held}
+        return [found[link] for link in sorted(found)]
+
     def between(self, a: int, b: int) -> list[Connection]:
         """Connections between two machines in which at least one side believes."""
-        pair = {a, b}
-        return [c for c in self.connections if c.open and {s.machine.index for s in c.sides} == pair]
+        return [c for c in self._between.get((a, b) if a < b else (b, a), ()) if c.open]
 
     def block(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Nothing arrives any more on these directions, and nobody is told."""
@@ -92,9 +105,11 @@ class Network:
 
     def unblock(self, pairs: Iterable[tuple[int, int]]) -> None:
         """Heal these directions; what was held is retransmitted."""
-        for pair in pairs:
+        healed = [pair for pair in pairs if self.paths[pair].blocked]
+        for pair in healed:
             self.paths[pair].blocked = False
-        self._resume()
+        for a, b in healed:
+            self._resume(self._between.get((a, b) if a < b else (b, a), ()))
 
     def sever(self, connection: Connection) -> None:
         """Something in between resets the connection; data under way is lost."""
@@ -116,7 +131,7 @@ class Network:
     def power_on(self, machine: int) -> None:
         """The machine boots: it answers segments of connections it forgot with resets."""
         self.machines[machine].dark = False
-        self._resume()
+        self._resume(self._of(machine))
 
     def joined(self, a: int, b: int, endpoints: tuple[Endpoint, Endpoint]) -> Connection:
         """A new connection between two machines, not yet told to either process."""
@@ -126,26 +141,34 @@ class Network:
             self._next_link += 1
         paths = (self.paths[(a, b)], self.paths[(b, a)])
         connection = Connection(self.clock, self.entropy, paths, (sides[0], sides[1]))
-        self.connections = [c for c in self.connections if c.open or c.sides[0].pending or c.sides[1].pending]
-        self.connections.append(connection)
         for side, position in zip(sides, (0, 1), strict=True):
             self._by_link[side.link] = (connection, position)
+            self._connections[side.machine.index][connection] = None
+        self._between.setdefault((a, b) if a < b else (b, a), {})[connection] = None
+        connection.on_over = lambda: self._forget(connection)
         return connection
 
     def listener(self, machine: int) -> Endpoint | None:
         return self._listeners.get(self.machines[machine].host)
 
     def _of(self, machine: int) -> list[Connection]:
-        return [
-            c for c in self.connections if machine in (c.sides[0].machine.index, c.sides[1].machine.index)
-        ]
+        return list(self._connections[machine])
+
+    def _forget(self, connection: Connection) -> None:
+        """Neither side believes in it any more."""
+        for side in connection.sides:
+            self._connections[side.machine.index].pop(connection, None)
+            self._by_link.pop(side.link, None)
+        a, b = (side.machine.index for side in connection.sides)
+        self._between[(a, b) if a < b else (b, a)].pop(connection, None)
 
     @staticmethod
     def _side(connection: Connection, machine: int) -> int:
         return 0 if connection.sides[0].machine.index == machine else 1
 
-    def _resume(self) -> None:
-        for connection in list(self.connections):
+    @staticmethod
+    def _resume(connections: Iterable[Connection]) -> None:
+        for connection in list(connections):
             connection.resume()
 
 

@@ -21,6 +21,8 @@ NAMES = (
     "final-in-block",
     "no-honest-blame",
     "one-session",
+    "healthy-session",
+    "redial-rate",
     "no-alarm",
     "no-traceback",
     "progress",

@@ -142,9 +142,14 @@ class Workload:
 
     def _plain(self) -> None:
         money = [self._coin() for _ in range(1 if self._entropy.random() < 0.8 else 2)]
-        transaction = self.spend(money)
+        self.pay(money, self._somebody())
+
+    def pay(self, money: list[Money] | None, process: Process | None) -> bytes:
+        """Hand an ordinary payment, of one coin unless `money` is given, to a node; its id."""
+        transaction = self.spend([self._coin()] if money is None else money)
         self.payments[transaction.txid] = Payment(transaction, "plain")
-        self.submit(transaction, self._somebody())
+        self.submit(transaction, process)
+        return transaction.txid
 
     def _conflict(self) -> None:
         """Two payments of one coin, each to one half of the nodes at once; sometimes with children."""

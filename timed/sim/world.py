@@ -14,6 +14,7 @@ from timed.sim.cast import GENESIS_TIME, PORT, make_cast
 from timed.sim.clock import Clock
 from timed.sim.host import Host, Process
 from timed.sim.invariants import Invariants
+from timed.sim.mesh_rules import MeshRules
 from timed.sim.nemesis import Nemesis
 from timed.sim.network import Network
 from timed.sim.tap import Tap
@@ -21,6 +22,8 @@ from timed.sim.violation import Violation
 from timed.sim.workload import Workload
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from timed.events import CommitBlock, NodeEvent, Persist
     from timed.primitives.transaction import Transaction
 
@@ -42,6 +45,8 @@ class Scenario:
     """The newest wire version each machine speaks; those behind the last one speak the newest there is."""
     plain: bool = False
     """Links without TLS: nobody is authenticated before the handshake, frames carry a checksum."""
+    first_slot: int | None = None
+    """Seconds from the start to the first grid point; half an interval if None."""
 
 
 class World:
@@ -55,16 +60,23 @@ class World:
         seed, nodes = scenario.seed, scenario.nodes + scenario.followers
         self.scenario = scenario
         self.cast = make_cast(seed, scenario.nodes, scenario.interval, scenario.followers)
-        self.clock = Clock((GENESIS_TIME + scenario.interval // 2) * SECOND)
+        lead = scenario.interval // 2 if scenario.first_slot is None else scenario.first_slot
+        self.clock = Clock((GENESIS_TIME + scenario.interval - lead) * SECOND)
         self.network = Network(self.clock, self.entropy("network"), nodes + 1)
         self.workload = Workload(self, self.cast, self.entropy("workload"))
         self.invariants = Invariants(self.cast, self.workload.transactions.get)
+        node_ids = tuple(key.public for key in self.cast.node_keys)
+        self.mesh = MeshRules(self.network, node_ids, self.cast.genesis.params, self.invariants.sessions)
+        self.listeners: list[Callable[[Process, int, object], None]] = []
+        """Called with every message that a process hands to a link."""
         self.tap = Tap(self.cast.genesis.params, checksum=scenario.plain)
         self.hosts = [
             Host(index, self.clock, self.network, self.entropy(f"host {index}"), self)
             for index in range(nodes)
         ]
         self.nemesis = Nemesis(self, self.entropy("nemesis"), scenario.faults)
+        self._turned: dict[Process, None] = {}
+        """Processes that had a turn in this event."""
         self.clock.watchers.append(self._watch)
         for host in self.hosts:
             commit = self.cast.genesis.commit()
@@ -96,6 +108,7 @@ class World:
         entropy = self.entropy(f"node {index} life {host.lives}")
         node = Node(self.config(index), host.store, entropy)
         self.clock.note(f"boot {index} life {host.lives + 1}")
+        self.mesh.booted(index)
         node_id = None if self.scenario.plain else self.cast.node_keys[index].public
         process = host.start(node, node_id, PORT)
         if first is not None and process.alive:
@@ -120,11 +133,15 @@ class World:
 
     def _watch(self) -> None:
         """After every event: what no message shows."""
-        for host in self.hosts:
-            if host.process is not None:
-                self.invariants.conduct(host.process)
+        self.mesh.check()
+        turned, self._turned = self._turned, {}
+        for process in turned:
+            self.invariants.conduct(process)
 
     # Observer
+
+    def turned(self, process: Process) -> None:
+        self._turned[process] = None
 
     def writing(self, process: Process, link: int, data: bytes) -> bool:
         messages = self.tap.read(link, data)
@@ -132,11 +149,20 @@ class World:
             return False
         for message in messages:
             self.invariants.sent(process, message)
+            self.mesh.sent(process, link, message)
+            for listener in self.listeners:
+                listener(process, link, message)
         self.nemesis.sent(process, messages)
         return process.alive
 
     def written(self, process: Process, link: int) -> None:
         self.nemesis.after_send(process)
+
+    def ended(self, process: Process, link: int) -> None:
+        self.tap.closed(link)
+
+    def dialling(self, process: Process, host: str) -> None:
+        self.mesh.dialled(process, host)
 
     def staged(self, process: Process, writes: tuple[Persist | CommitBlock, ...]) -> None:
         self.nemesis.staged(process, writes)
@@ -149,6 +175,7 @@ class World:
     def published(self, process: Process, event: NodeEvent) -> None:
         self.clock.note(f"told {process.name} {_words(event)}")
         self.invariants.published(process, event)
+        self.mesh.published(process, event)
         self.nemesis.published(process, event)
 
     def opened(self, process: Process, link: int) -> None:

@@ -123,6 +123,7 @@ class MeshRun:
     def pay(self) -> None:
         """One payment becomes final at every node, then a block is made of it."""
         world = self.world
+        self._await(BLOCK_WITHIN, "live-heights", self._epoch_is_open)
         self.payment.begin()
         payment = world.workload.pay(None, world.voting()[0])
         self._await(
@@ -140,6 +141,14 @@ class MeshRun:
         self.block.end()
         if world.workload.payments[payment].height is None:
             raise Violation("live-payments", "the block lacks the payment")
+
+    def _epoch_is_open(self) -> bool:
+        """Everybody has the same chain, and some time for a payment before the next block."""
+        states = [process.node.consensus_state() for process in self.world.running()]
+        soonest = min(state.slot_us for state in states)
+        return (
+            len({state.height for state in states}) == 1 and soonest > self.world.clock.now + 2 * FINAL_WITHIN
+        )
 
     def _boot_all(self) -> None:
         world = self.world

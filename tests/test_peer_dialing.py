@@ -30,7 +30,7 @@ class BackoffTests(SynchronousTestCase):
         for _ in range(failures):
             chosen, _ = dialing.due(now, (), nobody)
             self.assertEqual(len(chosen), 1)
-            dialing.unreachable("10.0.0.9", 7000, now)
+            dialing.unreachable("10.0.0.9", 7000, now, "connection-refused")
             pauses.append(chosen[0].not_before - now)
             now = chosen[0].not_before
         return pauses

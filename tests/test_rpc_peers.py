@@ -21,6 +21,7 @@ from timed.events import Action, Close, Dial, Write
 from timed.params import REGTEST, SECOND
 from timed.peer import limits
 from timed.peer.rates import RATES
+from timed.peer.seeding import Seed, Seeding, SeedKind
 from timed.peer.table import PeerTable
 from timed.peer.values import Identity, PeerAddress
 from timed.rpc.methods.peers import getnettotals
@@ -535,6 +536,51 @@ class Explained(PeersCase):
             (dial,) = shown["dials"]
             self.assertEqual((dial["address"], dial["origin"]), ("node.example:7000", "configured"))
             self.assertGreater(dial["failures"], 3)
+            self.assertEqual(dial["last_failure"], "connection-refused")
+            self.assertRegex(
+                shown["summary"], r"^dialled \d+ times in vain, the last time: connection-refused$"
+            )
+        (added,) = self.ask("getaddednodeinfo")
+        self.assertEqual(added["last_failure"], "connection-refused")
+
+    def test_the_summary_is_the_answer_in_one_sentence(self) -> None:
+        self.assertEqual(
+            self.ask("explainpeer", NOBODY)["summary"], "not connected, and nothing is known of it"
+        )
+        remote = self.join(2)
+        name = remote.node_id.hex()
+        self.assertIn("held to every rule", self.ask("explainpeer", name)["summary"])
+        self.ask("setban", name, "add", 60, False, "loud")
+        self.assertEqual(
+            self.ask("explainpeer", name)["summary"], "refused by the operator for 60 more s: loud"
+        )
+        self.ask("setban", name, "remove")
+        book = self.world.node.peers.discovery.book
+        now = self.world.now()
+        book.add("10.3.0.1", 7000, key(9).public, now, "seed.example.org", now)
+        shown = self.ask("explainpeer", "10.3.0.1")
+        self.assertEqual(shown["summary"], "not connected; seed.example.org told of it, tried 0 times")
+        (known,) = shown["book"]
+        self.assertEqual((known["met"], known["tried"], known["source"]), (False, False, "seed.example.org"))
+
+    def test_only_its_own_dials_are_shown_of_a_connected_peer(self) -> None:
+        remote = self.join(2)
+        table = self.world.node.peers
+        table.want("10.0.0.2", 7001, key(7).public)
+        table.want("10.0.0.2", 7002)
+        dials = self.ask("explainpeer", remote.node_id.hex())["dials"]
+        self.assertNotIn("10.0.0.2:7001", [dial["address"] for dial in dials])
+
+    def test_sources_of_addresses_are_shown_with_their_last_outcome(self) -> None:
+        seed = Seed(SeedKind.DNS, "seed.example.org")
+        seeding = Seeding([seed], random.Random(1))
+        self.assertEqual(self.ask("getnetworkinfo")["seeds"], [])
+        self.world.environment.peering = Peering(self.world.driver, lambda: None, lambda: seeding)
+        seeding.answered(seed, 7, 0)
+        self.assertEqual(
+            self.ask("getnetworkinfo")["seeds"],
+            [{"source": "seed.example.org", "kind": "dns", "outcome": "answered", "addresses": 7}],
+        )
 
     def test_trusted_and_unknown_peers(self) -> None:
         self.assertTrue(self.ask("explainpeer", "127.0.0.1:7000")["limits"]["exempt"])

@@ -82,7 +82,7 @@ def _run(client: Client, name: str, params: list[object] | dict[str, object]) ->
         else:
             result = client.call(name, *params)
     except RpcFailure as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {str(error).removeprefix('Error: ')}", file=sys.stderr)
         if error.hint:
             print(error.hint, file=sys.stderr)
         return FAILED

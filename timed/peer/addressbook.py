@@ -173,6 +173,7 @@ class AddressBook:
             return
         record.node_id = node_id
         record.last_success = record.last_seen = now
+        record.last_try = max(record.last_try, now)
         record.attempts = 0
         self._tests = {wants: tested for wants, tested in self._tests.items() if tested is not record}
         if record.tried:

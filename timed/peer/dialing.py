@@ -62,6 +62,8 @@ class Target:
     """Who answered there last."""
     failures: int = 0
     """In this episode: not one session that lived."""
+    last_failure: str = ""
+    """Why the last one failed; empty after a session that lived."""
     not_before: int = 0
     deadline: int = 0
     """When a dial that the host never answered counts as failed."""
@@ -172,12 +174,12 @@ class Dialing:
         target.met = peer_id or target.met
         return target
 
-    def unreachable(self, host: str, port: int, now: int) -> Target | None:
+    def unreachable(self, host: str, port: int, now: int, reason: str) -> Target | None:
         """A dial to this address came to nothing; None when nobody wanted it."""
         target = self._targets.get((host, port))
         if target is None or target.phase is not Phase.DIALLING:
             return None
-        self._failure(target, now)
+        self._failure(target, now, reason)
         return target
 
     def over(self, target: Target, reason: str, now: int, *, well: bool) -> None:
@@ -192,10 +194,10 @@ class Dialing:
         elif reason == "duplicate":
             self._rest(target, now, at_least=limits.PROBE_LIMIT)
         elif well:
-            target.failures = 0
+            self._recovered(target)
             self._rest(target, now)
         else:
-            self._failure(target, now)
+            self._failure(target, now, reason)
 
     def contact(self, node_id: bytes, now: int) -> None:
         """The peer showed up by itself: it can be reached, whatever was tried before."""
@@ -204,7 +206,7 @@ class Dialing:
     def afresh(self, concerned: Callable[[Target], bool], now: int) -> None:
         """Forget the failures of some targets: they are dialled after a moment."""
         for target in [target for target in self if concerned(target)]:
-            target.failures = 0
+            self._recovered(target)
             if target.phase is Phase.IDLE:
                 self._rest(target, now)
 
@@ -218,12 +220,17 @@ class Dialing:
         """Dials that the host never answered count as failed."""
         for target in list(self):
             if target.phase is Phase.DIALLING and now >= target.deadline:
-                self._failure(target, now)
+                self._failure(target, now, "timeout")
 
-    def _failure(self, target: Target, now: int) -> None:
+    @staticmethod
+    def _recovered(target: Target) -> None:
+        target.failures, target.last_failure = 0, ""
+
+    def _failure(self, target: Target, now: int, reason: str) -> None:
         """No session, or one that did not live: wait longer than the last time, if it is dialled again."""
         self.failed += 1
         target.failures += 1
+        target.last_failure = reason
         self._rest(target, now)
 
     def _rest(self, target: Target, now: int, at_least: int = 0) -> None:

@@ -176,7 +176,7 @@ class Sessions:
     def dial_failed(self, host: str, port: int, reason: str, now: int) -> list[Delivery]:
         """A dial came to nothing."""
         time = self._read(now)
-        target = self.dialing.unreachable(host, port, time)
+        target = self.dialing.unreachable(host, port, time, reason)
         if target is not None:
             self._no_answer(target)
         self._agenda.earlier(DIAL, time)

@@ -15,6 +15,7 @@ from timed.peer.dialing import Origin, Target
 
 if TYPE_CHECKING:
     from timed.peer.addressbook import Record
+    from timed.peer.seeding import Seed, Seeding
     from timed.peer.statistics import PeerStatistics
     from timed.peer.table import PeerTable
     from timed.peer.traffic import Traffic
@@ -32,11 +33,25 @@ class SocketCounters(Protocol):
 
 
 class Peering:
-    """The peers of one running node. `sockets` gives the transports' counters, None without any."""
+    """The peers of one running node.
 
-    def __init__(self, driver: Any, sockets: Callable[[], SocketCounters | None]) -> None:
+    `sockets` gives the transports' counters, `seeding` the sources of addresses, None without any.
+    """
+
+    def __init__(
+        self,
+        driver: Any,
+        sockets: Callable[[], SocketCounters | None],
+        seeding: Callable[[], Seeding | None] = lambda: None,
+    ) -> None:
         self._driver = driver
         self._sockets = sockets
+        self._seeding = seeding
+
+    def seeds(self) -> list[Seed]:
+        """The configured sources of addresses."""
+        seeding = self._seeding()
+        return [] if seeding is None else list(seeding)
 
     @property
     def table(self) -> PeerTable:
@@ -118,11 +133,12 @@ class Peering:
         return sorted(wanted, key=lambda target: target.address)
 
     def dialled(self, node_id: bytes | None, host: str) -> list[Target]:
-        """The addresses dialled for a node, or at a host."""
+        """The addresses dialled for a node, and those at a host of which nobody else is known to answer."""
         return [
             target
             for target in self.table.dialing
-            if (node_id is not None and target.believed == node_id) or (host and target.host == host)
+            if (node_id is not None and target.believed == node_id)
+            or (host and target.host == host and (node_id is None or target.believed is None))
         ]
 
     def is_added(self, address: PeerAddress) -> bool:

@@ -28,6 +28,7 @@ from timed.rpc.wallethost import WalletHost
 
 if TYPE_CHECKING:
     from timed.app.context import Context
+    from timed.peer.seeding import Seeding
 
 SOFTWARE = f"timed/{__version__}"
 
@@ -124,10 +125,14 @@ class RpcService(Service):
             waiters=self._waiters,
             write_wallet=self._write_wallet,
             backend=backend,
-            peering=Peering(context.driver, self._sockets) if backend is not None else None,
+            peering=Peering(context.driver, self._sockets, self._seeding) if backend is not None else None,
             log_levels=context.log_levels,
             own_wallet=self._wallet.wallet if self._wallet is not None else None,
         )
+
+    def _seeding(self) -> Seeding | None:
+        seeds = self._context.seeds
+        return None if seeds is None else seeds.seeding
 
     def _sockets(self) -> SocketCounters | None:
         """The counters of the p2p service's transports, while it runs."""

@@ -291,7 +291,8 @@ _NETWORK = (
         "network",
         "This node's place in the network.",
         "object: version, subversion, protocolversion, nodeid, connections, connections_in, connections_out, "
-        "networkactive, networks, relayfee, incrementalfee, localaddresses, listenport, timeoffset, warnings",
+        "networkactive, networks, relayfee, incrementalfee, localaddresses, listenport, timeoffset, seeds (source, kind, "
+        "outcome, addresses: the sources of addresses), warnings",
     ),
     Method(
         "getpeerinfo",
@@ -321,7 +322,7 @@ _NETWORK = (
         "explainpeer",
         "network",
         "Why a peer is treated as it is, connected or not.",
-        "object: nodeid, addr, state, class, score, bans, reasons (time, event, detail, points, score, verdict, done), "
+        "object: summary (one sentence), nodeid, addr, state, class, score, bans, reasons (time, event, detail, points, score, verdict, done), "
         "dials, addresses, book (as getnodeaddresses), conduct (enforce, dry-run), limits, session (null, or as getpeerinfo with rates and throttled)",
         (Param("peer", PEER, "Node id, host:port, address or id of the session."),),
         example="192.0.2.7:24000",
@@ -342,7 +343,7 @@ _NETWORK = (
         "getaddednodeinfo",
         "network",
         "The nodes that are kept connected: configured, or added.",
-        "array of objects: addednode, nodeid, connected, addresses (address, connected), failures",
+        "array of objects: addednode, nodeid, connected, addresses (address, connected), failures, last_failure",
         (Param("node", PEER, "Only this one, as it was added.", None),),
     ),
     Method(

@@ -40,6 +40,15 @@ def getnetworkinfo(env: Environment) -> Object:
         "localaddresses": [],
         "listenport": env.identity.p2p_port,
         "timeoffset": None if offset is None else round(offset / SECOND),
+        "seeds": [
+            {
+                "source": seed.name,
+                "kind": seed.kind.name.lower(),
+                "outcome": seed.outcome or None,
+                "addresses": seed.addresses,
+            }
+            for seed in env.peers.seeds()
+        ],
         "warnings": "",
     }
 
@@ -96,6 +105,7 @@ def _added(env: Environment, target: Target) -> Object:
         "connected": peer is not None,
         "addresses": [{"address": peer.address, "connected": direction}] if peer is not None else [],
         "failures": target.failures,
+        "last_failure": target.last_failure or None,
     }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from timed.params import SECOND
 from timed.peer import limits
-from timed.peer.bans import Subject
+from timed.peer.addressbook import Record
+from timed.peer.bans import Ban, Subject
 from timed.peer.conduct import Entry, PeerClass
 from timed.peer.dialing import Target
 from timed.peer.location import parse_peer
@@ -134,6 +135,7 @@ def _explained(env: Environment, subject: Subject | None, host: str, peer: PeerH
     kind = known.kind if known is not None else conduct.class_of(node_id, seen, member=False)
     records = peering.records_of(node_id, host if node_id is None else "")
     return {
+        "summary": _summary(known, kind, list(bans.values()), dials, records, peering.now()),
         "nodeid": node_id.hex() if node_id is not None else None,
         "addr": peer.address if peer is not None else seen or None,
         "state": _state(known is not None, bool(bans), bool(dials)),
@@ -148,6 +150,42 @@ def _explained(env: Environment, subject: Subject | None, host: str, peer: PeerH
         "limits": _limits(kind),
         "session": _session(known) if known is not None else None,
     }
+
+
+def _summary(
+    known: PeerStatistics | None,
+    kind: PeerClass,
+    bans: Sequence[Ban],
+    dials: Sequence[Target],
+    records: Sequence[Record],
+    now: int,
+) -> str:
+    """The rest of the answer in one sentence."""
+    if known is not None:
+        throttled = f", throttled for {seconds(known.throttled_for)} s" if known.throttled_for else ""
+        return f"connected since {(now - known.opened_at) // SECOND} s, {_CLASSES[kind]}{throttled}"
+    if bans:
+        ban = bans[0]
+        end = f"for {max(0, ban.until - now) // SECOND} more s" if ban.until else "until that is lifted"
+        return f"refused by {'the operator' if ban.by_operator else 'this node'} {end}: {ban.reason}"
+    if dials:
+        dial = dials[0]
+        if not dial.failures:
+            return "dialled, without an outcome yet"
+        return f"dialled {dial.failures} times in vain, the last time: {dial.last_failure}"
+    if records:
+        record = max(records, key=lambda record: record.last_success)
+        if record.last_success:
+            return f"not connected; met {(now - record.last_success) // SECOND} s ago"
+        return f"not connected; {record.source} told of it, tried {record.attempts} times"
+    return "not connected, and nothing is known of it"
+
+
+_CLASSES = {
+    PeerClass.ANONYMOUS: "held to every rule",
+    PeerClass.MEMBER: "a member: never banned by this node",
+    PeerClass.TRUSTED: "trusted: the rules exempt it",
+}
 
 
 def _state(connected: bool, banned: bool, dialled: bool) -> str:
@@ -205,6 +243,7 @@ def _dial(target: Target, waits: int) -> Object:
         "origin": target.origin.name.lower(),
         "phase": target.phase.value,
         "failures": target.failures,
+        "last_failure": target.last_failure or None,
         "next_attempt": seconds(waits),
     }
 

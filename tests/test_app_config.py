@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from timed.app.config import load, override, settings_from
 from timed.app.inifile import parse_ini
 from timed.app.samples import samples
-from timed.app.schema import Settings, keys
+from timed.app.schema import P2PSection, Settings, keys
 from timed.errors import ConfigError
 from timed.peer.location import parse_peer
 from timed.peer.values import PeerAddress
@@ -153,6 +153,15 @@ class CrossChecks(SynchronousTestCase):
         self.assertIn(
             "p2p.plain is not allowed on mainnet", self.refusal("node.network=mainnet", "p2p.plain=yes")
         )
+
+    def test_the_old_way_of_speaking_is_for_regtest(self) -> None:
+        for key, value in (("encoding", "json"), ("batching", "no"), ("priorities", "no")):
+            refusal = self.refusal("node.network=testnet", f"p2p.{key}={value}")
+            self.assertIn(f"p2p.{key} {value} is not allowed on testnet. Only regtest", refusal)
+            settings = load(
+                None, [override("node.network", "regtest", ""), override(f"p2p.{key}", value, "")]
+            ).settings
+            self.assertNotEqual(settings.p2p, P2PSection())
 
     def test_the_reference_backend_is_for_regtest(self) -> None:
         self.assertIn(

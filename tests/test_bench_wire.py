@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from timed.bench import broadcast, priority
 from timed.bench.receivers import FrameCounter
 from timed.bench.samples import Samples
+from timed.peer.encoder import Form
 from timed.peer.limits import PEER_QUEUE_BYTES
 from timed.wire.catalogue import encode_message
 from timed.wire.framing import TRAILER_SIZE, frames_of
@@ -65,7 +66,7 @@ class Cases(SynchronousTestCase):
     def test_without_priorities_every_message_is_of_one_class(self) -> None:
         encoder = priority.OneQueue(b"TIME")
         for message in (Samples().vote(), Ping(1, 2), broadcast.message_of(100_000)):
-            parcel = encoder.parcel(encoder.encode(message), False)
+            parcel = encoder.parcel(encoder.encode(message), Form(checksum=False))
             self.assertIs(parcel.priority, Priority.BULK)
 
     def test_figures_are_ratios_of_medians(self) -> None:

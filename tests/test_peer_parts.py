@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from timed.params import REGTEST, SECOND
 from timed.peer import limits
 from timed.peer.agenda import Agenda
-from timed.peer.encoder import Encoder
+from timed.peer.encoder import Encoder, Form
 from timed.peer.requests import Match, Patience, Requests, Served
 from timed.peer.retention import Retention
 from timed.wire.message import Priority
@@ -217,6 +217,10 @@ class EncoderTests(SynchronousTestCase):
     def test_frames_are_cut_once_for_each_kind_of_link(self) -> None:
         encoder = Encoder(REGTEST.magic)
         encoded = encoder.encode(GetBlocks(start=1, count=1))
-        self.assertIs(encoder.parcel(encoded, False), encoder.parcel(encoded, False))
-        self.assertIsNot(encoder.parcel(encoded, False), encoder.parcel(encoded, True))
+        self.assertIs(
+            encoder.parcel(encoded, Form(checksum=False)), encoder.parcel(encoded, Form(checksum=False))
+        )
+        self.assertIsNot(
+            encoder.parcel(encoded, Form(checksum=False)), encoder.parcel(encoded, Form(checksum=True))
+        )
         self.assertEqual(encoder.encodes, 1)

@@ -1,4 +1,4 @@
-"""Real nodes of two wire versions in one network, told by their configuration which they speak."""
+"""Real nodes that are told by their configuration how to speak: two wire versions, or the old way."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from typing import ClassVar
 from tests.process_world import ProcessCase
 from timed.params import WIRE_VERSION, WIRE_VERSION_MIN
 
+OLD_WAY = (
+    "p2p.encoding=json", "p2p.batching=no", "p2p.priorities=no", "log.messages=yes", "log.burst=100000",
+    "log.window=1",
+)  # fmt: skip
 OLD = (f"p2p.wire_version={WIRE_VERSION_MIN}",)
 
 
@@ -53,3 +57,34 @@ class OneLeftBehindTests(MixedCase):
         self.check(
             [[WIRE_VERSION_MIN] * 2, [WIRE_VERSION_MIN, WIRE_VERSION], [WIRE_VERSION_MIN, WIRE_VERSION]]
         )
+
+
+class OldWayTests(ProcessCase):
+    """A whole network as it once was, by configuration alone."""
+
+    network = "old way"
+    settings: ClassVar[Mapping[int, Sequence[str]]] = MappingProxyType(dict.fromkeys((1, 2, 3), OLD_WAY))
+
+    def test_a_network_in_lines_of_json(self) -> None:
+        """Payments and blocks; a node comes back; every message was a write and a line in the log."""
+        self.world.wait_confirmed(self.world.pay(1, 2))
+        self.world.kill(1)
+        self.world.wait_confirmed(self.world.pay(2, 3), 2, 3)
+        self.world.restart(1)
+        self.world.wait_connected()
+        self.world.wait_confirmed(self.world.pay(3, 1))
+        self.world.wait_equal()
+        for number in self.world.numbers:
+            for peer in self.world.call(number, "getpeerinfo"):
+                self.assertEqual(list(peer["batches"]["rules"]), ["single"])
+                self.assertEqual((peer["unknown"], peer["encoding"]), (0, "json"))
+            log = self.world.log(number)
+            self.assertNotIn("Traceback", log)
+            for line in (
+                "TransactionVote to 127.0.0.1:",
+                "TransactionVote from 127.0.0.1:",
+                "BlockCommit to 127.0.0.1:",
+            ):
+                self.assertIn(f" info     node: {line}", log)
+            self.assertNotIn("more lines in", log)
+            self.assertEqual(self.world.metric(number, "timed_faults"), 0, f"node {number}")

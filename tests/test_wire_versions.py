@@ -21,6 +21,8 @@ from tests.test_peer_sessions import accept, handshake_of, open_stranger
 from tests.test_peer_table import commit
 from timed.events import BlockCertified, TransactionFinal
 from timed.params import SECOND, WIRE_VERSION, WIRE_VERSION_MIN
+from timed.peer.dialect import Dialect
+from timed.peer.values import Identity
 from timed.sim.run import Run
 from timed.sim.world import Scenario
 from timed.wire import catalogue, message
@@ -54,13 +56,18 @@ def later(*classes: type[Message]) -> Iterator[None]:
         yield
 
 
+def speaking(number: int, version: int) -> Identity:
+    """A node whose newest wire version is this one."""
+    return attrs.evolve(identity(number), dialect=Dialect(wire_version=version))
+
+
 class RecordedTests(SynchronousTestCase):
     """Sessions of wire version 1 nodes, said again to today's node in the place of one of them."""
 
     def setUp(self) -> None:
         self.recording = recorded_sessions.read()
 
-    def replay(self, subject: int, **options: int) -> Replay:
+    def replay(self, subject: int, **options: Dialect) -> Replay:
         """Everything was understood, and the node ends where the recorded one ended."""
         replay = Replay(self.recording, subject, **options)
         replay.run()
@@ -85,7 +92,7 @@ class RecordedTests(SynchronousTestCase):
         """Payments become final and blocks are made; it dials some of them, others dial it."""
         for subject in range(MEMBERS):
             replay = self.replay(subject)
-            self.assertEqual(replay.node.peers.identity.wire_version, NEW)
+            self.assertEqual(replay.node.peers.identity.dialect.wire_version, NEW)
             self.assertEqual(
                 sorted(event.txid for event in replay.told(TransactionFinal)), sorted(self.recording.final)
             )
@@ -122,7 +129,7 @@ class RecordedTests(SynchronousTestCase):
     def test_the_version_switch_speaks_as_the_first_version_did(self) -> None:
         """What it says of itself is the recorded handshake, byte for byte but for tip and time."""
         for subject in range(MEMBERS + 1):
-            replay = self.replay(subject, wire_version=1)
+            replay = self.replay(subject, dialect=Dialect(wire_version=1))
             for link, peer in zip(self.recording.links_of(subject), replay.peers, strict=True):
                 side = self.recording.links[link].side(subject)
                 recorded = next(
@@ -150,8 +157,8 @@ class NegotiationTests(SynchronousTestCase):
         self.wire = Wire()
 
     def pair(self, mine: int, theirs: int) -> tuple[Host, Host]:
-        a = self.wire.host(1, wanted=[2], identity=attrs.evolve(identity(1), wire_version=mine))
-        b = self.wire.host(2, identity=attrs.evolve(identity(2), wire_version=theirs))
+        a = self.wire.host(1, wanted=[2], identity=speaking(1, mine))
+        b = self.wire.host(2, identity=speaking(2, theirs))
         self.wire.run(SECOND)
         return a, b
 
@@ -183,7 +190,7 @@ class NegotiationTests(SynchronousTestCase):
         self.assertEqual(peer.version, NEW)
 
     def test_a_node_told_to_speak_an_old_version_refuses_who_has_given_it_up(self) -> None:
-        host = self.wire.host(1, identity=attrs.evolve(identity(1), wire_version=OLD))
+        host = self.wire.host(1, identity=speaking(1, OLD))
         stranger = Stranger(host)
         stranger.heard()
         stranger.send(msgspec.structs.replace(handshake_of(host), wire_version=NEW, min_wire_version=NEW))
@@ -208,7 +215,7 @@ class NegotiationTests(SynchronousTestCase):
             hosts = {
                 number: self.wire.host(
                     number, wanted=[other for other in versions if other < number],
-                    identity=attrs.evolve(identity(number), wire_version=version),
+                    identity=speaking(number, version),
                 )
                 for number, version in versions.items()
             }  # fmt: skip
@@ -260,13 +267,13 @@ class MixedNetworkTests(SynchronousTestCase):
 
     def play(self, *versions: int) -> Run:
         """Four members and a follower that joins late; every invariant holds, equal heights at the end."""
-        run = Run(Scenario(5, followers=1, minutes=1, wire_versions=versions))
+        run = Run(Scenario(5, followers=1, minutes=1, dialects=tuple(map(Dialect, versions))))
         run.play()
         world = run.world
         self.assertEqual(len(set(world.heights())), 1)
         self.assertGreater(len(world.invariants.chain.final), 50)
         for index, process in enumerate(world.running()):
-            mine = process.node.peers.identity.wire_version
+            mine = process.node.peers.identity.dialect.wire_version
             for peer in process.node.peers.peers():
                 self.assertEqual(peer.version, min(mine, peer.handshake.wire_version))
             self.assertEqual(

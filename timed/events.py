@@ -142,6 +142,20 @@ class PeerBanned:
 
 
 @attrs.frozen
+class PeerMessage:
+    """A message came whole, or is queued to leave; `size` is in bytes of its link.
+
+    Published where `timed.peer.dialect.Dialect.tell_messages` asks for it.
+    """
+
+    node_id: bytes
+    address: str
+    name: str
+    size: int
+    sent: bool
+
+
+@attrs.frozen
 class TransactionAccepted:
     txid: bytes
 
@@ -245,6 +259,7 @@ NodeEvent = Union[
     PeerClosed,
     PeerRefused,
     PeerBanned,
+    PeerMessage,
     TransactionAccepted,
     TransactionLocked,
     TransactionCertified,

@@ -53,7 +53,7 @@ class NetworkParams:
     minimum_interval_s: int
     equal_weight_allowed: bool
     plain_allowed: bool
-    """Plain TCP and the JSON encoding are for debugging on regtest only."""
+    """Plain TCP, the JSON encoding, and links without batching or priorities: on regtest only."""
     group_diversity: bool
     """One outbound session per /16; off where everybody is on loopback."""
 

@@ -22,6 +22,7 @@ from timed.crypto.batch import verify_batch
 from timed.interfaces import IEventSink, IStore, IStoreBackend
 from timed.node.config import NodeConfig
 from timed.node.node import Node
+from timed.peer.dialect import Dialect
 
 SOFTWARE = f"timed/{__version__}"
 
@@ -131,7 +132,13 @@ def node_config(context: Context) -> NodeConfig:
         dry_run=p2p.conduct == "dry-run",
         max_inbound=p2p.max_inbound,
         boot=context.started_at,
-        wire_version=p2p.wire_version,
+        dialect=Dialect(
+            wire_version=p2p.wire_version,
+            json=p2p.encoding == "json",
+            batching=p2p.batching,
+            priorities=p2p.priorities,
+            tell_messages=context.config.settings.log.messages,
+        ),
     )
 
 

@@ -153,10 +153,15 @@ def _builtin_entries(node_id: int, overrides: Sequence[Entry]) -> list[Entry]:
 def _check(config: Config) -> None:
     """What no single key can check."""
     settings = config.settings
-    if settings.p2p.plain and not config.params.plain_allowed:
-        raise ConfigError(
-            f"p2p.plain is not allowed on {config.params.name}.", "Only regtest may go without TLS."
-        )
+    p2p = settings.p2p
+    for chosen, what, hint in (
+        (p2p.plain, "plain", "Only regtest may go without TLS."),
+        (p2p.encoding == "json", "encoding json", "Only regtest may write JSON."),
+        (not p2p.batching, "batching no", "Only regtest may write every message on its own."),
+        (not p2p.priorities, "priorities no", "Only regtest may do without priorities."),
+    ):
+        if chosen and not config.params.plain_allowed:
+            raise ConfigError(f"p2p.{what} is not allowed on {config.params.name}.", hint)
     if settings.crypto.backend == "reference" and config.params is not networks.REGTEST:
         raise ConfigError(f"crypto.backend reference is not allowed on {config.params.name}.", "Use pynacl.")
     if settings.p2p.seed_urls and not settings.p2p.seed_keys:

@@ -114,6 +114,17 @@ class P2PSection:
         WIRE_VERSION,
         "The newest wire version to speak: a lower one while a network is being upgraded.",
     )
+    encoding: str = key(
+        choice("binary", "json"),
+        "binary",
+        "json: a line of JSON for each message, with peers that are set likewise; for debugging, regtest only.",
+    )
+    batching: bool = key(
+        FLAG, True, "no: every message is a write of its own, to measure the difference; regtest only."
+    )
+    priorities: bool = key(
+        FLAG, True, "no: one queue for all classes of messages, to measure the difference; regtest only."
+    )
 
 
 @attrs.frozen
@@ -179,6 +190,7 @@ class LogSection:
         integer(1, 100_000), 30, "Lines one place in the code may write in a window; the rest is summed up."
     )
     window: int = key(integer(1, 86_400), 60, "Length of that window, in seconds.")
+    messages: bool = key(FLAG, False, "A line for each message sent or received, for debugging.")
 
 
 @attrs.frozen

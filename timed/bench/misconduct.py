@@ -26,6 +26,7 @@ from timed.bench.host import now_us
 from timed.bench.loop import reactor
 from timed.bench.samples import all_messages
 from timed.params import SECOND
+from timed.peer.encoder import Form
 from timed.peer.rates import RATES
 from timed.wire.message import Direction, Message
 from timed.wire.messages import Ping
@@ -126,7 +127,7 @@ class Offender(Follower):
             self._request = self._request % 2**31 + 1
             request = 0 if direction is Direction.NOTICE else self._request
             encoded = encoder.encode(message, request_id=request, reply=direction is Direction.REPLY)
-            frames = b"".join(encoder.parcel(encoded, self._plain).frames)
+            frames = b"".join(encoder.parcel(encoded, Form(checksum=self._plain)).frames)
             if direction is not Direction.REQUEST:
                 self._encoded[name] = frames
         return frames

@@ -23,7 +23,7 @@ from timed.bench.loop import run as run_loop
 from timed.bench.measure import MS_PER_NS, figure, percentile, settle_collector
 from timed.bench.report import Goal, Outcome
 from timed.bench.samples import Samples
-from timed.peer.encoder import Encoded, Encoder
+from timed.peer.encoder import Encoded, Encoder, Form
 from timed.peer.outbox import Parcel
 from timed.peer.values import Delivery, Incoming, Opened
 from timed.wire.message import Message, Priority
@@ -50,8 +50,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 class OneQueue(Encoder):
     """Every message in one class: first in, first out, whatever it is."""
 
-    def parcel(self, encoded: Encoded, checksum: bool) -> Parcel:
-        parcel = super().parcel(encoded, checksum)
+    def parcel(self, encoded: Encoded, form: Form) -> Parcel:
+        parcel = super().parcel(encoded, form)
         parcel.priority = Priority.BULK
         return parcel
 

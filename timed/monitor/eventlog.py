@@ -26,6 +26,7 @@ LINES: Mapping[type, Line] = {
     events.PeerClosed: Line(LogLevel.info, "session with {node_id} at {address} ended: {reason}"),
     events.PeerRefused: Line(LogLevel.warn, "no session with {address}: {rule} {detail}"),
     events.PeerBanned: Line(LogLevel.warn, "banned {node_id} at {address} for {seconds} s: {reason}"),
+    events.PeerMessage: Line(LogLevel.info, "{name} {direction} {address}, {size} bytes"),
     events.TransactionAccepted: Line(LogLevel.debug, "transaction {txid} accepted"),
     events.TransactionLocked: Line(LogLevel.debug, "transaction {txid} locked in epoch {epoch}"),
     events.TransactionCertified: Line(LogLevel.debug, "transaction {txid} certified in epoch {epoch}"),
@@ -96,4 +97,6 @@ def _shown(event: Any) -> dict[str, object]:
         fields[field.name] = value.hex() if isinstance(value, bytes) else value
     if isinstance(event, events.BlockCertified):
         fields["count"] = len(event.txids) - 1
+    elif isinstance(event, events.PeerMessage):
+        fields["direction"] = "to" if event.sent else "from"
     return fields

@@ -6,7 +6,7 @@ import attrs
 
 from timed.crypto.keys import SigningKey
 from timed.ledger.genesis import Genesis
-from timed.params import WIRE_VERSION
+from timed.peer.dialect import ORDINARY, Dialect
 from timed.peer.values import Identity
 
 WantedPeer = tuple[str, int, "bytes | None"]
@@ -33,8 +33,8 @@ class NodeConfig:
     boot: int = 0
     """Greater at every later start with the same node key; peers tell a restarted node by it."""
     vote: bool = True
-    wire_version: int = WIRE_VERSION
-    """The newest wire version it speaks; an earlier one is for a network that is being upgraded."""
+    dialect: Dialect = ORDINARY
+    """How it speaks with its peers."""
 
     @property
     def identity(self) -> Identity:
@@ -47,5 +47,5 @@ class NodeConfig:
             software=self.software,
             listen_port=self.listen_port,
             boot=self.boot,
-            wire_version=self.wire_version,
+            dialect=self.dialect,
         )

@@ -12,12 +12,10 @@ from timed.crypto.rule import verify
 from timed.errors import Refused
 from timed.params import NULL_HASH, WIRE_VERSION_MIN
 from timed.peer import limits
+from timed.peer.dialect import features_of
 from timed.peer.values import Identity
 from timed.primitives.hashing import tagged_hash
 from timed.wire.messages import Handshake, OperatorProof
-
-FEATURES = 0
-"""Bits of what this node can do beyond the wire version; a session uses what both have."""
 
 
 def proof_message(dialer: bytes, listener: bytes, genesis: bytes) -> bytes:
@@ -47,9 +45,9 @@ def compose(
         operator = (OperatorProof(key.public, signature),)
     height, tip = status
     return Handshake(
-        wire_version=identity.wire_version,
+        wire_version=identity.dialect.wire_version,
         min_wire_version=WIRE_VERSION_MIN,
-        features=FEATURES,
+        features=features_of(identity.dialect, identity.params),
         network=identity.params.name,
         genesis=identity.genesis_hash,
         node_id=identity.node_id,
@@ -76,7 +74,7 @@ def check(
         raise Refused("wrong-network", theirs.network)
     if theirs.genesis != identity.genesis_hash:
         raise Refused("wrong-genesis", f"theirs {theirs.genesis.hex()}, ours {identity.genesis_hash.hex()}")
-    newest = identity.wire_version
+    newest = identity.dialect.wire_version
     if theirs.min_wire_version > newest or theirs.wire_version < WIRE_VERSION_MIN:
         versions = f"theirs {theirs.min_wire_version}-{theirs.wire_version}"
         raise Refused("wire-version", f"{versions}, ours {WIRE_VERSION_MIN}-{newest}")

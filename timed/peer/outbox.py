@@ -48,15 +48,19 @@ class Admission(enum.Enum):
 class Parcel:
     """One message as frames, shared by every outbox that sends it."""
 
-    __slots__ = ("frames", "gossip", "holders", "name", "priority", "size")
+    __slots__ = ("frames", "gossip", "holders", "name", "priority", "size", "whole")
 
-    def __init__(self, name: str, priority: Priority, frames: Sequence[bytes], gossip: bool) -> None:
+    def __init__(
+        self, name: str, priority: Priority, frames: Sequence[bytes], gossip: bool, *, whole: bool = False
+    ) -> None:
         self.name = name
         self.priority = priority
         self.frames = tuple(frames)
         self.size = sum(map(len, frames))
         self.gossip = gossip
         """True for what a peer can do without: unsolicited and relayed by others, too."""
+        self.whole = whole
+        """True for pieces between which nothing else may stand."""
         self.holders = 0
 
 
@@ -143,8 +147,16 @@ class Outbox:
         *,
         urgent_limit: int = limits.URGENT_QUEUE_BYTES,
         traffic: Traffic | None = None,
+        batching: bool = True,
+        priorities: bool = True,
     ) -> None:
-        """What leaves and what is dropped is counted in `traffic`."""
+        """What leaves and what is dropped is counted in `traffic`.
+
+        Without `batching` a write has one message at the most; without `priorities`
+        all stand in the last lane.
+        """
+        self.batching = batching
+        self._priorities = priorities
         self._budget = budget
         self._limit = limit
         self._urgent_limit = urgent_limit
@@ -157,6 +169,8 @@ class Outbox:
         """The lane whose debt is being paid, None while the most urgent has its turn."""
         self._turn = limits.LARGEST_FRAME
         """Bytes left of the turn."""
+        self._broken: _Lane | None = None
+        """The lane whose first message must go on before anything else."""
         self._since: int | None = None
         self._since_urgent: int | None = None
         self._hold = 0
@@ -189,7 +203,7 @@ class Outbox:
             if refused is not None:
                 return refused
             self.waiting += parcel.size
-        lane = self._lanes[parcel.priority]
+        lane = self._lanes[parcel.priority if self._priorities else -1]
         self._busy += not lane.parcels
         lane.parcels.append(parcel)
         lane.since.append(now)
@@ -269,7 +283,7 @@ class Outbox:
         room = limits.AHEAD_BYTES - (0 if control else limits.CONTROL_AHEAD_BYTES)
         if not self.queued or self.ahead >= room:
             return None
-        if not self.ahead or self.queued >= limits.BATCH_BYTES or control:
+        if not self.ahead or self.queued >= limits.BATCH_BYTES or control or not self.batching:
             return now
         due = now if self._since is None else self._since + self._hold
         if self._since_urgent is not None:
@@ -283,9 +297,9 @@ class Outbox:
         frames: list[bytes] = []
         total = 0
         while self.queued:
-            lane = self._next_lane()
+            lane = self._broken or self._next_lane()
             size = lane.first()
-            if lane is not self._control and total + size > room - limits.CONTROL_AHEAD_BYTES:
+            if self._broken is None and self._is_kept_free(lane, room - total - size):
                 lane = self._control
                 size = lane.first() if lane.parcels else room + 1
             if total + size > room:
@@ -293,6 +307,8 @@ class Outbox:
             frames.append(lane.parcels[0].frames[lane.frame])
             total += size
             self._written(lane, size)
+            if not self.batching and not lane.frame:
+                break
         if not total:
             return b""
         self._traffic.count_write(rule, total)
@@ -303,8 +319,14 @@ class Outbox:
         self._since_urgent = now if self._lanes[Priority.CONSENSUS].parcels else None
         return frames[0] if len(frames) == 1 else b"".join(frames)
 
+    def _is_kept_free(self, lane: _Lane, left: int) -> bool:
+        """True when a lane's frame would leave control too little room ahead of the network."""
+        return lane is not self._control and left < limits.CONTROL_AHEAD_BYTES
+
     def _rule(self) -> Flush:
         """Why a write leaves now."""
+        if not self.batching:
+            return Flush.SINGLE
         if not self.ahead:
             return Flush.IDLE
         if self._control.parcels:
@@ -333,7 +355,12 @@ class Outbox:
             lane.frame = 0
             lane.debt = 0
         self.waiting = self.waiting_urgent = self.queued = self._busy = 0
-        self._since = self._since_urgent = None
+        self._since = self._since_urgent = self._broken = None
+
+    @property
+    def broken(self) -> bool:
+        """True while something is written of a message that nothing may stand in the middle of."""
+        return self._broken is not None
 
     def _next_lane(self) -> _Lane:
         """The lane whose first frame leaves next; call it only while something is queued."""
@@ -368,6 +395,7 @@ class Outbox:
             else:
                 self.waiting -= parcel.size
         lane.frame += 1
+        self._broken = lane if parcel.whole and lane.frame < len(parcel.frames) else None
         self.queued -= size
         self._traffic.count_sent(parcel.name, size)
         if lane.frame == len(parcel.frames):

@@ -16,14 +16,16 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from timed.errors import LocalError, RemoteError
-from timed.events import Pause, Resume
+from timed.events import Pause, PeerMessage, Resume
 from timed.params import WIRE_VERSION_MIN
 from timed.peer import limits
 from timed.peer.clock import SteadyClock
-from timed.peer.encoder import Encoded, Encoder
+from timed.peer.dialect import Dialect, Feature
+from timed.peer.encoder import Encoded, Encoder, Form
 from timed.peer.greeting import Claim
 from timed.peer.intake import Arrival, Intake, Lanes
 from timed.peer.outbox import Admission, Budget, Outbox
+from timed.peer.pings import Pings
 from timed.peer.rates import Allowance
 from timed.peer.requests import Match, Requests, Served
 from timed.peer.retention import reference
@@ -32,6 +34,7 @@ from timed.peer.traffic import UNKNOWN, Traffic
 from timed.peer.values import Incoming, PeerHandle
 from timed.wire import catalogue
 from timed.wire.framing import Frame, FrameReader
+from timed.wire.jsonlines import LineReader
 from timed.wire.message import Direction, Message, MessageType, Priority
 from timed.wire.messages import Ack, Goodbye, Handshake, Ping, Pong
 
@@ -40,7 +43,6 @@ if TYPE_CHECKING:
 
     from timed.peer.dialing import Target
 
-_NONCES = 8
 _REASON_MAX = 32
 _DETAIL_MAX = 256
 
@@ -57,6 +59,11 @@ class State(enum.Enum):
 class Session:
     """The protocol of one link. The table decides who is accepted and who stays."""
 
+    version = WIRE_VERSION_MIN
+    """The wire version of the session, once both sides have greeted."""
+    features = 0
+    """What both sides can do."""
+
     def __init__(
         self,
         link: int,
@@ -72,7 +79,10 @@ class Session:
         intake: Intake,
         entropy: random.Random,
         clock: SteadyClock,
+        dialect: Dialect,
+        tell: Callable[[PeerMessage], None],
     ) -> None:
+        """`tell` hears of each message, if `dialect` says so."""
         now = clock.time
         self.link = link
         self.outbound = outbound
@@ -80,10 +90,11 @@ class Session:
         """Whom the transport authenticated; None on a plain link."""
         self.host = host
         self.port = port
-        self.checksum = checksum
         self.state = State.GREETING
         self.traffic = Traffic()
-        self.outbox = Outbox(budget, traffic=self.traffic)
+        self.outbox = Outbox(
+            budget, traffic=self.traffic, batching=dialect.batching, priorities=dialect.priorities
+        )
         self.lanes = Lanes(intake, self)
         self.paused = False
         """The link is not read at the moment."""
@@ -91,10 +102,6 @@ class Session:
         self.served = Served()
         self.ours: Handshake | None = None
         self.theirs: Handshake | None = None
-        self.version = WIRE_VERSION_MIN
-        """The wire version of the session, once both sides have greeted."""
-        self.features = 0
-        """What both sides can do."""
         self.handle: PeerHandle | None = None
         self.target: Target | None = None
         self.overflowed = False
@@ -108,19 +115,20 @@ class Session:
         self.reason = ""
         """Why it was closed."""
         self.detail = ""
+        self._form = Form(checksum)
+        self._tell = tell if dialect.tell_messages else None
         self._encoder = encoder
         self._clock = clock
         self._costs = intake.costs
-        self._entropy = entropy
-        self._reader = FrameReader(magic, limit_for=self._limit_for, checksum=checksum)
+        self._pings = Pings(entropy, clock, self.traffic)
+        self._frames = FrameReader(magic, limit_for=self._limit_for, checksum=checksum)
+        self._reader: FrameReader | LineReader = self._frames
         self._allowance = Allowance()
         self._our_reference = b""
         self._their_reference = b""
         self._greet_by = now + limits.HANDSHAKE_DEADLINE
         self._ping_at: int | None = None
         self._probe_by: int | None = None
-        self._nonces: dict[int, tuple[int, int]] = {}
-        """Steady and unix time of the pings that were not answered."""
         self._rate_told_at: dict[str, int] = {}
         self._throttled_until = 0
         self._unread: list[int] = []
@@ -162,6 +170,8 @@ class Session:
         self.state = State.ACCEPTED
         self.requests = Requests(max(1, min(theirs.window, limits.REQUEST_WINDOW)))
         self.send_message(Ack(Handshake.entry().number, self._their_reference), now)
+        if self.features & Feature.JSON:
+            self._form = Form(self._form.checksum, lines=True)
 
     def knows(self, kind: MessageType) -> bool:
         """True when the session's wire version has messages of this type."""
@@ -177,12 +187,15 @@ class Session:
         if not self.knows(encoded.kind):
             self.traffic.withheld += 1
             return Admission.DROPPED
-        admission = self.outbox.push(self._encoder.parcel(encoded, self.checksum), now)
+        parcel = self._encoder.parcel(encoded, self._form)
+        admission = self.outbox.push(parcel, now)
         self.overflowed = self.overflowed or admission is Admission.OVERFLOW
         if admission is Admission.QUEUED:
             sent = self.traffic.sent
             name = encoded.kind.name
             sent[name] = sent.get(name, 0) + 1
+            if self._tell is not None:
+                self._tell(PeerMessage(self.node_id, self.address, name, parcel.size, True))
             if encoded.reply:
                 self.served.answered(encoded.request_id)
         return admission
@@ -208,20 +221,28 @@ class Session:
         for encoded in self.requests.send(now, self.traffic.bytes_received):
             self.send(encoded, now)
 
-    def take(self, now: int) -> bytes:
-        """The next write, when one is due; empty otherwise."""
-        ready = self.outbox.ready_at(now)
-        if ready is None or ready > now:
-            return b""
-        self.sent_at = now
-        return self.outbox.take(now)
+    def writes(self, now: int) -> Iterator[bytes]:
+        """What is due to be written: at most one write, unless batching is off."""
+        while True:
+            ready = self.outbox.ready_at(now)
+            data = self.outbox.take(now) if ready is not None and ready <= now else b""
+            if data:
+                self.sent_at = now
+                yield data
+            if self.outbox.batching or not data:
+                return
 
     def farewell(self, reason: str, detail: str, now: int) -> bytes:
-        """The last write: what still fits ahead of the network, then Goodbye."""
+        """The last write: what still fits ahead of the network, then Goodbye.
+
+        Unless that ends in the middle of a line, which nothing can be told behind.
+        """
         cut = detail.encode("utf-8")[:_DETAIL_MAX].decode("utf-8", "ignore")
         encoded = self._encoder.encode(Goodbye(reason[:_REASON_MAX], cut))
-        parcel = self._encoder.parcel(encoded, self.checksum)
-        data = self.outbox.take(now)
+        parcel = self._encoder.parcel(encoded, self._form)
+        data = b"".join(iter(lambda: self.outbox.take(now), b""))
+        if self.outbox.broken:
+            return data
         self.traffic.count_sent(parcel.name, parcel.size)
         return data + b"".join(parcel.frames)
 
@@ -249,12 +270,14 @@ class Session:
         self.received_at = now
         self._probe_by = None
         self.traffic.bytes_received += len(data)
-        for frame in self._reader.frames(data):
-            if self.state is State.CLOSED:
-                return
-            event = self._frame(frame, now)
-            if event is not None:
-                yield event
+        while data:
+            for frame in self._reader.frames(data):
+                if self.state is State.CLOSED:
+                    return
+                event = self._frame(frame, now)
+                if event is not None:
+                    yield event
+            data, self._frames.rest = self._frames.rest, b""
 
     def _limit_for(self, number: int) -> int:
         if self.state is State.GREETING:
@@ -277,6 +300,8 @@ class Session:
         name = UNKNOWN if kind is None else kind.name
         self._costs.on(name)
         self.traffic.count_received(name, self._reader.size)
+        if self._tell is not None:
+            self._tell(PeerMessage(self.node_id, self.address, name, self._reader.size, False))
         if kind is None:
             self.traffic.unknown += 1
             return Conducted("unknown-type", str(frame.number))
@@ -315,6 +340,9 @@ class Session:
             self.state = State.OPEN
             self.opened_at = now
             self._ping_at = now
+            if self._form.lines:
+                self._frames.leave()
+                self._reader = LineReader(self._limit_for)
             return Accepted()
         raise RemoteError("handshake-order", f"{kind.name} while {self.state.value}")
 
@@ -384,17 +412,8 @@ class Session:
         return None
 
     def _on_pong(self, message: Message, now: int) -> SessionEvent | None:
-        sent = self._nonces.pop(message.nonce, None) if isinstance(message, Pong) else None
-        if sent is None or not isinstance(message, Pong):
-            return Conducted("unknown-pong", "")
-        traffic = self.traffic
-        steady, wall = sent
-        traffic.round_trip = now - steady
-        least = traffic.round_trip_least
-        traffic.round_trip_least = traffic.round_trip if least is None else min(least, traffic.round_trip)
-        if 0 <= self._clock.wall - wall <= limits.CLOCK_SAMPLE_TRIP:
-            traffic.clock_offset = message.time - (wall + self._clock.wall) // 2
-        return None
+        known = isinstance(message, Pong) and self._pings.pong(message, now)
+        return None if known else Conducted("unknown-pong", "")
 
     def _count(self, kind: MessageType) -> None:
         received = self.traffic.received
@@ -426,12 +445,8 @@ class Session:
         self._throttled_until = now + limits.THROTTLE_TIME
 
     def ping(self, now: int) -> None:
-        """Send a ping with a nonce that only its pong can carry."""
-        while len(self._nonces) >= _NONCES:
-            del self._nonces[next(iter(self._nonces))]
-        nonce = self._entropy.getrandbits(64)
-        self._nonces[nonce] = (now, self._clock.wall)
-        self.send_message(Ping(nonce, self._clock.wall), now)
+        """Ask for a pong."""
+        self.send_message(self._pings.ping(now), now)
 
     def probe(self, now: int) -> None:
         """Ask for a sign of life, and close soon when there is none."""
@@ -470,12 +485,8 @@ class Session:
             return "stalled"
         if self._ping_at is not None and now >= self._ping_at:
             self.ping(now)
-            self._ping_at = now + self._ping_pause()
+            self._ping_at = now + self._pings.pause()
         return None
-
-    def _ping_pause(self) -> int:
-        spread = limits.PING_INTERVAL * limits.PING_JITTER_PERCENT // 100
-        return limits.PING_INTERVAL - spread + self._entropy.randrange(2 * spread + 1)
 
 
 _CONTROL: dict[type[Message], Callable[[Session, Message, int], SessionEvent | None]] = {

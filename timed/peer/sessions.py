@@ -119,7 +119,8 @@ class Sessions:
             link, outbound=outbound, peer_id=peer_id, host=host, port=port,
             magic=self.identity.params.magic, checksum=peer_id is None,
             encoder=self.encoder, budget=self.budget, intake=self.intake,
-            entropy=self._entropy, clock=self.clock,
+            entropy=self._entropy, clock=self.clock, dialect=self.identity.dialect,
+            tell=lambda event: self._actions.append(Publish(event)),
         )  # fmt: skip
         self._links[link] = session
         self._agenda.set(link, session.deadline())
@@ -222,15 +223,13 @@ class Sessions:
         return deliveries
 
     def drain(self, now: int) -> list[Action]:
-        """What the host is to do: one write per link, then the rest. A turn ends here."""
+        """What the host is to do: one write per link (more without batching), then the rest. A turn ends here."""
         time = self._read(now)
         self.intake.begin_turn()
         actions: list[Action] = []
         for link in self._dirty:
             session = self._links[link]
-            data = session.take(time)
-            if data:
-                actions.append(Write(link, data))
+            actions += [Write(link, data) for data in session.writes(time)]
             if session.outbox.queued and (due := session.outbox.ready_at(time) or 0) > time:
                 self._agenda.earlier(link, due)
             if session.requests:

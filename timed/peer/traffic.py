@@ -20,6 +20,8 @@ class Flush(StrEnum):
     """Something of the control class waited, which never does for long."""
     FULL = "full"
     """A whole batch had gathered."""
+    SINGLE = "single"
+    """Batching is off: every message is a write of its own."""
     DEADLINE = "deadline"
     """What had gathered waited long enough."""
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Union
 
 import attrs
 
-from timed.params import WIRE_VERSION, NetworkParams
+from timed.params import NetworkParams
+from timed.peer.dialect import ORDINARY, Dialect
 
 if TYPE_CHECKING:
     from timed.crypto.keys import SigningKey
@@ -38,8 +39,8 @@ class Identity:
     """Where others reach this node; 0 when they do not."""
     boot: int
     """Greater in every later process with the same node key; unix time will do."""
-    wire_version: int = WIRE_VERSION
-    """The newest wire version it speaks."""
+    dialect: Dialect = ORDINARY
+    """How it speaks."""
 
     @property
     def node_id(self) -> bytes:
@@ -76,7 +77,7 @@ class PeerHandle:
     version: int
     """The wire version of the session: no message that came later may be sent."""
     features: int
-    """What both sides can do (`timed.peer.greeting.FEATURES`)."""
+    """What both sides set of `timed.peer.dialect.Feature`."""
 
 
 @attrs.frozen

@@ -298,7 +298,7 @@ _NETWORK = (
         "getpeerinfo",
         "network",
         "One object for every open session.",
-        "array of objects: id, nodeid, addr, inbound, subver, version, session_version, "
+        "array of objects: id, nodeid, addr, inbound, subver, version, session_version, encoding, "
         "startingheight, operator, is_masternode, masternode, "
         "class (anonymous, member, trusted), conntime, lastsend, lastrecv, last_transaction and last_block (delivered "
         "when it was news; 0 for never), bytessent, bytesrecv, bytessent_per_msg, "

@@ -9,7 +9,8 @@ import attrs
 
 from timed.node.config import NodeConfig
 from timed.node.node import Node
-from timed.params import SECOND, WIRE_VERSION
+from timed.params import SECOND
+from timed.peer.dialect import ORDINARY, Dialect
 from timed.sim.cast import GENESIS_TIME, PORT, make_cast
 from timed.sim.clock import Clock
 from timed.sim.host import Host, Process
@@ -41,8 +42,8 @@ class Scenario:
     """Names of faults the nemesis may use."""
     followers: int = 0
     """Nodes that are no members; they join late, with an empty disk."""
-    wire_versions: tuple[int, ...] = ()
-    """The newest wire version each machine speaks; those behind the last one speak the newest there is."""
+    dialects: tuple[Dialect, ...] = ()
+    """How each machine speaks; those behind the last one speak as nodes do today."""
     plain: bool = False
     """Links without TLS: nobody is authenticated before the handshake, frames carry a checksum."""
     first_slot: int | None = None
@@ -128,7 +129,7 @@ class World:
             software="timed-sim",
             listen_port=PORT,
             boot=self.hosts[index].lives + 1,
-            wire_version=dict(enumerate(self.scenario.wire_versions)).get(index, WIRE_VERSION),
+            dialect=dict(enumerate(self.scenario.dialects)).get(index, ORDINARY),
         )
 
     def _watch(self) -> None:

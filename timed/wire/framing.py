@@ -150,6 +150,9 @@ class FrameReader:
         self._error: FrameError | None = None
         self.size = 0
         """Bytes that the message given last took on the link: payload, headers and trailers."""
+        self.rest = b""
+        """What came behind the last message after `leave`."""
+        self._left = False
         self.copied = 0
         """Bytes moved so far, for tests that hold the reader to linear work."""
 
@@ -161,6 +164,10 @@ class FrameReader:
     def feed(self, data: bytes) -> list[Frame]:
         """The messages that `data` completes, in order."""
         return list(self.frames(data))
+
+    def leave(self) -> None:
+        """Read nothing behind the message given last: from there on the link carries no frames."""
+        self._left = True
 
     def frames(self, data: bytes) -> Iterator[Frame]:
         """The same, one by one: `limit_for` sees what the caller did with the frame before.
@@ -184,7 +191,7 @@ class FrameReader:
             if frame is not None:
                 yield frame
         size = len(data)
-        while size - at >= HEADER_SIZE:
+        while size - at >= HEADER_SIZE and not self._left:
             header = self._check_header(_HEADER.unpack_from(data, at))
             end = at + HEADER_SIZE + header[2]
             if end + self._trailer > size:
@@ -198,7 +205,9 @@ class FrameReader:
             frame = self._accept(header, payload)
             if frame is not None:
                 yield frame
-        if at < size:
+        if self._left:
+            self.rest = data[at:]
+        elif at < size:
             self._buffer += data[at:] if at else data
             self.copied += size - at
 

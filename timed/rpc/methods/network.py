@@ -28,7 +28,7 @@ def getnetworkinfo(env: Environment) -> Object:
     return {
         "version": version_number(__version__),
         "subversion": f"/{env.identity.software}/",
-        "protocolversion": env.peers.table.identity.wire_version,
+        "protocolversion": env.peers.table.identity.dialect.wire_version,
         "nodeid": env.identity.node_id.hex(),
         "connections": len(peers),
         "connections_in": len(peers) - outbound,

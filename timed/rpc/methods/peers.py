@@ -9,6 +9,7 @@ from timed.peer import limits
 from timed.peer.addressbook import Record
 from timed.peer.bans import Ban, Subject
 from timed.peer.conduct import Entry, PeerClass
+from timed.peer.dialect import Feature
 from timed.peer.dialing import Target
 from timed.peer.location import parse_peer
 from timed.peer.outbox import Queue, merged
@@ -44,6 +45,7 @@ def getpeerinfo(env: Environment) -> list[Object]:
                 "subver": f"/{peer.handshake.software}/",
                 "version": peer.handshake.wire_version,
                 "session_version": peer.version,
+                "encoding": "json" if peer.features & Feature.JSON else "binary",
                 "startingheight": peer.handshake.height,
                 "operator": peer.operator.hex() if peer.operator is not None else None,
                 "is_masternode": member is not None,

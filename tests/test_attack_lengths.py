@@ -16,6 +16,7 @@ from timed.peer import limits
 from timed.peer.dialing import backoff_cap
 from timed.wire.catalogue import BY_NAME, MESSAGES, handshake_limit_for, limit_for
 from timed.wire.framing import FrameError, FrameReader, payload_room
+from timed.wire.message import Direction
 
 GIB = 1024**3
 HOSTILE = (2 * GIB, 4 * GIB - 1)
@@ -31,7 +32,7 @@ def bound(number: int, stage: str, *, tls: bool) -> int:
     """The longest payload of one frame of this type, unasked."""
     limit = handshake_limit_for(number) if stage == "greeting" else limit_for(number)
     entry = next(entry for entry in MESSAGES if entry.number == number)
-    if stage != "greeting" and entry.is_response and entry.direction.value == "reply":
+    if stage != "greeting" and entry.direction is Direction.REPLY:
         limit = min(limit, limits.UNKNOWN_TYPE_BYTES)
     return min(limit, payload_room(not tls))
 
@@ -103,13 +104,17 @@ class SessionTests(SynchronousTestCase):
             self.assertEqual(dict(arena.table.violations), {})
 
     def test_a_length_of_nothing_is_an_encoding_or_none(self) -> None:
-        """Zero is a length like any other: what has no fields is taken, the rest does not decode."""
+        """Zero is a length like any other: what has no fields is taken, the rest does not decode.
+
+        An answer that nobody asked for is not even read.
+        """
         for entry in MESSAGES:
             arena = self.arena("open", outbound=False, tls=True)
             arena.deliver(0, header(entry.number, 0))
             rules = list(arena.table.violations)
-            empty = entry.name in ("GetPeers", "GetPendingTransactions")
-            self.assertEqual(rules, [] if empty else ["decode-truncated"], entry.name)
+            taken = entry.name in ("GetPeers", "GetPendingTransactions")
+            unread = entry.direction is Direction.REPLY
+            self.assertEqual(rules, [] if taken or unread else ["decode-truncated"], entry.name)
 
     def test_the_sums_of_fragments_have_the_same_bound(self) -> None:
         arena = self.arena("open", outbound=False, tls=True)

@@ -123,7 +123,7 @@ class AssertionTests(SynchronousTestCase):
             self.member.say(self.world.bundle(1, other.txid))
         self.world.pass_time(TICK)
         tally = self.world.node.chain.fastpath.tallies[other.txid]
-        self.assertIsNone(tally.certificate)
+        self.assertFalse(tally.certified)
         self.assertEqual(self.world.told(DoubleSpend), [])
 
 

@@ -144,7 +144,9 @@ class ReplyTests(SynchronousTestCase):
         """The certificates of finality that are sent along are within the room as well."""
         vote, final = bundle_certificate(2, signers), bundle_certificate(3, signers)
         tallies = {
-            txid(number): SimpleNamespace(certificate=vote, final=final, transaction=payment(size))
+            txid(number): SimpleNamespace(
+                certificate={2: vote, 3: final}.get, certified=True, transaction=payment(size)
+            )
             for number, size in enumerate(sizes)
         }
         reply = serving(tallies=tallies).certificates(GetCertificates(1, tuple(tallies)), room)
@@ -157,7 +159,7 @@ class ReplyTests(SynchronousTestCase):
     @given(st.sampled_from((0, 10, MAX_PENDING_SERVED, 200_000)), st.sampled_from((0, 16_000)), rooms)
     def test_lists_of_pending_payments(self, pooled: int, certified: int, room: int) -> None:
         pool = SimpleNamespace(txids=lambda: tuple(hashes(pooled)))
-        tally = SimpleNamespace(certificate=True)
+        tally = SimpleNamespace(certified=True)
         tallies = {number.to_bytes(32, "little"): tally for number in range(certified)}
         reply = serving(pool=pool, tallies=tallies).pending(room)
         self.fits(reply, room)

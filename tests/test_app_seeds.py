@@ -351,4 +351,4 @@ class ProcessTests(ServicesCase):
         url = self.serve(lambda request: data)
         peers, log = await self.joined(f"p2p.seed_urls={url}", f"p2p.seed_keys={SIGNER.public.hex()}")
         self.assertEqual(peers, 1)
-        self.assertIn("told of 1 nodes, 1 of them in the address book", log)
+        self.assertIn("gave 1 addresses, 1 of them in the address book", log)

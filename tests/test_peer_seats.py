@@ -36,7 +36,10 @@ def seat(
 
 
 def give_way(inbound: list[Seat], newcomer: Seat, most: int) -> str | None:
-    session: Any = Seats(SECRET, most, public=True).give_way(inbound, newcomer)
+    """Who goes of a house with so many places; None for nobody."""
+    if len(inbound) < most:
+        return None
+    session: Any = Seats(SECRET, most, public=True).loser(inbound, newcomer)
     return None if session is None else str(session.name)
 
 
@@ -51,7 +54,10 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(error.rule, "full")
 
     def test_room_for_everybody(self) -> None:
-        self.assertIsNone(give_way([seat("a")], STRANGER, 2))
+        """Where there is room nobody is weighed."""
+        sessions: Any = [Named("a")]
+        seats = Seats(SECRET, 2, public=True)
+        self.assertIsNone(seats.give_way(sessions, sessions[0], lambda session: self.fail("it was weighed")))
 
     def test_stranger_finds_no_place_among_strangers_of_many_groups(self) -> None:
         """A house full of honest peers: nobody's session is cut for somebody like him."""

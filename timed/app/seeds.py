@@ -152,7 +152,7 @@ class Seeds:
         self.seeding.answered(seed, len(addresses), self._now())
         if news:
             self._log.info(
-                "{source} told of {count} nodes, {known} of them in the address book",
+                "{source} gave {count} addresses, {known} of them in the address book",
                 source=seed.name, count=len(addresses), known=known,
             )  # fmt: skip
         await self._store(self._cache.put(seed.name, addresses, until))

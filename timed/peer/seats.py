@@ -47,7 +47,19 @@ class Seats:
         self._most = most
         self._public = public
 
-    def seat(self, session: Session, *, preferred: bool) -> Seat:
+    def give_way(
+        self, inbound: Sequence[Session], newcomer: Session, preferred: Callable[[Session], bool]
+    ) -> Session | None:
+        """The session to close for a newcomer, None when there is room; Refused("full") otherwise.
+
+        `inbound` are the sessions there are, oldest first.
+        """
+        if len(inbound) < self._most:
+            return None
+        taken = [self._seat(session, preferred(session)) for session in inbound]
+        return self.loser(taken, self._seat(newcomer, preferred(newcomer)))
+
+    def _seat(self, session: Session, preferred: bool) -> Seat:
         group = group_of(session.host) if self._public else session.host
         traffic = session.traffic
         return Seat(
@@ -55,13 +67,8 @@ class Seats:
             traffic.round_trip_least, traffic.last_transaction, traffic.last_block,
         )  # fmt: skip
 
-    def give_way(self, inbound: Sequence[Seat], newcomer: Seat) -> Session | None:
-        """The session to close for a newcomer, None when there is room; Refused("full") otherwise.
-
-        `inbound` are the sessions there are, oldest first.
-        """
-        if len(inbound) < self._most:
-            return None
+    def loser(self, inbound: Sequence[Seat], newcomer: Seat) -> Session | None:
+        """`give_way` in a full house."""
         strangers = [seat for seat in inbound if not seat.preferred]
         exposed = _exposed(strangers)
         if newcomer.preferred:

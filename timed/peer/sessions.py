@@ -25,7 +25,7 @@ from timed.peer.greeting import check, compose, supersedes
 from timed.peer.intake import Intake
 from timed.peer.outbox import Budget
 from timed.peer.retention import Retention
-from timed.peer.seats import Seat, Seats
+from timed.peer.seats import Seats
 from timed.peer.session import Session, State
 from timed.peer.session_events import Accepted, Acknowledged, Conducted, Farewell, Greeted, SessionEvent
 from timed.peer.values import (
@@ -451,13 +451,10 @@ class Sessions:
         """Make room for an inbound session, or Refused."""
         if session.outbound:
             return
-        inbound = [self._seat(other) for other in self._by_node.values() if not other.outbound]
-        loser = self._seats.give_way(inbound, self._seat(session))
+        inbound = [other for other in self._by_node.values() if not other.outbound]
+        loser = self._seats.give_way(inbound, session, self._preferred)
         if loser is not None:
             self._close(loser, "full")
-
-    def _seat(self, session: Session) -> Seat:
-        return self._seats.seat(session, preferred=self._preferred(session))
 
     def _preferred(self, session: Session) -> bool:
         return self._class_of(session) is not PeerClass.ANONYMOUS or bool(self.dialing.of(session.node_id))

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.fuzz.arena import example
 from tests.peer_harness import Host, Stranger, Wire, key
 from tests.test_peer_sessions import handshake_of, open_stranger
-from timed.events import PeerClosed, PeerOpened, PeerRefused
+from timed.events import Pause, PeerClosed, PeerOpened, PeerRefused, Resume
 from timed.params import REGTEST, SECOND
 from timed.peer import limits, rates
 from timed.wire import catalogue
@@ -261,6 +261,24 @@ class FloodTests(SynchronousTestCase):
             self.assertEqual(
                 [event for event in host.events if not isinstance(event, PeerOpened)], [], kind.name
             )
+
+    def test_link_of_a_flood_is_not_read_for_a_while_whatever_it_brings(self) -> None:
+        """Throwing away costs, too; a paused link costs nothing."""
+        for number, payload in ((4, Ping(nonce=1, time=0).encode()), (6, b"")):
+            wire = Wire()
+            host = wire.host(1)
+            stranger = open_stranger(host)
+            frame = frames_of(REGTEST.magic, number, payload, request_id=number == 6)[0]
+            for _ in range(3):
+                host.others.clear()
+                stranger.send_bytes(6_000 * frame)
+                self.assertEqual(host.others, [Pause(stranger.link)])
+                wire.run(limits.EXCESS_PAUSE - SECOND // 100)
+                self.assertEqual(host.others, [Pause(stranger.link)])
+                wire.run(SECOND // 50)
+                self.assertEqual(host.others, [Pause(stranger.link), Resume(stranger.link)])
+            known = host.table.statistics(key(66).public)
+            self.assertEqual((known.pauses, known.paused), (3, False))  # type: ignore[union-attr]
 
     def test_sustained_flood_of_gossip_is_banned_but_not_its_first_second(self) -> None:
         wire = Wire()

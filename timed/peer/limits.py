@@ -148,5 +148,8 @@ DIAL_BACKS = 8
 """Known addresses that are dialled at once when a ban is lifted."""
 THROTTLE_TIME = 2 * SECOND
 """How long a peer's requests and gossip are left unread after it exceeded a rate."""
+EXCESS_PAUSE = SECOND
+"""How long a link is not read after its peer exceeded a rate, of whatever class: reading what is only
+thrown away is what a flood costs."""
 RATE_REPORT_PAUSE = SECOND
 """Excess is reported to the ledger of conduct this often at most."""

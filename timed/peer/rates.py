@@ -11,6 +11,7 @@ import attrs
 
 from timed.errors import LocalError
 from timed.params import SECOND
+from timed.peer import limits
 from timed.wire.catalogue import MESSAGES
 
 
@@ -40,12 +41,17 @@ if _unknown:
 
 
 class Allowance:
-    """The token buckets of one session. Tokens are counted in millionths."""
+    """The token buckets of one session, and what exceeding them leads to. Tokens are counted in millionths."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_left", "_told", "excess_until", "throttled_until")
 
     def __init__(self) -> None:
         self._left: dict[str, tuple[int, int]] = {}
+        self._told: dict[str, int] = {}
+        self.excess_until: int | None = None
+        """Until then the link is not read, because what came was more than the rates allow."""
+        self.throttled_until = 0
+        """Requests and gossip are left unread as long."""
 
     def take(self, bucket: str, now: int) -> bool:
         """Spend one message of `bucket`; False when there is none left."""
@@ -56,6 +62,24 @@ class Allowance:
         allowed = left >= SECOND
         self._left[bucket] = (left - SECOND if allowed else left, now)
         return allowed
+
+    def exceeded(self, event: str, now: int) -> bool:
+        """A message was left unread. True when that is to be reported: a flood is one offence a second.
+
+        Each event has a report of its own; what is only counted must not hide what is scored.
+        """
+        self.excess_until = now + limits.EXCESS_PAUSE
+        told = self._told.get(event)
+        if told is not None and now - told < limits.RATE_REPORT_PAUSE:
+            return False
+        self._told[event] = now
+        return True
+
+    def holds_back(self, now: int) -> bool:
+        """True while the link is not to be read."""
+        if self.excess_until is not None and now >= self.excess_until:
+            self.excess_until = None
+        return self.excess_until is not None
 
     def left(self, now: int) -> dict[str, int]:
         """Whole messages that each bucket which was drawn on would let through now."""

@@ -123,14 +123,12 @@ class Session:
         self._pings = Pings(entropy, clock, self.traffic)
         self._frames = FrameReader(magic, limit_for=self._limit_for, checksum=checksum)
         self._reader: FrameReader | LineReader = self._frames
-        self._allowance = Allowance()
+        self.allowance = Allowance()
         self._our_reference = b""
         self._their_reference = b""
         self._greet_by = now + limits.HANDSHAKE_DEADLINE
         self._ping_at: int | None = None
         self._probe_by: int | None = None
-        self._rate_told_at: dict[str, int] = {}
-        self._throttled_until = 0
         self._unread: list[int] = []
 
     @property
@@ -308,7 +306,7 @@ class Session:
         if self.state is not State.OPEN:
             return self._early(kind, frame, now)
         solicited = frame.is_reply and self.requests.expects(frame.request_id)
-        if not solicited and not self._allowance.take(kind.bucket, now):
+        if not solicited and not self.allowance.take(kind.bucket, now):
             return self._over_rate(kind, now)
         self._count(kind)
         if frame.is_reply:
@@ -362,7 +360,7 @@ class Session:
     def _notice(self, kind: MessageType, frame: Frame, now: int) -> SessionEvent | None:
         if kind.direction is Direction.REPLY:
             return Conducted("unsolicited-reply", kind.name)
-        if now < self._throttled_until and kind.priority > Priority.CONSENSUS:
+        if now < self.allowance.throttled_until and kind.priority > Priority.CONSENSUS:
             self.traffic.over_rate += 1
             return None
         request_id = frame.request_id if kind.direction is Direction.REQUEST else 0
@@ -391,10 +389,8 @@ class Session:
         """One report a second: a flood is one offence, not a thousand."""
         self.traffic.over_rate += 1
         event = "over-rate-control" if kind.priority is Priority.CONTROL else "over-rate"
-        told = self._rate_told_at.get(event)
-        if told is not None and now - told < limits.RATE_REPORT_PAUSE:
+        if not self.allowance.exceeded(event, now):
             return None
-        self._rate_told_at[event] = now
         return Conducted(event, kind.name)
 
     def _on_handshake(self, message: Message, now: int) -> SessionEvent | None:
@@ -419,12 +415,13 @@ class Session:
         received = self.traffic.received
         received[kind.name] = received.get(kind.name, 0) + 1
 
-    def regulate(self) -> tuple[Pause | Resume, ...]:
-        """Stop the reading of a link whose messages are not worked off; let it go on when they are."""
-        if self.paused and self.lanes.has_room:
+    def regulate(self, now: int) -> tuple[Pause | Resume, ...]:
+        """Stop the reading of a link whose messages are not worked off, or thrown away for being too many."""
+        excess = self.allowance.holds_back(now)
+        if self.paused and self.lanes.has_room and not excess:
             self.paused = False
             return (Resume(self.link),)
-        if not self.paused and self.lanes.full and self.state is not State.CLOSED:
+        if not self.paused and (self.lanes.full or excess) and self.state is not State.CLOSED:
             self.paused = True
             self.traffic.pauses += 1
             return (Pause(self.link),)
@@ -432,17 +429,9 @@ class Session:
 
     # Time.
 
-    def rates(self, now: int) -> dict[str, int]:
-        """Messages per rate bucket that the peer may send at once; only those it has drawn on."""
-        return self._allowance.left(now)
-
-    def throttled_for(self, now: int) -> int:
-        """How much longer its requests and gossip are left unread."""
-        return max(0, self._throttled_until - now)
-
     def throttle(self, now: int) -> None:
         """Leave its requests and its gossip unread for a while."""
-        self._throttled_until = now + limits.THROTTLE_TIME
+        self.allowance.throttled_until = now + limits.THROTTLE_TIME
 
     def ping(self, now: int) -> None:
         """Ask for a pong."""
@@ -467,6 +456,7 @@ class Session:
             self.received_at + limits.SILENCE_LIMIT,
             None if stalled is None else stalled + limits.STALL_LIMIT,
             self.requests.next_deadline(),
+            self.allowance.excess_until,
         )
         return min(time for time in times if time is not None)
 

@@ -117,10 +117,9 @@ class Sessions:
         time = self._read(now)
         session = Session(
             link, outbound=outbound, peer_id=peer_id, host=host, port=port,
-            magic=self.identity.params.magic, checksum=peer_id is None,
-            encoder=self.encoder, budget=self.budget, intake=self.intake,
-            entropy=self._entropy, clock=self.clock, dialect=self.identity.dialect,
-            tell=lambda event: self._actions.append(Publish(event)),
+            magic=self.identity.params.magic, checksum=peer_id is None, encoder=self.encoder,
+            budget=self.budget, intake=self.intake, entropy=self._entropy, clock=self.clock,
+            dialect=self.identity.dialect, tell=lambda event: self._actions.append(Publish(event)),
         )  # fmt: skip
         self._links[link] = session
         self._agenda.set(link, session.deadline())
@@ -161,7 +160,7 @@ class Sessions:
         except RemoteError as error:
             self._violated(session, error)
         self._touched(session)
-        self._actions += session.regulate()
+        self._actions += session.regulate(self.clock.time)
 
     def disconnected(self, link: int, reason: str, now: int) -> list[Delivery]:
         """A transport is gone; nothing will be reported of this link again."""
@@ -232,7 +231,7 @@ class Sessions:
             actions += [Write(link, data) for data in session.writes(time)]
             if session.outbox.queued and (due := session.outbox.ready_at(time) or 0) > time:
                 self._agenda.earlier(link, due)
-            if session.requests:
+            if session.requests or session.allowance.excess_until is not None:
                 self._agenda.earlier(link, session.deadline() or time)
         self._dirty.clear()
         actions += self._actions
@@ -394,6 +393,7 @@ class Sessions:
                 self._request_failed(session.handle, request_id, "timeout")
         session.send_requests(time)
         self._touched(session)
+        self._actions += session.regulate(time)
         due = session.deadline()
         if due is not None:
             self._agenda.set(session.link, due)

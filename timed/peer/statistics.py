@@ -97,7 +97,7 @@ def statistics_of(
         paused=session.paused,
         requests=len(session.requests),
         served=len(session.served),
-        throttled_for=session.throttled_for(now),
-        rates=session.rates(now),
+        throttled_for=max(0, session.allowance.throttled_until - now),
+        rates=session.allowance.left(now),
         score=score,
     )

@@ -40,10 +40,11 @@ class Sessions(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.arena = Arena(discover=True)
+        self.arena = Arena()
 
-    @initialize(count=st.integers(0, NODES))
-    def some_are_there(self, count: int) -> None:
+    @initialize(count=st.integers(0, NODES), json=st.booleans(), discover=st.booleans())
+    def some_are_there(self, count: int, json: bool, discover: bool) -> None:
+        self.arena = Arena(discover=discover, json=json)
         for number in range(count):
             self.comes_and_opens(number)
 

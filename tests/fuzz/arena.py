@@ -8,6 +8,7 @@ hypothesis (`tests.test_fuzz_session`) or by the bytes of a fuzz target.
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -16,14 +17,17 @@ from tests.layout_strategies import sample
 from tests.peer_harness import Host, Wire, identity, key
 from timed.codec import interpret
 from timed.crypto.keys import SigningKey
+from timed.errors import DecodeError
 from timed.events import Close, Dial, Pause, Resume
 from timed.params import REGTEST, SECOND, NetworkParams
 from timed.peer import greeting, limits
+from timed.peer.dialect import Dialect, Feature
 from timed.peer.retention import reference
 from timed.peer.session import State
 from timed.peer.values import Closed, Incoming, Opened, RequestFailed
 from timed.wire.catalogue import BY_NAME, BY_NUMBER, MAX_MESSAGE_BYTES, MESSAGES, decode_message, limit_for
-from timed.wire.framing import FrameReader, frames_of
+from timed.wire.framing import Frame, FrameReader, frames_of
+from timed.wire.jsonlines import LineReader, encode_line
 from timed.wire.message import Message, MessageType
 from timed.wire.messages import Ack, Goodbye, Handshake
 
@@ -86,6 +90,10 @@ class Line:
     """The payload of the node's handshake."""
     asked: list[tuple[int, MessageType]] = attrs.Factory(list)
     """Requests of the node that wait for an answer."""
+    lines: LineReader | None = None
+    """Reads what the node writes, once that is lines of JSON."""
+    speaks_lines: bool = False
+    """The stranger has said its Ack, behind which it writes lines."""
     written: int = 0
     sent: int = 0
 
@@ -99,12 +107,14 @@ class Arena:
         discover: bool = False,
         small: bool = False,
         dry_run: bool = False,
+        json: bool = False,
         params: NetworkParams = REGTEST,
     ) -> None:
         self.wire = Recorded()
         self.params = params
+        self.dialect = Dialect(json=json)
         options: dict[str, Any] = {"discover": discover, "dry_run": dry_run}
-        options["identity"] = identity(1, params=params)
+        options["identity"] = attrs.evolve(identity(1, params=params), dialect=self.dialect)
         if small:
             options["max_inbound"] = 2
         self.host: Host = self.wire.host(1, wanted=[60, 61], named=False, **options)
@@ -186,10 +196,21 @@ class Arena:
         self, line: Line, number: int, payload: bytes, request: int = 0, *, reply: bool = False
     ) -> bytes:
         """The bytes of one message for a link."""
+        if line.speaks_lines:
+            return self._text(number, payload, request, reply=reply) + b"\n"
         magic = self.table.identity.params.magic
         return b"".join(
             frames_of(magic, number, payload, request_id=request, reply=reply, checksum=not line.tls)
         )
+
+    @staticmethod
+    def _text(number: int, payload: bytes, request: int, *, reply: bool) -> bytes:
+        """A line for the message; what does not decode is a line as it is."""
+        try:
+            message = decode_message(number, payload)
+        except DecodeError:
+            return payload
+        return encode_line(message, request_id=request, reply=reply)
 
     def tell(self, at: int, kind: int, seed: int = 0, request: int = 0, *, reply: bool = False) -> None:
         """A message that decodes."""
@@ -214,7 +235,7 @@ class Arena:
             60 + line.number % NODES, params=self.params, operator=change == 1, boot=1 + (change == 2)
         )
         theirs = greeting.compose(
-            who, self.host.node_id if line.tls else None, not line.outbound, self._dials,
+            attrs.evolve(who, dialect=self.dialect), self.host.node_id if line.tls else None, not line.outbound, self._dials,
             (change, bytes(32)), self.wire.now,
         )  # fmt: skip
         fields: dict[str, Any] = {
@@ -232,6 +253,7 @@ class Arena:
         if line is not None and line.greeting is not None:
             number = BY_NAME["Handshake"].number
             self.say(at, BY_NAME["Ack"].number, Ack(number, reference(line.greeting)).encode())
+            line.speaks_lines = self._in_lines(line)
 
     def answer(self, at: int, seed: int = 0) -> None:
         """Answer the oldest request of the node on a link."""
@@ -390,13 +412,29 @@ class Arena:
             line = lines.get(link)
             require(line is not None, "only links that are there are written to")
             line.written += len(data)
-            for frame in line.reader.feed(data):
+            for frame in self._frames(line, data):
                 message = decode_message(frame.number, frame.payload)
                 if isinstance(message, Handshake):
                     require(line.greeting is None, "one handshake for a link")
                     line.greeting = frame.payload
                 elif message.entry().reply is not None:
                     line.asked.append((frame.request_id, message.entry()))
+
+    def _frames(self, line: Line, data: bytes) -> Iterator[Frame]:
+        """What the node wrote; behind its Ack of a handshake it may be lines."""
+        if line.lines is None:
+            for frame in line.reader.frames(data):
+                yield frame
+                if BY_NUMBER[frame.number].name == "Ack" and self._in_lines(line):
+                    line.lines = LineReader(limit_for)
+                    line.reader.leave()
+            data = line.reader.rest
+        if line.lines is not None:
+            yield from line.lines.frames(data)
+
+    def _in_lines(self, line: Line) -> bool:
+        session = self.table._links.get(line.link)
+        return session is not None and bool(session.features & Feature.JSON)
 
     def _read_deliveries(self) -> None:
         told, self._seen = self.host.deliveries[self._seen :], len(self.host.deliveries)
@@ -497,7 +535,9 @@ def play(script: bytes) -> Arena:
     """Run the steps that the bytes spell, then let everybody leave."""
     steps = Script(script)
     options = steps.byte()
-    arena = Arena(discover=bool(options & 1), small=bool(options & 2), dry_run=bool(options & 4))
+    arena = Arena(
+        discover=bool(options & 1), small=bool(options & 2), dry_run=bool(options & 4), json=bool(options & 8)
+    )
     while not steps.ended:
         step = steps.byte() % STEP_NUMBERS
         if step < len(STEPS):

@@ -13,5 +13,7 @@ NAMES = (
     "ini",
     "memory",
     "texts",
+    "linestream",
+    "seedlist",
     "log",
 )

@@ -28,7 +28,8 @@ from timed.codec.declare import LayoutError, Record
 from timed.codec.targets import all_records
 from timed.errors import ConfigError, DecodeError, LocalError, RemoteError, StoreError
 from timed.ledger.regtest import builtin_regtest
-from timed.params import NETWORKS, REGTEST
+from timed.params import NETWORKS, REGTEST, SECOND
+from timed.peer import seedlist
 from timed.peer.bans import Ban, parse_subject, subject_text
 from timed.peer.location import parse_peer
 from timed.peer.memory import Memory
@@ -41,7 +42,7 @@ from timed.store.records import SegmentHeader
 from timed.store.segment import SEGMENT_HEADER_SIZE, frame, read_segment_header, scan, sealed
 from timed.wire.catalogue import BY_NAME, BY_NUMBER, MESSAGES, decode_record, handshake_limit_for, limit_for
 from timed.wire.framing import MAX_FRAME, FrameError, FrameReader, frames_of
-from timed.wire.jsonlines import decode_line, encode_line
+from timed.wire.jsonlines import LineReader, decode_line, encode_line
 
 RECORDS = {record.title: record for record in all_records()}
 VECTORS = Path(__file__).parents[1] / "vectors" / "encodings.json"
@@ -211,6 +212,65 @@ def _read(stream: bytes, steps: list[int], *, checksum: bool, early: bool) -> tu
     return got, rule
 
 
+def run_linestream(data: bytes) -> None:
+    """A seed of the cuts, then lines: however they are cut, the same messages and the same error."""
+    seed, stream = data[:1] or b"\0", data[1:]
+    whole = _read_lines(stream, [len(stream)])
+    rng = random.Random(seed[0])
+    steps = [rng.choice((1, 2, 40, 63, 64, 65, 100, 16_384)) for _ in range(20)]
+    must(_read_lines(stream, steps) == whole, "the cuts change what is read")
+
+
+def _read_lines(stream: bytes, steps: list[int]) -> tuple[Any, ...]:
+    """The messages and the rule that ended them."""
+    reader, at, turn = LineReader(limit_for), 0, 0
+    got: list[Any] = []
+    try:
+        while at < len(stream):
+            step = max(1, steps[turn % len(steps)])
+            for each in reader.frames(stream[at : at + step]):
+                got.append((each.number, each.flags, each.request_id, each.payload))
+            at, turn = at + step, turn + 1
+            must(reader.buffered <= min(at, len(stream)), f"{reader.buffered} bytes kept of {at}")
+    except RemoteError as error:
+        must(reader.feed(b'{"GetPeers":{}}\n') == [], "something is read behind an error")
+        return got, error.rule
+    return got, ""
+
+
+def _linestream_seeds() -> Iterable[bytes]:
+    lines = [encode_line(arena.example(entry.number)) for entry in MESSAGES]
+    asked = encode_line(arena.example(6), request_id=7)
+    answered = encode_line(arena.example(7), request_id=7, reply=True)
+    yield b"\3" + b"\n".join([*lines[:4], asked, answered, b""])
+    for line in lines:
+        yield b"\5" + line + b"\n" + lines[3] + b"\n"
+
+
+def run_seedlist(data: bytes) -> None:
+    """A list of nodes that some server sent: a list that says what it said, or RemoteError."""
+    try:
+        listed, _, digest = seedlist.parse(data)
+    except RemoteError as error:
+        must(bool(error.rule), "an error without a rule")
+        return
+    must(0 < len(listed.addresses) <= seedlist.MAX_LIST_ADDRESSES, "how many addresses")
+    must(len(digest) == 32, "a digest")
+    try:
+        seedlist.read(data, listed.network, listed.genesis, [listed.key], 1_700_000_000 * SECOND)
+    except RemoteError as error:
+        must(error.rule.startswith("seed-list-"), error.rule)
+
+
+def _seedlist_seeds() -> Iterable[bytes]:
+    signer = arena.stranger_key(0)
+    places = [PeerAddress("127.0.0.1", 7000, bytes(32)), PeerAddress("2001:db8::1", 24_000, signer.public)]
+    for count in (1, 2):
+        yield seedlist.sign(
+            "regtest", bytes(32), 1_600_000_000, 1_800_000_000, places[:count], signer
+        ).encode()
+
+
 def _stream(*messages: tuple[str, int, bool], checksum: bool) -> bytes:
     return b"".join(
         b"".join(
@@ -265,6 +325,8 @@ def _session_seeds() -> Iterable[bytes]:
         yield b"\0" + opened + bytes((9, 0, kind, 8, 0, 0, 9, 0, kind, 13, 200, 8, 0, 1, 14, 0))
     yield b"\2" + b"".join(bytes((0, each, 1, 2, each, 0)) for each in range(5)) + bytes((11, 8, 12, 1))
     yield b"\0" + bytes((1, 0, 1, 2, 0, 0, 0, 0, 1, 2, 1, 2, 0, 0, 1, 2, 2, 8, 15, 0, 0, 17, 13, 20))
+    for kind in range(len(MESSAGES)):
+        yield b"\10" + opened + bytes((7, 0, kind, 1, 1, 0, 10, kind, 12, 0, 7, 0, kind, 1, 1, 1))
     for kind in (7, 8, 10, 13, 15, 27, 31):
         yield b"\0" + opened + bytes((20, 0, kind, 250, 20, 0, kind, 250, 12, 0, 13, 1, 14, 0))
     yield b"\4" + opened + bytes((16, 0, 3)) * 5 + bytes((16, 0, 0, 0, 0, 1, 16, 0, 1, 18, 0, 0, 19, 255))
@@ -414,6 +476,8 @@ _TARGETS = (
     Target("ini", run_ini, _ini_seeds, scribbled),
     Target("memory", run_memory, _memory_seeds, scribbled),
     Target("texts", run_texts, _texts_seeds, scribbled),
+    Target("linestream", run_linestream, _linestream_seeds, scribbled),
+    Target("seedlist", run_seedlist, _seedlist_seeds, scribbled),
     Target("log", run_log, _log_seeds, scribbled),
 )
 TARGETS: dict[str, Target] = {target.name: target for target in _TARGETS}

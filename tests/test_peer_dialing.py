@@ -68,6 +68,23 @@ class BackoffTests(SynchronousTestCase):
         self.assertEqual(len(chosen), limits.DIALS_AT_ONCE)
         self.assertEqual(dialing.due(0, (), nobody)[0], [])
 
+    def test_addresses_that_swallow_dials_leave_every_other_one_its_turn(self) -> None:
+        """F04, F12: who waits longest is dialled first, whatever stands before it in the configuration."""
+        dialing = Dialing(3 * SECOND, random.Random(5))
+        hosts = [f"10.0.1.{number}" for number in range(4 * limits.DIALS_AT_ONCE)]
+        for host in hosts:
+            dialing.want(host, 7000)
+        tried: dict[str, int] = dict.fromkeys(hosts, 0)
+        for now in range(0, 300 * SECOND, SECOND // 2):
+            for target in [target for target in dialing if target.phase is Phase.DIALLING]:
+                if now >= target.deadline - limits.DIAL_DEADLINE + 10 * SECOND:
+                    dialing.unreachable(target.host, target.port, now)
+            chosen, _ = dialing.due(now, (), nobody)
+            for target in chosen:
+                tried[target.host] += 1
+        self.assertGreaterEqual(min(tried.values()), max(tried.values()) - 1)
+        self.assertGreaterEqual(min(tried.values()), 5)
+
     def test_wanted_addresses_are_bounded(self) -> None:
         dialing = Dialing(3 * SECOND, random.Random(5))
         wanted = [dialing.want("10.0.0.1", port) for port in range(1, limits.WANTED_ADDRESSES + 10)]

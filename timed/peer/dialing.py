@@ -25,7 +25,7 @@ _DOUBLINGS = 16
 
 
 class Origin(enum.IntEnum):
-    """Why an address is dialled; the lower one goes first."""
+    """Why an address is dialled; the lower one goes first, of one origin who has waited longest."""
 
     CONFIGURED = 0
     BOOK = 1
@@ -140,7 +140,7 @@ class Dialing:
         under_way = sum(target.phase is Phase.DIALLING for target in self)
         chosen: list[Target] = []
         again: list[int] = []
-        for target in sorted(self, key=lambda target: target.origin):
+        for target in sorted(self, key=lambda target: (target.origin, target.not_before)):
             believed = target.believed
             if target.phase is Phase.DIALLING:
                 again.append(target.deadline)

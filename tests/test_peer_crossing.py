@@ -1,0 +1,130 @@
+"""Every order in which two crossing dials can happen, and who dials whom in every situation."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from hashlib import blake2b
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.peer_harness import End, Host, Wire
+from timed.peer.session import State
+
+MOST_STATES = 10_000
+"""A search that finds more is not the one that was meant."""
+
+
+class Explored(Wire):
+    """A wire whose next steps have names, so that a state can be told from another one.
+
+    The network takes what is written at once, and no time passes: what is left to
+    chance is the order in which each node learns of things.
+    """
+
+    def __init__(self, *, tls: bool) -> None:
+        super().__init__(tls=tls, manual=True)
+        self.labels: dict[int, deque[bytes]] = {}
+        self._label = b""
+        for host in [self.host(number, wanted=[3 - number], named=tls) for number in (1, 2)]:
+            host.call(host.table.tick(self.now))
+        for attempt in self.dialling:
+            attempt()
+        self.dialling.clear()
+
+    def write(self, link: int, data: bytes) -> None:
+        end = self.ends[link]
+        peer = end.peer
+        if end.gone or peer is None:
+            return
+        table = peer.host.table
+        self._label = b"data" + data
+        self._tell(peer, lambda: table.received(peer.link, data, self.now))
+        end.host.table.drained(link, self.now)
+
+    def close(self, link: int, reason: str, abort: bool) -> None:
+        self._label = b"end " + reason.encode()
+        super().close(link, reason, abort)
+
+    def join(self, source: Host, target: Host, port: int = 7000) -> tuple[End, End]:
+        self._label = b"up"
+        return super().join(source, target, port)
+
+    def _tell(self, end: End, what: Callable[[], object]) -> None:
+        self.labels.setdefault(end.link, deque()).append(self._label)
+        super()._tell(end, what)  # type: ignore[arg-type]
+
+    def step(self, choice: int) -> None:
+        """Do one of `choices`."""
+        waiting = [end for end in self.ends.values() if end.inbox]
+        self.labels[waiting[choice].link].popleft()
+        self.choices()[choice]()
+
+    def state(self) -> bytes:
+        """What the future depends on."""
+        digest = blake2b(digest_size=16)
+        digest.update(repr([host.table._greetings for host in self.hosts]).encode())
+        for link in sorted(self.ends):
+            end = self.ends[link]
+            session = end.host.table._links.get(link)
+            known, kept = None, False
+            if session is not None:
+                numbers = [shake and shake.dial for shake in (session.ours, session.theirs)]
+                known = (session.state, numbers)
+                kept = end.host.table._by_node.get(session.node_id) is session
+            digest.update(
+                repr((link, end.host.name, end.gone, known, kept, *self.labels.get(link, ()))).encode()
+            )
+        return digest.digest()
+
+
+class CrossingTests(SynchronousTestCase):
+    """[22] F01"""
+
+    def explore(self, *, tls: bool) -> tuple[int, int]:
+        """Go through every state that can be reached; how many there are, and how many are final."""
+        seen: dict[bytes, None] = {}
+        ends = 0
+        pending: list[tuple[int, ...]] = [()]
+        while pending:
+            path = pending.pop()
+            wire = Explored(tls=tls)
+            for choice in path:
+                wire.step(choice)
+            state = wire.state()
+            if state in seen:
+                continue
+            seen[state] = None
+            self.assertLess(len(seen), MOST_STATES)
+            self.assertAtMostOneEach(wire)
+            count = len(wire.choices())
+            pending += [(*path, choice) for choice in range(count)]
+            if not count:
+                ends += 1
+                self.assertOneSession(wire)
+        return len(seen), ends
+
+    def assertAtMostOneEach(self, wire: Explored) -> None:
+        for host in wire.hosts:
+            sessions = [s for s in host.table._links.values() if s.state in (State.ACCEPTED, State.OPEN)]
+            self.assertLessEqual(len(sessions), 1)
+
+    def assertOneSession(self, wire: Explored) -> None:
+        """Both ends name the same survivor, nobody is blamed, and nothing counts as a failure."""
+        a, b = wire.hosts
+        (end,) = wire.links_between(a, b)
+        mine, theirs = a.table.session_with(b.node_id), b.table.session_with(a.node_id)
+        self.assertEqual((mine and mine.link, theirs and theirs.link), (end.link, end.peer and end.peer.link))
+        for host in (a, b):
+            self.assertEqual((host.table.reconnects, host.table.dialing.failed), (0, 0))
+            self.assertEqual(sum(host.table.conduct.counts.values()), 0)
+
+    def test_authenticated_links_end_with_one_session_in_every_order(self) -> None:
+        states, ends = self.explore(tls=True)
+        self.assertGreater(states, 1_000)
+        self.assertGreater(ends, 1)
+
+    def test_plain_links_end_with_one_session_in_every_order(self) -> None:
+        states, ends = self.explore(tls=False)
+        self.assertGreater(states, 100)
+        self.assertGreater(ends, 1)

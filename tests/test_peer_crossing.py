@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from hashlib import blake2b
+from itertools import product
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.peer_harness import End, Host, Wire
+from tests.peer_harness import End, Host, Wire, identity
+from timed.params import SECOND
+from timed.peer.dialing import Phase
 from timed.peer.session import State
 
 MOST_STATES = 10_000
@@ -128,3 +132,89 @@ class CrossingTests(SynchronousTestCase):
         states, ends = self.explore(tls=False)
         self.assertGreater(states, 100)
         self.assertGreater(ends, 1)
+
+
+class ReachTests(SynchronousTestCase):
+    """F05: nobody waits for the other to dial, whoever has the greater node id."""
+
+    def reach(
+        self, first: int, prepare: Callable[[Wire, Host, Host], None], *, both: bool, tls: bool
+    ) -> None:
+        """`first` wants the other of 1 and 2, which wants it as well if `both`; they meet after `prepare`."""
+        wire = Wire(tls=tls)
+        other = 3 - first
+        a = wire.host(first, wanted=[other], named=tls)
+        b = wire.host(other, wanted=[first] if both else [], named=tls)
+        prepare(wire, a, b)
+        wire.run(HEALED)
+        about = (first, prepare.__name__, both, tls)
+        self.assertEqual([peer.node_id for peer in a.table.peers()], [b.node_id], about)
+        self.assertEqual([peer.node_id for peer in b.table.peers()], [a.node_id], about)
+        self.assertEqual(len(wire.links_between(a, b)), 1, about)
+
+    def test_a_peer_is_reached_whatever_was_in_the_way_at_first(self) -> None:
+        for first, both, tls in product((1, 2), (True, False), (True, False)):
+            for prepare in (nothing, down_at_first, mute_at_first, refused_for_an_hour):
+                self.reach(first, prepare, both=both, tls=tls)
+
+    def test_a_peer_behind_a_router_is_reached_by_its_own_dial(self) -> None:
+        """It can be dialled by nobody, for hours: its own dials are enough, at the start and after a cut."""
+        for first, tls in product((1, 2), (True, False)):
+            self.reach(first, behind_a_router, both=True, tls=tls)
+            self.reach(first, cut_behind_a_router, both=True, tls=tls)
+
+    def test_a_node_that_does_not_know_its_own_address_is_reached_and_reaches(self) -> None:
+        """It says that it listens nowhere; that is no reason for either side to wait."""
+        for first, both in product((1, 2), (True, False)):
+            wire = Wire()
+            other = 3 - first
+            who = attrs.evolve(identity(first), listen_port=0)
+            a = wire.host(first, wanted=[other], identity=who)
+            b = wire.host(other, wanted=[first] if both else [])
+            wire.run(HEALED)
+            self.assertEqual((len(a.table.peers()), len(b.table.peers())), (1, 1), (first, both))
+
+
+HEALED = 5 * SECOND
+
+
+def nothing(wire: Wire, a: Host, b: Host) -> None:
+    """Nothing is in the way."""
+
+
+def down_at_first(wire: Wire, a: Host, b: Host) -> None:
+    """Nobody listens there for ten minutes."""
+    b.alive = False
+    wire.run(600 * SECOND)
+    b.alive = True
+    b.call(b.table.tick(wire.now))
+
+
+def mute_at_first(wire: Wire, a: Host, b: Host) -> None:
+    """Requests for a connection vanish for ten minutes, in both directions."""
+    honest = wire.dial
+    wire.dial = lambda source, dial: None  # type: ignore[method-assign]
+    wire.run(600 * SECOND)
+    wire.dial = honest  # type: ignore[method-assign]
+    for source, dial in [(one, target) for one in (a, b) for target in one.table.dialing]:
+        if dial.phase is Phase.DIALLING:
+            source.call(source.table.dial_failed(dial.host, dial.port, "timeout", wire.now))
+
+
+def refused_for_an_hour(wire: Wire, a: Host, b: Host) -> None:
+    """The backoff of the dials has reached its cap when somebody listens at last."""
+    b.reachable = False
+    wire.run(3_600 * SECOND)
+    b.reachable = True
+
+
+def behind_a_router(wire: Wire, a: Host, b: Host) -> None:
+    b.reachable = False
+
+
+def cut_behind_a_router(wire: Wire, a: Host, b: Host) -> None:
+    b.reachable = False
+    wire.run(3_600 * SECOND)
+    for end in wire.links_between(a, b):
+        wire.cut(end)
+        wire.cut(end.peer)  # type: ignore[arg-type]

@@ -48,6 +48,8 @@ _COMPRESSED, _FRAGMENT, _REPLY, _MORE = (int(flag) for flag in Flags)
 _KNOWN = _COMPRESSED | _FRAGMENT | _REPLY | _MORE
 
 _HEADER = Struct("<4sHHLL")
+Header = tuple[bytes, int, int, int, int]
+"""Magic, type, flags, payload length, request id."""
 _TRAILER = Struct("<L")
 
 
@@ -145,7 +147,7 @@ class FrameReader:
         self._trailer = TRAILER_SIZE if checksum else 0
         self._room = payload_room(checksum)
         self._buffer = bytearray()
-        self._header: tuple[int, int, int, int] | None = None
+        self._header: Header | None = None
         self._assemblies: dict[int, _Assembly] = {}
         self._error: FrameError | None = None
         self.size = 0
@@ -176,35 +178,30 @@ class FrameReader:
         """
         if self._error is not None:
             raise self._error
+        at, size, trailer = 0, len(data), self._trailer
         try:
-            yield from self._parse(data)
+            if self._buffer:
+                at, frame = self._fill(data)
+                if frame is not None:
+                    yield frame
+            while size - at >= HEADER_SIZE and not self._left:
+                header = self._check_header(_HEADER.unpack_from(data, at))
+                start = at + HEADER_SIZE
+                end = start + header[3]
+                if end + trailer > size:
+                    self._header = header
+                    break
+                if trailer:
+                    self._check_trailer(data[at:end], data[end : end + trailer])
+                at = end + trailer
+                frame = self._accept(header, data[start:end])
+                if frame is not None:
+                    yield frame
         except FrameError as error:
             self._error = error
             self._buffer.clear()
             self._assemblies.clear()
             raise
-
-    def _parse(self, data: bytes) -> Iterator[Frame]:
-        at = 0
-        if self._buffer:
-            at, frame = self._fill(data)
-            if frame is not None:
-                yield frame
-        size = len(data)
-        while size - at >= HEADER_SIZE and not self._left:
-            header = self._check_header(_HEADER.unpack_from(data, at))
-            end = at + HEADER_SIZE + header[2]
-            if end + self._trailer > size:
-                self._header = header
-                break
-            if self._trailer:
-                self._check_trailer(data[at:end], data[end : end + TRAILER_SIZE])
-            payload = data[at + HEADER_SIZE : end]
-            at = end + self._trailer
-            self.copied += len(payload)
-            frame = self._accept(header, payload)
-            if frame is not None:
-                yield frame
         if self._left:
             self.rest = data[at:]
         elif at < size:
@@ -225,7 +222,7 @@ class FrameReader:
                 return at, None
             self._header = self._check_header(_HEADER.unpack_from(buffer))
         header = self._header
-        end = HEADER_SIZE + header[2]
+        end = HEADER_SIZE + header[3]
         wanted = end + self._trailer - len(buffer)
         piece = data[at : at + wanted]
         buffer += piece
@@ -236,14 +233,13 @@ class FrameReader:
         frame = bytes(buffer)
         buffer.clear()
         self._header = None
-        self.copied += end
         if self._trailer:
             self._check_trailer(frame[:end], frame[end:])
         return at, self._accept(header, frame[HEADER_SIZE:end])
 
-    def _check_header(self, fields: tuple[bytes, int, int, int, int]) -> tuple[int, int, int, int]:
-        """(type, flags, payload length, request id), when this link may carry the frame."""
-        magic, number, flags, length, request_id = fields
+    def _check_header(self, header: Header) -> Header:
+        """The header, when this link may carry the frame."""
+        magic, number, flags, length, request_id = header
         if magic != self._magic:
             raise FrameError("frame-magic", magic.hex())
         if flags & ~_KNOWN or flags & (_MORE | _FRAGMENT) == _MORE:
@@ -255,7 +251,7 @@ class FrameReader:
             raise FrameError("frame-too-long", f"type {number}: {length} bytes")
         if flags & _FRAGMENT:
             self._check_fragment(number, flags, length, request_id, limit)
-        return number, flags, length, request_id
+        return header
 
     def _check_fragment(self, number: int, flags: int, length: int, request_id: int, limit: int) -> None:
         """The piece must go on with the class's message, and must not make it too long."""
@@ -276,10 +272,11 @@ class FrameReader:
         if crc32c(frame) != _TRAILER.unpack(trailer)[0]:
             raise FrameError("frame-checksum")
 
-    def _accept(self, header: tuple[int, int, int, int], payload: bytes) -> Frame | None:
+    def _accept(self, header: Header, payload: bytes) -> Frame | None:
         """The message a whole frame completes."""
-        number, flags, length, request_id = header
+        _, number, flags, length, request_id = header
         self.size = HEADER_SIZE + length + self._trailer
+        self.copied += length
         if flags & _FRAGMENT:
             stream = _stream_of(number)
             assembly = self._assemblies.get(stream)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Callable
 from typing import Any
 
 import construct as cs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.layout_strategies import sample
-from tests.test_codec_generated import expected, outcome
+from tests.test_codec_generated import expected, outcome, sampled
 from timed.codec import interpret
 from timed.codec.declare import (
     Array,
@@ -23,13 +25,16 @@ from timed.codec.declare import (
     u16,
 )
 from timed.codec.plan import is_fixed
-from timed.codec.runtime import AT_ONCE
+from timed.codec.runtime import AT_ONCE, few, many
 from timed.codec.targets import all_records
 from timed.codec.value import EncodeError
 from timed.errors import DecodeError
-from timed.primitives.block import Block
-from timed.primitives.layouts import BLOCK, TRANSACTION, USUAL
+from timed.primitives import _block_codec, _transaction_codec
+from timed.primitives.block import Block, BlockHeader
+from timed.primitives.layouts import BLOCK, BLOCK_HEADER, TRANSACTION, USUAL
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction, Witness
+from timed.store import _records_codec
+from timed.store.records import CoinRecord
 
 RECORDS = all_records()
 COUNTS = (0, 1, 2, 3, 4)
@@ -258,3 +263,56 @@ class Transactions(Judged):
                 Transaction.decode(longer)
             self.assertIn(caught.exception.rule, ("decode-truncated", "decode-length"))
             self.same(TRANSACTION, longer)
+
+
+class Calls(Judged):
+    """How many struct calls a value takes: what its speed comes from, and does not depend on the machine."""
+
+    def calls(self, module: Any, act: Callable[[], object]) -> int:
+        """Calls of the module's packing and unpacking functions during `act`."""
+        made = [0]
+
+        def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*arguments: Any) -> Any:
+                made[0] += 1
+                return function(*arguments)
+
+            return call
+
+        names = [name for name in vars(module) if name.startswith(("_pack_", "_unpack_", "_iter_unpack_"))]
+        for name in names:
+            self.patch(module, name, counted(getattr(module, name)))
+        act()
+        return made[0]
+
+    def test_a_payment_takes_a_call_for_each_part(self) -> None:
+        """Head, inputs, outputs with what follows them, witnesses: whether there is one of each or two."""
+        for count in (1, 2):
+            value = transaction(count, LOCKS[:1] * count, count)
+            data = value.pack()
+            self.assertEqual(self.calls(_transaction_codec, lambda data=data: Transaction.decode(data)), 4)
+            self.assertLessEqual(self.calls(_transaction_codec, value.pack), 4)
+
+    def test_an_unusual_lock_costs_calls_and_nothing_else(self) -> None:
+        value = transaction(1, LOCKS[:2], 1)
+        data = value.pack()
+        self.assertGreater(self.calls(_transaction_codec, lambda: Transaction.decode(data)), 4)
+        self.assertEqual(Transaction.decode(data), value)
+
+    def test_a_header_and_a_coin_take_one_call(self) -> None:
+        header = sampled(BLOCK_HEADER)
+        self.assertEqual(self.calls(_block_codec, lambda: BlockHeader.decode(header)), 1)
+        coin = CoinRecord(Output(5, LOCKS[0]), 7, False)
+        data = coin.encode()
+        self.assertEqual(self.calls(_records_codec, lambda: CoinRecord.decode(data)), 1)
+        self.assertEqual(self.calls(_records_codec, coin.encode), 1)
+
+    def test_hashes_take_no_call_each(self) -> None:
+        """Many strings of one width are read AT_ONCE at a time."""
+        data = bytes(range(256)) * 40
+        for count in STRINGS:
+            found = many(32)(data, 5, count)
+            self.assertEqual(found, tuple(data[5 + 32 * each : 37 + 32 * each] for each in range(count)))
+        self.assertEqual(len(few(32)), AT_ONCE + 1)
+        self.assertRaises(struct.error, many(32), data, 5, len(data) // 32)
+        self.assertRaises(struct.error, many(32), data, 5, 1 << 32)

@@ -45,6 +45,8 @@ class Observed:
     early: int = 0
     """How many those were."""
     dropped: dict[bytes, int] = attrs.Factory(dict)
+    blocks: dict[int, int] = attrs.Factory(dict)
+    """Height to when the block was the tip."""
     lags: list[tuple[int, int]] = attrs.Factory(list)
     """(when, nanoseconds late)."""
     offset: int = 0
@@ -64,6 +66,8 @@ class Observed:
                 self.early += 1
             elif kind == probe.DROPPED:
                 self.dropped.setdefault(value, at)
+            elif kind == probe.BLOCK:
+                self.blocks.setdefault(int.from_bytes(value, "little"), at)
 
 
 class Cluster:
@@ -106,7 +110,7 @@ class Cluster:
 def cluster(members: int, coins: int, interval: int = 5, settings: str = "") -> Iterator[Cluster]:
     """Start a network with `coins` coins for `PAYER`, wait for its first block, stop it at the end.
 
-    `settings` are more sections for every node's configuration.
+    `settings` are sections of the configuration of every node, the late one included.
 
     WaitFailed when it does not come up. Its directory is kept when something failed or never became final.
     """
@@ -143,7 +147,7 @@ def running(plan: Plan, *directories: Path) -> Iterator[Network]:
 
 def configure(plan: Plan, settings: str) -> None:
     """Add sections to the configuration of every node."""
-    for node in plan.nodes:
+    for node in (*plan.nodes, plan.late):
         node.ini.write_text(node.ini.read_text(encoding="utf-8") + settings, encoding="utf-8")
 
 

@@ -27,8 +27,8 @@ from timed.interfaces import IEventSink, IServiceMaker
 NAME = "bench-probe"
 FILE = "probe.bin"
 RECORD = Struct("<BQ32s")
-ACCEPTED, CERTIFIED, FINAL, DROPPED, CONFIRMED, LAG = 1, 2, 3, 4, 5, 9
-"""A LAG's value is how late a call was, in nanoseconds, little-endian."""
+ACCEPTED, CERTIFIED, FINAL, DROPPED, CONFIRMED, BLOCK, LAG = 1, 2, 3, 4, 5, 6, 9
+"""The value of a BLOCK is its height, of a LAG how late a call was in nanoseconds, both little-endian."""
 
 TICK_S = 0.01
 FLUSH_TICKS = 25
@@ -79,6 +79,7 @@ class Probe(Service):
                 self._final.add(txid)
         elif isinstance(event, events.BlockCertified):
             at = time.monotonic_ns()
+            self._records.append(RECORD.pack(BLOCK, at, event.height.to_bytes(32, "little")))
             early = [txid for txid in event.txids if txid not in self._final]
             self._records += [RECORD.pack(CONFIRMED, at, txid) for txid in early]
             self._final.difference_update(event.txids)

@@ -35,7 +35,16 @@ def anonymous_mb(pid: int) -> float:
 
 def cpu_s(pid: int) -> float:
     """CPU seconds used so far by all threads, in steps of a clock tick."""
-    fields = _read(pid, "stat").rpartition(")")[2].split()
+    return _spent(_read(pid, "stat"))
+
+
+def thread_cpu_s(pid: int) -> float:
+    """CPU seconds of the first thread alone, which runs the reactor of a node."""
+    return _spent(_read(pid, f"task/{pid}/stat"))
+
+
+def _spent(stat: str) -> float:
+    fields = stat.rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS if len(fields) > 12 else 0.0
 
 

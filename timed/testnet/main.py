@@ -1,4 +1,4 @@
-"""`timed-testnet up | status | down`."""
+"""`timed-testnet up | verify | status | down`."""
 
 from __future__ import annotations
 
@@ -44,6 +44,10 @@ def arguments() -> argparse.ArgumentParser:
     up.add_argument("--keep", metavar="DIR", help="put everything into DIR and leave it there")
     up.add_argument("--check", action="store_true", help="kill a node, add a late one, compare, stop")
     up.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    compare = commands.add_parser("verify", help="carry the same messages the original's way and this node's")
+    compare.add_argument("--messages", type=int, default=20_000, help="messages each way (default 20000)")
+    compare.add_argument("--report", metavar="FILE", default="timed-verify.html", help="the page to write")
+    compare.add_argument("--json", action="store_true", help="one JSON object as the last line")
     commands.add_parser("status", help="show the networks that run")
     commands.add_parser("down", help="stop the networks that run")
     return parser
@@ -56,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         if options.command == "up":
             check_options(parser, options)
             status = up(options)
+        elif options.command == "verify":
+            status = verify_ways(parser, options)
         elif options.command == "status":
             status = show_status()
         else:
@@ -173,6 +179,32 @@ def choose_directory(keep: str | None) -> Path:
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise LocalError(f"{directory} is not an empty directory.", "Name a new one with --keep.")
     return directory
+
+
+def verify_ways(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Exit status 0 when the new way reaches its goals."""
+    if not 1_000 <= options.messages <= 1_000_000:
+        parser.error("--messages must lie between 1000 and 1000000")
+    report = Path(options.report)
+    if not report.absolute().parent.is_dir():
+        raise LocalError(f"there is no directory for {report}.", "Name another file with --report.")
+    # Its broadcast needs a reactor, which the other commands never start.
+    from timed.bench.measure import machine
+    from timed.testnet.page import page
+    from timed.testnet.verify import verify
+
+    where = machine()
+    try:
+        comparison = verify(options.messages, Reporter(sys.stderr))
+    except WaitFailed as error:
+        raise LocalError(str(error)) from None
+    report.write_text(page(comparison, where), encoding="utf-8")
+    for line in comparison.lines():
+        print(line)
+    print(f"As a page: {report}")
+    if options.json:
+        print(comparison.last_line())
+    return 0 if comparison.held else 1
 
 
 def show_status() -> int:

@@ -140,6 +140,11 @@ def info_lines(process: NodeProcess) -> int:
     return len(INFO_LINE.findall(process.log_text()))
 
 
+def log_lines(process: NodeProcess) -> int:
+    """Lines of any level in the log of one node."""
+    return process.log_text().count("\n")
+
+
 def lost_sessions(process: NodeProcess) -> Counter[str]:
     """By the peer's node id: sessions of one node that ended although both ends wanted them."""
     return Counter(match["peer"] for match in LOST_LINE.finditer(process.log_text()))

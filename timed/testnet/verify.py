@@ -43,9 +43,8 @@ OLD_WAY = """[p2p]
 encoding = json
 batching = no
 priorities = no
-[services]
-sinks = log, messages
 [log]
+messages = yes
 burst = 100000
 """
 NEW_WAY = ""

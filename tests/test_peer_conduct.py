@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from unittest import mock
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from timed.peer import limits
 from timed.peer.conduct import CEILING, POLICY, Conduct, PeerClass, Verdict, is_loopback
 from timed.peer.rates import RATES, Allowance
 from timed.wire.catalogue import MESSAGES
-from timed.wire.messages import GetPeers, PeersResponse
+from timed.wire.messages import GetPeers, PeersResponse, Pong
 
 PEER = bytes(32)
 SCORED = [event for event, rule in POLICY.items() if rule.points]
@@ -220,6 +221,27 @@ class BanTests(SynchronousTestCase):
         for _ in range(4):
             conduct.report(peer, PeerClass.ANONYMOUS, "invalid-signature", 1, host=host)
         self.assertIsNotNone(conduct.banned(peer, PeerClass.ANONYMOUS, 1, host))
+
+
+class CountTests(SynchronousTestCase):
+    def test_what_costs_nothing_is_counted_without_a_look_at_its_author(self) -> None:
+        conduct = Conduct()
+        for event, rule in POLICY.items():
+            free = not rule.points and rule.verdict is Verdict.COUNT
+            self.assertEqual(conduct.only_counted(event), free, event)
+            self.assertEqual(conduct.counts[event], int(free), event)
+        self.assertFalse(conduct.only_counted("no such event"))
+
+    def test_a_flood_of_such_events_never_asks_for_the_peers_class(self) -> None:
+        wire = Wire()
+        host = wire.host(1)
+        stranger = open_stranger(host)
+        asked = mock.Mock(side_effect=host.table.conduct.class_of)
+        with mock.patch.object(host.table.conduct, "class_of", asked):
+            for _ in range(50):
+                stranger.send(Pong(nonce=1, time=1))
+        self.assertEqual(host.table.conduct.counts["unknown-pong"], 50)
+        self.assertEqual(asked.call_count, 0)
 
 
 class ReportTests(SynchronousTestCase):

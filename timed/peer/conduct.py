@@ -168,6 +168,16 @@ class Conduct:
             self._ban_automatically(node_id, host, event, now)
         return verdict
 
+    def only_counted(self, event: str) -> bool:
+        """Account for an event that costs nothing, whoever caused it; False for one that `report` is to judge.
+
+        Floods consist of such events, and judging asks who somebody is.
+        """
+        if POLICY.get(event) is not _COUNT:
+            return False
+        self.counts[event] += 1
+        return True
+
     def score(self, node_id: bytes, now: int) -> float:
         """The decayed score of a peer."""
         score, at = self._scores.get(node_id, (0.0, now))

@@ -165,18 +165,19 @@ class Served:
     def __init__(self, bound: int = limits.SERVED_REQUESTS) -> None:
         self._bound = bound
         self._open: dict[int, int] = {}
+        """When each was accepted, oldest first."""
 
     def __len__(self) -> int:
         return len(self._open)
 
     def accept(self, request_id: int, now: int) -> bool:
         """False when too many are open; those that whoever asked has given up do not count."""
-        if len(self._open) >= self._bound:
-            for old, at in list(self._open.items()):
-                if now - at >= limits.REQUEST_DEADLINE_FIRST:
-                    del self._open[old]
-            if len(self._open) >= self._bound:
+        while len(self._open) >= self._bound:
+            old, at = next(iter(self._open.items()))
+            if now - at < limits.REQUEST_DEADLINE_FIRST:
                 return False
+            del self._open[old]
+        self._open.pop(request_id, None)
         self._open[request_id] = now
         return True
 

@@ -471,6 +471,8 @@ class Sessions:
 
     def _conduct(self, session: Session, event: str, detail: str) -> None:
         """Report to the one policy, and do what it says."""
+        if self.conduct.only_counted(event):
+            return
         verdict = self.conduct.report(
             session.node_id, self._class_of(session), event, self._now, detail, session.host
         )

@@ -29,7 +29,7 @@ KEPT_FILE = 4_096
 """Bytes of the longest file that `--keep` takes: small findings say more."""
 KEPT_TARGET = 64 * 1024
 """Bytes of a target's kept corpus beyond which `--keep` adds nothing."""
-MAX_LENGTH = {"session": 1_000, "rpc": 4_000, "lines": 8_000, "texts": 300, "ini": 4_000}
+MAX_LENGTH = {"session": 1_000, "council": 400, "rpc": 4_000, "lines": 8_000, "texts": 300, "ini": 4_000}
 LENGTH = 40_000
 SLOW_S = 20
 MEMORY_MB = 1_024

@@ -7,6 +7,7 @@ NAMES = (
     "values",
     "frames",
     "session",
+    "council",
     "lines",
     "rpc",
     "genesis",

@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from tests.fuzz import arena
+from tests.fuzz import arena, council
 from tests.fuzz.damage import damaged, damaged_stream, scribbled
 from tests.layout_strategies import sample
 from timed.app.config import settings_from
@@ -332,6 +332,28 @@ def _session_seeds() -> Iterable[bytes]:
     yield b"\4" + opened + bytes((16, 0, 3)) * 5 + bytes((16, 0, 0, 0, 0, 1, 16, 0, 1, 18, 0, 0, 19, 255))
 
 
+def run_council(data: bytes) -> None:
+    """Steps of `tests.fuzz.council`."""
+    council.play(data)
+
+
+def _council_seeds() -> Iterable[bytes]:
+    certify = bytes((0, 0, 0, 15, 0, 0))
+    reports = bytes((3, 0, 0, 0, 3, 1, 1, 0, 3, 2, 2, 0))
+    yield bytes((10, 0, 11, 5)) + certify + bytes((12,)) + reports + bytes((11, 20))
+    for round_ in range(4):
+        block = bytes((16, 1, 2, round_, 11, 9))
+        yield bytes((12, 4, 0, 0, 4, 1, 1, 4, 2, 2, 7, 0, round_)) + block
+        whole = certify + bytes((12,)) + reports + bytes((6, 0, round_, 0)) + block
+        yield whole + bytes((12, 14, 11, 9))
+        yield (
+            whole + bytes((10, 2, 12, 4, 0, 0, 4, 1, 1, 4, 2, 2, 7, 0, round_)) + block + bytes((14, 11, 100))
+        )
+    yield certify + bytes((0, 0, 1, 1, 1, 1, 0, 1, 14, 0, 2, 1, 13, 9, 0, 1, 9, 1, 0, 9, 2, 3, 11, 200))
+    for kind in range(len(MESSAGES)):
+        yield bytes((8, 0, kind, 1, 8, 1, kind, 2, 11, 3, 12, 8, 2, kind, 3, 9, 2, kind, 11, 50))
+
+
 # Text of others, and of the operator.
 
 
@@ -470,6 +492,7 @@ _TARGETS = (
     Target("values", run_values, _values_seeds, mutate_values),
     Target("frames", run_frames, _frames_seeds, mutate_frames),
     Target("session", run_session, _session_seeds, scribbled),
+    Target("council", run_council, _council_seeds, scribbled),
     Target("lines", run_lines, _lines_seeds, scribbled),
     Target("rpc", run_rpc, _rpc_seeds, scribbled),
     Target("genesis", run_genesis, _genesis_seeds, scribbled),

@@ -130,6 +130,7 @@ _BOUNDS = (
     ("AHEAD_BYTES", "bytes with the transport and not drained"),
     ("CONTROL_AHEAD_BYTES", "of these, for control only"),
     ("TURN_COST", "bytes that a turn decodes of transactions, queries and bulk"),
+    ("READING_BULK_COST", "of these, for bulk in a turn in which bytes arrived"),
     ("INTAKE_BYTES", "bytes received from one peer and not decoded"),
     ("INTAKE_MESSAGES", "the same in messages"),
     ("TOTAL_INTAKE_BYTES", "the same in bytes for all peers"),
@@ -167,7 +168,7 @@ def bounds() -> str:
     rows = []
     for name, meaning in _BOUNDS:
         value = int(getattr(limits, name))
-        if name.endswith(("_BYTES", "LARGEST_FRAME", "TURN_COST")):
+        if name.endswith(("_BYTES", "LARGEST_FRAME", "_COST")):
             text = f"{value // 1024:,} KiB" if value < limits.MIB else f"{value // limits.MIB} MiB"
         elif name in _COUNTS:
             text = f"{value:,}"

@@ -109,8 +109,9 @@ class RealLinks(TestCase):
             while (total := total + intervals.expovariate(100.0)) <= 0.3:
                 due += 1
             for options in (
-                {"priorities": True, "decode": True},
-                {"priorities": False, "decode": False},
+                {"priorities": True, "way": "classes"},
+                {"priorities": False, "way": "arrival"},
+                {"priorities": False, "way": "frames"},
             ):
                 delays = await priority.once(
                     Namespace(rate=100.0, seconds=0.3), plain=True, blocks=True, **options

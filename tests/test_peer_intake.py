@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.peer_harness import Stranger, Wire, key
 from tests.test_peer_sessions import open_stranger
 from tests.test_peer_table import long_reply, news
+from timed.bench.samples import Samples
 from timed.events import Pause, Resume
 from timed.params import REGTEST, SECOND
 from timed.peer import limits
@@ -19,6 +21,8 @@ from timed.wire.framing import frames_of
 from timed.wire.message import Message, Priority
 from timed.wire.messages import (
     BlockAnnouncement,
+    BlocksResponse,
+    GetBlocks,
     GetHeaders,
     GetPendingTransactions,
     GetTransactions,
@@ -162,6 +166,24 @@ class ShareTests(IntakeTests):
         turns = self.turns()
         self.assertGreaterEqual(len(turns), len(message.encode()) // (2 * limits.TURN_COST))
         self.assertEqual(turns[-1], [message])
+
+    def test_bulk_has_less_of_a_turn_in_which_bytes_arrived(self) -> None:
+        """What was asked for is read first: a vote may be behind it."""
+        bodies = [payment(number, 2_000).transaction for number in range(400)]
+        block = Samples().block(1)
+        block = replace(block, block=replace(block.block, transactions=tuple(bodies)))
+        asked = self.table.request(key(10).public, GetBlocks(start=1, count=1), self.wire.now)
+        self.strangers[0].send(BlocksResponse(blocks=(block,)), request_id=asked or 0, reply=True)
+        waits = self.table.session_with(key(10).public).lanes  # type: ignore[union-attr]
+        arrival = waits._queues[Priority.BULK][0]
+        self.host.call(None)
+        before = arrival.decoded
+        self.arrives(self.strangers[1], news(1))
+        between = arrival.decoded
+        self.assertGreater(between, before)
+        self.assertLess(between - before, 2 * limits.READING_BULK_COST)
+        self.next_turn()
+        self.assertGreaterEqual(arrival.decoded - between, limits.TURN_COST)
 
     def test_damage_in_a_later_part_of_a_long_message_ends_the_session(self) -> None:
         one = payment(0, 2_000).transaction

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import sys
 import time
@@ -16,6 +15,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
 from timed import __version__
+from timed.app.collector import settle_collector
 from timed.app.config import Config
 from timed.app.context import Context
 from timed.app.datadir import prepare
@@ -71,9 +71,7 @@ class Application(MultiService):
                 print_error(self._err, error)
                 raise SystemExit(1) from None
             started.append(service)
-        # What was made so far lives as long as the process: the collector need not look again.
-        gc.collect()
-        gc.freeze()
+        settle_collector()
 
     def stopService(self) -> Deferred[None]:
         Service.stopService(self)

@@ -17,11 +17,12 @@ from typing import Any
 
 import attrs
 
+from timed.app.collector import settle_collector
 from timed.bench import plainjson
 from timed.bench.host import BareLinks, TableHost, listen, make_table
 from timed.bench.loop import Child, sleep
 from timed.bench.loop import run as run_loop
-from timed.bench.measure import MS_PER_NS, figure, percentile, settle_collector
+from timed.bench.measure import MS_PER_NS, figure, percentile
 from timed.bench.report import Goal, Outcome
 from timed.bench.samples import Samples
 from timed.wire.framing import frames_of

@@ -14,8 +14,9 @@ from typing import Any, cast
 import attrs
 import msgspec
 
+from timed.app.collector import settle_collector
 from timed.bench import handwritten_wire, plainjson
-from timed.bench.measure import cpu_seconds, figure, settle_collector
+from timed.bench.measure import cpu_seconds, figure
 from timed.bench.report import Goal, Outcome
 from timed.bench.samples import all_messages
 from timed.codec import interpret

@@ -1,14 +1,16 @@
 """The receiving node of the priority benchmark, in a process of its own.
 
-Started with one JSON object: {"port", "plain", "decode", "in_flight"}. It keeps
-`in_flight` requests for a block open and notes when each vote is there. Answers "ready"
-once it is connected, and each order:
+Started with one JSON object: {"port", "plain", "way", "in_flight"}. It keeps `in_flight`
+requests for a block open and notes when each vote is there. Answers "ready" once it is
+connected, and each order:
 
     {"blocks": true | false}    "ok"; whether it asks for blocks from now on
     {"votes": n}                [[height, monotonic ns], ...] once n votes are there
 
-With `decode` off, frames are followed and sorted by class but not decoded: what the
-link alone does. It then asks again when the last frame of a block has come.
+The ways: "classes" is the session as it is, which decodes votes at once and blocks in
+turns; "arrival" decodes everything whole in the order in which it came; "frames" follows
+frames and decodes votes alone, which shows what the link alone does. Then it asks again
+when the last frame of a block has come.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ import sys
 import time
 from typing import Any
 
+from timed.app.collector import settle_collector
 from timed.bench.host import HOST, TableHost, make_table, node_key, now_us
 from timed.bench.loop import Orders, reactor
-from timed.bench.measure import settle_collector
 from timed.peer.values import Delivery, Incoming, Opened, PeerAddress
 from timed.primitives.hashing import tagged_hash
 from timed.wire.catalogue import limit_for
@@ -28,6 +30,8 @@ from timed.wire.framing import FrameReader
 from timed.wire.messages import BlockRequest, BlockResponse, BlockVote
 
 BLOCK = tagged_hash("bench-block")
+LET_GO = 128
+"""Transactions of a block that was handled, freed in one turn."""
 VOTE_NUMBER = BlockVote.entry().number
 BLOCK_NUMBER = BlockResponse.entry().number
 
@@ -41,6 +45,8 @@ class FrameHost(TableHost):
     def received(self, link: int, data: bytes) -> None:
         if self.reader is None:
             super().received(link, data)
+            if self.listener.way == "arrival":
+                self._work_off()
             return
         for frame in self.reader.feed(data):
             if frame.number == VOTE_NUMBER:
@@ -49,12 +55,19 @@ class FrameHost(TableHost):
                 self.table._links[link].requests.match(frame.request_id, "BlockResponse", now_us())
                 self.listener.block()
 
+    def _work_off(self) -> None:
+        """Let nothing wait for another turn."""
+        while self.table.intake.waiting:
+            self.table.intake.begin_turn()
+            self._tell(self.table.tick(now_us()))
+
 
 class Listener:
     """Asks for blocks, counts votes."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._settings = settings
+        self.way = str(settings["way"])
         self._orders = Orders(self._order)
         self._asking = False
         self._open = 0
@@ -82,7 +95,7 @@ class Listener:
 
     def _delivered(self, delivery: Delivery) -> None:
         if isinstance(delivery, Opened):
-            if not self._settings["decode"]:
+            if self.way == "frames":
                 magic = self._host.table.identity.params.magic
                 self._host.reader = FrameReader(
                     magic, limit_for=limit_for, checksum=bool(self._settings["plain"])
@@ -92,7 +105,15 @@ class Listener:
         elif isinstance(delivery, Incoming) and isinstance(delivery.message, BlockVote):
             self.vote(delivery.message.height)
         elif isinstance(delivery, Incoming):
+            if isinstance(delivery.message, BlockResponse):
+                self._let_go(list(delivery.message.blocks[0].block.transactions))
             self.block()
+
+    def _let_go(self, transactions: list[object]) -> None:
+        """In parts: to free ten thousand transactions at once takes milliseconds that no session needs."""
+        del transactions[-LET_GO:]
+        if transactions:
+            reactor.callLater(0, self._let_go, transactions)
 
     def _order(self, order: dict[str, Any]) -> None:
         if "blocks" in order:

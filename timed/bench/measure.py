@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import platform
 import statistics
@@ -94,9 +93,3 @@ def cpu_seconds(
             return spent / count
         growth = budget_s / max(spent, 1e-6)
         count = max(count + 1, int(count * min(growth, 20)))
-
-
-def settle_collector() -> None:
-    """What exists now is no concern of the garbage collector any more, as in a started node."""
-    gc.collect()
-    gc.freeze()

@@ -2,8 +2,10 @@
 
 Two processes with real sessions. The receiver always has two requests for a block
 open; the sender answers each when its outbox has room, as a node does, and hands over
-votes at random moments, which are stamped when they were due. The same is done with an
-encoder that puts every message into one class: then the outbox is one queue.
+votes at random moments, which are stamped when they were due. Each vote is stamped again
+when the receiver's session has delivered it, in the process that decodes the blocks. The
+same is done without priorities: an encoder puts every message into one class, so the
+outbox is one queue, and the receiver decodes in the order of arrival.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ from typing import Any
 
 import attrs
 
+from timed.app.collector import settle_collector
 from timed.bench.host import TableHost, make_table, node_key
 from timed.bench.loop import Child, sleep
 from timed.bench.loop import run as run_loop
-from timed.bench.measure import MS_PER_NS, figure, percentile, settle_collector
+from timed.bench.measure import MS_PER_NS, figure, percentile
 from timed.bench.report import Goal, Outcome
 from timed.bench.samples import Samples
 from timed.peer.encoder import Encoded, Encoder, Form
@@ -31,13 +34,15 @@ from timed.wire.messages import BlockRequest, BlockResponse, BlockVote
 
 BLOCK_BYTES = 4 * 1024 * 1024
 IN_FLIGHT = 2
+ONE_QUEUE_BYTES = 16 * 1024 * 1024
+"""The bound of the one queue: in it a vote would not be queued behind a block."""
 SEED = 7
 SETTLE_S = 0.3
 
 QUIET = "no blocks"
 PRIORITIES = "with priorities"
 ONE_QUEUE = "one queue"
-DECODING = "decoding"
+FRAMES = "frames alone"
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +74,7 @@ class Sender:
 
     def __init__(self, plain: bool, priorities: bool) -> None:
         table = make_table(0)
+        self._bound = None if priorities else ONE_QUEUE_BYTES
         if not priorities:
             table.encoder = OneQueue(table.identity.params.magic)
         self.host = TableHost(table, plain, self._delivered)
@@ -76,7 +82,8 @@ class Sender:
         self.blocks = 0
         self._peer = node_key(1).public
         self._block = full_block()
-        self._size = len(self._block.encode())
+        size = len(self._block.encode())
+        self._room = size if self._bound is None else self._bound - size
         self._requests: list[int] = []
         self._votes = Samples(SEED)
 
@@ -95,10 +102,14 @@ class Sender:
             self._requests.append(delivery.request_id)
             self._serve()
         elif isinstance(delivery, Opened):
+            if self._bound is not None:
+                session = self.host.table.session_with(self._peer)
+                if session is not None:
+                    session.outbox.limit = self._bound
             settle_collector()
 
     def _serve(self) -> None:
-        while self._requests and self.host.table.room(self._peer) >= self._size:
+        while self._requests and self.host.table.room(self._peer) >= self._room:
             self.host.table.send_to_peer(self._peer, self._block, reply_to=self._requests.pop(0))
             self.blocks += 1
             self.host.turn()
@@ -129,29 +140,29 @@ async def measure(options: argparse.Namespace) -> Outcome:
     )
     plain = options.transport == "plain"
     found: dict[str, Delays] = {}
-    for name, priorities, decode, blocks in (
-        (QUIET, True, False, False),
-        (PRIORITIES, True, False, True),
-        (ONE_QUEUE, False, False, True),
-        (f"{PRIORITIES}, {DECODING}", True, True, True),
-        (f"{ONE_QUEUE}, {DECODING}", False, True, True),
+    for name, priorities, way, blocks in (
+        (QUIET, True, "classes", False),
+        (PRIORITIES, True, "classes", True),
+        (ONE_QUEUE, False, "arrival", True),
+        (f"{PRIORITIES}, {FRAMES}", True, "frames", True),
+        (f"{ONE_QUEUE}, {FRAMES}", False, "frames", True),
     ):
-        found[name] = await repeat(options, plain=plain, priorities=priorities, decode=decode, blocks=blocks)
+        found[name] = await repeat(options, plain=plain, priorities=priorities, way=way, blocks=blocks)
         delays = found[name]
         outcome.rows.append(
             [name, len(delays.votes), delays.at(50), delays.at(99), max(delays.votes), delays.blocks_per_s]
         )
     own, queue = found[PRIORITIES], found[ONE_QUEUE]
-    decoding, decoding_queue = found[f"{PRIORITIES}, {DECODING}"], found[f"{ONE_QUEUE}, {DECODING}"]
+    frames, frames_queue = found[f"{PRIORITIES}, {FRAMES}"], found[f"{ONE_QUEUE}, {FRAMES}"]
     outcome.figures = {
         "vote_p50_ms": own.at(50),
         "vote_p99_ms": own.at(99),
         "vote_p99_without_ms": queue.at(99),
         "improvement": round(queue.at(99) / own.at(99), 1),
         "vote_p99_quiet_ms": found[QUIET].at(99),
-        "decoding_p50_ms": decoding.at(50),
-        "decoding_p99_ms": decoding.at(99),
-        "decoding_p99_without_ms": decoding_queue.at(99),
+        "frames_p50_ms": frames.at(50),
+        "frames_p99_ms": frames.at(99),
+        "frames_p99_without_ms": frames_queue.at(99),
         "blocks_per_s": round(own.blocks_per_s, 1),
         "transport": options.transport,
         "votes": len(own.votes),
@@ -162,18 +173,19 @@ async def measure(options: argparse.Namespace) -> Outcome:
         Goal("times better than one queue, p99", outcome.figures["improvement"], 20.0, at_least=True),
     ]
     outcome.notes = [
-        "From the moment a vote was due until its frame was at the receiver, which follows frames by class.",
-        f"'{DECODING}': until the receiver's session delivered it, with each block decoded on the same thread.",
+        "From the moment a vote was due until the receiver's session delivered it; the same thread decodes the blocks.",
+        f"'{ONE_QUEUE}': one class at the sender, and the receiver decodes in the order of arrival.",
+        f"'{FRAMES}': until the vote's frame was there, at a receiver that decodes no block: the link alone.",
     ]
     return outcome
 
 
 async def repeat(
-    options: argparse.Namespace, *, plain: bool, priorities: bool, decode: bool, blocks: bool
+    options: argparse.Namespace, *, plain: bool, priorities: bool, way: str, blocks: bool
 ) -> Delays:
     """The votes of all runs together; each run has processes of its own."""
     runs = [
-        await once(options, plain=plain, priorities=priorities, decode=decode, blocks=blocks)
+        await once(options, plain=plain, priorities=priorities, way=way, blocks=blocks)
         for _ in range(options.runs)
     ]
     return Delays(
@@ -184,11 +196,11 @@ async def repeat(
 
 
 async def once(
-    options: argparse.Namespace, *, plain: bool, priorities: bool, decode: bool, blocks: bool
+    options: argparse.Namespace, *, plain: bool, priorities: bool, way: str, blocks: bool
 ) -> Delays:
     """One sender, one receiver, votes at random moments."""
     sender = Sender(plain, priorities)
-    settings = {"port": sender.host.listen(), "plain": plain, "decode": decode, "in_flight": IN_FLIGHT}
+    settings = {"port": sender.host.listen(), "plain": plain, "way": way, "in_flight": IN_FLIGHT}
     child = Child("timed.bench.listener", json.dumps(settings))
     try:
         await child.hear()

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from struct import Struct
 from typing import Any
 
+from timed.app.collector import settle_collector
 from timed.bench.host import HOST, BareLinks, TableHost, make_table, node_key
 from timed.bench.loop import Orders, reactor
-from timed.bench.measure import settle_collector
 from timed.peer.values import Delivery, Opened, PeerAddress
 from timed.wire.framing import HEADER_SIZE, TRAILER_SIZE, Flags
 

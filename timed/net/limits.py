@@ -10,13 +10,6 @@ import attrs
 TLS_HANDSHAKE_BYTES = 32 * 1024
 """Received before TLS is up. A peer that needs more is refused (`tls-too-long`)."""
 
-UNSENT_IN_KERNEL = 64 * 1024
-"""Bytes not yet on the wire that the kernel takes of one link (TCP_NOTSENT_LOWAT).
-
-Without it the kernel buffers megabytes for a slow link, and a vote waits behind
-all of them however well the outbox orders what it holds.
-"""
-
 BACKLOG = 1024
 """Connections that wait in the kernel to be accepted."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import socket
 from typing import Any
 from typing import Protocol as Typed
 
@@ -19,9 +18,9 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from timed.errors import Refused
-from timed.net import reasons
+from timed.net import buffers, reasons
 from timed.net.interfaces import INetworkHost
-from timed.net.limits import UNSENT_IN_KERNEL, NetworkCounters, NetworkLimits
+from timed.net.limits import NetworkCounters, NetworkLimits
 from timed.net.tls import proved_key
 
 
@@ -89,9 +88,7 @@ class PeerProtocol(Protocol):
         tcp = self._tcp()
         if ITCPTransport.providedBy(tcp):
             tcp.setTcpNoDelay(True)
-            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-                handle: socket.socket = self._tcp().getHandle()
-                handle.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_IN_KERNEL)
+            buffers.fit(self._tcp().getHandle())
         if not self._tls:
             self._open(None)
 

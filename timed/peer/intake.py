@@ -72,7 +72,7 @@ class Intake:
         """Turns that left work to the next one."""
         self._budget = budget
         self._limit = limit
-        self._left = budget
+        self._left = self._bulk_left = budget
         self._rings: tuple[deque[Lanes], ...] = tuple(deque() for _ in _PRIORITIES)
         """Per class the sessions in whose lane something waits; the first is next."""
         self._had = [0] * len(_PRIORITIES)
@@ -91,7 +91,11 @@ class Intake:
     def begin_turn(self) -> None:
         """The host has looked after its sockets: there is a budget again."""
         self.turns += self._left <= 0 and self.waiting
-        self._left = self._budget
+        self._left = self._bulk_left = self._budget
+
+    def reading(self) -> None:
+        """Bytes arrived in this turn: what is read comes before what is long."""
+        self._bulk_left = min(self._bulk_left, limits.READING_BULK_COST)
 
     def enter(self, lanes: Lanes, priority: Priority) -> None:
         """A lane of a session is not empty any more."""
@@ -113,6 +117,8 @@ class Intake:
         if self._left <= 0:
             return None
         waiting = [priority for priority in _PRIORITIES if self._rings[priority]]
+        if self._bulk_left <= 0 and waiting and waiting[-1] is Priority.BULK:
+            del waiting[-1]
         if not waiting:
             return None
         priority = min(waiting, key=self._had.__getitem__)
@@ -127,6 +133,8 @@ class Intake:
     def spend(self, priority: Priority, cost: int) -> None:
         """Charge work to the turn and to a class."""
         self._left -= cost
+        if priority is Priority.BULK:
+            self._bulk_left -= cost
         self._had[priority] += 100 * cost // SHARES[priority]
 
 

@@ -40,6 +40,9 @@ TURN_COST = 64 * 1024
 as so many more (`MESSAGE_COST`). The rest waits for the next turn, after the sockets."""
 MESSAGE_COST = {Priority.TRANSACTIONS: 2 * 1024, Priority.QUERIES: 8 * 1024, Priority.BULK: 1024}
 """What handling a message costs beside its bytes, per class: a query makes a reply."""
+READING_BULK_COST = 16 * 1024
+"""Of these, what bulk may have in a turn in which bytes arrived: there may be more to read, a vote
+behind it, and what was asked for is bounded by the asking."""
 INTAKE_BYTES = 8 * MIB
 """Received from one peer and not decoded. At the bound its link is not read until half of it is worked
 off. Above the longest message: what this node asked for never stops the votes of the same peer."""

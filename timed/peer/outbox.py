@@ -158,7 +158,8 @@ class Outbox:
         self.batching = batching
         self._priorities = priorities
         self._budget = budget
-        self._limit = limit
+        self.limit = limit
+        """Bytes of transactions, queries and bulk that may wait."""
         self._urgent_limit = urgent_limit
         self._traffic = Traffic() if traffic is None else traffic
         self._lanes = tuple(_Lane(SHARES[priority]) for priority in _PRIORITIES)
@@ -217,13 +218,13 @@ class Outbox:
 
     def _make_room(self, parcel: Parcel) -> Admission | None:
         """See to it that the bound holds with `parcel`, or say what becomes of it instead."""
-        if not self.waiting or self.waiting + parcel.size <= self._limit:
+        if not self.waiting or self.waiting + parcel.size <= self.limit:
             return None
         if parcel.gossip:
             self._traffic.dropped += 1
             return Admission.DROPPED
-        self.shed_gossip(self.waiting + parcel.size - self._limit)
-        return Admission.OVERFLOW if self.waiting and self.waiting + parcel.size > self._limit else None
+        self.shed_gossip(self.waiting + parcel.size - self.limit)
+        return Admission.OVERFLOW if self.waiting and self.waiting + parcel.size > self.limit else None
 
     def shed_gossip(self, size: int) -> int:
         """Drop the oldest waiting gossip until `size` bytes are free; the bytes dropped."""
@@ -257,7 +258,7 @@ class Outbox:
         """
         if urgent:
             return max(0, self._urgent_limit - self.waiting_urgent)
-        return max(0, self._limit - self.waiting)
+        return max(0, self.limit - self.waiting)
 
     def depth(self, priority: Priority) -> int:
         """Messages of a class that are not wholly written."""

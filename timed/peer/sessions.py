@@ -147,6 +147,7 @@ class Sessions:
         if session is None or session.state is State.CLOSED:
             return self.take()
         self._act(session, session.receive(data, time))
+        self.intake.reading()
         self.intake.work(self._act)
         return self.take()
 

@@ -82,6 +82,8 @@ class World:
         self.wallet = Wallet(self.backend, random.Random(2).randbytes)
         self.wallet.keys.adopt(well_known_seed("wallet", 1), "regtest")
         self.written: list[list[dict[str, Any]]] = []
+        self.remembered: list[int] = []
+        """Bans there were, each time they were to be made durable."""
         self.stopped = 0
         self.failures: list[tuple[str, Exception]] = []
         self.environment = Environment(
@@ -92,6 +94,7 @@ class World:
             shut_down=self._shut_down,
             waiters=self.waiters,
             write_wallet=self.write_wallet,
+            remember=self.remember,
             backend=self.backend,
             peering=Peering(self.driver, lambda: None),
             log_levels=LogLevels("info"),
@@ -127,6 +130,10 @@ class World:
 
     def write_wallet(self) -> Deferred[None]:
         self.written.append(self.wallet.take_outbox())
+        return succeed(None)
+
+    def remember(self) -> Deferred[None]:
+        self.remembered.append(len(self.node.peers.conduct.bans(self.now())))
         return succeed(None)
 
     def _shut_down(self) -> None:

@@ -19,6 +19,7 @@ from tests.peer_harness import START, Wire, identity, key
 from tests.test_app_services import ServicesCase
 from timed.app import memory as room
 from timed.app.memory import PERIOD_S, PeerMemory
+from timed.errors import LocalError
 from timed.params import SECOND
 from timed.peer.bans import parse_subject
 from timed.peer.memory import Memory
@@ -173,6 +174,46 @@ class WritingTests(MemoryCase):
         memory = self.memory(replace=self.fail_with(errno.EROFS))
         memory.start()
         self.assertIsNone(self.successResultOf(memory.stop()))
+        self.assertEqual(self.warnings(), ["warn"])
+
+    def test_what_is_to_be_saved_is_on_disk_when_it_is_said_to_be(self) -> None:
+        memory = self.memory()
+        memory.start()
+        self.ban(7)
+        saved = memory.save()
+        self.assertNoResult(saved)
+        self.pass_time(0)
+        self.assertIsNone(self.successResultOf(saved))
+        self.assertEqual([ban.subject for ban in self.stored().bans], [key(7).public])
+
+    def test_who_asks_during_a_write_is_served_by_the_next_one_together(self) -> None:
+        memory = self.memory()
+        memory.start()
+        self.ban(1)
+        first = memory.save()
+        later = []
+        for number in range(2, 7):
+            self.ban(number)
+            later.append(memory.save())
+        self.pass_time(0)
+        self.assertIsNone(self.successResultOf(first))
+        self.assertEqual(len(self.stored().bans), 1)
+        self.pass_time(0)
+        self.assertEqual([self.successResultOf(saved) for saved in later], [None] * 5)
+        self.assertEqual((len(self.stored().bans), memory.counters.writes), (6, 2))
+
+    def test_who_asks_is_told_when_the_disk_fails_and_by_the_stop(self) -> None:
+        memory = self.memory(replace=self.fail_with(errno.ENOSPC))
+        memory.start()
+        saved = memory.save()
+        self.pass_time(0)
+        self.failureResultOf(saved, LocalError)
+        first, second = memory.save(), memory.save()
+        stopped = memory.stop()
+        self.pass_time(0)
+        self.successResultOf(stopped)
+        for saved in (first, second, memory.save()):
+            self.failureResultOf(saved, LocalError)
         self.assertEqual(self.warnings(), ["warn"])
 
     def fail_with(self, number: int) -> Callable[..., Any]:

@@ -87,6 +87,18 @@ class KillTests(CrashCase):
                 self.world.call(number, "gettransaction", txid)["height"], shown["height"] or shown["epoch"]
             )
 
+    def test_a_ban_that_was_answered_outlives_a_kill_in_the_same_moment(self) -> None:
+        """F27: durable before the operator sees it."""
+        self.world.call(1, "setban", "192.0.2.0/24", "add", 3600)
+        self.world.kill(1)
+        self.world.restart(1)
+        (ban,) = self.world.call(1, "listbanned")
+        self.assertEqual((ban["subject"], ban["by"]), ("192.0.2.0/24", "operator"))
+        self.world.call(1, "setban", "192.0.2.0/24", "remove")
+        self.world.kill(1)
+        self.world.restart(1)
+        self.assertEqual(self.world.call(1, "listbanned"), [])
+
     def test_a_node_that_another_one_poses_as_is_not_taken_in(self) -> None:
         """[22] Whoever listens at a member's place without its node key: wrong-key."""
         self.world.kill(3)

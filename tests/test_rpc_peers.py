@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.endpoints import TCP4ServerEndpoint
 from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,6 +17,7 @@ from tests.rpc_world import RpcTestCase, World
 from tests.test_app_services import ServicesCase
 from tests.test_net_bytes import Relay
 from timed.app.schema import LEVELS
+from timed.errors import LocalError
 from timed.events import Action, Close, Dial, Write
 from timed.params import REGTEST, SECOND
 from timed.peer import limits
@@ -290,6 +291,19 @@ class Bans(PeersCase):
                 self.net.run(5)
                 self.assertIn(remote.host, self.connected(), subject)
                 self.assertEqual(self.ask("listbanned"), [])
+
+    def test_a_ban_and_its_end_are_answered_when_they_are_durable(self) -> None:
+        self.ask("setban", "10.0.0.9", "add")
+        self.ask("setban", "10.0.0.8", "add")
+        self.ask("setban", "10.0.0.9", "remove")
+        self.ask("clearbanned")
+        self.assertEqual(self.world.remembered, [1, 2, 1, 0])
+
+    def test_a_disk_that_fails_is_told_and_the_ban_is_in_force(self) -> None:
+        full = LocalError("peers.json cannot be written.", "The log says why.")
+        self.world.environment.remember = lambda: fail(full)
+        self.assertEqual(self.code("setban", "10.0.0.9", "add"), -1)
+        self.assertEqual([ban["address"] for ban in self.ask("listbanned")], ["10.0.0.9/32"])
 
     def test_the_dialler_obeys_too(self) -> None:
         self.join(3, dials=False)

@@ -59,7 +59,7 @@ class ChainService(Service):
             raise
         memory = PeerMemory(context.datadir.peers, node.peers, context.reactor, self._pool("memory", 1))
         memory.load()
-        context.running = Running(node, driver, store, memory.counters)
+        context.running = Running(node, driver, store, memory.counters, memory.save)
         driver.start()
         memory.start()
         self._memory = memory

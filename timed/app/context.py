@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import attrs
+from twisted.internet.defer import Deferred, succeed
 
 from timed.app.config import Config
 from timed.app.datadir import DataDirectory
@@ -96,3 +97,5 @@ class Running:
     store: IStore
     memory: MemoryCounters = attrs.field(factory=MemoryCounters)
     """What became of the file that remembers peers."""
+    remember: Callable[[], Deferred[None]] = lambda: succeed(None)
+    """Makes what is known of peers and bans durable, where there is a file for it."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -70,8 +70,13 @@ class PeerMemory:
         self._replace = replace
         self._written: Memory | None = None
         self._writing: Deferred[None] | None = None
+        self._waiting: list[Deferred[None]] = []
+        """Who wants to know when what is known now is on disk: the next write's."""
+        self._served: list[Deferred[None]] = []
+        """The same of the write under way."""
         self._call: IDelayedCall | None = None
         self._failing = False
+        self._stopped = False
 
     def load(self) -> None:
         """Tell the peers what an earlier run knew; call it before the first event."""
@@ -90,16 +95,28 @@ class PeerMemory:
         """Look every `PERIOD_S` from now on."""
         self._call = self._reactor.callLater(PERIOD_S, self._look)
 
+    def save(self) -> Deferred[None]:
+        """Write what is known now, with whoever else asks meanwhile; LocalError when it cannot be."""
+        if self._stopped:
+            return fail(LocalError("what is remembered of peers is written no more: the node stops."))
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        if self._writing is None:
+            self._save()
+        return done
+
     def stop(self) -> Deferred[None]:
         """Write what is new, once the write under way has ended. Never fails."""
         if self._call is not None and self._call.active():
             self._call.cancel()
         self._call = None
+        self._stopped = True
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
         if self._writing is not None:
             await self._writing
+        self._served, self._waiting = self._waiting, []
         try:
             self._saved(self._write(self._peers.remembered()))
         except OSError:
@@ -116,6 +133,7 @@ class PeerMemory:
         )
         done: Deferred[None] = Deferred()
         self._writing = done
+        self._served, self._waiting = self._waiting, []
         writing.addCallbacks(self._saved, self._failed).addBoth(self._ended, done)
 
     def _write(self, memory: Memory) -> bool:
@@ -129,6 +147,9 @@ class PeerMemory:
     def _saved(self, written: bool) -> None:
         self.counters.writes += written
         self._failing = False
+        served, self._served = self._served, []
+        for waiting in served:
+            waiting.callback(None)
 
     def _failed(self, failure: Failure) -> None:
         """One line for the first of several failures: the next look tries again."""
@@ -142,9 +163,14 @@ class PeerMemory:
                 reason=getattr(failure.value, "strerror", None) or str(failure.value),
             )
         self._failing = True
+        served, self._served = self._served, []
+        for waiting in served:
+            waiting.errback(LocalError(f"{self._path} cannot be written.", "The log says why."))
 
     def _ended(self, result: object, done: Deferred[None]) -> None:
         self._writing = None
+        if self._waiting and not self._stopped:
+            self._save()
         done.callback(None)
 
     def _read(self) -> Memory | None:

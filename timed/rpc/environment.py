@@ -49,6 +49,8 @@ class Environment:
     waiters: Waiters
     write_wallet: Callable[[], Awaitable[None]]
     """Makes the wallet's outbox durable."""
+    remember: Callable[[], Awaitable[None]]
+    """Makes bans durable; LocalError when it cannot be."""
     backend: ChainBackend | None = None
     peering: Peering | None = None
     log_levels: LogLevels | None = None

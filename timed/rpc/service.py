@@ -124,6 +124,7 @@ class RpcService(Service):
             shut_down=context.shut_down,
             waiters=self._waiters,
             write_wallet=self._write_wallet,
+            remember=self._remember,
             backend=backend,
             peering=Peering(context.driver, self._sockets, self._seeding) if backend is not None else None,
             log_levels=context.log_levels,
@@ -143,6 +144,10 @@ class RpcService(Service):
         if self._wallet is None:
             return fail(LocalError("the wallet is closed."))
         return self._wallet.write()
+
+    def _remember(self) -> Deferred[None]:
+        running = self._context.running
+        return fail(LocalError("the node stops.")) if running is None else running.remember()
 
     def _failed(self, method: str, error: Exception) -> None:
         self._log.failure("the RPC method {method} raised", Failure(error), method=method)

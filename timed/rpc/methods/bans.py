@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from timed.errors import LocalError
 from timed.params import SECOND
 from timed.peer.bans import Ban, Subject, parse_subject, subject_text
 from timed.rpc.environment import Environment
 from timed.rpc.errors import (
     INVALID_PARAMETER,
     INVALID_SUBNET,
+    MISC,
     NODE_ALREADY_ADDED,
     NODE_NOT_CONNECTED,
     RpcError,
@@ -24,10 +26,13 @@ def listbanned(env: Environment) -> list[Object]:
     return [ban_object(ban, now) for ban in env.peers.bans()]
 
 
-def setban(env: Environment, subnet: str, command: str, bantime: int, absolute: bool, reason: str) -> None:
+async def setban(
+    env: Environment, subnet: str, command: str, bantime: int, absolute: bool, reason: str
+) -> None:
     subject = _subject(subnet)
     if command == "remove":
         _lift(env, subject, subnet)
+        await _keep(env)
         return
     held = env.peers.ban_of(subject)
     if held is not None and held.by_operator:
@@ -40,10 +45,25 @@ def setban(env: Environment, subnet: str, command: str, bantime: int, absolute: 
         )
     _refuse_own(env, subject)
     env.peers.ban(subject, _seconds(env, bantime, absolute), reason or REASON)
+    await _keep(env)
 
 
-def clearbanned(env: Environment) -> None:
+async def clearbanned(env: Environment) -> None:
     env.peers.clear_bans()
+    await _keep(env)
+
+
+async def _keep(env: Environment) -> None:
+    """What was answered outlives a crash, or the answer says that it may not."""
+    try:
+        await env.remember()
+    except LocalError as error:
+        raise RpcError(
+            MISC,
+            f"This is in force, but a restart may undo it: {error.message}",
+            rule="not-remembered",
+            hint=error.hint,
+        ) from error
 
 
 def disconnectnode(env: Environment, address: str, nodeid: int | bytes | None) -> None:

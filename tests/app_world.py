@@ -22,6 +22,7 @@ from timed.node.node import Node
 from timed.params import REGTEST, SECOND
 from timed.store.lmdb import LmdbStore
 from timed.wire.catalogue import decode_message, limit_for
+from timed.wire.compression import Packing
 from timed.wire.framing import FrameReader
 from timed.wire.message import Message
 from timed.wire.messages import BlockProposal, BlockVote, EpochReport, TransactionVote
@@ -66,7 +67,7 @@ class Host:
         self.events: list[object] = []
         self.peer: Host | None = None
         self._clock = clock
-        self._reader = FrameReader(REGTEST.magic, limit_for=limit_for)
+        self._reader = FrameReader(REGTEST.magic, limit_for=limit_for, unpack=Packing().unpack)
         operator = well_known_key("operator", number)
         self.operator = operator.public
         self.genesis = genesis

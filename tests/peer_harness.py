@@ -17,6 +17,7 @@ from timed.params import REGTEST, SECOND, NetworkParams
 from timed.peer.table import PeerTable
 from timed.peer.values import Closed, Delivery, Identity, Incoming, Opened, PeerAddress, RequestFailed
 from timed.wire.catalogue import decode_message, encode_message, limit_for
+from timed.wire.compression import Packing
 from timed.wire.framing import FrameReader, frames_of
 from timed.wire.message import Message
 
@@ -299,7 +300,9 @@ class Stranger:
         self.key = key(number)
         self.checksum = not tls
         self.magic = host.table.identity.params.magic
-        self.reader = FrameReader(self.magic, limit_for=limit_for, checksum=self.checksum)
+        self.reader = FrameReader(
+            self.magic, limit_for=limit_for, checksum=self.checksum, unpack=Packing().unpack
+        )
         host.call(
             host.table.connected(
                 link, outbound, self.key.public if tls else None, "192.0.2.1", 5000, host.wire.now

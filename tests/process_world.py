@@ -39,6 +39,7 @@ from timed.testnet.layout import HOST, NodePlan, Plan, make_network
 from timed.testnet.process import NodeProcess, twistd
 from timed.testnet.rpc import ClientError, call
 from timed.wire.catalogue import decode_message, encode_message
+from timed.wire.compression import Packing
 from timed.wire.framing import FrameReader, frames_of
 from timed.wire.message import Message
 from timed.wire.messages import Handshake
@@ -299,7 +300,9 @@ class Intruder:
     def __init__(self, plan: NodePlan) -> None:
         self.plan = plan
         self.socket: Any = socket.create_connection((HOST, plan.p2p_port), timeout=10)
-        self.reader = FrameReader(REGTEST.magic, limit_for=lambda number: 8 * 1024 * 1024)
+        self.reader = FrameReader(
+            REGTEST.magic, limit_for=lambda number: 8 * 1024 * 1024, unpack=Packing().unpack
+        )
         self.heard: list[Message] = []
         self.gone = False
 

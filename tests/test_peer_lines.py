@@ -194,7 +194,7 @@ class LineSessionTests(SynchronousTestCase):
             self.wire = Wire(tls=tls)
             a, b = self.pair()
             for host in (a, b):
-                self.assertEqual(host.table.peers()[0].features, Feature.JSON)
+                self.assertTrue(host.table.peers()[0].features & Feature.JSON)
             self.assertEqual([type(decode_line(line)) for line in self.said(a)], [Ping, Pong])
 
     def test_one_alone_does_not_get_it(self) -> None:
@@ -204,7 +204,7 @@ class LineSessionTests(SynchronousTestCase):
             (JSON, Dialect(wire_version=1, json=True)),
         ):
             a, b = self.pair(mine, theirs)
-            self.assertEqual([host.table.peers()[0].features for host in (a, b)], [0, 0])
+            self.assertEqual([host.table.peers()[0].features & Feature.JSON for host in (a, b)], [0, 0])
             a.table.send_to_peer(b.node_id, NEWS)
             a.call(None)
             self.wire.run(SECOND)
@@ -212,9 +212,9 @@ class LineSessionTests(SynchronousTestCase):
             self.assertNotIn(b'{"', b"".join(write.data for write in a.writes))
 
     def test_no_other_network_has_it(self) -> None:
-        self.assertEqual(features_of(JSON, MAINNET), 0)
+        self.assertFalse(features_of(JSON, MAINNET) & Feature.JSON)
         a, b = self.pair(params=MAINNET)
-        self.assertEqual([host.table.peers()[0].features for host in (a, b)], [0, 0])
+        self.assertEqual([host.table.peers()[0].features & Feature.JSON for host in (a, b)], [0, 0])
 
     def test_requests_replies_and_acknowledgements_travel_likewise(self) -> None:
         a, b = self.pair()
@@ -439,7 +439,10 @@ class LineNetworkTests(SynchronousTestCase):
         return run
 
     def features(self, run: Run) -> list[list[int]]:
-        return [[peer.features for peer in process.node.peers.peers()] for process in run.world.running()]
+        return [
+            [peer.features & Feature.JSON for peer in process.node.peers.peers()]
+            for process in run.world.running()
+        ]
 
     def test_a_network_of_lines(self) -> None:
         self.assertEqual(self.features(self.play(*[JSON] * 5)), [[1] * 4] * 5)

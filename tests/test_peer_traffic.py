@@ -17,6 +17,7 @@ from timed.peer.outbox import Budget, Outbox
 from timed.peer.traffic import UNKNOWN, Flush, Traffic
 from timed.primitives.transaction import Transaction
 from timed.wire.catalogue import BY_NUMBER, encode_message
+from timed.wire.compression import Packing
 from timed.wire.framing import FrameReader, frames_of
 from timed.wire.message import Priority
 from timed.wire.messages import GetPeers, TransactionBroadcast, TransactionsResponse
@@ -28,7 +29,9 @@ def on_the_wire(host: Host) -> Counter[str]:
     """Bytes per type that a host has written, counted by a second reader of frames."""
     found: Counter[str] = Counter()
     for write in host.writes:
-        reader = FrameReader(host.table.identity.params.magic, limit_for=lambda number: 2**32)
+        reader = FrameReader(
+            host.table.identity.params.magic, limit_for=lambda number: 2**32, unpack=Packing().unpack
+        )
         for frame in reader.frames(write.data):
             found[BY_NUMBER[frame.number].name] += reader.size
     return found

@@ -26,6 +26,7 @@ from timed.peer.retention import reference
 from timed.peer.session import State
 from timed.peer.values import Closed, Incoming, Opened, RequestFailed
 from timed.wire.catalogue import BY_NAME, BY_NUMBER, MAX_MESSAGE_BYTES, MESSAGES, decode_message, limit_for
+from timed.wire.compression import Packing
 from timed.wire.framing import Frame, FrameReader, frames_of
 from timed.wire.jsonlines import LineReader, encode_line
 from timed.wire.message import Message, MessageType
@@ -147,7 +148,9 @@ class Arena:
             if tls and dial.expected not in (None, identifier):
                 self._call(self.table.dial_failed(host, port, "wrong-key", self.wire.now))
                 return
-        reader = FrameReader(self.table.identity.params.magic, limit_for=limit_for, checksum=not tls)
+        reader = FrameReader(
+            self.table.identity.params.magic, limit_for=limit_for, checksum=not tls, unpack=Packing().unpack
+        )
         self.lines.append(Line(self._links, number, tls, dialled, reader))
         known = identifier if tls else None
         self._call(self.table.connected(self._links, dialled, known, host, port, self.wire.now))

@@ -135,6 +135,7 @@ def node_config(context: Context) -> NodeConfig:
         dialect=Dialect(
             wire_version=p2p.wire_version,
             json=p2p.encoding == "json",
+            compression=p2p.compression,
             batching=p2p.batching,
             priorities=p2p.priorities,
             tell_messages=context.config.settings.log.messages,

@@ -119,6 +119,7 @@ class P2PSection:
         "binary",
         "json: a line of JSON for each message, with peers that are set likewise; for debugging, regtest only.",
     )
+    compression: bool = key(FLAG, True, "Compress what gains by it, with peers that are set likewise.")
     batching: bool = key(
         FLAG, True, "no: every message is a write of its own, to measure the difference; regtest only."
     )

@@ -39,6 +39,16 @@ def _message_bytes(table: PeerTable) -> list[Sample]:
     return _by_type(traffic.received_bytes, traffic.sent_bytes)
 
 
+def _compressed(table: PeerTable) -> list[Sample]:
+    traffic = table.traffic()
+    return [
+        ((SENT, "plain"), float(traffic.sent_plain)),
+        ((SENT, "packed"), float(traffic.sent_packed)),
+        ((RECEIVED, "plain"), float(traffic.received_plain)),
+        ((RECEIVED, "packed"), float(traffic.received_packed)),
+    ]
+
+
 def _socket_bytes(view: View) -> list[Sample]:
     network = view.context.network
     if network is None:
@@ -131,6 +141,10 @@ PEER_METRICS: tuple[Row, ...] = (
     Row(
         "timed_withheld_messages", COUNTER, (), "Messages not sent because a session's wire version lacks them.",
         _total(lambda traffic: traffic.withheld),
+    ),
+    Row(
+        "timed_compressed_bytes", COUNTER, ("direction", "form"),
+        "Bytes of compressed payloads, plain (before) and packed (after).", _of(_compressed),
     ),
     Row(
         "timed_unread_messages", COUNTER, (), "Messages left unread because they came too fast.",

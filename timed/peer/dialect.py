@@ -14,6 +14,8 @@ class Feature(IntFlag):
 
     JSON = 1
     """After the handshake both sides write one JSON object a line instead of frames."""
+    ZSTD = 2
+    """Payloads that gain by it may be sent compressed."""
 
 
 @attrs.frozen
@@ -28,6 +30,8 @@ class Dialect:
     """Messages that wait leave together. Without it every message is a write of its own."""
     priorities: bool = True
     """Without them all messages stand in one queue, first in, first out."""
+    compression: bool = True
+    """Compressed payloads with whoever reads them, too."""
     tell_messages: bool = False
     """Publish an event for each message sent or received."""
 
@@ -40,4 +44,5 @@ def features_of(dialect: Dialect, params: NetworkParams) -> int:
     """The features that a node announces; the first wire version had none."""
     if dialect.wire_version < 2:
         return 0
-    return Feature.JSON if dialect.json and params.plain_allowed else 0
+    json = Feature.JSON if dialect.json and params.plain_allowed else 0
+    return int(json | (Feature.ZSTD if dialect.compression else 0))

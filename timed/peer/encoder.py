@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cached_property
 from typing import NamedTuple
 
 import attrs
 
+from timed.peer.dialect import Feature
 from timed.peer.outbox import Parcel
 from timed.peer.retention import reference
+from timed.peer.traffic import Traffic
 from timed.wire.catalogue import BY_NUMBER, encode_message
+from timed.wire.compression import Packing
 from timed.wire.framing import MAX_FRAME, frames_of
 from timed.wire.jsonlines import encode_line
 from timed.wire.message import Message, MessageType, Priority, Relay
@@ -22,6 +26,14 @@ class Form(NamedTuple):
     """Frames with a trailer: a plain link."""
     lines: bool = False
     """Lines of JSON instead of frames."""
+    compressed: bool = False
+    """Payloads that gain by it are compressed."""
+
+
+def form_of(checksum: bool, features: int) -> Form:
+    """What a session with these features sends behind its Ack."""
+    lines = bool(features & Feature.JSON)
+    return Form(checksum, lines, compressed=bool(features & Feature.ZSTD) and not lines)
 
 
 @attrs.define(slots=False)
@@ -35,6 +47,8 @@ class Encoded:
     parcels: dict[Form, Parcel]
     message: Message | None = None
     """None when it was encoded before."""
+    packed: bytes | None = None
+    """The compressed payload, once it was found to be worth it."""
 
     @cached_property
     def reference(self) -> bytes:
@@ -47,6 +61,7 @@ class Encoder:
 
     def __init__(self, magic: bytes) -> None:
         self._magic = magic
+        self._packing = Packing()
         self.encodes = 0
 
     def encode(self, message: Message, *, request_id: int = 0, reply: bool = False) -> Encoded:
@@ -60,21 +75,47 @@ class Encoder:
         return Encoded(BY_NUMBER[number], payload, 0, False, {})
 
     def parcel(self, encoded: Encoded, form: Form) -> Parcel:
-        """The pieces that such links take, cut once for each form."""
+        """The pieces that such links take, cut once for each form and compressed once for all."""
+        if form.compressed and not encoded.kind.compress:
+            form = _AS_IT_IS[form]
         parcel = encoded.parcels.get(form)
         if parcel is None:
-            kind = encoded.kind
-            frames = _line_of(encoded) if form.lines else self._frames(encoded, form)
-            gossip = is_gossip(kind) and not encoded.reply
-            parcel = Parcel(kind.name, kind.priority, frames, gossip, whole=form.lines)
-            encoded.parcels[form] = parcel
+            parcel = encoded.parcels[form] = self._cut(encoded, form)
         return parcel
 
-    def _frames(self, encoded: Encoded, form: Form) -> list[bytes]:
-        return frames_of(
-            self._magic, encoded.kind.number, encoded.payload,
+    def _cut(self, encoded: Encoded, form: Form) -> Parcel:
+        kind = encoded.kind
+        gossip = is_gossip(kind) and not encoded.reply
+        if form.lines:
+            return Parcel(kind.name, kind.priority, _line_of(encoded), gossip, whole=True)
+        if form.compressed and encoded.packed is None:
+            encoded.packed = self._packing.pack(encoded.payload)
+            if encoded.packed is None:
+                return self.parcel(encoded, _AS_IT_IS[form])
+        packed = encoded.packed if form.compressed else None
+        frames = frames_of(
+            self._magic, kind.number, encoded.payload if packed is None else packed,
             request_id=encoded.request_id, reply=encoded.reply, checksum=form.checksum,
+            compressed=packed is not None,
         )  # fmt: skip
+        if packed is None:
+            return Parcel(kind.name, kind.priority, frames, gossip)
+        return Parcel(kind.name, kind.priority, frames, gossip, packed=(len(encoded.payload), len(packed)))
+
+    def unpacker(self, features: int, traffic: Traffic) -> Callable[[bytes, int], bytes] | None:
+        """What expands the payloads of a session and counts them; None without the feature."""
+        if not features & Feature.ZSTD:
+            return None
+
+        def unpack(packed: bytes, limit: int) -> bytes:
+            payload = self._packing.unpack(packed, limit)
+            traffic.count_unpacked(len(payload), len(packed))
+            return payload
+
+        return unpack
+
+
+_AS_IT_IS = {Form(checksum, compressed=True): Form(checksum) for checksum in (False, True)}
 
 
 def _line_of(encoded: Encoded) -> list[bytes]:

@@ -48,10 +48,17 @@ class Admission(enum.Enum):
 class Parcel:
     """One message as frames, shared by every outbox that sends it."""
 
-    __slots__ = ("frames", "gossip", "holders", "name", "priority", "size", "whole")
+    __slots__ = ("frames", "gossip", "holders", "name", "packed", "priority", "size", "whole")
 
     def __init__(
-        self, name: str, priority: Priority, frames: Sequence[bytes], gossip: bool, *, whole: bool = False
+        self,
+        name: str,
+        priority: Priority,
+        frames: Sequence[bytes],
+        gossip: bool,
+        *,
+        whole: bool = False,
+        packed: tuple[int, int] = (0, 0),
     ) -> None:
         self.name = name
         self.priority = priority
@@ -61,6 +68,8 @@ class Parcel:
         """True for what a peer can do without: unsolicited and relayed by others, too."""
         self.whole = whole
         """True for pieces between which nothing else may stand."""
+        self.packed = packed
+        """Bytes of a compressed payload, before and after."""
         self.holders = 0
 
 
@@ -391,6 +400,7 @@ class Outbox:
             self._share(lane, size)
         parcel = lane.parcels[0]
         if not lane.frame:
+            self._traffic.count_packed(*parcel.packed)
             if parcel.priority <= Priority.CONSENSUS:
                 self.waiting_urgent -= parcel.size
             else:

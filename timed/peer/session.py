@@ -20,8 +20,8 @@ from timed.events import Pause, PeerMessage, Resume
 from timed.params import WIRE_VERSION_MIN
 from timed.peer import limits
 from timed.peer.clock import SteadyClock
-from timed.peer.dialect import Dialect, Feature
-from timed.peer.encoder import Encoded, Encoder, Form
+from timed.peer.dialect import Dialect
+from timed.peer.encoder import Encoded, Encoder, Form, form_of
 from timed.peer.greeting import Claim
 from timed.peer.intake import Arrival, Intake, Lanes
 from timed.peer.outbox import Admission, Budget, Outbox
@@ -168,8 +168,8 @@ class Session:
         self.state = State.ACCEPTED
         self.requests = Requests(max(1, min(theirs.window, limits.REQUEST_WINDOW)))
         self.send_message(Ack(Handshake.entry().number, self._their_reference), now)
-        if self.features & Feature.JSON:
-            self._form = Form(self._form.checksum, lines=True)
+        self._form = form_of(self._form.checksum, self.features)
+        self._frames.unpack = self._encoder.unpacker(self.features, self.traffic)
 
     def knows(self, kind: MessageType) -> bool:
         """True when the session's wire version has messages of this type."""

@@ -41,6 +41,11 @@ class PeerStatistics:
     """Messages that the session's wire version does not have."""
     pauses: int
     """Times that its link was not read for a while."""
+    sent_plain: int
+    """Bytes of payloads that were sent compressed, before and after; then of those received."""
+    sent_packed: int
+    received_plain: int
+    received_packed: int
     writes: dict[str, int]
     """Writes by the rule of batching that let them go."""
     frames: int

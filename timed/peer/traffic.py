@@ -47,6 +47,11 @@ class Traffic:
     """Messages that were not sent because the session's wire version does not have them."""
     pauses: int = 0
     """Times that its link was not read for a while, because what it had brought was not worked off."""
+    sent_plain: int = 0
+    """Bytes of payloads that were sent compressed, before and after."""
+    sent_packed: int = 0
+    received_plain: int = 0
+    received_packed: int = 0
     writes: dict[str, int] = attrs.Factory(dict)
     """Writes by the rule that let them go (`Flush`)."""
     frames: int = 0
@@ -71,6 +76,16 @@ class Traffic:
         self.bytes_sent += size
         self.frames += 1
 
+    def count_packed(self, plain: int, packed: int) -> None:
+        """A message leaves whose payload was compressed."""
+        self.sent_plain += plain
+        self.sent_packed += packed
+
+    def count_unpacked(self, plain: int, packed: int) -> None:
+        """A compressed payload was expanded."""
+        self.received_plain += plain
+        self.received_packed += packed
+
     def count_write(self, rule: Flush, size: int) -> None:
         """Frames have left in one write."""
         self.writes[rule] = self.writes.get(rule, 0) + 1
@@ -85,6 +100,10 @@ class Traffic:
         self.dropped += other.dropped
         self.withheld += other.withheld
         self.pauses += other.pauses
+        self.sent_plain += other.sent_plain
+        self.sent_packed += other.sent_packed
+        self.received_plain += other.received_plain
+        self.received_packed += other.received_packed
         self.frames += other.frames
         self.largest_write = max(self.largest_write, other.largest_write)
         _sum(self.received, other.received)

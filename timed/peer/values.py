@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 REASONS = frozenset(
     {
-        "banned", "compression-not-negotiated", "duplicate", "feeler", "frame-checksum", "frame-flags",
-        "frame-fragment", "frame-magic", "frame-too-long", "full", "handshake-order", "malformed",
+        "banned", "compressed-damaged", "compressed-ratio", "compressed-size",
+        "compression-not-negotiated", "duplicate", "feeler", "frame-checksum", "frame-flags", "frame-fragment", "frame-magic", "frame-too-long", "full", "handshake-order", "malformed",
         "node-id-mismatch", "operator", "operator-proof", "self", "stopping", "wire-version",
         "wrong-genesis", "wrong-network", "wrong-reply",
     }

@@ -304,6 +304,7 @@ _NETWORK = (
         "when it was news; 0 for never), bytessent, bytesrecv, bytessent_per_msg, "
         "bytesrecv_per_msg, messages_sent, messages_received, pingtime, minping, timeoffset, clock_offset, queued_bytes, "
         "ahead_bytes, queues (per class: messages, bytes, age), batches (writes, frames, mean_bytes, largest_bytes, rules), "
+        "compression (sent, received: plain, packed bytes), "
         "unread (messages, bytes, paused: its link is not read), pauses, dropped, over_rate, unknown, withheld, requests, "
         "served, score, cpu_per_msg (its part of getnettotals' cpu); times in seconds",
     ),
@@ -314,7 +315,7 @@ _NETWORK = (
         "What went through the sockets since the start, by type and class of message.",
         "object: totalbytesrecv, totalbytessent, timemillis, uploadtarget, types and classes (messages_sent, "
         "messages_received, bytessent, bytesrecv), incomplete (bytes of messages under way), overhead (bytesrecv, "
-        "bytessent: TLS and refused connections), batches, dropped, over_rate, cpu (seconds of "
+        "bytessent: TLS and refused connections), batches, compression, dropped, over_rate, cpu (seconds of "
         "the node's thread by type of message, a sample scaled; other: not for one message), queues (per class: messages, "
         "bytes, age of the oldest); types, incomplete and overhead sum up to the totals",
     ),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from timed.sim.violation import Violation
 from timed.wire.catalogue import BY_NUMBER, decode_message, limit_for
+from timed.wire.compression import Packing
 from timed.wire.framing import FrameReader
 from timed.wire.jsonlines import LineReader
 from timed.wire.message import Message
@@ -31,6 +32,7 @@ class Tap:
         self._readers: dict[int, FrameReader | LineReader] = {}
         self._greeted: set[int] = set()
         """Links that have carried an Ack."""
+        self._packing = Packing()
         self._decoded: dict[tuple[int, bytes], Message] = {}
         self.frames = 0
 
@@ -59,7 +61,9 @@ class Tap:
         return messages
 
     def _frame_reader(self) -> FrameReader:
-        return FrameReader(self._params.magic, limit_for=limit_for, checksum=self._checksum)
+        return FrameReader(
+            self._params.magic, limit_for=limit_for, checksum=self._checksum, unpack=self._packing.unpack
+        )
 
     def closed(self, link: int) -> None:
         """The link is gone."""

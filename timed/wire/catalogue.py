@@ -45,6 +45,7 @@ def _row(
     is_response: bool = False,
     relay: Relay = Relay.NEVER,
     since: int = 1,
+    compress: bool = False,
 ) -> MessageType:
     """A row; without `max_size` the layout's own bound holds."""
     return MessageType(
@@ -61,6 +62,7 @@ def _row(
         is_response=is_response or direction is Direction.REPLY,
         relay=relay,
         since=since,
+        compress=compress,
     )
 
 
@@ -76,7 +78,7 @@ MESSAGES: tuple[MessageType, ...] = (
     _row(4, session.Ping, layouts.PING, _NOTICE, _CONTROL, "control"),
     _row(5, session.Pong, layouts.PONG, _NOTICE, _CONTROL, "control", is_response=True),
     _row(6, session.GetPeers, layouts.GET_PEERS, _REQUEST, _QUERIES, "peers", reply="PeersResponse"),
-    _row(7, session.PeersResponse, layouts.PEERS_RESPONSE, _REPLY, _QUERIES, "peers"),
+    _row(7, session.PeersResponse, layouts.PEERS_RESPONSE, _REPLY, _QUERIES, "peers", compress=True),
     _row(
         16, transactions.TransactionBroadcast, layouts.TRANSACTION_BROADCAST,
         _NOTICE, Priority.TRANSACTIONS, "transactions",
@@ -105,7 +107,7 @@ MESSAGES: tuple[MessageType, ...] = (
     ),
     _row(
         22, transactions.TransactionsResponse, layouts.TRANSACTIONS_RESPONSE, _REPLY, _QUERIES, "queries",
-        max_size=MAX_BLOCK_BYTES,
+        max_size=MAX_BLOCK_BYTES, compress=True,
     ),
     _row(
         23, transactions.GetPendingTransactions, layouts.GET_PENDING_TRANSACTIONS,
@@ -121,7 +123,7 @@ MESSAGES: tuple[MessageType, ...] = (
     ),
     _row(
         26, transactions.CertificatesResponse, layouts.CERTIFICATES_RESPONSE, _REPLY, _QUERIES, "queries",
-        max_size=MAX_BLOCK_BYTES,
+        max_size=MAX_BLOCK_BYTES, compress=True,
     ),
     _row(
         27, transactions.EpochReport, layouts.EPOCH_REPORT, _NOTICE, _CONSENSUS, "reports",
@@ -151,12 +153,12 @@ MESSAGES: tuple[MessageType, ...] = (
     ),
     _row(
         37, blocks.HeadersResponse, layouts.HEADERS_RESPONSE, _REPLY, _BULK, "blocks",
-        max_size=MAX_BLOCK_BYTES,
+        max_size=MAX_BLOCK_BYTES, compress=True,
     ),
     _row(38, blocks.GetBlocks, layouts.GET_BLOCKS, _REQUEST, _QUERIES, "blocks", reply="BlocksResponse"),
     _row(
         39, blocks.BlocksResponse, layouts.BLOCKS_RESPONSE, _REPLY, _BULK, "blocks",
-        max_size=MAX_MESSAGE_BYTES,
+        max_size=MAX_MESSAGE_BYTES, compress=True,
     ),
     _row(
         40, blocks.BlockRequest, layouts.BLOCK_REQUEST, _REQUEST, _QUERIES, "blocks",
@@ -164,7 +166,7 @@ MESSAGES: tuple[MessageType, ...] = (
     ),
     _row(
         41, blocks.BlockResponse, layouts.BLOCK_RESPONSE, _REPLY, _BULK, "blocks",
-        max_size=MAX_MESSAGE_BYTES,
+        max_size=MAX_MESSAGE_BYTES, compress=True,
     ),
     _row(
         42, blocks.GetMasternodes, layouts.GET_MASTERNODES, _REQUEST, _QUERIES, "queries",
@@ -172,7 +174,7 @@ MESSAGES: tuple[MessageType, ...] = (
     ),
     _row(
         43, blocks.MasternodesResponse, layouts.MASTERNODES_RESPONSE, _REPLY, _QUERIES, "queries",
-        max_size=MAX_BLOCK_BYTES,
+        max_size=MAX_BLOCK_BYTES, compress=True,
     ),
     _row(44, blocks.RoundState, layouts.ROUND_STATE, _NOTICE, _CONSENSUS, "proposals"),
     _row(

@@ -127,6 +127,7 @@ def _catalogue_row(entry: MessageType) -> tuple[str, ...]:
             (entry.requires_ack, "acknowledged"),
             (entry.is_response, "response"),
             (entry.relay.value == "new", "relayed"),
+            (entry.compress, "compressed"),
         )
         if said
     ]

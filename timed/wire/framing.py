@@ -46,6 +46,8 @@ class Flags(IntFlag):
 
 _COMPRESSED, _FRAGMENT, _REPLY, _MORE = (int(flag) for flag in Flags)
 _KNOWN = _COMPRESSED | _FRAGMENT | _REPLY | _MORE
+_OF_MESSAGE = _COMPRESSED | _REPLY
+"""What all pieces of a message have in common."""
 
 _HEADER = Struct("<4sHHLL")
 Header = tuple[bytes, int, int, int, int]
@@ -89,15 +91,16 @@ def frames_of(
     request_id: int = 0,
     reply: bool = False,
     checksum: bool = False,
+    compressed: bool = False,
 ) -> list[bytes]:
     """The frames of one message, in order. LocalError when a header field is out of range.
 
-    The pieces of one message must stay in order, and no other fragmented message of
+    `compressed` says that `payload` is. The pieces of one message must stay in order, and no other fragmented message of
     the same priority class may start before the last of them.
     """
     if len(magic) != 4 or not 0 <= number <= 0xFFFF or not 0 <= request_id <= MAX_U32:
         raise LocalError(f"no frame has magic {magic!r}, type {number} and request id {request_id}.")
-    flags = _REPLY if reply else 0
+    flags = (_REPLY if reply else 0) | (_COMPRESSED if compressed else 0)
     room = payload_room(checksum)
     if len(payload) <= room:
         return [_frame(magic, number, flags, request_id, payload, checksum)]
@@ -137,11 +140,18 @@ class FrameReader:
     unknown types, which a newer peer may send in classes of its own.
 
     FrameError: "frame-magic", "frame-flags", "compression-not-negotiated",
-    "frame-too-long", "frame-fragment", "frame-checksum". After an error every
-    further call raises it again.
+    "frame-too-long", "frame-fragment", "frame-checksum", and what `unpack` raises.
+    After one every further call raises it again.
     """
 
-    def __init__(self, magic: bytes, *, limit_for: Callable[[int], int], checksum: bool = False) -> None:
+    def __init__(
+        self,
+        magic: bytes,
+        *,
+        limit_for: Callable[[int], int],
+        checksum: bool = False,
+        unpack: Callable[[bytes, int], bytes] | None = None,
+    ) -> None:
         self._magic = magic
         self._limit_for = limit_for
         self._trailer = TRAILER_SIZE if checksum else 0
@@ -150,6 +160,8 @@ class FrameReader:
         self._header: Header | None = None
         self._assemblies: dict[int, _Assembly] = {}
         self._error: FrameError | None = None
+        self.unpack = unpack
+        """Expands a compressed payload to at most so many bytes; None while none may come."""
         self.size = 0
         """Bytes that the message given last took on the link: payload, headers and trailers."""
         self.rest = b""
@@ -244,7 +256,7 @@ class FrameReader:
             raise FrameError("frame-magic", magic.hex())
         if flags & ~_KNOWN or flags & (_MORE | _FRAGMENT) == _MORE:
             raise FrameError("frame-flags", f"{flags:#06x}")
-        if flags & _COMPRESSED:
+        if flags & _COMPRESSED and not self._may_be_compressed(number):
             raise FrameError("compression-not-negotiated")
         limit = self._limit_for(number)
         if length > limit or length > self._room:
@@ -252,6 +264,11 @@ class FrameReader:
         if flags & _FRAGMENT:
             self._check_fragment(number, flags, length, request_id, limit)
         return header
+
+    def _may_be_compressed(self, number: int) -> bool:
+        """True for the types that are, and for unknown ones, which are skipped unread."""
+        entry = BY_NUMBER.get(number)
+        return self.unpack is not None and (entry is None or entry.compress)
 
     def _check_fragment(self, number: int, flags: int, length: int, request_id: int, limit: int) -> None:
         """The piece must go on with the class's message, and must not make it too long."""
@@ -263,7 +280,11 @@ class FrameReader:
             if stream < 0 and sum(each < 0 for each in self._assemblies) >= MAX_UNKNOWN_ASSEMBLIES:
                 raise FrameError("frame-fragment", f"type {number}: too many unknown types at once")
             return
-        if (assembly.number, assembly.request_id, assembly.flags) != (number, request_id, flags & _REPLY):
+        if (assembly.number, assembly.request_id, assembly.flags) != (
+            number,
+            request_id,
+            flags & _OF_MESSAGE,
+        ):
             raise FrameError("frame-fragment", f"type {number} amid type {assembly.number}")
         if len(assembly.buffer) + length > limit:
             raise FrameError("frame-too-long", f"type {number}: {len(assembly.buffer) + length} bytes")
@@ -281,7 +302,7 @@ class FrameReader:
             stream = _stream_of(number)
             assembly = self._assemblies.get(stream)
             if assembly is None:
-                assembly = self._assemblies[stream] = _Assembly(number, request_id, flags & _REPLY)
+                assembly = self._assemblies[stream] = _Assembly(number, request_id, flags & _OF_MESSAGE)
             assembly.buffer += payload
             assembly.size += self.size
             self.copied += len(payload)
@@ -291,6 +312,8 @@ class FrameReader:
             payload = bytes(assembly.buffer)
             self.size = assembly.size
             self.copied += len(payload)
+        if flags & _COMPRESSED and self.unpack is not None and number in BY_NUMBER:
+            payload = self.unpack(payload, self._limit_for(number))
         return Frame(number, flags & _REPLY, request_id, payload)
 
 

@@ -53,6 +53,8 @@ class MessageType:
     requires_ack: bool
     is_response: bool
     relay: Relay
+    compress: bool
+    """Whether its payload may be sent compressed, where the session has that."""
     since: int = 1
     """The wire version that has it first; a session of an earlier one does not know it."""
 

@@ -84,6 +84,7 @@ def getnettotals(env: Environment) -> Object:
             "bytessent": sent - traffic.bytes_sent,
         },
         "batches": _batches(traffic),
+        "compression": _compression(traffic),
         "dropped": traffic.dropped,
         "over_rate": traffic.over_rate,
     }
@@ -274,6 +275,7 @@ def _numbers(known: PeerStatistics) -> Object:
         "ahead_bytes": known.ahead,
         "queues": {queue.priority.name.lower(): _queue(queue) for queue in known.queues},
         "batches": _batches(known),
+        "compression": _compression(known),
         "unread": {"messages": known.unread, "bytes": known.unread_bytes, "paused": known.paused},
         "pauses": known.pauses,
         "dropped": known.dropped,
@@ -289,6 +291,14 @@ def _numbers(known: PeerStatistics) -> Object:
 def _cpu(nanoseconds: Mapping[str, int]) -> Object:
     """Seconds of CPU time by what they were spent on."""
     return {name: spent / NS_PER_S for name, spent in sorted(nanoseconds.items())}
+
+
+def _compression(counts: Traffic | PeerStatistics) -> Object:
+    """Bytes of compressed payloads, before and after."""
+    return {
+        "sent": {"plain": counts.sent_plain, "packed": counts.sent_packed},
+        "received": {"plain": counts.received_plain, "packed": counts.received_packed},
+    }
 
 
 def _queue(queue: Queue) -> Object:

@@ -184,7 +184,15 @@ class EpochDesk(Desk):
         self.params = params
         self.key = key or self.key
         self.coins: dict[OutPoint, None] = {}
-        self.path = FastPath(params, self.key, self.coins.__contains__, lambda body: body.size, self.effects)
+        self.prepared: list[Transaction] = []
+        self.path = FastPath(
+            params,
+            self.key,
+            self.coins.__contains__,
+            lambda body: body.size,
+            self.prepared.append,
+            self.effects,
+        )
         self.closing = Closing(params, self.key, self.path, self.effects)
         self._ticks = 1_000
         self.begin(epoch, signing=signing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -141,7 +142,7 @@ class SpendTests(RuleCase):
         self.assertGreater(rules.check_spend(transaction, [COIN], 5, REGTEST), 0)
 
     def test_a_coinbase_in_its_own_block(self) -> None:
-        fresh = attrs.evolve(COIN, coinbase=True, height=7)
+        fresh = msgspec.structs.replace(COIN, coinbase=True, height=7)
         self.assert_spend_breaks("coinbase-immature", transfer(SPENT), fresh, height=7)
         self.assertGreater(rules.check_spend(transfer(SPENT), [fresh], 8, REGTEST), 0)
 
@@ -217,7 +218,7 @@ class SignatureTests(SynchronousTestCase):
     def test_the_message_binds_chain_value_and_lock(self) -> None:
         """[5] The witnesses sign chain id, txid and what every input holds."""
         transaction = transfer(SPENT)
-        other_value = attrs.evolve(COIN, output=Output(COIN.output.value + 1, COIN.output.lock))
+        other_value = msgspec.structs.replace(COIN, output=Output(COIN.output.value + 1, COIN.output.lock))
         other_lock = coin(COIN.output.value, wallet_key(2))
         messages = {
             rules.signature_items(transaction, [spent], chain_id)[0][1]

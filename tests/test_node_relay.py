@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node_world import TICK, NodeWorld, Puppet
 from timed.events import NodeEvent, TransactionFinal
-from timed.node import relay
+from timed.node import chain, relay
 from timed.node.inventory import MAX_RETIRED, Inventory, Kind
 from timed.params import SECOND
 from timed.primitives.certificate import CertificateKind
@@ -238,3 +238,24 @@ class OnePaymentTests(SynchronousTestCase):
 
     def test_handed_in_at_a_follower_no_link_carries_it_twice(self) -> None:
         self.check_links(self.played(submitted_at=self.MEMBERS))
+
+
+class NewEpochTests(SynchronousTestCase):
+    """What an epoch left over is voted on afresh, some of it in each turn."""
+
+    def test_a_full_mempool_does_not_hold_up_a_turn(self) -> None:
+        self.patch(chain, "CONSIDERED_AT_ONCE", 3)
+        world = NodeWorld()
+        voter = world.member(1)
+        payments = [world.payment(number) for number in range(8)]
+        for paid in payments:
+            world.submit(paid)
+        world.certify(voter)
+        path = world.node.chain.fastpath
+        self.assertEqual((path.epoch, len(path.tallies)), (2, 3))
+        self.assertEqual(list(path.tallies), sorted(paid.txid for paid in payments)[:3])
+        self.assertLessEqual(world.node.next_wake() or world.now, world.now)
+        world.pass_time(TICK)
+        self.assertEqual(list(path.tallies), sorted(paid.txid for paid in payments))
+        votes = [one for one in voter.heard(TransactionVote) if one.epoch == 2]
+        self.assertEqual(sum(len(one.entries) for one in votes), 8)

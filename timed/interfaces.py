@@ -13,14 +13,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
+import msgspec
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
     from timed.primitives.transaction import OutPoint, Output
 
 
-@attrs.frozen
-class Coin:
+class Coin(msgspec.Struct, frozen=True, gc=False):
     """An unspent output: what it holds, and where and how it was made."""
 
     output: Output

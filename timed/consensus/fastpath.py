@@ -46,7 +46,8 @@ class FastPath:
 
     `spendable` answers whether an outpoint is unspent in the last certified
     block; outputs of this epoch's certified transactions are known here. `size`
-    is what a transaction may take in a block, whoever of its locks' keys signed.
+    is what a transaction may take in a block, whoever of its locks' keys signed. `held` is
+    told of each transaction whose certificate is held, parents before children.
     """
 
     def __init__(
@@ -55,12 +56,14 @@ class FastPath:
         operator: SigningKey | None,
         spendable: Callable[[OutPoint], bool],
         size: Callable[[Transaction], int],
+        held: Callable[[Transaction], None],
         effects: Effects,
     ) -> None:
         self._params = params
         self._operator = operator
         self._spendable = spendable
         self._size = size
+        self._held = held
         self._effects = effects
         self.counters = FastPathCounters()
         self.bundler = Bundler(params.chain_id, operator)
@@ -319,12 +322,12 @@ class FastPath:
         weight = self.roster.members[member].weight
         spent, budget = self._entries_of.get((member, kind), 0), self._budget(kind)
         touched = []
-        for position, txid in enumerate(bundle.entries):
+        for txid in bundle.entries:
             if spent >= budget:
                 self.counters.votes_over_budget += 1
                 continue
             tally = self._tally(txid, now)
-            if tally.count(kind).add(ballot, position, weight):
+            if tally.count(kind).add(ballot, weight):
                 spent += 1
                 touched.append(txid)
                 if kind == VOTE:
@@ -421,6 +424,7 @@ class FastPath:
         if tally.transaction is not None:
             for index in range(len(tally.transaction.outputs)):
                 self.created[OutPoint(tally.txid, index)] = tally.txid
+            self._held(tally.transaction)
 
     def _finalise(self, tally: Tally, certificate: BundleCertificate | None, now: int) -> None:
         """A quorum of acknowledgements: the transaction is in the next block, whatever happens."""

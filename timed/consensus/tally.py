@@ -1,10 +1,15 @@
-"""The votes and acknowledgements for one transaction in one epoch (protocol §3)."""
+"""The votes and acknowledgements for one transaction in one epoch (protocol §3).
+
+There are thousands of these, and none of them stands in a cycle: the collector is
+spared looking at them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
 import attrs
+import msgspec
 
 from timed.primitives import merkle
 from timed.primitives.certificate import (
@@ -33,44 +38,40 @@ class FastPathCounters:
     equivocations: int = 0
 
 
-class Ballot:
+class Ballot(msgspec.Struct, gc=False):
     """A counted bundle, with its tree hashed once however many certificates take a branch of it."""
 
-    __slots__ = ("_branches", "bundle", "recorded")
+    bundle: TransactionVote
+    recorded: bool
+    """The log has it, or will have it in front of whatever comes next."""
+    _branches: tuple[tuple[bytes, ...], ...] = ()
 
-    def __init__(self, bundle: TransactionVote, *, recorded: bool) -> None:
-        self.bundle = bundle
-        self.recorded = recorded
-        """The log has it, or will have it in front of whatever comes next."""
-        self._branches: list[tuple[bytes, ...]] | None = None
-
-    def signer(self, position: int) -> BundleSigner:
-        """The proof that the bundle names its entry at `position`."""
-        if self._branches is None:
-            leaves = [bundle_leaf(entry) for entry in self.bundle.entries]
-            _, self._branches = merkle.branches(leaves)
+    def signer(self, txid: bytes) -> BundleSigner:
+        """The proof that the bundle names `txid`."""
+        if not self._branches:
+            _, branches = merkle.branches([bundle_leaf(entry) for entry in self.bundle.entries])
+            self._branches = tuple(branches)
+        position = self.bundle.entries.index(txid)
         return BundleSigner(self.bundle.signature, self.bundle.tick, position, self._branches[position])
 
 
-class Count:
-    """Who has signed for one target: member index -> (ballot, position of the entry)."""
+class Count(msgspec.Struct, gc=False):
+    """Who has signed for one target, and whether that is proven."""
 
-    __slots__ = ("certificate", "complete", "signers", "weight")
+    signers: dict[int, Ballot] = {}
+    """By member index; each names the target."""
+    weight: int = 0
+    complete: bool = False
+    """What a certificate says has been proven here, and is in the log."""
+    certificate: BundleCertificate | None = None
+    """One that came from a peer, or was assembled because somebody asked."""
 
-    def __init__(self) -> None:
-        self.signers: dict[int, tuple[Ballot, int]] = {}
-        self.weight = 0
-        self.complete = False
-        """What a certificate says has been proven here, and is in the log."""
-        self.certificate: BundleCertificate | None = None
-        """One that came from a peer, or was assembled because somebody asked."""
-
-    def add(self, ballot: Ballot, position: int, weight: int) -> bool:
+    def add(self, ballot: Ballot, weight: int) -> bool:
         """Count one member once; False when it had already been counted."""
         member = ballot.bundle.member
         if member in self.signers:
             return False
-        self.signers[member] = (ballot, position)
+        self.signers[member] = ballot
         self.weight += weight
         return True
 
@@ -87,38 +88,25 @@ class Count:
         if self.certificate is not None:
             return (message(certificate=self.certificate),)
         bundles = []
-        for ballot, _ in self.signers.values():
+        for ballot in self.signers.values():
             if not ballot.recorded:
                 ballot.recorded = True
                 bundles.append(ballot.bundle)
         return tuple(bundles)
 
 
-class Tally:
+class Tally(msgspec.Struct, gc=False):
     """What is known of one transaction in the current epoch."""
 
-    __slots__ = (
-        "_roster",
-        "acknowledged",
-        "acknowledgements",
-        "available",
-        "conflict_told",
-        "transaction",
-        "txid",
-        "voted",
-        "votes",
-    )
-
-    def __init__(self, txid: bytes, roster: Roster) -> None:
-        self.txid = txid
-        self._roster = roster
-        self.transaction: Transaction | None = None
-        self.votes = Count()
-        self.acknowledgements = Count()
-        self.voted = False
-        self.acknowledged = False
-        self.available = False
-        self.conflict_told = False
+    txid: bytes
+    roster: Roster
+    transaction: Transaction | None = None
+    votes: Count = msgspec.field(default_factory=Count)
+    acknowledgements: Count = msgspec.field(default_factory=Count)
+    voted: bool = False
+    acknowledged: bool = False
+    available: bool = False
+    conflict_told: bool = False
 
     @property
     def certified(self) -> bool:
@@ -137,7 +125,7 @@ class Tally:
         """The certificate of this kind if it is held; it is assembled when it is asked for first."""
         count = self.count(kind)
         if count.complete and count.certificate is None:
-            count.certificate = assemble(count, kind, self.txid, self._roster)
+            count.certificate = assemble(count, kind, self.txid, self.roster)
         return count.certificate if count.complete else None
 
 
@@ -157,8 +145,8 @@ def assemble(count: Count, kind: int, txid: bytes, roster: Roster) -> BundleCert
     The caller has checked that the counted weight is a quorum of `roster`.
     """
     chosen = _smallest_quorum(count.signers, roster)
-    first = count.signers[chosen[0]][0].bundle
-    signers = tuple(ballot.signer(position) for ballot, position in map(count.signers.__getitem__, chosen))
+    first = count.signers[chosen[0]].bundle
+    signers = tuple([count.signers[member].signer(txid) for member in chosen])
     return BundleCertificate(
         kind=kind,
         chain_id=first.chain_id,

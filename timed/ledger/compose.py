@@ -20,13 +20,12 @@ from timed.ledger.content import (
     coinbase_transaction,
     coins_of,
 )
-from timed.ledger.digest import apply_digests, utxo_root
+from timed.ledger.digest import utxo_root
 from timed.ledger.filters import block_filter
 from timed.ledger.genesis import Genesis
-from timed.ledger.order import order_transactions
+from timed.ledger.prepared import Prepared
 from timed.ledger.rewards import base_reward, split
 from timed.ledger.slots import is_grid_point
-from timed.params import NetworkParams
 from timed.primitives.block import (
     BLOCK_VERSION,
     Block,
@@ -68,8 +67,13 @@ class Draft:
     evidence: tuple[Evidence, ...]
 
 
-def compose(genesis: Genesis, parent: Tip, draft: Draft, coin: CoinSource) -> BlockEffects:
-    """The one block that `draft` makes on top of `parent`; InvalidBlock(rule) when it makes none."""
+def compose(
+    genesis: Genesis, parent: Tip, draft: Draft, coin: CoinSource, prepared: Prepared
+) -> BlockEffects:
+    """The one block that `draft` makes on top of `parent`; InvalidBlock(rule) when it makes none.
+
+    `prepared` of that height may have worked out some of it before; it changes nothing else.
+    """
     params, height = genesis.params, parent.height + 1
     roster = genesis.roster_at(height)
     _check_time(genesis, parent, draft.time)
@@ -81,13 +85,14 @@ def compose(genesis: Genesis, parent: Tip, draft: Draft, coin: CoinSource) -> Bl
     certificate_items = parent_certificate_items(genesis, parent, draft.parent_certificate)
     attendance = _attendance(genesis, height, draft.parent_certificate)
     attending = attending_members(genesis.roster_at(height - 1), attendance)
-    _check_transactions(draft.transactions, params)
-    transfers = apply_transfers(draft.transactions, height, params, coin)
+    if len(draft.transactions) + 1 > params.max_block_transactions:
+        raise InvalidBlock("block-transactions", f"{len(draft.transactions)} and the coinbase")
+    transfers = apply_transfers(draft.transactions, prepared.transfer, coin)
     reward = base_reward(len(attending))
     coinbase = coinbase_transaction(height, split(reward, transfers.fees, attending))
     transactions = (coinbase, *draft.transactions)
-    created = coins_of(coinbase, height) + transfers.created
-    digests = apply_digests(parent.digests, created, transfers.spent)
+    rewarded = coins_of(coinbase, height)
+    digests = prepared.digests(parent.digests, rewarded, transfers)
     root = tx_root(transactions)
     header = BlockHeader(
         version=BLOCK_VERSION,
@@ -117,10 +122,10 @@ def compose(genesis: Genesis, parent: Tip, draft: Draft, coin: CoinSource) -> Bl
     return BlockEffects(
         block=block,
         fees=transfers.fees,
-        created=created,
+        created=rewarded + transfers.created,
         spent=transfers.spent,
         digests=digests,
-        coins=transfers.coins,
+        coins=tuple(one.coins for one in transfers.each),
         certificate_items=certificate_items,
     )
 
@@ -187,10 +192,3 @@ def parent_certificate_items(
         return tuple(certificate.signature_items(genesis.roster_at(parent.height)))
     except InvalidCertificate as error:
         raise InvalidBlock("parent-certificate", str(error)) from None
-
-
-def _check_transactions(transactions: tuple[Transaction, ...], params: NetworkParams) -> None:
-    if len(transactions) + 1 > params.max_block_transactions:
-        raise InvalidBlock("block-transactions", f"{len(transactions)} and the coinbase")
-    if order_transactions(transactions) != transactions:
-        raise InvalidBlock("transaction-order", "parents first, then by txid")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import attrs
+import msgspec
 
 from timed.errors import InvalidBlock, InvalidTransaction
 from timed.interfaces import BlockCommit, Coin
@@ -41,6 +42,33 @@ def coinbase_transaction(height: int, outputs: Sequence[Output]) -> Transaction:
     )
 
 
+class Transfer(msgspec.Struct, frozen=True, gc=False):
+    """One transaction that keeps every rule but those on signatures, and what it does."""
+
+    transaction: Transaction
+    coins: tuple[Coin, ...]
+    """Those of its inputs."""
+    fee: int
+    created: tuple[Entry, ...]
+
+    @property
+    def spent(self) -> tuple[Entry, ...]:
+        return tuple(zip(self.transaction.inputs, self.coins, strict=True))
+
+
+def transfer(
+    transaction: Transaction, coins: tuple[Coin, ...], height: int, params: NetworkParams
+) -> Transfer:
+    """Check a transaction against the coins of its inputs; InvalidTransaction(rule)."""
+    check_form(transaction, params)
+    fee = check_spend(transaction, coins, height, params)
+    return Transfer(transaction, coins, fee, coins_of(transaction, height))
+
+
+Transferred = Callable[[Transaction, "tuple[Coin, ...]"], Transfer]
+"""`transfer` at one height, or what it has found before."""
+
+
 @attrs.frozen
 class Transfers:
     """What the transactions after the coinbase do, in block order."""
@@ -48,12 +76,11 @@ class Transfers:
     fees: int
     created: tuple[Entry, ...]
     spent: tuple[Entry, ...]
-    coins: tuple[tuple[Coin, ...], ...]
-    """For each transaction the coins of its inputs."""
+    each: tuple[Transfer, ...]
 
 
 def apply_transfers(
-    transactions: Sequence[Transaction], height: int, params: NetworkParams, coin: CoinSource
+    transactions: Sequence[Transaction], transferred: Transferred, coin: CoinSource
 ) -> Transfers:
     """Check and apply ordered transactions to the coins of the parent's state.
 
@@ -62,17 +89,16 @@ def apply_transfers(
     fees = 0
     made: dict[OutPoint, Coin] = {}
     gone: dict[OutPoint, Coin] = {}
-    coins_by_transaction = []
+    each = []
     for transaction in transactions:
         try:
-            check_form(transaction, params)
-            coins = _spend(transaction, made, gone, coin)
-            fees += check_spend(transaction, coins, height, params)
+            found = transferred(transaction, _spend(transaction, made, gone, coin))
         except InvalidTransaction as error:
             raise InvalidBlock(error.rule, f"{transaction.txid.hex()} {error.detail}".rstrip()) from None
-        made.update(coins_of(transaction, height))
-        coins_by_transaction.append(coins)
-    return Transfers(fees, tuple(made.items()), tuple(gone.items()), tuple(coins_by_transaction))
+        fees += found.fee
+        made.update(found.created)
+        each.append(found)
+    return Transfers(fees, tuple(made.items()), tuple(gone.items()), tuple(each))
 
 
 def _spend(

@@ -7,7 +7,7 @@ arithmetic with the two lists exchanged (protocol §1).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from timed.primitives import merkle
@@ -53,6 +53,26 @@ def apply_digests(digests: Sequence[bytes], created: Entries, spent: Entries) ->
     for outpoint, coin in removed.items():
         shard(outpoint).remove(coin_element(outpoint, coin.output, coin.height, coin.coinbase))
     return tuple(shards[index].state() if index in shards else state for index, state in enumerate(digests))
+
+
+def change_digests(change: dict[int, LtHash], shard_bits: int, created: Entries, spent: Entries) -> None:
+    """Sum up, by shard, what `apply_digests` would do for these coins."""
+    for outpoint, coin in created:
+        shard = change.setdefault(shard_of(outpoint.txid, shard_bits), LtHash())
+        shard.add(coin_element(outpoint, coin.output, coin.height, coin.coinbase))
+    for outpoint, coin in spent:
+        shard = change.setdefault(shard_of(outpoint.txid, shard_bits), LtHash())
+        shard.remove(coin_element(outpoint, coin.output, coin.height, coin.coinbase))
+
+
+def merge_digests(digests: Sequence[bytes], change: Mapping[int, LtHash]) -> tuple[bytes, ...]:
+    """The states after a sum of changes."""
+    merged = list(digests)
+    for index, one in change.items():
+        shard = LtHash.from_state(digests[index])
+        shard.merge(one)
+        merged[index] = shard.state()
+    return tuple(merged)
 
 
 def undo_digests(digests: Sequence[bytes], created: Entries, spent: Entries) -> tuple[bytes, ...]:

@@ -19,6 +19,7 @@ from timed.ledger.content import HEADER_SIZE, BlockEffects
 from timed.ledger.digest import utxo_root
 from timed.ledger.genesis import ROSTER_DELAY, Genesis
 from timed.ledger.order import order_transactions
+from timed.ledger.prepared import Prepared
 from timed.params import NetworkParams
 from timed.primitives.block import BLOCK_VERSION, Block, BlockHeader, Evidence, ReportReference
 from timed.primitives.certificate import BlockCertificate, SignatureItem
@@ -48,6 +49,7 @@ class Ledger:
         """Unspent after the tip, as the store had them."""
         self._unsettled: deque[_Unsettled] = deque()
         self._tip = self._stored_tip()
+        self._prepared = self._nothing_prepared()
 
     @property
     def params(self) -> NetworkParams:
@@ -110,6 +112,10 @@ class Ledger:
         """(height, position) of a transaction in a durable block."""
         return self._store.locate(txid)
 
+    def prepare(self, transaction: Transaction) -> None:
+        """Work out now what this transaction will do in the next block, where it most likely stands."""
+        self._prepared.add(transaction, self.coin)
+
     def make_block(
         self,
         *,
@@ -134,7 +140,7 @@ class Ledger:
             parent_certificate=parent_certificate,
             evidence=tuple(evidence),
         )
-        effects = compose(self.genesis, self._tip, draft, self.coin)
+        effects = compose(self.genesis, self._tip, draft, self.coin, self._prepared)
         self._check_size(effects.block)
         return effects.block, effects
 
@@ -154,7 +160,9 @@ class Ledger:
             parent_certificate=block.parent_certificate,
             evidence=block.evidence,
         )
-        effects = compose(self.genesis, self._tip, draft, self.coin)
+        if order_transactions(draft.transactions) != draft.transactions:
+            raise InvalidBlock("transaction-order", "parents first, then by txid")
+        effects = compose(self.genesis, self._tip, draft, self.coin, self._prepared)
         _compare(block, effects.block)
         return attrs.evolve(effects, block=block)
 
@@ -181,6 +189,7 @@ class Ledger:
             certificate=BlockCertificate.decode(commit.certificate),
             digests=commit.digests,
         )
+        self._prepared = self._nothing_prepared()
         self._remember(header)
         for outpoint, _ in commit.spent:
             self._coins.pop(outpoint, None)
@@ -192,6 +201,9 @@ class Ledger:
         """How many blocks the store is behind; `advance` refuses at MAX_UNSETTLED."""
         self._settle()
         return len(self._unsettled)
+
+    def _nothing_prepared(self) -> Prepared:
+        return Prepared(self._tip.height + 1, self.genesis.shard_bits, self.params)
 
     def _settle(self) -> None:
         """Let go of the coins of blocks that the store has by now."""

@@ -18,6 +18,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 import attrs
+import msgspec
 
 from timed.errors import InvalidTransaction
 from timed.ledger.waiting import Waiting
@@ -51,8 +52,7 @@ class MempoolCounters:
     conflicted: int = 0
 
 
-@attrs.define
-class Entry:
+class Entry(msgspec.Struct, gc=False):
     """One admitted transaction; `height` is the tip's when it came, `rate` the fee per 1,000 bytes."""
 
     transaction: Transaction
@@ -75,7 +75,7 @@ class Mempool:
         self.max_count = max_count
         self.max_bytes = max_bytes
         self._entries: dict[bytes, Entry] = {}
-        self._spenders: dict[OutPoint, list[bytes]] = {}
+        self._spenders: dict[OutPoint, tuple[bytes, ...]] = {}
         self._children: dict[bytes, dict[bytes, None]] = {}
         self._cheapest: list[tuple[int, int, bytes]] = []
         self._sequence = 0
@@ -111,7 +111,7 @@ class Mempool:
 
     def spenders(self, outpoint: OutPoint) -> tuple[bytes, ...]:
         """The txids in here that spend `outpoint`, first come first; more than one is a conflict."""
-        return tuple(self._spenders.get(outpoint, ()))
+        return self._spenders.get(outpoint, ())
 
     def conflicts(self, transaction: Transaction) -> tuple[bytes, ...]:
         """The other txids in here that spend an outpoint of `transaction`."""
@@ -255,7 +255,7 @@ class Mempool:
         self._sequence += 1
         self.bytes += entry.transaction.size
         for outpoint in entry.transaction.inputs:
-            self._spenders.setdefault(outpoint, []).append(txid)
+            self._spenders[outpoint] = (*self._spenders.get(outpoint, ()), txid)
             self._children.setdefault(outpoint.txid, {})[txid] = None
         heappush(self._cheapest, (entry.rate, -entry.sequence, txid))
 
@@ -272,9 +272,10 @@ class Mempool:
         entry = self._entries.pop(txid)
         self.bytes -= entry.transaction.size
         for outpoint in entry.transaction.inputs:
-            others = self._spenders[outpoint]
-            others.remove(txid)
-            if not others:
+            others = tuple([other for other in self._spenders[outpoint] if other != txid])
+            if others:
+                self._spenders[outpoint] = others
+            else:
                 del self._spenders[outpoint]
             siblings = self._children.get(outpoint.txid)
             if siblings is not None:

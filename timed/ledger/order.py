@@ -24,11 +24,14 @@ def order_transactions(transactions: Sequence[Transaction]) -> tuple[Transaction
     children: dict[bytes, list[bytes]] = {}
     waits_for: dict[bytes, int] = {}
     for txid, transaction in by_txid.items():
-        parents = {outpoint.txid: None for outpoint in transaction.inputs if outpoint.txid in by_txid}
-        waits_for[txid] = len(parents)
-        for parent in parents:
-            children.setdefault(parent, []).append(txid)
-    ready = [txid for txid, count in waits_for.items() if count == 0]
+        parents = [outpoint.txid for outpoint in transaction.inputs if outpoint.txid in by_txid]
+        if parents:
+            waits_for[txid] = len(set(parents))
+            for parent in dict.fromkeys(parents):
+                children.setdefault(parent, []).append(txid)
+    if not waits_for:
+        return tuple([by_txid[txid] for txid in sorted(by_txid)])
+    ready = [txid for txid in by_txid if txid not in waits_for]
     heapify(ready)
     ordered = []
     while ready:

@@ -45,6 +45,9 @@ from timed.wire.messages import (
 MAX_CLOCK_OFFSET_US = 5 * SECOND
 """Beyond this a member's votes could only harm: its slots and freshness are not the others'."""
 
+CONSIDERED_AT_ONCE = 1_000
+"""Pending transactions that one turn votes on when an epoch begins."""
+
 
 def base_timeout_us(genesis: Genesis) -> int:
     """The propose timeout of round 0: 3 s, on regtest a tenth of the interval, at least 200 ms."""
@@ -75,7 +78,7 @@ class Chain:
         self._advanced = advanced
         self.effects = Effects()
         params = ledger.params
-        self.fastpath = FastPath(params, operator, self._spendable, self._size, self.effects)
+        self.fastpath = FastPath(params, operator, self._spendable, self._size, ledger.prepare, self.effects)
         self.closing = Closing(params, operator, self.fastpath, self.effects)
         self.judging = Judging(params, ledger, self.closing, checks.check)
         self.rounds = Rounds(
@@ -92,6 +95,8 @@ class Chain:
         self.silent = operator is None
         self.paused = False
         self.slot_us = 0
+        self._unconsidered: list[bytes] = []
+        """Pending when the epoch began and not voted on yet, the next one last."""
         self._progress: tuple[int, int] = (0, 0)
         self._proven: bytes | None = None
 
@@ -128,11 +133,19 @@ class Chain:
         self._proven = None
 
     def consider_mempool(self, now: int) -> None:
-        """Vote afresh on what is pending, by txid: where two conflict, everybody picks the same."""
-        for txid in sorted(self.mempool.txids()):
+        """Vote afresh on what is pending, by txid: where two conflict, everybody picks the same.
+
+        So many in this turn, the rest in those that follow at once.
+        """
+        self._unconsidered = sorted(self.mempool.txids(), reverse=True)
+        self._consider_some(now)
+
+    def _consider_some(self, now: int) -> None:
+        for txid in self._unconsidered[: -CONSIDERED_AT_ONCE - 1 : -1]:
             transaction = self.mempool.get(txid)
             if transaction is not None:
                 self.fastpath.transaction(transaction, now)
+        del self._unconsidered[-CONSIDERED_AT_ONCE:]
 
     def decide(self, block_hash: bytes, certificate: BlockCertificate) -> None:
         """Our rounds, or a commit message, certified a block that we have judged."""
@@ -247,6 +260,8 @@ class Chain:
         deadlines = [self.fastpath.next_deadline(), self.closing.next_deadline(), self.rounds.next_deadline()]
         if not self.fastpath.closed:
             deadlines.append(self.slot_us)
+        if self._unconsidered:
+            deadlines.append(0)
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def wake(self, now: int) -> None:
@@ -254,6 +269,7 @@ class Chain:
             return
         if now >= self.slot_us:
             self.closing.close()
+        self._consider_some(now)
         self.fastpath.wake(now)
         self.closing.wake(now)
         self.rounds.wake(now)

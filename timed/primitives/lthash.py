@@ -64,6 +64,11 @@ class LtHash:
         one, other = self._lanes, _expand(element)
         self._lanes = ((one | _HIGH) - (other & _LOW)) ^ ((one ^ other ^ _HIGH) & _HIGH)
 
+    def merge(self, other: LtHash) -> None:
+        """Do everything that was done to `other`, an empty set's digest before, to this one."""
+        one, two = self._lanes, other._lanes
+        self._lanes = ((one & _LOW) + (two & _LOW)) ^ ((one ^ two) & _HIGH)
+
     def state(self) -> bytes:
         """The lanes, 2,048 bytes."""
         return self._lanes.to_bytes(STATE_SIZE, "little")

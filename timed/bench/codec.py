@@ -90,7 +90,7 @@ def run(options: argparse.Namespace) -> Outcome:
     outcome.goals = goals(types)
     outcome.notes = [
         "bytes: frame headers or line feed included; speeds in CPU time. 'x JSON': against JSON read as strictly as",
-        "the original did; 'x jsonlines': against timed.wire.jsonlines, which reads through construct.",
+        "the original did; 'x jsonlines': against timed.wire.jsonlines, which sessions may speak and which is stricter.",
     ]
     return outcome
 

@@ -14,6 +14,7 @@ from timed.errors import TimedError
 
 BENCHMARKS = {
     "codec": "encode and decode every message, against JSON, construct and hand-written code",
+    "compression": "what zstd leaves of each type of message, against a higher level and messages of noise",
     "broadcast": "one message to many peers, against JSON for each peer and a bare write loop",
     "priority": "a vote behind 4 MiB blocks, against one queue for everything",
     "finality": "from submission to final on every node, at a few rates and sizes of roster",

@@ -1,9 +1,9 @@
 """JSON lines as the original node wrote and read them: the baseline.
 
 Byte strings are arrays of integers. Reading checks what serde checked there: types,
-ranges, lengths, missing keys. `timed.wire.jsonlines` writes the same bytes and goes
-through construct to read them, which makes it slower than JSON has to be; measuring
-against it alone would lean our way.
+ranges, lengths, missing keys. `timed.wire.jsonlines` writes the same bytes and is
+stricter when it reads them (nothing twice, canonical payloads), which makes it slower
+than JSON has to be; measuring against it alone would lean our way.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from tests.test_peer_sessions import open_stranger
 from timed.errors import LocalError
 from timed.params import SECOND
 from timed.peer import addressbook, limits
-from timed.peer.addressbook import AddressBook, group_of, is_routable
+from timed.peer.addressbook import AddressBook, Record, group_of, is_routable
 from timed.peer.dialing import Dialing, Origin
-from timed.peer.discovery import Discovery
+from timed.peer.discovery import TOLD_FOR, Discovery
 from timed.peer.memory import Memory
 from timed.wire.messages import PeerAddress, PeersResponse
 
@@ -280,6 +280,32 @@ class DiscoveryTests(SynchronousTestCase):
         self.assertGreaterEqual(len(host.table.peers()), limits.OUTBOUND_TARGET)
         wire.run(600 * SECOND)
         self.assertLessEqual(len(host.table.peers()), limits.OUTBOUND_TARGET + 1)
+
+    def test_thousand_questions_are_one_choice_while_the_book_stays_as_it_is(self) -> None:
+        discovery = Discovery(Dialing(SECOND, random.Random(1)), random.Random(1), public=True)
+        for number in range(3_000):
+            discovery.book.add(
+                f"{11 + number % 80}.{number % 250}.1.9",
+                24_000,
+                bytes(32),
+                START,
+                f"9.{number % 99}.1.1",
+                START,
+            )
+        drawn: list[int] = []
+        sample = discovery.book.sample
+
+        def counting(limit: int, now: int) -> list[Record]:
+            drawn.append(limit)
+            return sample(limit, now)
+
+        self.patch(discovery.book, "sample", counting)
+        answers = {id(discovery.answer(START + number)) for number in range(1_000)}
+        self.assertEqual((len(answers), len(drawn)), (1, 1))
+        discovery.book.add("8.8.8.8", 24_000, bytes(32), START, "9.9.9.9", START)
+        discovery.answer(START)
+        discovery.answer(START + TOLD_FOR)
+        self.assertEqual(len(drawn), 3)
 
     def test_configured_peers_do_not_depend_on_discovery(self) -> None:
         """F13"""

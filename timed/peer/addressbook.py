@@ -109,6 +109,8 @@ class AddressBook:
         self._own: dict[Address, None] = {}
         self._proved: dict[Address, None] = {}
         """Addresses that are not tried, at which the node of the record was met all the same."""
+        self.changes = 0
+        """How often an address came, went, or was found to be good."""
         self.rejected = 0
         """Addresses that were not stored: unroutable, our own, or without a place."""
 
@@ -157,6 +159,7 @@ class AddressBook:
             self._forget(held)
         self._new[place] = record
         self._records[address] = record
+        self.changes += 1
         return record
 
     def attempted(self, host: str, port: int, now: int) -> None:
@@ -171,6 +174,7 @@ class AddressBook:
         record = self.add(host, port, node_id, now, host, now)
         if record is None:
             return
+        self.changes += 1
         record.node_id = node_id
         record.last_success = record.last_seen = now
         record.last_try = max(record.last_try, now)
@@ -273,6 +277,7 @@ class AddressBook:
         self._new[place] = record
 
     def _forget(self, record: Record) -> None:
+        self.changes += 1
         del self._records[record.address]
         self._proved.pop(record.address, None)
         if record.tried:

@@ -27,6 +27,8 @@ LOOK_AGAIN_IDLE = 10 * SECOND
 FEELER_INTERVAL = 120 * SECOND
 SEEN_BY_OTHERS = DAY
 """How long ago an address that a seed told of counts as seen."""
+TOLD_FOR = 600 * SECOND
+"""How long one choice of addresses answers everybody who asks, while the book stays as it is."""
 ANCHORS = 2
 """Outbound peers that a restarted node dials first."""
 
@@ -42,6 +44,9 @@ class Discovery:
         self._dialing = dialing
         self._entropy = entropy
         self._feeler_at: int | None = None
+        self._told: PeersResponse | None = None
+        self._told_at = self._told_until = 0
+        """The book's count of changes when that was drawn, and until when it will do."""
         self._too_few = False
         self._lonely_since: int | None = None
         self._nobody_to_dial = False
@@ -72,7 +77,16 @@ class Discovery:
                 self.book.add(peer.host, peer.port, peer.node_id, peer.last_seen, source, now)
 
     def answer(self, now: int) -> PeersResponse:
-        """Some of the addresses with a known node: what a GetPeers is answered with."""
+        """Some of the addresses with a known node: what a GetPeers is answered with.
+
+        Drawn anew when the book has changed, or after a while: a question is
+        cheaper to ask than a thousand addresses are to choose.
+        """
+        if self._told is None or self._told_at != self.book.changes or now >= self._told_until:
+            self._told, self._told_at, self._told_until = self._draw(now), self.book.changes, now + TOLD_FOR
+        return self._told
+
+    def _draw(self, now: int) -> PeersResponse:
         known = [record for record in self.book.sample(limits.ADDRESSES_PER_RESPONSE, now) if record.node_id]
         return PeersResponse(
             peers=tuple(

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.fuzz.__main__ import KEPT_FILE, KEPT_TARGET, arcs
+from tests.fuzz.__main__ import KEPT_FILE, KEPT_FILES, KEPT_TARGET, arcs
 from tests.fuzz.damage import damaged_stream, spots
 from tests.fuzz.names import NAMES
-from tests.fuzz.targets import CORPUS, RECORDS, TARGETS
+from tests.fuzz.targets import CORPUS, RECORDS, TARGETS, Target
 from tests.layout_strategies import sample
 from timed.codec import interpret
+from timed.consensus.fastpath import FastPath
+from timed.errors import TimedError
+from timed.peer.intake import Lanes
+from timed.peer.outbox import Budget
+from timed.peer.requests import Requests
+from timed.wire import _block_codec, _transaction_codec
+from timed.wire.framing import FrameReader
 
 ALL_KEPT = 1024 * 1024
 DAMAGED = 4_000
@@ -60,6 +68,7 @@ class Corpus(SynchronousTestCase):
         self.assertLess(sum(map(sum, sizes.values())), ALL_KEPT)
         for name, each in sizes.items():
             self.assertLessEqual(sum(each), KEPT_TARGET, name)
+            self.assertLessEqual(len(each), KEPT_FILES, name)
             self.assertLessEqual(max(each, default=0), KEPT_FILE, name)
 
 
@@ -104,3 +113,53 @@ class Damage(SynchronousTestCase):
             names = {code.co_name for code, _, _ in arcs(TARGETS["frames"].run, data)}
             reached += "_accept" in names
         self.assertGreater(reached, 120)
+
+
+class Bite(SynchronousTestCase):
+    """Faults put in on purpose are found by the seeds and a little damage."""
+
+    def assert_found(self, name: str, holder: Any, attribute: str, fault: Any, runs: int = 1_500) -> None:
+        self.patch(holder, attribute, fault)
+        target, rng = TARGETS[name], random.Random(name)
+        seeds = list(target.seeds())
+        inputs = [*seeds, *(self.damaged(target, seeds, rng) for _ in range(runs))]
+        for data in inputs:
+            try:
+                target.run(data)
+            except (AssertionError, LookupError, TimedError) as error:
+                self.assertTrue(str(error))
+                return
+        self.fail(f"{name}: {attribute} is broken, and nobody noticed")
+
+    @staticmethod
+    def damaged(target: Target, seeds: list[bytes], rng: random.Random) -> bytes:
+        data = rng.choice(seeds)
+        for _ in range(rng.choice((1, 1, 2, 4))):
+            data = target.mutate(data, rng)
+        return data
+
+    def test_an_error_of_another_family(self) -> None:
+        def careless(where: str, number: int) -> Exception:
+            return KeyError(where)
+
+        self.assert_found("messages", _block_codec, "not_a_choice", careless)
+
+    def test_items_out_of_order_that_are_taken(self) -> None:
+        self.assert_found("values", _transaction_codec, "is_ascending", lambda items: True)
+
+    def test_fragments_whose_sum_nobody_checks(self) -> None:
+        self.assert_found("frames", FrameReader, "_check_fragment", lambda *arguments: None)
+
+    def test_bytes_that_are_never_given_back(self) -> None:
+        self.assert_found("session", Budget, "release", lambda self, parcel: None)
+
+    def test_requests_that_nobody_hears_of_again(self) -> None:
+        self.assert_found("session", Requests, "abandon", lambda self: [])
+
+    def test_what_was_not_read_yet_and_stays_when_its_session_ends(self) -> None:
+        self.assert_found("session", Lanes, "clear", lambda self: [])
+
+    def test_locks_that_are_forgotten(self) -> None:
+        self.assert_found(
+            "council", FastPath, "_take_locks", lambda self, tally, transaction, size: None, 200
+        )

@@ -28,7 +28,8 @@ WORK = ROOT / "build" / "fuzz"
 KEPT_FILE = 4_096
 """Bytes of the longest file that `--keep` takes: small findings say more."""
 KEPT_TARGET = 64 * 1024
-"""Bytes of a target's kept corpus beyond which `--keep` adds nothing."""
+KEPT_FILES = 40
+"""Bytes and files of a target's kept corpus beyond which `--keep` adds nothing: CI runs them all."""
 MAX_LENGTH = {"session": 1_000, "council": 400, "rpc": 4_000, "lines": 8_000, "texts": 300, "ini": 4_000}
 LENGTH = 40_000
 SLOW_S = 20
@@ -151,11 +152,12 @@ def keep(name: str) -> int:
     for data in _beginning(name):
         reached |= arcs(target.run, data)
     room = KEPT_TARGET - sum(path.stat().st_size for path in target.kept())
-    chosen = []
+    places = KEPT_FILES - len(target.kept())
+    chosen: list[bytes] = []
     work = (path for path in (WORK / name).iterdir() if not path.name.startswith("crash-"))
     for path in sorted(work, key=lambda path: (path.stat().st_size, path.name)):
         size = path.stat().st_size
-        if size > min(KEPT_FILE, room):
+        if size > min(KEPT_FILE, room) or len(chosen) >= places:
             continue
         data = path.read_bytes()
         new = arcs(target.run, data) - reached

@@ -28,6 +28,7 @@ PAYMENTS = 8
 LIVES = 3
 """How often the node may be restarted in one script."""
 SLOTS = 4
+JOINS = 5
 
 
 @functools.cache
@@ -45,6 +46,7 @@ class Council:
         self.height = 0
         self.lives = 1
         self.slots = 0
+        self.joined = 1
         self._join()
 
     def _join(self) -> None:
@@ -171,8 +173,10 @@ class Council:
         self.check()
 
     def reconnect(self) -> None:
-        """Everybody comes again."""
-        self._join()
+        """Everybody comes again, with other node keys."""
+        if self.joined < JOINS:
+            self.joined += 1
+            self._join()
         self.check()
 
     def restart(self) -> None:

@@ -232,14 +232,15 @@ def _field(frame: bytes, rng: random.Random) -> bytes:
 
 
 def _pieces(frame: bytes, rng: random.Random, trailer: int) -> list[bytes]:
-    """One frame as two fragments, of which the first may not say that more follow."""
+    """One frame as two fragments; the first may come several times, or not say that more follow."""
     magic, number, flags, length, request = HEADER.unpack_from(frame)
     payload = frame[HEADER_SIZE : len(frame) - trailer]
     at = rng.randrange(len(payload) + 1)
     flags = (flags | Flags.FRAGMENT) & 0xFFFF
     more = flags | (Flags.MORE if rng.randrange(6) else 0)
+    first = HEADER.pack(magic, number, more, at, request) + payload[:at] + bytes(trailer)
     return [
-        HEADER.pack(magic, number, more, at, request) + payload[:at] + bytes(trailer),
+        *[first] * rng.choice((1, 1, 2, 9)),
         HEADER.pack(magic, number, flags, max(0, length - at), request) + payload[at:] + bytes(trailer),
     ]
 

@@ -10,6 +10,7 @@ from typing import Any
 from twisted.internet import reactor, ssl
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import BrowserLikePolicyForHTTPS
@@ -196,6 +197,42 @@ class FetchTests(FetchCase):
         number = closed.getHost().port
         await closed.stopListening()
         self.assertEqual(await self.refused(f"http://127.0.0.1:{number}/"), "connection-refused")
+
+    async def test_server_that_speaks_no_http(self) -> None:
+        for said in (
+            b"SSH-2.0-OpenSSH_9.6\r\n",
+            b"\x16\x03\x01\x00",
+            b"",
+            b"HTTP/1.1 abc\r\n\r\n",
+            b"\r\n" * 100,
+        ):
+            port = self.speak(said)
+            self.assertIn(
+                await self.refused(f"http://127.0.0.1:{port}/"), ("http-broken", "http-status"), said
+            )
+
+    def speak(self, said: bytes) -> int:
+        """A server that says this to whoever asks, and hangs up."""
+
+        class Speaker(Protocol):
+            def dataReceived(self, data: bytes) -> None:
+                self.transport.write(said)  # type: ignore[union-attr]
+                self.transport.loseConnection()  # type: ignore[union-attr]
+
+            def connectionLost(self, reason: object = None) -> None:
+                gone.callback(None)
+
+        gone: Deferred[None] = Deferred()
+        self.ended = [gone]
+        listen: Any = reactor
+        port = listen.listenTCP(0, Factory.forProtocol(Speaker), interface="127.0.0.1")
+        self.addCleanup(port.stopListening)
+        return int(port.getHost().port)
+
+    async def test_url_that_leads_nowhere(self) -> None:
+        self.serve()
+        for url in ("http://127.0.0.1:99999/", "http://[::zz]/", "http://a..b/", "http://127.0.0.1:0/"):
+            self.assertTrue(await self.refused(url), url)
 
     async def test_certificate_that_nobody_vouches_for_is_refused(self) -> None:
         certificate = self.certificate()

@@ -10,10 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from OpenSSL.SSL import Error as TlsError
+from service_identity import CertificateError, VerificationError
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -22,6 +23,7 @@ from twisted.web.client import (
     Agent,
     BrowserLikePolicyForHTTPS,
     RedirectAgent,
+    RequestTransmissionFailed,
     ResponseDone,
     ResponseFailed,
 )
@@ -77,21 +79,23 @@ def _too_late(result: object, timeout_s: float) -> object:
 def _named(failure: Failure) -> Failure:
     """The failure as a RemoteError; a cancelled fetch and our own bugs stay what they are."""
     error: BaseException | None = failure.value
-    while isinstance(error, ResponseFailed) and error.reasons:
+    while isinstance(error, ResponseFailed | RequestTransmissionFailed) and error.reasons:
         error = error.reasons[0].value
     if isinstance(error, RemoteError | CancelledError):
         return Failure(error)
     if isinstance(error, InfiniteRedirection | RedirectWithNoLocation):
         return Failure(RemoteError(HTTP_REDIRECTS, "too many redirects, or one to nowhere"))
-    if isinstance(error, TlsError) or type(error).__name__ in ("VerificationError", "CertificateError"):
+    if isinstance(error, TlsError | VerificationError | CertificateError):
         return Failure(RemoteError(CERTIFICATE, "the server's certificate or TLS is not accepted"))
     if isinstance(error, ConnectError | DNSLookupError):
         return Failure(RemoteError(reasons.reason_of(Failure(error))))
-    if isinstance(error, HttpError | SchemeNotSupported | ResponseFailed | ValueError | OSError) or (
-        error is not None and type(error).__module__.startswith("twisted.")
-    ):
+    if isinstance(error, _BROKEN) or isinstance(failure.value, ResponseFailed | RequestTransmissionFailed):
         return Failure(RemoteError(HTTP_BROKEN, str(error)[:200]))
     return failure
+
+
+_BROKEN = (HttpError, SchemeNotSupported, ConnectionClosed, ValueError, OSError)
+"""What an agent raises about a server that hangs up, or names no URL to go on with."""
 
 
 @implementer(IAgentEndpointFactory)

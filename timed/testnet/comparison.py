@@ -44,9 +44,9 @@ class Row:
 
 
 ROWS = (
-    Row("log_lines", "log lines", "lines"),
+    Row("log_lines", "log lines", ""),
     Row("cpu", "CPU of the network threads", "s"),
-    Row("bytes", "bytes on the wire", "bytes"),
+    Row("bytes", "bytes on the wire", ""),
     Row("broadcast_p50_ms", "broadcast of 100 kB to 50 peers, p50", "ms"),
     Row("reconnects", "reconnects", ""),
     Row("sync_blocks_per_s", "block sync", "blocks/s", more_is_better=True),

@@ -65,7 +65,7 @@ def chart(comparison: Comparison) -> str:
             width = max(LEAST, round(BAR * value / longest)) if value else LEAST
             parts.append(
                 f'<rect class="{kind}" x="0" y="{top + offset}" width="{width}" height="{height}"/>'
-                f'<text x="{width + 8}" y="{top + offset + 14}">{kind} {short(value)} {row.unit}</text>'
+                f'<text x="{width + 8}" y="{top + offset + 14}">{f"{kind} {short(value)} {row.unit}".rstrip()}</text>'
             )
     size = f'viewBox="0 0 {BAR + 240} {pitch * len(ROWS) + 4}"'
     return f'<svg {size} role="img" aria-label="before and after">{"".join(parts)}</svg>'

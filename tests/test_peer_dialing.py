@@ -78,7 +78,7 @@ class BackoffTests(SynchronousTestCase):
         for now in range(0, 300 * SECOND, SECOND // 2):
             for target in [target for target in dialing if target.phase is Phase.DIALLING]:
                 if now >= target.deadline - limits.DIAL_DEADLINE + 10 * SECOND:
-                    dialing.unreachable(target.host, target.port, now)
+                    dialing.unreachable(target.host, target.port, now, "timeout")
             chosen, _ = dialing.due(now, (), nobody)
             for target in chosen:
                 tried[target.host] += 1

@@ -23,7 +23,8 @@ from timed.ledger.regtest import well_known_key
 from timed.ledger.slots import newest_slot
 from timed.node.config import NodeConfig
 from timed.node.node import Node
-from timed.params import NULL_HASH, REGTEST, SECOND
+from timed.params import NULL_HASH, REGTEST, SECOND, WIRE_VERSION
+from timed.peer.dialect import Dialect
 from timed.peer.table import PeerTable
 from timed.peer.values import Closed, Identity, Incoming
 from timed.primitives.block import ReportReference
@@ -41,13 +42,21 @@ TICK = SECOND // 100
 class Puppet:
     """A peer that answers nothing by itself."""
 
-    def __init__(self, world: NodeWorld, number: int, operator: SigningKey | None, height: int) -> None:
+    def __init__(
+        self,
+        world: NodeWorld,
+        number: int,
+        operator: SigningKey | None,
+        height: int,
+        wire_version: int = WIRE_VERSION,
+    ) -> None:
         self.world = world
         self.number = number
         self.operator = operator
         identity = Identity(
             params=REGTEST, genesis_hash=world.genesis.hash, node_key=well_known_key("node", 200 + number),
             operator_key=operator, software="puppet", listen_port=0, boot=1,
+            dialect=Dialect(wire_version=wire_version),
         )  # fmt: skip
         self.table = PeerTable(identity, random.Random(number), lambda: (height, bytes(32)))
         self.node_id = identity.node_id
@@ -249,9 +258,11 @@ class NodeWorld:
         """Sessions with every other member."""
         return [self.member(position) for position in range(len(self.keys)) if position != self.me]
 
-    def stranger(self, height: int = 0, operator: SigningKey | None = None) -> Puppet:
+    def stranger(
+        self, height: int = 0, operator: SigningKey | None = None, wire_version: int = WIRE_VERSION
+    ) -> Puppet:
         """A session with a node that is no member."""
-        return self._join(Puppet(self, len(self.puppets), operator, height))
+        return self._join(Puppet(self, len(self.puppets), operator, height, wire_version))
 
     def _join(self, puppet: Puppet, dialled: bool = False) -> Puppet:
         self._links += 1

@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node_world import TICK, NodeWorld, Puppet
 from timed.events import NodeEvent, TransactionFinal
-from timed.node import chain, relay
+from timed.node import chain, fetching, relay
 from timed.node.inventory import MAX_RETIRED, Inventory, Kind
 from timed.params import SECOND
 from timed.primitives.certificate import CertificateKind
@@ -17,9 +17,12 @@ from timed.sim.host import Process
 from timed.sim.tap import Tap
 from timed.sim.world import Scenario, World
 from timed.wire.messages import (
+    GetTransactions,
+    TransactionAnnouncement,
     TransactionBroadcast,
     TransactionCertified,
     TransactionFinalized,
+    TransactionsResponse,
     TransactionVote,
 )
 
@@ -131,6 +134,81 @@ class HoldingTests(SynchronousTestCase):
         self.world.pump()
         self.world.pass_time(2 * relay.HOLD_US)
         self.assertEqual(self.bodies(*self.members), [0, 1, 1])
+
+
+class AnnouncedTests(SynchronousTestCase):
+    """Large bodies go to whoever asks for them, and are asked for once."""
+
+    def setUp(self) -> None:
+        self.patch(relay, "ANNOUNCED_ABOVE", 100)
+        self.world = NodeWorld()
+        self.paid = self.world.payment()
+        self.body = TransactionBroadcast(transaction=self.paid)
+        self.said = TransactionAnnouncement(txids=(self.paid.txid,))
+
+    def test_a_large_body_is_announced_and_handed_out(self) -> None:
+        peer = self.world.stranger()
+        self.world.submit(self.paid)
+        self.assertEqual(peer.heard(TransactionBroadcast), [])
+        self.assertEqual(peer.heard(TransactionAnnouncement), [self.said])
+        reply = peer.ask(GetTransactions(txids=self.said.txids))
+        self.assertEqual(reply, TransactionsResponse(transactions=(self.paid,)))
+
+    def test_a_peer_of_wire_version_1_is_sent_the_body(self) -> None:
+        peer = self.world.stranger(wire_version=1)
+        self.world.submit(self.paid)
+        self.assertEqual(peer.heard(TransactionBroadcast), [self.body])
+        self.assertEqual(peer.heard(TransactionAnnouncement), [])
+
+    def test_what_many_announce_is_fetched_once(self) -> None:
+        first, *others = self.world.others()
+        for peer in (first, *others):
+            peer.say(self.said)
+        ((number, ask),) = first.questions(GetTransactions)
+        self.assertEqual(ask.txids, self.said.txids)
+        self.assertEqual([peer.questions(GetTransactions) for peer in others], [[], []])
+        first.say(TransactionsResponse(transactions=(self.paid,)), reply_to=number)
+        self.assertIn(self.paid.txid, self.world.node.mempool)
+        others[0].say(self.said)
+        self.assertEqual(others[0].questions(GetTransactions), [])
+        self.assertEqual(len(self.world.node.relay.fetching), 0)
+
+    def test_who_has_it_is_asked_when_the_first_does_not_answer(self) -> None:
+        for ending in ("empty answer", "deadline", "session"):
+            world = NodeWorld()
+            first, second = world.others()[:2]
+            first.say(self.said)
+            second.say(self.said)
+            ((number, _),) = first.questions(GetTransactions)
+            if ending == "empty answer":
+                first.say(TransactionsResponse(transactions=()), reply_to=number)
+            elif ending == "deadline":
+                world.pass_time(60 * SECOND)
+            else:
+                world._close(first.link, "reset")
+                world.pump()
+            self.assertEqual([ask.txids for _, ask in second.questions(GetTransactions)], [self.said.txids])
+            self.assertEqual(len(first.questions(GetTransactions)), 1)
+
+    def test_a_vote_for_what_is_under_way_asks_nobody(self) -> None:
+        first, second = self.world.others()[:2]
+        first.say(self.said)
+        second.say(self.world.bundle(2, self.paid.txid))
+        self.world.pass_time(SECOND)
+        self.assertEqual(len(first.questions(GetTransactions)), 1)
+        self.assertEqual(second.questions(GetTransactions), [])
+
+    def test_announcements_are_bounded(self) -> None:
+        """What a peer makes up takes no more room than `MAX_FETCHING` ids."""
+        self.patch(fetching, "MAX_FETCHING", 3)
+        peer = self.world.stranger()
+        peer.say(TransactionAnnouncement(txids=tuple(bytes([number]) * 32 for number in range(9))))
+        found = self.world.node.relay.fetching
+        self.assertEqual((len(found), found.overflow), (3, 6))
+        ((number, ask),) = peer.questions(GetTransactions)
+        self.assertEqual(len(ask.txids), 3)
+        peer.say(TransactionsResponse(transactions=()), reply_to=number)
+        self.assertEqual(len(found), 0)
 
 
 class ProofTests(SynchronousTestCase):

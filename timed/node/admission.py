@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import attrs
@@ -67,6 +68,8 @@ class Admission:
         self._missing = missing
         self._displaced = displaced
         self._checking: dict[bytes, Offer] = {}
+        self._bodies_of: Counter[bytes] = Counter()
+        """By txid, how many bodies are being checked."""
         self.counters = AdmissionCounters()
 
     def offer(self, offer: Offer, now: int) -> None:
@@ -118,6 +121,10 @@ class Admission:
         except InvalidTransaction:
             return False
 
+    def is_checking(self, txid: bytes) -> bool:
+        """A body of this transaction is here and its signatures are being checked."""
+        return txid in self._bodies_of
+
     def _known(self, offer: Offer) -> bool:
         return offer.transaction.txid in self._mempool or offer.transaction.raw in self._checking
 
@@ -148,11 +155,15 @@ class Admission:
 
     def _verify(self, offer: Offer, coins: Sequence[Coin]) -> None:
         self._checking[offer.transaction.raw] = offer
+        self._bodies_of[offer.transaction.txid] += 1
         items = signature_items(offer.transaction, coins, self._ledger.params.chain_id)
         self._check(items, lambda good, now: self._verified(offer, good, now))
 
     def _verified(self, offer: Offer, good: bool, now: int) -> None:
         self._checking.pop(offer.transaction.raw, None)
+        self._bodies_of[offer.transaction.txid] -= 1
+        if not self._bodies_of[offer.transaction.txid]:
+            del self._bodies_of[offer.transaction.txid]
         if not good:
             self._refuse(offer, InvalidTransaction("signature"), now)
             return

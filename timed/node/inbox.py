@@ -67,6 +67,7 @@ class Inbox:
             wire.TransactionCertified: self._certificate,
             wire.TransactionFinalized: self._certificate,
             wire.TransactionRejected: self._rejected,
+            wire.TransactionAnnouncement: self._transactions_announced,
             wire.GetTransactions: self._get_transactions,
             wire.TransactionsResponse: self._transactions,
             wire.GetPendingTransactions: self._get_pending,
@@ -201,6 +202,12 @@ class Inbox:
             key = "by-peer:other"
         self.counters.refused[key] = self.counters.refused.get(key, 0) + 1
 
+    def _transactions_announced(
+        self, peer: PeerHandle, message: wire.TransactionAnnouncement, request: int, now: int
+    ) -> None:
+        self._node.relay.inventory.mark(peer.node_id, message.txids)
+        self._node.relay.fetching.announced(peer.node_id, message.txids, now)
+
     def _get_transactions(
         self, peer: PeerHandle, message: wire.GetTransactions, request: int, now: int
     ) -> None:
@@ -211,8 +218,10 @@ class Inbox:
     def _transactions(
         self, peer: PeerHandle, message: wire.TransactionsResponse, request: int, now: int
     ) -> None:
+        txids = [transaction.txid for transaction in message.transactions]
+        self._node.relay.inventory.mark(peer.node_id, txids)
+        self._node.relay.fetching.answered(peer.node_id, request, txids, now)
         for transaction in message.transactions:
-            self._node.relay.inventory.mark(peer.node_id, (transaction.txid,))
             self._node.admission.offer(Offer(transaction, peer.node_id), now)
 
     def _get_pending(

@@ -92,7 +92,7 @@ class Node:
         )  # fmt: skip
         self.voters = Voters()
         self.serving = Serving(self.ledger, self.mempool, self.chain.fastpath)
-        self.relay = Relay(self.peers, self.voters, self._uncertified)
+        self.relay = Relay(self.peers, self.voters, self._uncertified, self._lacks)
         self.exchange = Exchange(self.chain, self.voters, self.peers)
         self.catchup = CatchUp(self.ledger, self)
         self.admission = Admission(
@@ -293,6 +293,7 @@ class Node:
                 self._closed(delivery)
             elif isinstance(delivery, RequestFailed):
                 self.catchup.failed(delivery.peer.node_id, delivery.request_id, self.now)
+                self.relay.fetching.failed(delivery.peer.node_id, delivery.request_id, self.now)
         self._settle(self.now)
 
     def _settle(self, now: int) -> None:
@@ -366,8 +367,9 @@ class Node:
 
     def _do_ask_transactions(self, effect: fx.AskTransactions) -> None:
         node_id = self.voters.choose(effect.members)
-        if node_id is not None:
-            self.peers.request(node_id, wire.GetTransactions(txids=effect.txids), self.now)
+        txids = tuple([txid for txid in effect.txids if txid not in self.relay.fetching])
+        if node_id is not None and txids:
+            self.peers.request(node_id, wire.GetTransactions(txids=txids), self.now)
 
     def _do_ask_certificates(self, effect: fx.AskCertificates) -> None:
         node_id = self.voters.choose(effect.members)
@@ -444,6 +446,11 @@ class Node:
         """A transaction of the mempool that no quorum is known to have."""
         tally = self.chain.fastpath.tallies.get(txid)
         return None if tally is not None and tally.certified else self.mempool.get(txid)
+
+    def _lacks(self, txid: bytes) -> bool:
+        """Nobody here has it, waits with it for a parent, or is looking at it."""
+        known = self.serving.transaction(txid) or self.mempool.waiting.get(txid)
+        return known is None and not self.admission.is_checking(txid) and self.ledger.locate(txid) is None
 
     def _refused(self, offer: Offer, error: InvalidTransaction, now: int) -> None:
         txid = offer.transaction.txid

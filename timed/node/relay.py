@@ -10,17 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from timed.consensus.tally import Tally
+from timed.node.fetching import Fetching
 from timed.node.inventory import Inventory, Kind
 from timed.node.voters import Voters
 from timed.params import SECOND
 from timed.peer.table import PeerTable
 from timed.primitives.certificate import CertificateKind
 from timed.primitives.transaction import Transaction
-from timed.wire.messages import TransactionBroadcast, TransactionCertified, TransactionFinalized
+from timed.wire.messages import (
+    TransactionAnnouncement,
+    TransactionBroadcast,
+    TransactionCertified,
+    TransactionFinalized,
+)
 
 HOLD_US = SECOND // 2
 """How long a body that a member sent is not passed on to the other members. Their own question for a
 body that somebody has voted for comes earlier."""
+ANNOUNCED_ABOVE = 4_096
+"""Bytes of a transaction beyond which its id is sent, and the body to whoever asks."""
 MAX_HELD = 8_192
 """Bodies held back; beyond it the oldest is passed on at once."""
 
@@ -34,13 +42,19 @@ class Relay:
     """What each peer is known to have, and the bodies held back.
 
     `pending` gives a body that still needs to be known, None when it is in a block,
-    dropped, or certified: then a quorum has it, and who lacks it asks.
+    dropped, or certified: then a quorum has it, and who lacks it asks. `lacks` says
+    whether a body is of use and not here.
     """
 
     def __init__(
-        self, peers: PeerTable, voters: Voters, pending: Callable[[bytes], Transaction | None]
+        self,
+        peers: PeerTable,
+        voters: Voters,
+        pending: Callable[[bytes], Transaction | None],
+        lacks: Callable[[bytes], bool],
     ) -> None:
         self.inventory = Inventory()
+        self.fetching = Fetching(peers, lacks)
         self._peers = peers
         self._voters = voters
         self._pending = pending
@@ -108,8 +122,17 @@ class Relay:
         to = self.inventory.lacking(transaction.txid, among)
         if to:
             self._mark(to, transaction.txid, Kind.BODY)
-            self._peers.broadcast(TransactionBroadcast(transaction=transaction), to=to)
+            whole = to
+            if transaction.size > ANNOUNCED_ABOVE:
+                told = [node_id for node_id in to if self._takes_announcements(node_id)]
+                whole = [node_id for node_id in to if node_id not in told]
+                self._peers.broadcast(TransactionAnnouncement(txids=(transaction.txid,)), to=told)
+            self._peers.broadcast(TransactionBroadcast(transaction=transaction), to=whole)
         return len(to)
+
+    def _takes_announcements(self, node_id: bytes) -> bool:
+        handle = self._peers.get(node_id)
+        return handle is not None and handle.version >= TransactionAnnouncement.entry().since
 
     def _mark(self, node_ids: Iterable[bytes], txid: bytes, kind: Kind) -> None:
         for node_id in node_ids:

@@ -43,6 +43,7 @@ from timed.wire.transaction_messages import (
     GetPendingTransactions,
     GetTransactions,
     PendingTransactionsResponse,
+    TransactionAnnouncement,
     TransactionBroadcast,
     TransactionCertified,
     TransactionFinalized,
@@ -233,6 +234,38 @@ def pack_transaction_rejected(value: TransactionRejected) -> bytes:
         return b"".join((_pack_2(txid, len(rule)), rule, _pack_3(len(detail)), detail))
     except struct.error as error:
         raise unfit("TransactionRejected", str(error)) from None
+
+
+def decode_transaction_announcement(data: bytes) -> TransactionAnnouncement:
+    """Decode all of `data`."""
+    size = len(data)
+    try:
+        (txids_count,) = _unpack_from_3(data, 0)
+        if txids_count > 256:
+            raise count_out_of_bounds("TransactionAnnouncement.txids", txids_count)
+        if txids_count <= 32:
+            txids = _few_32[txids_count](data, 2)
+        else:
+            txids = _many_32(data, 2, txids_count)
+        at = 2 + 32 * txids_count
+    except struct.error:
+        raise truncated("TransactionAnnouncement") from None
+    if at != size:
+        raise ends_elsewhere("TransactionAnnouncement", at, size)
+    return TransactionAnnouncement(txids)
+
+
+def pack_transaction_announcement(value: TransactionAnnouncement) -> bytes:
+    """The encoding of the fields."""
+    try:
+        txids = value.txids
+        if len(txids) > 256:
+            raise unfit("TransactionAnnouncement.txids", len(txids))
+        if not _WIDTH_32.issuperset(map(len, txids)):
+            raise unfit("TransactionAnnouncement.txids", txids)
+        return b"".join((_pack_3(len(txids)), *txids))
+    except struct.error as error:
+        raise unfit("TransactionAnnouncement", str(error)) from None
 
 
 def decode_get_transactions(data: bytes) -> GetTransactions:
@@ -676,6 +709,7 @@ bind(TransactionVote, decode_transaction_vote, pack_transaction_vote)
 bind(TransactionCertified, decode_transaction_certified, pack_transaction_certified)
 bind(TransactionFinalized, decode_transaction_finalized, pack_transaction_finalized)
 bind(TransactionRejected, decode_transaction_rejected, pack_transaction_rejected)
+bind(TransactionAnnouncement, decode_transaction_announcement, pack_transaction_announcement)
 bind(GetTransactions, decode_get_transactions, pack_get_transactions)
 bind(
     TransactionsResponse,

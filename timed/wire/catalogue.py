@@ -137,6 +137,10 @@ MESSAGES: tuple[MessageType, ...] = (
         29, transactions.UTXOStateResponse, layouts.UTXO_STATE_RESPONSE, _REPLY, _QUERIES, "queries",
     ),
     _row(
+        30, transactions.TransactionAnnouncement, layouts.TRANSACTION_ANNOUNCEMENT,
+        _NOTICE, Priority.TRANSACTIONS, "transactions", since=2,
+    ),
+    _row(
         32, blocks.BlockProposal, layouts.BLOCK_PROPOSAL,
         Direction.NOTICE_OR_REPLY, _CONSENSUS, "proposals",
         max_size=MAX_BLOCK_BYTES, requires_ack=True, relay=Relay.NEW,

@@ -75,6 +75,12 @@ class TransactionRejected(Message, frozen=True, gc=False):
     detail: str = ""
 
 
+class TransactionAnnouncement(Message, frozen=True, gc=False):
+    """The sender has these transactions, which are too large to be sent unasked."""
+
+    txids: tuple[bytes, ...]
+
+
 class GetTransactions(Message, frozen=True, gc=False):
     """Asks for transactions by id."""
 

@@ -324,8 +324,7 @@ async def measure(crowd: Crowd) -> Outcome:
     ended = (await bad.ask({"figures": True}))["closed"]
     judged = judge(crowd.node, clients, offenders, misdeeds, attacked.seconds)
     await bad.end()
-    await sleep(SETTLE_S)
-    left = descriptors(crowd.pid)
+    left = await descriptors_left(crowd.pid, paid.descriptors - len(offenders))
     await honest.end()
     found = Found(options.peers, base, alone, quiet, paid, attacked, judged, ended, left)
     return Outcome(
@@ -336,6 +335,14 @@ async def measure(crowd: Crowd) -> Outcome:
         figures=found.figures(),
         goals=found.goals(),
     )
+
+
+async def descriptors_left(pid: int, expected: int) -> int:
+    """When they are no more than expected, or after `DRAIN_S`: what a link held back is read before its end."""
+    deadline = time.monotonic() + DRAIN_S
+    while (left := descriptors(pid)) > expected and time.monotonic() < deadline:
+        await sleep(POLL_S)
+    return left
 
 
 def offenders_of(peers: int) -> list[list[str]]:

@@ -190,8 +190,10 @@ class PeerProtocol(Protocol):
         if not self._unsent:
             return  # registering asks, too
         self._unsent = 0
-        self._tcp().unregisterProducer()
-        if self.phase is Phase.UP:
+        tcp = self._tcp()
+        tcp.unregisterProducer()
+        # The other side has ended TLS: with a producer that always has more, the end would never come.
+        if self.phase is Phase.UP and not getattr(tcp, "disconnecting", False):
             self._owner.host.drained(self.link)
 
     def stopProducing(self) -> None:

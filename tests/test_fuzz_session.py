@@ -107,6 +107,11 @@ class Sessions(RuleBasedStateMachine):
         self.arena.answer(at, seed)
 
     @precondition(lambda self: self.arena.lines)
+    @rule(at=lines, seed=st.integers(0, 255))
+    def answers_packed(self, at: int, seed: int) -> None:
+        self.arena.answer_packed(at, seed)
+
+    @precondition(lambda self: self.arena.lines)
     @rule(
         at=lines,
         number=st.integers(0, 46) | st.integers(0, 0xFFFF),

@@ -8,11 +8,14 @@ hypothesis (`tests.test_fuzz_session`) or by the bytes of a fuzz target.
 from __future__ import annotations
 
 import functools
+import random
 from collections.abc import Iterator
 from typing import Any
 
 import attrs
+import zstandard
 
+from tests.fuzz.damage import scribbled
 from tests.layout_strategies import sample
 from tests.peer_harness import Host, Wire, identity, key
 from timed.codec import interpret
@@ -25,12 +28,21 @@ from timed.peer.dialect import Dialect, Feature
 from timed.peer.retention import reference
 from timed.peer.session import State
 from timed.peer.values import Closed, Incoming, Opened, RequestFailed
+from timed.primitives.transaction import OutPoint
 from timed.wire.catalogue import BY_NAME, BY_NUMBER, MAX_MESSAGE_BYTES, MESSAGES, decode_message, limit_for
 from timed.wire.compression import Packing
 from timed.wire.framing import Frame, FrameReader, frames_of
 from timed.wire.jsonlines import LineReader, encode_line
 from timed.wire.message import Message, MessageType
-from timed.wire.messages import Ack, Goodbye, Handshake
+from timed.wire.messages import (
+    Ack,
+    Goodbye,
+    Handshake,
+    PeerAddress,
+    PeersResponse,
+    UTXOState,
+    UTXOStateResponse,
+)
 
 NODES = 5
 """How many strangers there are, by key."""
@@ -38,6 +50,7 @@ LINES = 10
 """Links at one time. The table is told of no more."""
 TICKS = 400
 """Wakes in one pause. More of them would be a node that wakes itself for nothing."""
+PACKING = Packing()
 REQUESTS = tuple(entry for entry in MESSAGES if entry.reply is not None and entry.name != "GetPeers")
 """What the node asks; addresses are asked for, and taken, by the table itself."""
 
@@ -53,6 +66,20 @@ def example(number: int, seed: int = 0) -> Message:
     entry = BY_NUMBER[number]
     made: Message = interpret.from_plain(entry.layout, sample(entry.layout, f"{entry.name}{seed}"))
     return made
+
+
+@functools.cache
+def long_reply(name: str) -> bytes:
+    """The encoding of a reply that compression makes shorter, where the type has one."""
+    if name == "PeersResponse":
+        peers = (
+            PeerAddress(node_id=bytes(32), host=f"10.0.0.{n % 250}", port=7, last_seen=n) for n in range(400)
+        )
+        return PeersResponse(peers=tuple(peers)).encode()
+    if name == "UTXOStateResponse":
+        coins = (OutPoint(txid=bytes(32), index=index) for index in range(256))
+        return UTXOStateResponse(states=tuple(UTXOState(coin, 0, bytes(32)) for coin in coins)).encode()
+    return example(BY_NAME[name].number).encode()
 
 
 class Recorded(Wire):
@@ -265,6 +292,27 @@ class Arena:
             request, entry = line.asked.pop(0)
             reply = BY_NAME[entry.reply or ""]
             self.say(at, reply.number, example(reply.number, seed).encode(), request, reply=True)
+
+    def answer_packed(self, at: int, seed: int) -> None:
+        """Answer the oldest request on a link compressed: honestly, or as no node would."""
+        line = self._line(at)
+        if line is None or not line.asked or line.speaks_lines:
+            return
+        request, entry = line.asked.pop(0)
+        reply = BY_NAME[entry.reply or ""]
+        payload = long_reply(reply.name)
+        rng = random.Random(seed)
+        if seed % 4 == 1:
+            payload += bytes(rng.choice((1_000, 100_000, 5_000_000)))
+        packed = zstandard.ZstdCompressor(1 + seed % 19, write_content_size=seed % 5 != 2).compress(payload)
+        if seed % 4 > 1:
+            packed = scribbled(packed, rng)
+        number = reply.number if seed % 7 else MESSAGES[seed % len(MESSAGES)].number
+        frames = frames_of(
+            self.params.magic, number, packed,
+            request_id=request, reply=True, checksum=not line.tls, compressed=True,
+        )  # fmt: skip
+        self.deliver(at, b"".join(frames))
 
     def leave(self, at: int, reason: str = "stopping") -> None:
         """Goodbye."""
@@ -526,6 +574,7 @@ STEPS: tuple[Any, ...] = (
     lambda a, s: a.step_clock(s.number(2) - 2**15),
     lambda a, s: a.stop() if s.byte() == 255 else None,
     lambda a, s: a.flood(s.byte(), s.byte(), s.byte()),
+    lambda a, s: a.answer_packed(s.byte(), s.byte()),
 )
 """By the byte that calls them; new ones go to the end, so that the kept corpus keeps its meaning."""
 

@@ -14,6 +14,7 @@ NAMES = (
     "ini",
     "memory",
     "texts",
+    "packed",
     "linestream",
     "seedlist",
     "log",

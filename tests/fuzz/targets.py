@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import zstandard
 
 from tests.fuzz import arena, council
 from tests.fuzz.damage import damaged, damaged_stream, scribbled
@@ -40,7 +41,16 @@ from timed.rpc.dispatch import Dispatcher
 from timed.rpc.table import METHODS, PERMISSIONS
 from timed.store.records import SegmentHeader
 from timed.store.segment import SEGMENT_HEADER_SIZE, frame, read_segment_header, scan, sealed
-from timed.wire.catalogue import BY_NAME, BY_NUMBER, MESSAGES, decode_record, handshake_limit_for, limit_for
+from timed.wire.catalogue import (
+    BY_NAME,
+    BY_NUMBER,
+    MAX_MESSAGE_BYTES,
+    MESSAGES,
+    decode_record,
+    handshake_limit_for,
+    limit_for,
+)
+from timed.wire.compression import MAX_RATIO
 from timed.wire.framing import MAX_FRAME, FrameError, FrameReader, frames_of
 from timed.wire.jsonlines import LineReader, decode_line, encode_line
 
@@ -195,7 +205,8 @@ def run_frames(data: bytes) -> None:
 def _read(stream: bytes, steps: list[int], *, checksum: bool, early: bool) -> tuple[Any, ...]:
     """The messages and the rule that ended them; Finding when it costs too much."""
     limit = handshake_limit_for if early else limit_for
-    reader = FrameReader(REGTEST.magic, limit_for=limit, checksum=checksum)
+    unpack = None if early else arena.PACKING.unpack
+    reader = FrameReader(REGTEST.magic, limit_for=limit, checksum=checksum, unpack=unpack)
     at, turn, got, rule = 0, 0, [], ""
     try:
         while at < len(stream):
@@ -210,6 +221,33 @@ def _read(stream: bytes, steps: list[int], *, checksum: bool, early: bool) -> tu
         must(reader.buffered == 0, "bytes kept after an error")
     must(reader.copied <= 5 * len(stream) + MAX_FRAME, f"{reader.copied} bytes moved of {len(stream)}")
     return got, rule
+
+
+def run_packed(data: bytes) -> None:
+    """A bound, then a compressed payload: no more than the bound and the ratio allow, or FrameError."""
+    limit, packed = int.from_bytes(data[:4], "little") % (MAX_MESSAGE_BYTES + 1), data[4:]
+    try:
+        payload = arena.PACKING.unpack(packed, limit)
+    except FrameError as error:
+        must(error.rule.startswith("compressed-"), error.rule)
+        return
+    must(len(payload) <= min(limit, MAX_RATIO * len(packed)), f"{len(payload)} bytes of {len(packed)}")
+    again = arena.PACKING.pack(payload)
+    must(again is None or arena.PACKING.unpack(again, limit) == payload, "another payload after packing it")
+
+
+def _packed_seeds() -> Iterable[bytes]:
+    honest = arena.long_reply("UTXOStateResponse")
+    for level, payload in (
+        (1, honest),
+        (19, honest),
+        (3, bytes(5_000) + honest),
+        (1, honest * 100),
+        (1, b""),
+    ):
+        for write in (True, False):
+            made = zstandard.ZstdCompressor(level, write_content_size=write, write_checksum=level == 3)
+            yield (1 << 20).to_bytes(4, "little") + made.compress(payload)
 
 
 def run_linestream(data: bytes) -> None:
@@ -296,6 +334,11 @@ def _frames_seeds() -> Iterable[bytes]:
     long = frames_of(REGTEST.magic, BY_NAME["BlocksResponse"].number, bytes(33_000), request_id=3, reply=True)
     vote = _stream(("TransactionVote", 0, False), checksum=False)
     yield b"\0\5" + long[0] + vote + long[1] + vote + long[2]
+    for name in ("PeersResponse", "UTXOStateResponse"):
+        packed = arena.PACKING.pack(arena.long_reply(name)) or b""
+        number = BY_NAME[name].number
+        pieces = frames_of(REGTEST.magic, number, packed, request_id=3, reply=True, compressed=True)
+        yield b"\0\7" + b"".join(pieces) + vote
     unknown = frames_of(REGTEST.magic, 999, bytes(20_000), checksum=True)
     yield b"\1\5" + unknown[0] + _stream(("Ping", 0, False), checksum=True) + unknown[1]
 
@@ -325,6 +368,8 @@ def _session_seeds() -> Iterable[bytes]:
         yield b"\0" + opened + bytes((9, 0, kind, 8, 0, 0, 9, 0, kind, 13, 200, 8, 0, 1, 14, 0))
     yield b"\2" + b"".join(bytes((0, each, 1, 2, each, 0)) for each in range(5)) + bytes((11, 8, 12, 1))
     yield b"\0" + bytes((1, 0, 1, 2, 0, 0, 0, 0, 1, 2, 1, 2, 0, 0, 1, 2, 2, 8, 15, 0, 0, 17, 13, 20))
+    for seed in range(12):
+        yield b"\0" + opened + bytes((21, 0, seed, 9, 0, 7, 21, 0, seed + 5, 12, 0, 13, 1, 14, 0))
     for kind in range(len(MESSAGES)):
         yield b"\10" + opened + bytes((7, 0, kind, 1, 1, 0, 10, kind, 12, 0, 7, 0, kind, 1, 1, 1))
     for kind in (7, 8, 10, 13, 15, 27, 31):
@@ -499,6 +544,7 @@ _TARGETS = (
     Target("ini", run_ini, _ini_seeds, scribbled),
     Target("memory", run_memory, _memory_seeds, scribbled),
     Target("texts", run_texts, _texts_seeds, scribbled),
+    Target("packed", run_packed, _packed_seeds, scribbled),
     Target("linestream", run_linestream, _linestream_seeds, scribbled),
     Target("seedlist", run_seedlist, _seedlist_seeds, scribbled),
     Target("log", run_log, _log_seeds, scribbled),

@@ -81,6 +81,25 @@ class SeedListCommand(SynchronousTestCase):
         status, out, _ = self.sign("--network", "regtest", "--from", str(path))
         self.assertEqual((status, json.loads(out)["addresses"]), (0, [ADDRESS]))
 
+    def test_addresses_may_be_what_a_node_shows_of_those_it_has_met(self) -> None:
+        path = self.directory / "shown.json"
+        shown = [
+            {"address": f"192.0.2.{number}", "port": 24100, "nodeid": node_id, "met": met}
+            for number, (node_id, met) in enumerate(
+                [(key(1).public.hex(), True), (key(2).public.hex(), False), (None, True)], 7
+            )
+        ]
+        path.write_text(json.dumps(shown))
+        status, out, _ = self.sign("--network", "regtest", "--from", str(path))
+        self.assertEqual((status, json.loads(out)["addresses"]), (0, [ADDRESS]))
+        for text in ("[", "[7]", '[{"address": "x"}]', "[null]"):
+            path.write_text(text)
+            self.assertEqual(self.sign("--network", "regtest", "--from", str(path))[0], 1, text)
+
+    def test_file_too_long_to_be_one_is_refused(self) -> None:
+        self.file.write_bytes(b" " * (seedlist.MAX_LIST_BYTES + 1))
+        self.assertIn("has more than", run("check", str(self.file))[2])
+
     def test_mistakes_get_a_sentence(self) -> None:
         for words, sentence in (
             (("--network", "regtest", "192.0.2.7:24100"), "Give node-id@address:port"),

@@ -6,6 +6,7 @@ It talks to no node: a list is a file that any web server can give out.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
@@ -21,6 +22,7 @@ from timed.peer.location import parse_node_id, parse_peer
 from timed.peer.values import PeerAddress
 
 DAY_S = 86_400
+MAX_SOURCE_BYTES = 16 * 1024 * 1024
 OK, FAILED = 0, 1
 
 EPILOG = """\
@@ -31,6 +33,10 @@ that signed it:
   timed-cli seedlist sign --key seed.key --network testnet --genesis genesis.json \\
       NODE-ID@192.0.2.7:24100 NODE-ID@192.0.2.8:24100 > seeds.json
   timed-cli seedlist check seeds.json
+
+What a node has met may be signed as it is:
+
+  timed-cli getnodeaddresses 0 | timed-cli seedlist sign --key seed.key ... --from - > seeds.json
 
 Sign again before the list expires; the old file may be replaced at any time.
 """
@@ -66,7 +72,10 @@ def arguments() -> argparse.ArgumentParser:
     )  # fmt: skip
     sign.add_argument("--days", type=float, default=30.0, help="how long the list holds (default 30)")
     sign.add_argument(
-        "--from", dest="source", metavar="FILE", help="addresses from a file, one a line; - is standard input"
+        "--from",
+        dest="source",
+        metavar="FILE",
+        help="addresses from a file, one a line, or as getnodeaddresses shows them; - is standard input",
     )
     sign.add_argument("addresses", nargs="*", metavar="NODE-ID@HOST:PORT")
     sign.set_defaults(act=_sign)
@@ -86,8 +95,7 @@ def _key(options: argparse.Namespace) -> str:
 def _sign(options: argparse.Namespace) -> str:
     texts = list(options.addresses)
     if options.source:
-        lines = _read(options.source).decode("utf-8", "replace").splitlines()
-        texts += [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
+        texts += _listed(_read(options.source, MAX_SOURCE_BYTES).decode("utf-8", "replace"))
     now = int(time.time())
     key: SigningKey = load_key_file(options.key)
     return seedlist.sign(
@@ -96,7 +104,7 @@ def _sign(options: argparse.Namespace) -> str:
 
 
 def _check(options: argparse.Namespace) -> str:
-    listed, signature, digest = seedlist.parse(_read(options.file))
+    listed, signature, digest = seedlist.parse(_read(options.file, seedlist.MAX_LIST_BYTES))
     try:
         check(listed.key, digest, signature)
     except InvalidSignature as error:
@@ -131,6 +139,21 @@ def _genesis(options: argparse.Namespace) -> bytes:
     return genesis.hash
 
 
+def _listed(text: str) -> list[str]:
+    """One address a line, `#` begins a comment; or what getnodeaddresses shows, of which the nodes met."""
+    if not text.lstrip().startswith("["):
+        lines = [line.strip() for line in text.splitlines()]
+        return [line for line in lines if line and not line.startswith("#")]
+    try:
+        return [
+            str(PeerAddress(each["address"], each["port"], bytes.fromhex(each["nodeid"])))
+            for each in json.loads(text)
+            if each["met"] and each["nodeid"]
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise LocalError("the file begins like JSON and is not what getnodeaddresses shows.") from error
+
+
 def _addresses(texts: Sequence[str]) -> list[PeerAddress]:
     found = []
     for text in texts:
@@ -141,11 +164,16 @@ def _addresses(texts: Sequence[str]) -> list[PeerAddress]:
     return found
 
 
-def _read(path: str) -> bytes:
+def _read(path: str, most: int) -> bytes:
+    """What is in a file; LocalError when there is none, or more than `most` bytes."""
     try:
         if path == "-":
-            return sys.stdin.buffer.read(seedlist.MAX_LIST_BYTES + 1)
-        with open(path, "rb") as file:
-            return file.read(seedlist.MAX_LIST_BYTES + 1)
+            data = sys.stdin.buffer.read(most + 1)
+        else:
+            with open(path, "rb") as file:
+                data = file.read(most + 1)
     except OSError as error:
         raise LocalError(f"cannot read {path}: {error.strerror}.") from error
+    if len(data) > most:
+        raise LocalError(f"{path} has more than {most} bytes.")
+    return data

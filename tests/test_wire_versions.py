@@ -20,11 +20,12 @@ from tests.recorded_sessions import FOLLOWER, MEMBERS, Replay, requests_of
 from tests.test_peer_sessions import accept, handshake_of, open_stranger
 from tests.test_peer_table import commit
 from timed.events import BlockCertified, TransactionFinal
+from timed.node.config import NodeConfig
 from timed.params import SECOND, WIRE_VERSION, WIRE_VERSION_MIN
 from timed.peer.dialect import Dialect
 from timed.peer.values import Identity
 from timed.sim.run import Run
-from timed.sim.world import Scenario
+from timed.sim.world import Scenario, World
 from timed.wire import catalogue, message
 from timed.wire.framing import Flags
 from timed.wire.message import Message
@@ -301,3 +302,24 @@ class MixedNetworkTests(SynchronousTestCase):
     def test_one_follower_of_the_previous_version_catches_up_from_upgraded_nodes(self) -> None:
         run = self.play(NEW, NEW, NEW, NEW, OLD)
         self.assertEqual(self.versions(run, 4), [OLD] * 4)
+
+    def test_a_network_is_upgraded_one_node_after_the_other(self) -> None:
+        """Every machine begins with the previous version; whoever is started again is upgraded."""
+        scenario = Scenario(6, nodes=4, minutes=2, faults=("crash", "reset"), dialects=(Dialect(OLD),) * 4)
+        run = Run(scenario)
+        run.world = _Upgrading(scenario)
+        run.play()
+        lives = [host.lives for host in run.world.hosts]
+        spoken = [process.node.peers.identity.dialect.wire_version for process in run.world.running()]
+        self.assertEqual(spoken, [NEW if count > 1 else OLD for count in lives])
+        self.assertIn(NEW, spoken)
+        for process in run.world.running():
+            self.assertEqual(process.node.peers.traffic().unknown, 0)
+
+
+class _Upgrading(World):
+    """The second process on a machine speaks the newest version."""
+
+    def config(self, index: int) -> NodeConfig:
+        config = super().config(index)
+        return attrs.evolve(config, dialect=Dialect(NEW)) if self.hosts[index].lives else config

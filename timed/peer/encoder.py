@@ -76,8 +76,6 @@ class Encoder:
 
     def parcel(self, encoded: Encoded, form: Form) -> Parcel:
         """The pieces that such links take, cut once for each form and compressed once for all."""
-        if form.compressed and not encoded.kind.compress:
-            form = _AS_IT_IS[form]
         parcel = encoded.parcels.get(form)
         if parcel is None:
             parcel = encoded.parcels[form] = self._cut(encoded, form)
@@ -88,11 +86,11 @@ class Encoder:
         gossip = is_gossip(kind) and not encoded.reply
         if form.lines:
             return Parcel(kind.name, kind.priority, _line_of(encoded), gossip, whole=True)
-        if form.compressed and encoded.packed is None:
+        if form.compressed and kind.compress and encoded.packed is None:
             encoded.packed = self._packing.pack(encoded.payload)
-            if encoded.packed is None:
-                return self.parcel(encoded, _AS_IT_IS[form])
         packed = encoded.packed if form.compressed else None
+        if form.compressed and packed is None:
+            return self.parcel(encoded, _AS_IT_IS[form])
         frames = frames_of(
             self._magic, kind.number, encoded.payload if packed is None else packed,
             request_id=encoded.request_id, reply=encoded.reply, checksum=form.checksum,

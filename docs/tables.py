@@ -134,6 +134,7 @@ _BOUNDS = (
     ("INTAKE_BYTES", "bytes received from one peer and not decoded"),
     ("INTAKE_MESSAGES", "the same in messages"),
     ("TOTAL_INTAKE_BYTES", "the same in bytes for all peers"),
+    ("INCOMPLETE_BYTES", "bytes of messages that are not complete, of all peers"),
     ("BATCH_BYTES", "bytes a busy link gathers for one write"),
     ("HOLD_MAX", "time a busy link gathers"),
     ("HOLD_MAX_URGENT", "the same while consensus waits"),
@@ -155,6 +156,7 @@ _BOUNDS = (
     ("BACKOFF_CAP_MAX", "longest wait between two dials"),
     ("SCORE_HALF_LIFE", "half-life of a conduct score"),
     ("BAN_SCORE", "conduct score that bans"),
+    ("EXCESS_PAUSE", "how long a link is not read after its peer exceeded a rate"),
     ("BAN_TIME", "length of a ban"),
 )
 """(name in timed.peer.limits, meaning); those not of bytes or counts are times."""

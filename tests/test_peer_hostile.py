@@ -218,6 +218,54 @@ class UnaskedTests(SynchronousTestCase):
         self.assertIsNotNone(host.table.get(key(70).public))
 
 
+class IncompleteTests(SynchronousTestCase):
+    """Messages of which the last piece never comes, with pings in between so that nobody is silent."""
+
+    def setUp(self) -> None:
+        self.patch(limits, "INCOMPLETE_BYTES", 256 * 1024)
+        self.wire = Wire()
+        self.host = self.wire.host(1)
+
+    def pieces(self, size: int) -> bytes:
+        """All pieces but the last of the longest notice there is."""
+        return b"".join(frames_of(REGTEST.magic, 32, bytes(size))[:-1])
+
+    def test_what_is_kept_of_them_is_bounded_over_all_peers(self) -> None:
+        before = self.host.table.intake.incomplete
+        strangers = [open_stranger(self.host, 60 + number, 9_000 + number) for number in range(20)]
+        for stranger in strangers:
+            stranger.send_bytes(self.pieces(40_000))
+            self.assertLessEqual(self.host.table.intake.incomplete, limits.INCOMPLETE_BYTES)
+        self.assertGreater(self.host.table.intake.relieved, 5)
+        self.assertEqual({closed.reason for closed in self.host.closed()}, {"incomplete"})
+        self.assertEqual(len(self.host.closed()), self.host.table.intake.relieved)
+        for stranger in strangers:
+            self.host.call(self.host.table.disconnected(stranger.link, "lost", self.wire.now))
+        self.assertEqual(self.host.table.intake.incomplete, before)
+
+    def test_who_holds_most_goes_and_a_member_stays(self) -> None:
+        member = open_stranger(self.host, 60, 9_000)
+        modest = open_stranger(self.host, 61, 9_001)
+        greedy = open_stranger(self.host, 62, 9_002)
+        operator = key(160).public
+        self.host.table.session_with(key(60).public).operator = operator  # type: ignore[union-attr]
+        self.host.table.members = frozenset({operator})
+        member.send_bytes(self.pieces(150_000))
+        modest.send_bytes(self.pieces(40_000))
+        self.assertEqual(self.host.closed(), [])
+        greedy.send_bytes(self.pieces(110_000))
+        self.assertEqual([closed.peer.node_id for closed in self.host.closed()], [key(62).public])
+        modest.send(Ping(nonce=5, time=0))
+        self.assertIn(5, [message.nonce for message in modest.heard() if isinstance(message, Pong)])
+
+    def test_a_message_that_is_complete_counts_no_more(self) -> None:
+        stranger = open_stranger(self.host)
+        for _ in range(20):
+            stranger.send_bytes(b"".join(frames_of(REGTEST.magic, 999, bytes(60_000))))
+        self.assertEqual(self.host.table.intake.incomplete, 0)
+        self.assertEqual(self.host.closed(), [])
+
+
 class FloodTests(SynchronousTestCase):
     def test_flood_is_left_unread_and_reported_once_a_second(self) -> None:
         wire = Wire()

@@ -68,6 +68,10 @@ class Intake:
         """Payloads that wait, of all sessions."""
         self.costs = Costs()
         """What the messages of all sessions cost."""
+        self.incomplete = 0
+        """Bytes kept of messages that are not complete, of all sessions."""
+        self.relieved = 0
+        """Sessions that ended because this was too much."""
         self.turns = 0
         """Turns that left work to the next one."""
         self._budget = budget
@@ -141,7 +145,7 @@ class Intake:
 class Lanes:
     """What waits of one session."""
 
-    __slots__ = ("_intake", "_queues", "bytes", "messages", "session")
+    __slots__ = ("_intake", "_queues", "bytes", "incomplete", "messages", "session")
 
     def __init__(self, intake: Intake, session: Session) -> None:
         self._intake = intake
@@ -149,6 +153,13 @@ class Lanes:
         self.session = session
         self.bytes = 0
         self.messages = 0
+        self.incomplete = 0
+        """Bytes kept of messages that are not complete."""
+
+    def keep(self, size: int) -> None:
+        """So much of incomplete messages is kept now."""
+        self._intake.incomplete += size - self.incomplete
+        self.incomplete = size
 
     @property
     def full(self) -> bool:
@@ -209,4 +220,5 @@ class Lanes:
             queue.clear()
         self._intake.bytes -= self.bytes
         self.bytes = self.messages = 0
+        self.keep(0)
         return unread

@@ -52,6 +52,9 @@ TOTAL_INTAKE_BYTES = 64 * MIB
 """The same for all peers together. At the bound links are not read whose peers hold more than
 `INTAKE_LEAST_BYTES`."""
 INTAKE_LEAST_BYTES = 64 * 1024
+INCOMPLETE_BYTES = 64 * MIB
+"""Kept of messages that are not complete, of all peers together: above what this node asks for at one
+time. Overflow ends the session of the stranger that holds most, without one of any peer."""
 
 PRE_HANDSHAKE_BYTES = MAX_HANDSHAKE_BYTES
 UNKNOWN_TYPE_BYTES = MAX_UNKNOWN_BYTES

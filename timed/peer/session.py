@@ -276,6 +276,7 @@ class Session:
                 if event is not None:
                     yield event
             data, self._frames.rest = self._frames.rest, b""
+        self.lanes.keep(self._reader.buffered)
 
     def _limit_for(self, number: int) -> int:
         if self.state is State.GREETING:

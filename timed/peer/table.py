@@ -72,6 +72,19 @@ class PeerTable(Sessions):
         if discover:
             self._agenda.earlier(DIAL, 0)
 
+    def received(self, link: int, data: bytes, now: int) -> list[Delivery]:
+        deliveries = super().received(link, data, now)
+        while self.intake.incomplete > limits.INCOMPLETE_BYTES:
+            self._relieve()
+        return deliveries + self.take()
+
+    def _relieve(self) -> None:
+        """End the session that keeps most bytes waiting for the rest of their message."""
+        live = [session for session in self._links.values() if session.state is not State.CLOSED]
+        strangers = [session for session in live if session.lanes.incomplete and not self._preferred(session)]
+        self.intake.relieved += 1
+        self._close(max(strangers or live, key=lambda one: one.lanes.incomplete), "incomplete")
+
     def peers(self) -> tuple[PeerHandle, ...]:
         """Open sessions by node id."""
         if self._open is None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 REASONS = frozenset(
     {
         "banned", "compressed-damaged", "compressed-ratio", "compressed-size",
-        "compression-not-negotiated", "duplicate", "feeler", "frame-checksum", "frame-flags", "frame-fragment", "frame-magic", "frame-too-long", "full", "handshake-order", "malformed",
+        "compression-not-negotiated", "duplicate", "feeler", "frame-checksum", "frame-flags", "frame-fragment", "frame-magic", "frame-too-long", "full", "handshake-order", "incomplete", "malformed",
         "node-id-mismatch", "operator", "operator-proof", "self", "stopping", "wire-version",
         "wrong-genesis", "wrong-network", "wrong-reply",
     }

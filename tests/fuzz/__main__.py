@@ -1,7 +1,7 @@
 """`python -m tests.fuzz TARGET --seconds N`: look for new findings, guided by coverage.
 
 Needs atheris (`pip install -e .[fuzz]`). It works in build/fuzz/TARGET, which an
-interrupted run continues. A finding is left there as crash-…; put it into
+interrupted run continues. A finding is left there as crash-… (or timeout-…, oom-…); put it into
 tests/fuzz/corpus/TARGET and the test suite runs it from then on. `--keep` adds to that
 corpus what reached code that neither the seeds nor the corpus reach.
 """
@@ -32,8 +32,12 @@ KEPT_FILES = 40
 """Bytes and files of a target's kept corpus beyond which `--keep` adds nothing: CI runs them all."""
 MAX_LENGTH = {"session": 1_000, "council": 400, "rpc": 4_000, "lines": 8_000, "texts": 300, "ini": 4_000}
 LENGTH = 40_000
+FOUND = ("crash-", "timeout-", "oom-")
+"""How the names of what the engine found begin."""
 SLOW_S = 20
 MEMORY_MB = 1_024
+GRACE_S = 300
+"""What the engine has beyond its time, to start and to end, before it is given up."""
 
 
 def main(arguments: list[str]) -> int:
@@ -76,21 +80,28 @@ def fuzz(name: str, seconds: int) -> dict[str, Any]:
     folder = WORK / name
     folder.mkdir(parents=True, exist_ok=True)
     _write(folder, _beginning(name))
-    before = set(folder.glob("crash-*"))
+    before = _found(folder)
     command = [sys.executable, "-m", "tests.fuzz", "--engine", name, "--seconds", str(seconds)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False)
+    ended = subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, errors="replace", check=False,
+        timeout=seconds + GRACE_S,
+    )  # fmt: skip
     (WORK / f"{name}.log").write_text(ended.stdout + ended.stderr)
     runs = re.findall(r"stat::number_of_executed_units:\s+(\d+)", ended.stderr)
     covered = re.findall(r"cov: (\d+) ft: \d+", ended.stderr)
-    found = sorted(str(path.relative_to(ROOT)) for path in set(folder.glob("crash-*")) - before)
+    found = sorted(str(path.relative_to(ROOT)) for path in _found(folder) - before)
     if ended.returncode and not found:
         found = [f"exit code {ended.returncode}, see {WORK / name}.log"]
     return {
         "runs": int(runs[-1]) if runs else 0,
         "covered": int(covered[-1]) if covered else 0,
-        "corpus": sum(1 for path in folder.iterdir() if not path.name.startswith("crash-")),
+        "corpus": sum(1 for path in folder.iterdir() if not path.name.startswith(FOUND)),
         "findings": found,
     }
+
+
+def _found(folder: Path) -> set[Path]:
+    return {path for path in folder.iterdir() if path.name.startswith(FOUND)}
 
 
 def engine(name: str, seconds: int) -> None:
@@ -154,7 +165,7 @@ def keep(name: str) -> int:
     room = KEPT_TARGET - sum(path.stat().st_size for path in target.kept())
     places = KEPT_FILES - len(target.kept())
     chosen: list[bytes] = []
-    work = (path for path in (WORK / name).iterdir() if not path.name.startswith("crash-"))
+    work = (path for path in (WORK / name).iterdir() if not path.name.startswith(FOUND))
     for path in sorted(work, key=lambda path: (path.stat().st_size, path.name)):
         size = path.stat().st_size
         if size > min(KEPT_FILE, room) or len(chosen) >= places:

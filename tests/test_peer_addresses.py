@@ -51,6 +51,17 @@ class StoringTests(SynchronousTestCase):
         self.assertNotEqual(group_of("8.8.4.4"), group_of("8.9.4.4"))
         self.assertEqual(group_of("2001:db8:1::1"), group_of("2001:db8:2::1"))
 
+    def test_one_address_is_one_record_however_it_is_written(self) -> None:
+        known = book()
+        for host in ("8.8.4.4", "::ffff:8.8.4.4", "::FFFF:0808:0404", "0:0:0:0:0:ffff:8.8.4.4"):
+            self.assertEqual(known.add(host, 24_000, None, START, "9.9.9.9", START).host, "8.8.4.4")  # type: ignore[union-attr]
+            self.assertEqual(group_of(host), group_of("8.8.200.1"))
+        for host in ("2a00:1450::8", "2A00:1450:0::8", "2a00:1450:0:0:0:0:0:8"):
+            known.succeeded(host, 24_000, bytes(32), START)
+        self.assertEqual(sorted(record.host for record in known), ["2a00:1450::8", "8.8.4.4"])
+        for host in ("::ffff:10.1.2.3", "2a00:1450::8%1", "::ffff:127.0.0.1"):
+            self.assertIsNone(known.add(host, 24_000, None, START, "9.9.9.9", START), host)
+
     def test_one_source_fills_a_few_buckets_and_no_more(self) -> None:
         known = book()
         for number in range(20_000):

@@ -87,11 +87,23 @@ def is_routable(host: str, *, public: bool) -> bool:
     return address.is_global if public else True
 
 
+def spelled(host: str) -> str:
+    """The one way to write an address; another name as it is."""
+    address = _parse(host)
+    return host if address is None else str(address)
+
+
 def _parse(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address that a host is; an IPv4 one in the clothes of IPv6 is what it is."""
     try:
-        return ipaddress.ip_address(host)
+        address = ipaddress.ip_address(host)
     except ValueError:
         return None
+    if isinstance(address, ipaddress.IPv6Address):
+        if address.scope_id is not None:
+            return None
+        return address.ipv4_mapped or address
+    return address
 
 
 class AddressBook:
@@ -138,9 +150,11 @@ class AddressBook:
         self, host: str, port: int, node_id: bytes | None, last_seen: int, source: str, now: int
     ) -> Record | None:
         """Take in an address that `source` (a host) told of; None when it is not kept."""
+        record = self._records.get((host, port))
+        host = host if record is not None else spelled(host)
         address = (host, port)
         last_seen = min(last_seen, now)
-        record = self._records.get(address)
+        record = record or self._records.get(address)
         if record is not None:
             record.last_seen = max(record.last_seen, last_seen)
             if not self.proved(record):
@@ -217,6 +231,7 @@ class AddressBook:
 
     def is_own(self, host: str, port: int) -> None:
         """This address turned out to be this node itself."""
+        host = spelled(host)
         self._own[(host, port)] = None
         if len(self._own) > OWN_ADDRESSES:
             del self._own[next(iter(self._own))]

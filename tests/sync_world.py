@@ -18,14 +18,19 @@ from timed.errors import InvalidBlock
 from timed.ledger.genesis import Genesis
 from timed.ledger.ledger import Ledger
 from timed.params import SECOND
+from timed.primitives.transaction import Transaction
 from timed.store.memory import MemoryStore
 from timed.sync.catchup import CatchUp
 from timed.wire.message import Message
 from timed.wire.messages import (
     BlocksResponse,
     CertifiedBlock,
+    CompactBlock,
+    CompactBlockResponse,
     GetBlocks,
+    GetCompactBlock,
     GetHeaders,
+    GetTransactions,
     HeadersResponse,
     SignedHeader,
 )
@@ -88,6 +93,14 @@ class Peer:
         end = min(start + count, self.height + 1)
         return [block_at(self.builder, height) for height in range(start, end)]
 
+    def compact(self, block_hash: bytes) -> Sequence[CompactBlock]:
+        height = self.builder.ledger.height_of(block_hash)
+        return [CompactBlock.of(block_at(self.builder, height).block)] if height else []
+
+    def bodies(self, txids: Sequence[bytes]) -> Sequence[Transaction]:
+        transactions = block_at(self.builder, self.height).block.transactions
+        return [one for one in transactions if one.txid in txids]
+
 
 class SyncWorld:
     """What CatchUp needs of the node (`Surroundings`), and the peers around it."""
@@ -99,6 +112,8 @@ class SyncWorld:
         self.ledger = Ledger(self.store, start)
         self.now = START
         self.voter = voter
+        self.compact = False
+        self.known: dict[bytes, Transaction] = {}
         self.slow_checks = slow_checks
         self.peers: dict[bytes, Peer] = {}
         self.window = 32
@@ -154,6 +169,12 @@ class SyncWorld:
     def votes(self) -> bool:
         return self.voter
 
+    def compacts(self, node_id: bytes) -> bool:
+        return self.compact
+
+    def body(self, txid: bytes) -> Transaction | None:
+        return self.known.get(txid)
+
     # The world
 
     def join(self, peer: Peer, claimed: int | None = None) -> Peer:
@@ -180,6 +201,11 @@ class SyncWorld:
         elif isinstance(message, GetBlocks):
             blocks = BlocksResponse(blocks=tuple(peer.blocks(message.start, message.count)))
             self.catchup.blocks(request.node_id, request.number, blocks, self.now)
+        elif isinstance(message, GetCompactBlock):
+            compact = CompactBlockResponse(blocks=tuple(peer.compact(message.hash)))
+            self.catchup.compact(request.node_id, request.number, compact, self.now)
+        elif isinstance(message, GetTransactions):
+            self.catchup.transactions(request.node_id, request.number, peer.bodies(message.txids), self.now)
 
     def lose(self, request: Request) -> None:
         """The request's deadline passes."""

@@ -92,7 +92,7 @@ class GoodBlockTests(BlockCase):
     def test_the_signatures_to_check_are_those_of_the_transactions(self) -> None:
         first = self.payment()
         _, effects = self.chain.make([first, transfer(outputs_of(first)[:1]), self.payment(1)])
-        self.assertEqual([verify(*item) for item in effects.signature_items], [True] * 3)
+        self.assertEqual([verify(*item) for item in effects.signature_items()], [True] * 3)
 
     def test_a_parent_certificate_by_other_signers_has_its_signatures_listed(self) -> None:
         """Only the certificate the ledger holds was checked before."""

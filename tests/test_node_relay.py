@@ -318,6 +318,33 @@ class OnePaymentTests(SynchronousTestCase):
         self.check_links(self.played(submitted_at=self.MEMBERS))
 
 
+class FollowerBlockTests(SynchronousTestCase):
+    def test_a_follower_puts_the_block_together_from_what_it_heard(self) -> None:
+        """It has every body and every signature of it has been checked: neither comes nor happens again."""
+        world = Counting(Scenario(5, nodes=4, followers=1))
+        for index in range(5):
+            world.boot(index)
+        world.clock.run_until(world.clock.now + 10 * SECOND)
+        world.paid = world.workload.spend([world.workload._coins[0]])
+        process = world.hosts[0].process
+        assert process is not None
+        world.workload.submit(world.paid, process)
+        world.clock.run_until(world.clock.now + 2 * SECOND)
+        follower = world.hosts[4].process
+        assert follower is not None
+        height, pieced = follower.node.ledger.tip.height, follower.node.catchup.pieced
+        checked = follower.node.checks.signatures
+        world.clock.run_until(world.clock.now + 15 * SECOND)
+        self.assertEqual(follower.node.ledger.tip.height, height + 1)
+        self.assertEqual(follower.node.catchup.pieced, pieced + 1)
+        self.assertIsNotNone(follower.node.ledger.locate(world.paid.txid))
+        signers = follower.node.ledger.tip.certificate
+        assert signers is not None
+        self.assertLessEqual(
+            follower.node.checks.signatures - checked, 2 * 4, "two certificates and no payment"
+        )
+
+
 class NewEpochTests(SynchronousTestCase):
     """What an epoch left over is voted on afresh, some of it in each turn."""
 

@@ -85,6 +85,8 @@ class Inbox:
             wire.GetBlocks: self._get_blocks,
             wire.BlocksResponse: self._blocks,
             wire.BlockRequest: self._get_block,
+            wire.GetCompactBlock: self._get_compact,
+            wire.CompactBlockResponse: self._compact,
             wire.GetMasternodes: self._get_masternodes,
             wire.RoundState: self._round_state,
             wire.GetProposal: self._get_proposal,
@@ -221,6 +223,8 @@ class Inbox:
         txids = [transaction.txid for transaction in message.transactions]
         self._node.relay.inventory.mark(peer.node_id, txids)
         self._node.relay.fetching.answered(peer.node_id, request, txids, now)
+        if self._node.catchup.transactions(peer.node_id, request, message.transactions, now):
+            return
         for transaction in message.transactions:
             self._node.admission.offer(Offer(transaction, peer.node_id), now)
 
@@ -436,6 +440,13 @@ class Inbox:
     def _get_block(self, peer: PeerHandle, message: wire.BlockRequest, request: int, now: int) -> None:
         reply = self._node.serving.block(message.hash, self._room(peer))
         self._node.peers.send_to_peer(peer.node_id, reply, reply_to=request)
+
+    def _get_compact(self, peer: PeerHandle, message: wire.GetCompactBlock, request: int, now: int) -> None:
+        reply = self._node.serving.compact(message.hash, self._room(peer))
+        self._node.peers.send_to_peer(peer.node_id, reply, reply_to=request)
+
+    def _compact(self, peer: PeerHandle, message: wire.CompactBlockResponse, request: int, now: int) -> None:
+        self._node.catchup.compact(peer.node_id, request, message, now)
 
     def _get_masternodes(
         self, peer: PeerHandle, message: wire.GetMasternodes, request: int, now: int

@@ -232,7 +232,7 @@ class Node:
         deadlines = [machine.next_deadline() for machine in machines]
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
-    # What CatchUp needs (timed.sync.catchup.Surroundings)
+    # What CatchUp needs (timed.sync.surroundings)
 
     def request(self, node_id: bytes, message: Message, now: int) -> int | None:
         return self.peers.request(node_id, message, now) or None
@@ -245,6 +245,13 @@ class Node:
 
     def votes(self) -> bool:
         return self.chain.votes
+
+    def compacts(self, node_id: bytes) -> bool:
+        peer = self.peers.get(node_id)
+        return peer is not None and peer.version >= wire.GetCompactBlock.entry().since
+
+    def body(self, txid: bytes) -> Transaction | None:
+        return self.serving.transaction(txid)
 
     def apply(self, block: wire.CertifiedBlock, source: bytes, now: int) -> None:
         """Evaluate a fetched block below its checked certificate, then commit it."""
@@ -264,7 +271,8 @@ class Node:
             else:
                 self.catchup.refused(height, source, later)
 
-        self.checks.check((*effects.signature_items, *effects.certificate_items), checked)
+        items = effects.signature_items(self.serving.transaction)
+        self.checks.check((*items, *effects.certificate_items), checked)
 
     # Queries
 

@@ -20,6 +20,8 @@ from timed.wire.messages import (
     CertificatesResponse,
     CertifiedBlock,
     CertifiedTransaction,
+    CompactBlock,
+    CompactBlockResponse,
     GetCertificates,
     GetHeaders,
     GetTransactions,
@@ -68,6 +70,8 @@ class Serving:
         self._ledger = ledger
         self._mempool = mempool
         self._fastpath = fastpath
+        self._last: Block | None = None
+        self._last_bodies: dict[bytes, Transaction] | None = None
 
     def transaction(self, txid: bytes) -> Transaction | None:
         """A pending transaction whose signatures were checked, wherever it is kept."""
@@ -77,11 +81,26 @@ class Serving:
             found = tally.transaction if tally is not None else None
         return found
 
+    def block_at(self, height: int) -> Block | None:
+        """A durable block; the one asked for last is kept, since everybody asks for the newest."""
+        if self._last is None or self._last.header.height != height:
+            self._last = self._ledger.block(height)
+            self._last_bodies = None
+        return self._last
+
+    def _confirmed_last(self, txid: bytes) -> Transaction | None:
+        """A transaction of the newest block, which who puts it together may lack."""
+        block = self.block_at(self._ledger.tip.height)
+        if self._last_bodies is None:
+            transactions = block.transactions[1:] if block is not None else ()
+            self._last_bodies = {one.txid: one for one in transactions}
+        return self._last_bodies.get(txid)
+
     def transactions(self, request: GetTransactions, room: int = MAX_MESSAGE_BYTES) -> TransactionsResponse:
         found: list[Transaction] = []
         fill = Fill(room)
         for txid in dict.fromkeys(request.txids):
-            transaction = self.transaction(txid)
+            transaction = self.transaction(txid) or self._confirmed_last(txid)
             if transaction is None:
                 continue
             if not fill.takes(transaction.size):
@@ -143,11 +162,20 @@ class Serving:
             return BlockResponse(blocks=())
         return BlockResponse(blocks=(CertifiedBlock(block=entry[0], certificate=entry[1]),))
 
+    def compact(self, block_hash: bytes, room: int = MAX_MESSAGE_BYTES) -> CompactBlockResponse:
+        """A block with its transactions named."""
+        height = self._ledger.height_of(block_hash)
+        block = self.block_at(height) if height else None
+        if block is None:
+            return CompactBlockResponse(blocks=())
+        compact = CompactBlock.of(block)
+        return CompactBlockResponse(blocks=(compact,) if len(compact.encode()) <= room else ())
+
     def masternodes(self, height: int) -> MasternodesResponse:
         """The roster at `height`, or at the newest height it is known for."""
         known = min(height, self._ledger.tip.height + ROSTER_DELAY)
         return MasternodesResponse(height=known, roster=self._ledger.roster(known))
 
     def _certified(self, height: int) -> tuple[Block, BlockCertificate] | None:
-        block, certificate = self._ledger.block(height), self._ledger.certificate(height)
+        block, certificate = self.block_at(height), self._ledger.certificate(height)
         return (block, certificate) if block is not None and certificate is not None else None

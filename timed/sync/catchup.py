@@ -6,21 +6,28 @@ proven by certificates; there is no "syncing" flag that could stick.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
 import attrs
 
 from timed.errors import InvalidBlock, InvalidCertificate
 from timed.ledger.genesis import ROSTER_DELAY
 from timed.ledger.ledger import Ledger
+from timed.primitives.block import Block
 from timed.primitives.roster import Roster
+from timed.primitives.transaction import Transaction
+from timed.sync.pieces import Pieces
+from timed.sync.surroundings import Items, Surroundings
+from timed.wire.layouts import MAX_TRANSACTIONS_ASKED
 from timed.wire.message import Message
 from timed.wire.messages import (
     BlocksResponse,
     CertifiedBlock,
+    CompactBlockResponse,
     GetBlocks,
+    GetCompactBlock,
     GetHeaders,
+    GetTransactions,
     HeadersResponse,
     SignedHeader,
 )
@@ -40,27 +47,6 @@ RETRY_US = 500_000
 """After a peer had nothing for us it is left alone this long."""
 MAX_DOUBLINGS = 6
 """Each deadline that a peer lets pass doubles its rest, to half a minute: a mute one costs little."""
-
-Items = Sequence[tuple[bytes, bytes, bytes]]
-
-
-class Surroundings(Protocol):
-    """What the planner needs of the node."""
-
-    def request(self, node_id: bytes, message: Message, now: int) -> int | None:
-        """Send a request; its id, or None when the peer's window is full or it is gone."""
-
-    def check(self, items: Items, then: Callable[[bool, int], None]) -> None:
-        """Check all signatures off the reactor, then call back."""
-
-    def apply(self, block: CertifiedBlock, source: bytes, now: int) -> None:
-        """Evaluate and commit; `CatchUp.advanced` or `CatchUp.refused` follows."""
-
-    def misbehaved(self, node_id: bytes, event: str, now: int) -> None:
-        """A peer sent what no honest node sends."""
-
-    def votes(self) -> bool:
-        """True when this node decides the next block itself."""
 
 
 @attrs.define
@@ -106,6 +92,13 @@ class CatchUp:
         self._bodies: dict[int, tuple[CertifiedBlock, bytes]] = {}
         self._bytes = 0
         self._requests: dict[tuple[bytes, int], tuple[int, int]] = {}
+        """(first height, count) of what was asked of whom under which id."""
+        self._pieces: dict[tuple[bytes, int], Pieces] = {}
+        """Blocks for which the peer was asked for the bodies that were missing here."""
+        self._pieced: dict[int, bool] = {}
+        """Heights that are put together here, or were to be and are now wanted whole (False)."""
+        self.pieced = 0
+        """Blocks put together from bodies that were here."""
         self._applying = False
         self._stepped_at = 0
 
@@ -121,6 +114,7 @@ class CatchUp:
             self._header_request = None
         for key in [key for key in self._requests if key[0] == node_id]:
             del self._requests[key]
+            self._pieces.pop(key, None)
         self.step(now)
 
     def announced(self, node_id: bytes, height: int, now: int) -> None:
@@ -159,12 +153,9 @@ class CatchUp:
         self._around.check(items, lambda good, later: self._headers_checked(node_id, checked, good, later))
 
     def blocks(self, node_id: bytes, request: int, response: BlocksResponse, now: int) -> None:
-        asked = self._requests.pop((node_id, request), None)
-        source = self._sources.get(node_id)
+        asked, source = self._answered(node_id, request)
         if asked is None or source is None:
             return
-        source.under_way -= 1
-        source.unanswered = 0
         taken = 0
         for certified in response.blocks:
             height = certified.block.header.height
@@ -174,18 +165,50 @@ class CatchUp:
             if certified.block.hash != header.header.hash:
                 self._around.misbehaved(node_id, "bad-block", now)
                 continue
-            verified = CertifiedBlock(block=certified.block, certificate=header.certificate)
-            self._bodies[height] = (verified, node_id)
-            self._bytes += len(certified.block.encode())
-            source.bodies += 1
+            self._take(certified.block, header, source, node_id)
             taken += 1
         if not taken:
             self._rest(source, now)
         self.step(now)
 
+    def compact(self, node_id: bytes, request: int, response: CompactBlockResponse, now: int) -> None:
+        """A block that names its transactions: put it together, or ask for the bodies it lacks."""
+        asked, source = self._answered(node_id, request)
+        if asked is None or source is None:
+            return
+        height = asked[0]
+        header = self._headers.get(height)
+        compact = response.blocks[0] if response.blocks else None
+        if header is not None and height not in self._bodies:
+            if compact is not None and compact.header.hash != header.header.hash:
+                self._around.misbehaved(node_id, "bad-block", now)
+                compact = None
+            if compact is None:
+                self._pieced[height] = False
+            else:
+                self._piece(Pieces.of(compact, self._around.body), header, source, node_id, now)
+        self.step(now)
+
+    def transactions(self, node_id: bytes, request: int, brought: Sequence[Transaction], now: int) -> bool:
+        """The bodies that a block lacked; False when this is no answer to such a question."""
+        pieces = self._pieces.pop((node_id, request), None)
+        if pieces is None:
+            return False
+        asked, source = self._answered(node_id, request)
+        header = self._headers.get(asked[0]) if asked is not None else None
+        if source is not None and header is not None and header.header.height not in self._bodies:
+            pieces.add(brought)
+            if pieces.lacking:
+                self._pieced[header.header.height] = False
+            else:
+                self._piece(pieces, header, source, node_id, now)
+        self.step(now)
+        return True
+
     def failed(self, node_id: bytes, request: int, now: int) -> None:
         """A request ran into its deadline or was refused."""
         source = self._sources.get(node_id)
+        self._pieces.pop((node_id, request), None)
         if self._header_request == (node_id, request):
             self._header_request = None
         elif self._requests.pop((node_id, request), None) is not None and source is not None:
@@ -205,6 +228,7 @@ class CatchUp:
             del self._headers[stale]
         for stale in [one for one in self._bodies if one <= height]:
             self._drop_body(stale)
+        self._pieced = {one: whether for one, whether in self._pieced.items() if one > height}
         first = self._headers.get(height + 1)
         if first is not None and first.header.previous != self._ledger.tip.hash:
             self._headers.clear()
@@ -217,7 +241,10 @@ class CatchUp:
         self._applying = False
         if height in self._bodies:
             self._drop_body(height)
-        self._around.misbehaved(source, "bad-block", now)
+        if self._pieced.get(height):
+            self._pieced[height] = False
+        else:
+            self._around.misbehaved(source, "bad-block", now)
         known = self._sources.get(source)
         if known is not None:
             self._rest(known, now)
@@ -319,12 +346,53 @@ class CatchUp:
                     count < min(BLOCKS_PER_REQUEST, share, len(wanted)) and wanted[count] == wanted[0] + count
                 ):
                     count += 1
-                request = self._around.request(node_id, GetBlocks(start=wanted[0], count=count), now)
+                request = self._around.request(node_id, self._question(node_id, wanted[0], count), now)
                 if request is None:
                     break
                 self._requests[node_id, request] = (wanted[0], count)
                 source.under_way += 1
                 del wanted[:count]
+
+    def _question(self, node_id: bytes, start: int, count: int) -> Message:
+        """The block on top of the tip comes without the bodies that are here, if it is the newest; others whole."""
+        newest = start == self._ledger.tip.height + 1 == self._top()
+        if newest and self._pieced.get(start, True) and self._around.compacts(node_id):
+            return GetCompactBlock(hash=self._headers[start].header.hash)
+        return GetBlocks(start=start, count=count)
+
+    def _answered(self, node_id: bytes, request: int) -> tuple[tuple[int, int] | None, Source | None]:
+        """What a peer was asked that has answered, and the peer; None for what was not asked any more."""
+        asked = self._requests.pop((node_id, request), None)
+        source = self._sources.get(node_id)
+        if asked is not None and source is not None:
+            source.under_way -= 1
+            source.unanswered = 0
+        return asked, source
+
+    def _take(self, block: Block, header: SignedHeader, source: Source, node_id: bytes) -> None:
+        """Keep a block that has the hash of a checked header."""
+        verified = CertifiedBlock(block=block, certificate=header.certificate)
+        self._bodies[header.header.height] = (verified, node_id)
+        self._bytes += len(block.encode())
+        source.bodies += 1
+
+    def _piece(self, pieces: Pieces, header: SignedHeader, source: Source, node_id: bytes, now: int) -> None:
+        """Take the block if nothing is missing; else ask for that, or for the whole block if it is much."""
+        height = header.header.height
+        self._pieced[height] = True
+        if not pieces.lacking:
+            self.pieced += 1
+            self._take(pieces.block(), header, source, node_id)
+            return
+        request = None
+        if len(pieces.lacking) <= MAX_TRANSACTIONS_ASKED:
+            request = self._around.request(node_id, GetTransactions(txids=pieces.lacking), now)
+        if request is None:
+            self._pieced[height] = False
+            return
+        self._pieces[node_id, request] = pieces
+        self._requests[node_id, request] = (height, 1)
+        source.under_way += 1
 
     def _apply_next(self, now: int) -> None:
         height = self._ledger.tip.height + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Generator
+from itertools import starmap
 
 from timed.codec.runtime import (
     STRIDE,
@@ -33,8 +34,12 @@ from timed.primitives._certificate_codec import (
 from timed.primitives._roster_codec import (
     read_roster,
 )
+from timed.primitives._transaction_codec import (
+    read_transaction,
+)
 from timed.primitives.block import (
     Evidence,
+    ReportReference,
 )
 from timed.primitives.certificate import (
     BlockCertificate,
@@ -48,7 +53,10 @@ from timed.wire.block_messages import (
     BlocksResponse,
     BlockVote,
     CertifiedBlock,
+    CompactBlock,
+    CompactBlockResponse,
     GetBlocks,
+    GetCompactBlock,
     GetHeaders,
     GetMasternodes,
     GetProposal,
@@ -83,13 +91,15 @@ _pack_9 = struct.Struct("<QH").pack
 _unpack_10 = struct.Struct("<32s").unpack
 _pack_10 = struct.Struct("<32s").pack
 _pack_4 = struct.Struct("<B").pack
-_unpack_11 = struct.Struct("<Q").unpack
-_pack_11 = struct.Struct("<Q").pack
-_unpack_from_11 = struct.Struct("<Q").unpack_from
-_unpack_12 = struct.Struct("<QLBB").unpack
-_pack_13 = struct.Struct("<QLB?").pack
-_unpack_14 = struct.Struct("<QL").unpack
-_pack_14 = struct.Struct("<QL").pack
+_iter_unpack_11 = struct.Struct("<H32s").iter_unpack
+_pack_11 = struct.Struct("<H32s").pack
+_unpack_12 = struct.Struct("<Q").unpack
+_pack_12 = struct.Struct("<Q").pack
+_unpack_from_12 = struct.Struct("<Q").unpack_from
+_unpack_13 = struct.Struct("<QLBB").unpack
+_pack_14 = struct.Struct("<QLB?").pack
+_unpack_15 = struct.Struct("<QL").unpack
+_pack_15 = struct.Struct("<QL").pack
 _few_32 = few(32)
 _many_32 = many(32)
 _WIDTH_32 = frozenset((32,))
@@ -774,10 +784,269 @@ def pack_block_response(value: BlockResponse) -> bytes:
         raise unfit("BlockResponse", str(error)) from None
 
 
+def decode_get_compact_block(data: bytes) -> GetCompactBlock:
+    """Decode all of `data`."""
+    try:
+        fields = _unpack_10(data)
+    except struct.error:
+        raise ends_elsewhere("GetCompactBlock", 32, len(data)) from None
+    return GetCompactBlock(*fields)
+
+
+def pack_get_compact_block(value: GetCompactBlock) -> bytes:
+    """The encoding of the fields."""
+    try:
+        hash_ = value.hash
+        if len(hash_) != 32:
+            raise unfit("GetCompactBlock.hash", hash_)
+        return _pack_10(hash_)
+    except struct.error as error:
+        raise unfit("GetCompactBlock", str(error)) from None
+
+
+def read_compact_block(data: bytes, at: int, size: int) -> tuple[CompactBlock, int]:
+    """Decode at `at`: the value and the offset after it."""
+    header, at = read_block_header(data, at, size)
+    coinbase, at = read_transaction(data, at, size)
+    (txids_count,) = _unpack_from_3(data, at)
+    if txids_count > 65535:
+        raise count_out_of_bounds("CompactBlock.txids", txids_count)
+    if txids_count <= 32:
+        txids = _few_32[txids_count](data, at + 4)
+    else:
+        txids = _many_32(data, at + 4, txids_count)
+    at = at + 4 + 32 * txids_count
+    (attendance_length,) = _unpack_from_2(data, at)
+    if attendance_length > 8192:
+        raise length_out_of_bounds("CompactBlock.attendance", attendance_length)
+    begin = at + 2
+    at = begin + attendance_length
+    attendance = data[begin:at]
+    (evidence_count,) = _unpack_from_2(data, at)
+    if evidence_count > 1024:
+        raise count_out_of_bounds("CompactBlock.evidence", evidence_count)
+    at += 2
+    if 8 * evidence_count > size - at:
+        raise truncated("CompactBlock.evidence")
+    evidence_items = []
+    for _ in range(evidence_count):
+        (evidence_items_item_first_length,) = _unpack_from_3(data, at)
+        if evidence_items_item_first_length > 65536:
+            raise length_out_of_bounds("CompactBlock.evidence.first", evidence_items_item_first_length)
+        begin = at + 4
+        at = begin + evidence_items_item_first_length
+        evidence_items_item_first = data[begin:at]
+        (evidence_items_item_second_length,) = _unpack_from_3(data, at)
+        if evidence_items_item_second_length > 65536:
+            raise length_out_of_bounds("CompactBlock.evidence.second", evidence_items_item_second_length)
+        begin = at + 4
+        at = begin + evidence_items_item_second_length
+        evidence_items_item_second = data[begin:at]
+        evidence_items.append(Evidence(evidence_items_item_first, evidence_items_item_second))
+    evidence = tuple(evidence_items)
+    (parent_certificate_present,) = _unpack_from_4(data, at)
+    if parent_certificate_present > 1:
+        raise not_a_choice("CompactBlock.parent_certificate", parent_certificate_present)
+    at += 1
+    parent_certificate: BlockCertificate | None = None
+    if parent_certificate_present:
+        parent_certificate_item, at = read_block_certificate(data, at, size)
+        parent_certificate = parent_certificate_item
+    (reports_count,) = _unpack_from_2(data, at)
+    end = at + 2 + 34 * reports_count
+    if end > size:
+        raise truncated("CompactBlock.reports")
+    reports = tuple(starmap(ReportReference, _iter_unpack_11(data[at + 2 : end])))
+    at = end
+    value = CompactBlock(header, coinbase, txids, attendance, evidence, parent_certificate, reports)
+    return value, at
+
+
+def decode_compact_block(data: bytes) -> CompactBlock:
+    """Decode all of `data`."""
+    size = len(data)
+    try:
+        at = 0
+        header, at = read_block_header(data, at, size)
+        coinbase, at = read_transaction(data, at, size)
+        (txids_count,) = _unpack_from_3(data, at)
+        if txids_count > 65535:
+            raise count_out_of_bounds("CompactBlock.txids", txids_count)
+        if txids_count <= 32:
+            txids = _few_32[txids_count](data, at + 4)
+        else:
+            txids = _many_32(data, at + 4, txids_count)
+        at = at + 4 + 32 * txids_count
+        (attendance_length,) = _unpack_from_2(data, at)
+        if attendance_length > 8192:
+            raise length_out_of_bounds("CompactBlock.attendance", attendance_length)
+        begin = at + 2
+        at = begin + attendance_length
+        attendance = data[begin:at]
+        (evidence_count,) = _unpack_from_2(data, at)
+        if evidence_count > 1024:
+            raise count_out_of_bounds("CompactBlock.evidence", evidence_count)
+        at += 2
+        if 8 * evidence_count > size - at:
+            raise truncated("CompactBlock.evidence")
+        evidence_items = []
+        for _ in range(evidence_count):
+            (evidence_items_item_first_length,) = _unpack_from_3(data, at)
+            if evidence_items_item_first_length > 65536:
+                raise length_out_of_bounds("CompactBlock.evidence.first", evidence_items_item_first_length)
+            begin = at + 4
+            at = begin + evidence_items_item_first_length
+            evidence_items_item_first = data[begin:at]
+            (evidence_items_item_second_length,) = _unpack_from_3(data, at)
+            if evidence_items_item_second_length > 65536:
+                raise length_out_of_bounds("CompactBlock.evidence.second", evidence_items_item_second_length)
+            begin = at + 4
+            at = begin + evidence_items_item_second_length
+            evidence_items_item_second = data[begin:at]
+            evidence_items.append(Evidence(evidence_items_item_first, evidence_items_item_second))
+        evidence = tuple(evidence_items)
+        (parent_certificate_present,) = _unpack_from_4(data, at)
+        if parent_certificate_present > 1:
+            raise not_a_choice("CompactBlock.parent_certificate", parent_certificate_present)
+        at += 1
+        parent_certificate: BlockCertificate | None = None
+        if parent_certificate_present:
+            parent_certificate_item, at = read_block_certificate(data, at, size)
+            parent_certificate = parent_certificate_item
+        (reports_count,) = _unpack_from_2(data, at)
+        end = at + 2 + 34 * reports_count
+        if end > size:
+            raise truncated("CompactBlock.reports")
+        reports = tuple(starmap(ReportReference, _iter_unpack_11(data[at + 2 : end])))
+        at = end
+    except struct.error:
+        raise truncated("CompactBlock") from None
+    if at != size:
+        raise ends_elsewhere("CompactBlock", at, size)
+    return CompactBlock(header, coinbase, txids, attendance, evidence, parent_certificate, reports)
+
+
+def pack_compact_block(value: CompactBlock) -> bytes:
+    """The encoding of the fields."""
+    try:
+        txids = value.txids
+        if len(txids) > 65535:
+            raise unfit("CompactBlock.txids", len(txids))
+        if not _WIDTH_32.issuperset(map(len, txids)):
+            raise unfit("CompactBlock.txids", txids)
+        attendance = value.attendance
+        if len(attendance) > 8192:
+            raise unfit("CompactBlock.attendance", attendance)
+        evidence = value.evidence
+        if len(evidence) > 1024:
+            raise unfit("CompactBlock.evidence", len(evidence))
+        evidence_pieces: list[bytes] = []
+        for evidence_item in evidence:
+            evidence_item_first = evidence_item.first
+            if len(evidence_item_first) > 65536:
+                raise unfit("CompactBlock.evidence.first", evidence_item_first)
+            evidence_item_second = evidence_item.second
+            if len(evidence_item_second) > 65536:
+                raise unfit("CompactBlock.evidence.second", evidence_item_second)
+            evidence_pieces += (
+                _pack_3(len(evidence_item_first)),
+                evidence_item_first,
+                _pack_3(len(evidence_item_second)),
+                evidence_item_second,
+            )
+        parent_certificate = value.parent_certificate
+        parent_certificate_pieces: tuple[bytes, ...] = (b"\x00",)
+        if parent_certificate is not None:
+            parent_certificate_pieces = (b"\x01", parent_certificate.encode())
+        reports = value.reports
+        reports_pieces: list[bytes] = []
+        for reports_item in reports:
+            reports_item_report = reports_item.report
+            if len(reports_item_report) != 32:
+                raise unfit("CompactBlock.reports.report", reports_item_report)
+            reports_pieces.append(_pack_11(reports_item.member, reports_item_report))
+        return b"".join(
+            (
+                value.header.encode(),
+                value.coinbase.encode(),
+                _pack_3(len(txids)),
+                *txids,
+                _pack_2(len(attendance)),
+                attendance,
+                _pack_2(len(evidence)),
+                *evidence_pieces,
+                *parent_certificate_pieces,
+                _pack_2(len(reports)),
+                *reports_pieces,
+            )
+        )
+    except struct.error as error:
+        raise unfit("CompactBlock", str(error)) from None
+
+
+def decode_compact_block_response(data: bytes) -> CompactBlockResponse:
+    """Decode all of `data`."""
+    size = len(data)
+    try:
+        (blocks_count,) = _unpack_from_4(data, 0)
+        if blocks_count > 1:
+            raise count_out_of_bounds("CompactBlockResponse.blocks", blocks_count)
+        at = 1
+        if 352 * blocks_count > size - at:
+            raise truncated("CompactBlockResponse.blocks")
+        blocks_items = []
+        for _ in range(blocks_count):
+            blocks_items_item, at = read_compact_block(data, at, size)
+            blocks_items.append(blocks_items_item)
+        blocks = tuple(blocks_items)
+    except struct.error:
+        raise truncated("CompactBlockResponse") from None
+    if at != size:
+        raise ends_elsewhere("CompactBlockResponse", at, size)
+    return CompactBlockResponse(blocks)
+
+
+def decode_compact_block_response_in_steps(data: bytes) -> Generator[int, None, CompactBlockResponse]:
+    """Decode all of `data`, with pauses."""
+    pause = STRIDE
+    size = len(data)
+    try:
+        (blocks_count,) = _unpack_from_4(data, 0)
+        if blocks_count > 1:
+            raise count_out_of_bounds("CompactBlockResponse.blocks", blocks_count)
+        at = 1
+        if 352 * blocks_count > size - at:
+            raise truncated("CompactBlockResponse.blocks")
+        blocks_items = []
+        for _ in range(blocks_count):
+            blocks_items_item, at = read_compact_block(data, at, size)
+            blocks_items.append(blocks_items_item)
+            if at >= pause:
+                yield at
+                pause = at + STRIDE
+        blocks = tuple(blocks_items)
+    except struct.error:
+        raise truncated("CompactBlockResponse") from None
+    if at != size:
+        raise ends_elsewhere("CompactBlockResponse", at, size)
+    return CompactBlockResponse(blocks)
+
+
+def pack_compact_block_response(value: CompactBlockResponse) -> bytes:
+    """The encoding of the fields."""
+    try:
+        blocks = value.blocks
+        if len(blocks) > 1:
+            raise unfit("CompactBlockResponse.blocks", len(blocks))
+        return b"".join((_pack_4(len(blocks)), *[item.encode() for item in blocks]))
+    except struct.error as error:
+        raise unfit("CompactBlockResponse", str(error)) from None
+
+
 def decode_get_masternodes(data: bytes) -> GetMasternodes:
     """Decode all of `data`."""
     try:
-        fields = _unpack_11(data)
+        fields = _unpack_12(data)
     except struct.error:
         raise ends_elsewhere("GetMasternodes", 8, len(data)) from None
     return GetMasternodes(*fields)
@@ -786,7 +1055,7 @@ def decode_get_masternodes(data: bytes) -> GetMasternodes:
 def pack_get_masternodes(value: GetMasternodes) -> bytes:
     """The encoding of the fields."""
     try:
-        return _pack_11(value.height)
+        return _pack_12(value.height)
     except struct.error as error:
         raise unfit("GetMasternodes", str(error)) from None
 
@@ -795,7 +1064,7 @@ def decode_masternodes_response(data: bytes) -> MasternodesResponse:
     """Decode all of `data`."""
     size = len(data)
     try:
-        (height,) = _unpack_from_11(data, 0)
+        (height,) = _unpack_from_12(data, 0)
         at = 8
         roster, at = read_roster(data, at, size)
     except struct.error:
@@ -808,7 +1077,7 @@ def decode_masternodes_response(data: bytes) -> MasternodesResponse:
 def pack_masternodes_response(value: MasternodesResponse) -> bytes:
     """The encoding of the fields."""
     try:
-        return b"".join((_pack_11(value.height), value.roster.encode()))
+        return b"".join((_pack_12(value.height), value.roster.encode()))
     except struct.error as error:
         raise unfit("MasternodesResponse", str(error)) from None
 
@@ -816,7 +1085,7 @@ def pack_masternodes_response(value: MasternodesResponse) -> bytes:
 def decode_round_state(data: bytes) -> RoundState:
     """Decode all of `data`."""
     try:
-        height, round_, step, reported = _unpack_12(data)
+        height, round_, step, reported = _unpack_13(data)
     except struct.error:
         raise ends_elsewhere("RoundState", 14, len(data)) from None
     if reported > 1:
@@ -827,7 +1096,7 @@ def decode_round_state(data: bytes) -> RoundState:
 def pack_round_state(value: RoundState) -> bytes:
     """The encoding of the fields."""
     try:
-        return _pack_13(value.height, value.round, value.step, value.reported)
+        return _pack_14(value.height, value.round, value.step, value.reported)
     except struct.error as error:
         raise unfit("RoundState", str(error)) from None
 
@@ -835,7 +1104,7 @@ def pack_round_state(value: RoundState) -> bytes:
 def decode_get_proposal(data: bytes) -> GetProposal:
     """Decode all of `data`."""
     try:
-        fields = _unpack_14(data)
+        fields = _unpack_15(data)
     except struct.error:
         raise ends_elsewhere("GetProposal", 12, len(data)) from None
     return GetProposal(*fields)
@@ -844,7 +1113,7 @@ def decode_get_proposal(data: bytes) -> GetProposal:
 def pack_get_proposal(value: GetProposal) -> bytes:
     """The encoding of the fields."""
     try:
-        return _pack_14(value.height, value.round)
+        return _pack_15(value.height, value.round)
     except struct.error as error:
         raise unfit("GetProposal", str(error)) from None
 
@@ -864,6 +1133,14 @@ bind(CertifiedBlock, decode_certified_block, pack_certified_block, decode_certif
 bind(BlocksResponse, decode_blocks_response, pack_blocks_response, decode_blocks_response_in_steps)
 bind(BlockRequest, decode_block_request, pack_block_request)
 bind(BlockResponse, decode_block_response, pack_block_response, decode_block_response_in_steps)
+bind(GetCompactBlock, decode_get_compact_block, pack_get_compact_block)
+bind(CompactBlock, decode_compact_block, pack_compact_block)
+bind(
+    CompactBlockResponse,
+    decode_compact_block_response,
+    pack_compact_block_response,
+    decode_compact_block_response_in_steps,
+)
 bind(GetMasternodes, decode_get_masternodes, pack_get_masternodes)
 bind(MasternodesResponse, decode_masternodes_response, pack_masternodes_response)
 bind(RoundState, decode_round_state, pack_round_state)

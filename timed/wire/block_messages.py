@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from timed.codec.value import Retained, Value, retain_hash
 from timed.errors import InvalidBlock, InvalidCertificate
 from timed.primitives.bitmap import bitmap_of, indices_of
-from timed.primitives.block import Block, BlockHeader, Evidence
+from timed.primitives.block import Block, BlockHeader, Evidence, ReportReference
 from timed.primitives.certificate import BlockCertificate, block_vote_message
 from timed.primitives.hashing import tagged_hash
 from timed.primitives.roster import Roster
+from timed.primitives.transaction import Transaction
 from timed.wire.message import Message
 from timed.wire.transaction_messages import EpochReport
 
@@ -201,6 +202,55 @@ class BlockResponse(Message, frozen=True, gc=False):
     """The block asked for, or none."""
 
     blocks: tuple[CertifiedBlock, ...]
+
+
+class GetCompactBlock(Message, frozen=True, gc=False):
+    """Asks for one block by its hash, without the transactions but its coinbase."""
+
+    hash: bytes
+
+
+class CompactBlock(Value, frozen=True, gc=False):
+    """A block that names its transactions instead of holding them, in the block's order."""
+
+    header: BlockHeader
+    coinbase: Transaction
+    txids: tuple[bytes, ...]
+    attendance: bytes
+    evidence: tuple[Evidence, ...]
+    parent_certificate: BlockCertificate | None
+    reports: tuple[ReportReference, ...]
+
+    @classmethod
+    def of(cls, block: Block) -> CompactBlock:
+        """What is left of a block when its transactions are named."""
+        coinbase, *others = block.transactions
+        return cls(
+            block.header,
+            coinbase,
+            tuple([transaction.txid for transaction in others]),
+            block.attendance,
+            block.evidence,
+            block.parent_certificate,
+            block.reports,
+        )
+
+    def block(self, bodies: Mapping[bytes, Transaction]) -> Block:
+        """The block, with a body for every txid; KeyError when one is missing."""
+        return Block(
+            self.header,
+            (self.coinbase, *[bodies[txid] for txid in self.txids]),
+            self.attendance,
+            self.evidence,
+            self.parent_certificate,
+            self.reports,
+        )
+
+
+class CompactBlockResponse(Message, frozen=True, gc=False):
+    """The block asked for with its transactions named, or none."""
+
+    blocks: tuple[CompactBlock, ...]
 
 
 class GetMasternodes(Message, frozen=True, gc=False):

@@ -185,6 +185,14 @@ MESSAGES: tuple[MessageType, ...] = (
         45, blocks.GetProposal, layouts.GET_PROPOSAL, _REQUEST, _CONSENSUS, "proposals",
         reply="BlockProposal",
     ),
+    _row(
+        46, blocks.GetCompactBlock, layouts.GET_COMPACT_BLOCK, _REQUEST, _QUERIES, "blocks",
+        reply="CompactBlockResponse", since=2,
+    ),
+    _row(
+        47, blocks.CompactBlockResponse, layouts.COMPACT_BLOCK_RESPONSE, _REPLY, _BULK, "blocks",
+        max_size=MAX_BLOCK_BYTES, since=2, compress=True,
+    ),
 )  # fmt: skip
 
 BY_NUMBER: dict[int, MessageType] = {entry.number: entry for entry in MESSAGES}

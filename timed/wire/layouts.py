@@ -31,9 +31,11 @@ from timed.primitives.layouts import (
     BUNDLE_CERTIFICATE,
     EVIDENCE,
     MAX_BITMAP,
+    MAX_BLOCK_TRANSACTIONS,
     MAX_EVIDENCE,
     MAX_MEMBERS,
     OUTPOINT,
+    REPORT_REFERENCE,
     ROSTER,
     TRANSACTION,
 )
@@ -202,6 +204,18 @@ CERTIFIED_BLOCK = _blocks("CertifiedBlock", "block" / BLOCK, "certificate" / BLO
 BLOCKS_RESPONSE = _blocks("BlocksResponse", "blocks" / array(u16, CERTIFIED_BLOCK, MAX_BLOCKS))
 BLOCK_REQUEST = _blocks("BlockRequest", "hash" / hash32)
 BLOCK_RESPONSE = _blocks("BlockResponse", "blocks" / array(u8, CERTIFIED_BLOCK, 1))
+GET_COMPACT_BLOCK = _blocks("GetCompactBlock", "hash" / hash32)
+COMPACT_BLOCK = _blocks(
+    "CompactBlock",
+    "header" / BLOCK_HEADER,
+    "coinbase" / TRANSACTION,
+    "txids" / array(u32, hash32, MAX_BLOCK_TRANSACTIONS),
+    "attendance" / bytes_prefixed(u16, MAX_BITMAP),
+    "evidence" / array(u16, EVIDENCE, MAX_EVIDENCE),
+    "parent_certificate" / optional(BLOCK_CERTIFICATE),
+    "reports" / array(u16, REPORT_REFERENCE, MAX_MEMBERS),
+)
+COMPACT_BLOCK_RESPONSE = _blocks("CompactBlockResponse", "blocks" / array(u8, COMPACT_BLOCK, 1))
 GET_MASTERNODES = _blocks("GetMasternodes", "height" / u64)
 MASTERNODES_RESPONSE = _blocks("MasternodesResponse", "height" / u64, "roster" / ROSTER)
 ROUND_STATE = _blocks("RoundState", "height" / u64, "round" / u32, "step" / u8, "reported" / flag)
@@ -215,6 +229,6 @@ RECORDS = (
     EPOCH_REPORT, UTXO_STATE_QUERY, UTXO_STATE, UTXO_STATE_RESPONSE,
     REPORT_SHARE, PROPOSAL_BODY, BLOCK_PROPOSAL, PROPOSAL_STATEMENT, BLOCK_VOTE, BLOCK_COMMIT, BLOCK_ANNOUNCEMENT, GET_HEADERS,
     SIGNED_HEADER, HEADERS_RESPONSE, GET_BLOCKS, CERTIFIED_BLOCK, BLOCKS_RESPONSE, BLOCK_REQUEST,
-    BLOCK_RESPONSE, GET_MASTERNODES, MASTERNODES_RESPONSE, ROUND_STATE, GET_PROPOSAL,
+    BLOCK_RESPONSE, GET_COMPACT_BLOCK, COMPACT_BLOCK, COMPACT_BLOCK_RESPONSE, GET_MASTERNODES, MASTERNODES_RESPONSE, ROUND_STATE, GET_PROPOSAL,
 )  # fmt: skip
 """Every value of the wire, in the order of their modules."""

@@ -13,6 +13,7 @@ from tests.test_peer_sessions import handshake_of
 from tests.test_peer_table import commit, long_reply
 from timed.errors import DecodeError, RemoteError
 from timed.events import PeerMessage
+from timed.node.serving import room_of
 from timed.params import MAINNET, REGTEST, SECOND, NetworkParams
 from timed.peer import limits
 from timed.peer.dialect import Dialect, Feature, features_of
@@ -248,6 +249,21 @@ class LineSessionTests(SynchronousTestCase):
         names = [type(decode_line(line)) for line in self.said(b)]
         self.assertLess(names.index(PendingTransactionsResponse), names.index(BlockCommit))
         self.assertEqual(a.incoming(), [*map(commit, range(100)), long_reply()])
+
+    def test_the_room_for_payloads_is_that_of_their_lines(self) -> None:
+        """Whoever fills the room that is told does not overflow the queue of a session in lines."""
+        a, b = self.pair()
+        (end,) = self.wire.links_between(b, a)
+        end.stuck = True
+        b.table.send_to_peer(a.node_id, long_reply(4_000))
+        b.call(None)
+        sent = 0
+        while (room := room_of(b.table.room(a.node_id))) > 40:
+            txids = min(16_000, (room - 40) // 32)
+            self.assertTrue(b.table.send_to_peer(a.node_id, long_reply(max(1, txids))))
+            sent += 1
+        self.assertGreater(sent, 3)
+        self.assertEqual((b.table.overflows, len(b.table.peers())), (0, 1))
 
     def test_bytes_are_counted_as_they_are_on_the_link(self) -> None:
         a, b = self.pair()

@@ -9,7 +9,7 @@ from timed.ledger.genesis import ROSTER_DELAY
 from timed.ledger.ledger import Ledger
 from timed.ledger.mempool import Mempool
 from timed.params import HASH_SIZE
-from timed.peer.limits import PEER_QUEUE_BYTES
+from timed.peer.limits import PEER_QUEUE_BYTES, SPARE_QUEUE_BYTES
 from timed.primitives.block import Block
 from timed.primitives.certificate import BlockCertificate, CertificateKind
 from timed.primitives.transaction import Transaction
@@ -38,13 +38,11 @@ MAX_REPLY_BYTES = 1024 * 1024
 """A reply ends in front of the item that would pass this; the rest is asked for again. The first item
 may be longer, as a full block is."""
 MAX_PENDING_SERVED = 16_384
-SPARE_BYTES = PEER_QUEUE_BYTES // 4
-"""Of a peer's queue, what replies leave to votes and certificates, which must never find it full."""
 
 
 def room_of(free: int) -> int:
     """Bytes that one more reply may take where `free` bytes of a queue are: an empty one takes any."""
-    return MAX_MESSAGE_BYTES if free >= PEER_QUEUE_BYTES else max(0, free - SPARE_BYTES)
+    return MAX_MESSAGE_BYTES if free >= PEER_QUEUE_BYTES else max(0, free - SPARE_QUEUE_BYTES)
 
 
 @attrs.define

@@ -20,6 +20,10 @@ Overflow drops unsolicited gossip, then the peer."""
 URGENT_QUEUE_BYTES = PEER_QUEUE_BYTES
 """The same of control and consensus, which nothing else fills: a vote is queued whatever else waits.
 Overflow drops the peer."""
+SPARE_QUEUE_BYTES = PEER_QUEUE_BYTES // 4
+"""Of a peer's queue, what replies leave to votes and certificates, which must never find it full."""
+LINE_SHARE = 5
+"""A line of JSON has about so many bytes for each of a payload."""
 TOTAL_QUEUE_BYTES = 64 * MIB
 """Messages held for all peers together, one that is shared by many counted once. Overflow drops
 the gossip, then the session, of the peer that holds the most."""

@@ -219,6 +219,13 @@ class Session:
         for encoded in self.requests.send(now, self.traffic.bytes_received):
             self.send(encoded, now)
 
+    def room(self, *, urgent: bool = False) -> int:
+        """Bytes of payload that may be queued before the bound (`Outbox.room`); as lines they are more."""
+        free = self.outbox.room(urgent=urgent)
+        if not self._form.lines or not limits.SPARE_QUEUE_BYTES < free < limits.PEER_QUEUE_BYTES:
+            return free
+        return limits.SPARE_QUEUE_BYTES + (free - limits.SPARE_QUEUE_BYTES) // limits.LINE_SHARE
+
     def writes(self, now: int) -> Iterator[bytes]:
         """What is due to be written: at most one write, unless batching is off."""
         while True:

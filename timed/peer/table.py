@@ -186,9 +186,9 @@ class PeerTable(Sessions):
         return True
 
     def room(self, node_id: bytes, *, urgent: bool = False) -> int:
-        """Bytes that may be queued for a peer (`Outbox.room`); bulk replies are made only when there is some."""
+        """Bytes that may be queued for a peer (`Session.room`); bulk replies are made only when there is some."""
         session = self.session_with(node_id)
-        return 0 if session is None or self.budget.exceeded else session.outbox.room(urgent=urgent)
+        return 0 if session is None or self.budget.exceeded else session.room(urgent=urgent)
 
     # Whom to dial.
 

@@ -75,8 +75,10 @@ def group_of(host: str) -> str:
     address = _parse(host)
     if address is None:
         return host
-    prefix = 16 if address.version == 4 else 32
-    return str(ipaddress.ip_network((address, prefix), strict=False))
+    packed = address.packed
+    if address.version == 4:
+        return f"{packed[0]}.{packed[1]}.0.0/16"
+    return f"{ipaddress.IPv6Address(packed[:4] + bytes(12))}/32"
 
 
 def is_routable(host: str, *, public: bool) -> bool:
@@ -93,6 +95,7 @@ def spelled(host: str) -> str:
     return host if address is None else str(address)
 
 
+@lru_cache(maxsize=64)
 def _parse(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """The address that a host is; an IPv4 one in the clothes of IPv6 is what it is."""
     try:

@@ -62,6 +62,7 @@ MEANT: dict[str, Spoken] = {
     "Ping": lambda world, paid: wire.Ping(nonce=5, time=0),
     "Goodbye": lambda world, paid: wire.Goodbye(reason="stopping", detail=""),
     "TransactionBroadcast": lambda world, paid: wire.TransactionBroadcast(world.payment(6)),
+    "TransactionAnnouncement": lambda world, paid: wire.TransactionAnnouncement((world.payment(7).txid,)),
     "TransactionVote": lambda world, paid: world.bundle(1, paid.txid),
     "TransactionCertified": lambda world, paid: proofs()[18],
     "TransactionFinalized": lambda world, paid: proofs()[19],
@@ -77,11 +78,13 @@ MEANT: dict[str, Spoken] = {
     "GetHeaders": lambda world, paid: wire.GetHeaders(1, 5),
     "GetBlocks": lambda world, paid: wire.GetBlocks(1, 5),
     "BlockRequest": lambda world, paid: wire.BlockRequest(world.genesis.hash),
+    "GetCompactBlock": lambda world, paid: wire.GetCompactBlock(world.genesis.hash),
     "GetMasternodes": lambda world, paid: wire.GetMasternodes(1),
     "RoundState": lambda world, paid: wire.RoundState(1, 0, 1, False),
     "TransactionsResponse": lambda world, paid: wire.TransactionsResponse((world.payment(6),)),
     "PendingTransactionsResponse": lambda world, paid: wire.PendingTransactionsResponse(1, (bytes(32),)),
     "HeadersResponse": lambda world, paid: wire.HeadersResponse(()),
+    "CompactBlockResponse": lambda world, paid: wire.CompactBlockResponse(()),
     "BlocksResponse": lambda world, paid: wire.BlocksResponse((decided()[2],)),
 }
 

@@ -16,6 +16,7 @@ from timed.wire.message import Message
 
 OBJECTS = (
     wire.TransactionBroadcast,
+    wire.TransactionAnnouncement,
     wire.TransactionVote,
     wire.TransactionCertified,
     wire.TransactionFinalized,

@@ -115,6 +115,19 @@ class Table(SynchronousTestCase):
         self.assertEqual(found["timed_supply_time"], [({}, 1_000_000.0)])
         self.assertEqual(found["timed_info"][0][0]["network"], "regtest")
 
+    def test_dialling_shows_its_progress(self) -> None:
+        """F12: the counter grows as long as somebody who is wanted is missing."""
+        peers = self.context.running.node.peers
+        peers.want("192.0.2.9", 7000, bytes(32))
+        seen, now = [], self.context.started_at
+        for _ in range(4):
+            end = now + 120_000_000
+            while (due := peers.next_deadline()) is not None and due < end:
+                now = max(due, now + 1)
+                peers.tick(now)
+            seen.append(self.samples()["timed_dials_total"][0][1])
+        self.assertEqual(sorted(set(seen)), seen)
+
     def test_events_are_counted(self) -> None:
         txid, node_id = bytes(32), bytes(32)
         for event in (

@@ -174,6 +174,8 @@ METRICS: tuple[Row, ...] = (
     Row("timed_refused", COUNTER, ("what", "rule"), "What was refused since the start, by rule.", _refused),
     Row("timed_violations", COUNTER, ("rule",), "Bytes of peers that broke a rule and ended a session.", _violations),
     Row("timed_conduct", COUNTER, ("event",), "What peers did, by the events of the conduct policy.", _conduct),
+    Row("timed_dials", COUNTER, (), "Dials begun; it grows while a wanted peer is missing.",
+        lambda view: one(view.node.peers.dialing.attempts if view.node is not None else None)),
     Row("timed_dials_failed", COUNTER, ("reason",), "Dials that came to nothing.", _dials_failed),
     Row("timed_round", GAUGE, (), "Round of the current height.",
         lambda view: one(view.consensus.round if view.consensus is not None else None)),

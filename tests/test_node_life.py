@@ -169,6 +169,20 @@ class SubmitTests(SynchronousTestCase):
         self.assertEqual(peer.heard(TransactionBroadcast), [TransactionBroadcast(transaction=paid)])
         self.assertNotEqual(world.restarted().node.transaction_state(paid.txid).state, "unknown")
 
+    def test_it_is_there_when_the_process_dies_right_behind_a_block_that_left_it_out(self) -> None:
+        """The block ends the log; what users handed in goes over with it, in one step."""
+        world = NodeWorld(manual=True)
+        peer = world.member(1)
+        paid = world.payment()
+        world.submit(paid)
+        world.durable()
+        world.certify(peer)
+        while world.store.tip() is None or world.store.tip().height < 1:  # type: ignore[union-attr]
+            world.durable(1)
+        again = world.restarted()
+        self.assertEqual(again.node.ledger.tip.height, 1)
+        self.assertIn(paid.txid, again.node.mempool)
+
     def test_it_stays_durable_over_blocks_that_leave_it_out(self) -> None:
         world = NodeWorld()
         peers = world.others()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import attrs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
@@ -138,6 +139,19 @@ class Contract:
         self.assertEqual(list(store.replay()), [])
         store.append([b"four"])
         self.assertEqual(list(store.replay()), [b"four"])
+
+    def test_what_a_block_carries_over_begins_the_next_log(self: Any) -> None:
+        """In the same step: there is no moment at which it is in neither."""
+        _, commits = chain_of_three()
+        store = self.open()
+        store.commit(commits[0])
+        store.append([b"old"])
+        store.commit(attrs.evolve(commits[1], carried=(b"kept", b"too")))
+        self.assertEqual(list(store.replay()), [b"kept", b"too"])
+        store.append([b"new"])
+        self.assertEqual(list(store.replay()), [b"kept", b"too", b"new"])
+        store.commit(commits[2])
+        self.assertEqual(list(store.replay()), [])
 
     def test_many_blocks_in_one_step(self: Any) -> None:
         _, commits = chain_of_three()

@@ -33,7 +33,8 @@ class BlockCommit:
     """Everything that becomes durable with one certified block, in one transaction.
 
     `block` and `certificate` are the canonical encodings. `digests` is the set
-    digest state after the block (one 2,048-byte lane array per shard).
+    digest state after the block (one 2,048-byte lane array per shard). The block
+    ends the log; `carried` are the records with which the next one begins.
     """
 
     height: int
@@ -44,6 +45,7 @@ class BlockCommit:
     created: tuple[tuple[OutPoint, Coin], ...]
     spent: tuple[tuple[OutPoint, Coin], ...]
     digests: tuple[bytes, ...]
+    carried: tuple[bytes, ...] = ()
 
 
 @attrs.frozen

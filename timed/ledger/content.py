@@ -160,8 +160,9 @@ class BlockEffects:
                 items.extend(signature_items(transaction, coins, chain_id))
         return tuple(items)
 
-    def commit(self, certificate: BlockCertificate) -> BlockCommit:
-        """What the store has to make durable once the block is certified."""
+    def commit(self, certificate: BlockCertificate, carried: tuple[bytes, ...] = ()) -> BlockCommit:
+        """What the store has to make durable once the block is certified, and the records of the log that
+        the block must not end."""
         return BlockCommit(
             height=self.height,
             block_hash=self.block.hash,
@@ -171,4 +172,5 @@ class BlockEffects:
             created=self.created,
             spent=self.spent,
             digests=self.digests,
+            carried=carried,
         )

@@ -31,6 +31,8 @@ from timed.node.gate import Checks, Gate
 from timed.params import SECOND
 from timed.primitives.certificate import BlockCertificate
 from timed.primitives.transaction import OutPoint, Output, Transaction
+from timed.wire.catalogue import encode_record
+from timed.wire.message import Message
 from timed.wire.messages import (
     BlockProposal,
     BlockVote,
@@ -59,7 +61,8 @@ def base_timeout_us(genesis: Genesis) -> int:
 class Chain:
     """The ledger and the machines of the epoch on top of it.
 
-    `advanced(live, fetched, now)` is called after each new tip. Applying a block that our own
+    `carried(txids)` are the messages of the log that must outlive a block of these
+    transactions. `advanced(live, fetched, now)` is called after each new tip. Applying a block that our own
     rounds decided and applying one that was fetched is the same code.
     """
 
@@ -70,11 +73,13 @@ class Chain:
         operator: SigningKey | None,
         gate: Gate,
         checks: Checks,
+        carried: Callable[[tuple[bytes, ...]], list[Message]],
         advanced: Callable[[bool, bool, int], None],
     ) -> None:
         self.ledger = ledger
         self.mempool = mempool
         self._gate = gate
+        self._carried = carried
         self._advanced = advanced
         self.effects = Effects()
         params = ledger.params
@@ -160,7 +165,8 @@ class Chain:
         if self.committing:
             return
         self.committing = True
-        commit = effects.commit(certificate)
+        carried = self._carried(effects.txids)
+        commit = effects.commit(certificate, tuple(map(encode_record, carried)))
         self._gate.commit(commit, lambda now: self._committed(commit, effects, fetched, now))
 
     def _committed(self, commit: BlockCommit, effects: BlockEffects, fetched: bool, now: int) -> None:

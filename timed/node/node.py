@@ -80,7 +80,8 @@ class Node:
         self.checks = Checks(self._emit, lambda: self.now)
         operator = config.operator_key
         self.chain = Chain(
-            self.ledger, self.mempool, operator if config.vote else None, self.gate, self.checks, self._advanced
+            self.ledger, self.mempool, operator if config.vote else None, self.gate, self.checks,
+            self._outliving, self._advanced,
         )  # fmt: skip
         self.peers = PeerTable(
             config.identity,
@@ -423,7 +424,6 @@ class Node:
         self.voters.update(self.chain.fastpath.roster, self.peers)
         for txid in [one for one in self._submitted if one not in self.mempool]:
             del self._submitted[txid]
-        self._record_submitted()
         if live and tip.certificate is not None:
             self.peers.broadcast(wire.BlockCommit(certificate=tip.certificate), to=self.voters.connected())
         if live:
@@ -480,15 +480,14 @@ class Node:
             self.chain.fastpath.forget(txid)
             self._publish(TransactionDropped(txid, "mempool-full"))
 
-    def _record_submitted(self) -> None:
-        """What users handed in stays durable until it is in a block: the log has begun anew."""
-        bodies = [
+    def _outliving(self, confirmed: tuple[bytes, ...]) -> list[Message]:
+        """What users handed in stays durable until it is in a block, though a block ends the log."""
+        ended = frozenset(confirmed)
+        return [
             wire.TransactionBroadcast(transaction=transaction)
             for txid in self._submitted
-            if (transaction := self.mempool.get(txid)) is not None
+            if txid not in ended and (transaction := self.mempool.get(txid)) is not None
         ]
-        if bodies:
-            self.gate.persist(bodies, lambda now: None)
 
 
 _SHOWN: dict[type, str] = {

@@ -72,6 +72,8 @@ class Invariants:
             self._records(index, write)
             return
         self.logs[index].committed(write.height)
+        for record in write.carried:
+            self.logs[index].add(record)
         certificate = self.chain.committed(write, tip)
         if certificate is not None:
             self.signing.block_certificate(certificate)

@@ -21,7 +21,7 @@ from timed.params import STORE_SCHEMA
 from timed.primitives.hashing import crc32c
 from timed.primitives.transaction import OutPoint
 from timed.store.accounting import next_tip
-from timed.store.records import CoinRecord, HeightRecord, Identity, Location, Seal, TipRecord
+from timed.store.records import Batch, CoinRecord, HeightRecord, Identity, Location, Seal, TipRecord
 
 MAP_SIZE = 1 << 40
 """Address space asked for, in bytes. The file grows with what is in it, not with this."""
@@ -36,6 +36,7 @@ KEY_SIZE = 8
 TABLES = ("meta", "headers", "blocks", "certificates", "heights", "locations", "coins")
 _IDENTITY = b"identity"
 _TIP = b"tip"
+_CARRIED = b"carried"
 
 T = TypeVar("T")
 
@@ -113,6 +114,11 @@ class Database:
     def coin(self, outpoint: OutPoint) -> Coin | None:
         return self._read("coins", outpoint.key, _coin)
 
+    def carried(self) -> tuple[bytes, ...]:
+        """The records that went over to the current epoch with the newest block."""
+        found = self._read("meta", _CARRIED, Batch.decode)
+        return () if found is None else found.records
+
     def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
         """Every coin of one snapshot, in key order; the snapshot lasts as long as the iterator."""
         with _explained(self.path, "read"), self._environment.begin(db=self._tables["coins"]) as transaction:
@@ -132,6 +138,8 @@ class Database:
             if tip is not None:
                 record = TipRecord(tip.height, tip.block_hash, tip.coins, tip.supply, tip.digests)
                 self._put(transaction, "meta", _TIP, record.encode())
+            if commits:
+                self._put(transaction, "meta", _CARRIED, Batch(commits[-1].carried).encode())
 
     def _write_block(self, transaction: Any, commit: BlockCommit) -> None:
         key = _height_key(commit.height)

@@ -97,7 +97,7 @@ class LmdbStore:
         self.commit_many((commit,))
 
     def commit_many(self, commits: Sequence[BlockCommit]) -> None:
-        """Apply consecutive blocks in one transaction, then start a new, empty log.
+        """Apply consecutive blocks in one transaction, then start a new log with what the last one carried.
 
         A crash between the two leaves a log of a closed epoch, which opening removes.
         """
@@ -109,7 +109,8 @@ class LmdbStore:
         self._log.roll(commits[-1].height + 1)
 
     def replay(self) -> Iterator[bytes]:
-        return self._log.replay()
+        yield from self._database.carried()
+        yield from self._log.replay()
 
     def close(self) -> None:
         """Release the lock, the environment and the log; a second time does nothing."""

@@ -70,7 +70,7 @@ class MemoryStore:
                 self._coins.pop(outpoint, None)
             else:
                 self._coins[outpoint] = coin
-        self._log = []
+        self._log = list(commit.carried)
         self._tip = tip
 
     def commit_many(self, commits: Sequence[BlockCommit]) -> None:

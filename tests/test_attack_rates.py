@@ -109,7 +109,8 @@ class Flood:
     def _own(self, puppet: Puppet) -> int:
         session = puppet.table.session_with(self.world.node_id)
         sent = {} if session is None else session.traffic.sent
-        return sum(count for name, count in sent.items() if BY_NAME[name].bucket == self.kind.bucket)
+        charged = {name: count for name, count in sent.items() if name != "Ack"}
+        return sum(count for name, count in charged.items() if BY_NAME[name].bucket == self.kind.bucket)
 
     def _left(self, puppet: Puppet) -> int:
         """What the bucket of the flooded type holds: the beginning of a session has taken from some."""

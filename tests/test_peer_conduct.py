@@ -11,15 +11,17 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.peer_harness import START, Wire, identity, key
 from tests.test_peer_sessions import NEWS, open_stranger
+from timed.bench.samples import Samples
 from timed.errors import LocalError
 from timed.params import SECOND
 from timed.peer import limits
 from timed.peer.conduct import CEILING, POLICY, Conduct, PeerClass, Verdict, is_loopback
 from timed.peer.rates import RATES, Allowance
 from timed.wire.catalogue import MESSAGES
-from timed.wire.messages import GetPeers, PeersResponse, Pong
+from timed.wire.messages import Ack, BlockCommit, GetPeers, PeersResponse, Pong
 
 PEER = bytes(32)
+PEER_OF_STRANGER = key(66).public
 SCORED = [event for event, rule in POLICY.items() if rule.points]
 UNSCORED = [event for event, rule in POLICY.items() if not rule.points]
 
@@ -305,6 +307,35 @@ class RateTests(SynchronousTestCase):
 
 class HonestTests(SynchronousTestCase):
     """Traffic that an unmodified node can produce never leads to a penalty ([21])."""
+
+    def test_acknowledgements_of_what_was_sent_are_never_too_many(self) -> None:
+        """F23: a follower of a network at a thousand payments a second acknowledges as many certificates."""
+        wire = Wire()
+        a = wire.host(1)
+        b = wire.host(2, wanted=[1])
+        wire.run(SECOND)
+        commit = Samples().block_certificate()
+        sent = 0
+        for _ in range(30):
+            for _ in range(500):
+                sent += a.table.send_to_peer(b.node_id, BlockCommit(commit))
+                if not sent % 50:
+                    a.call(None)
+            wire.run(SECOND // 2)
+        known = a.table.statistics(b.node_id)
+        assert known is not None
+        self.assertEqual(sent, 15_000)
+        self.assertGreaterEqual(known.received["Ack"], sent)
+        self.assertEqual((known.over_rate, known.pauses), (0, 0))
+        self.assertNothingScored(a, b)
+
+    def test_acknowledgements_of_nothing_are_charged(self) -> None:
+        wire = Wire()
+        host = wire.host(1)
+        stranger = open_stranger(host)
+        for _ in range(RATES["control"].burst + 5):
+            stranger.send(Ack(34, bytes(32)))
+        self.assertGreaterEqual(host.table.statistics(PEER_OF_STRANGER).over_rate, 5)  # type: ignore[union-attr]
 
     def assertNothingScored(self, *hosts: object) -> None:
         for host in hosts:

@@ -42,8 +42,8 @@ class Observed:
     certified: dict[bytes, int] = attrs.Factory(dict)
     final: dict[bytes, int] = attrs.Factory(dict)
     """A transaction that was in a block before the node knew it final counts from the block on."""
-    early: int = 0
-    """How many those were."""
+    early: set[bytes] = attrs.Factory(set)
+    """Which those were."""
     dropped: dict[bytes, int] = attrs.Factory(dict)
     blocks: dict[int, int] = attrs.Factory(dict)
     """Height to when the block was the tip."""
@@ -63,7 +63,7 @@ class Observed:
                 self.final.setdefault(value, at)
             elif kind == probe.CONFIRMED and value not in self.final:
                 self.final[value] = at
-                self.early += 1
+                self.early.add(value)
             elif kind == probe.DROPPED:
                 self.dropped.setdefault(value, at)
             elif kind == probe.BLOCK:

@@ -89,6 +89,8 @@ class Stretch:
     cpu_of: dict[str, float]
     """CPU seconds of the node's thread by type of message, as it says itself."""
     txids: tuple[str, ...]
+    certified: tuple[str, ...]
+    """Those of them that became final before they were in a block, so that there is a certificate."""
 
     def row(self) -> list[object]:
         return [
@@ -99,8 +101,8 @@ class Stretch:
 
     def untold(self, clients: int) -> int:
         """Certificates that a client lacks, over all clients and payments of this stretch."""
-        told = sum(int(seen["final"].get(txid, 0)) for seen in self.seen for txid in self.txids)
-        return clients * len(self.txids) - told
+        told = sum(int(seen["final"].get(txid, 0)) for seen in self.seen for txid in self.certified)
+        return clients * len(self.certified) - told
 
     def lost(self) -> int:
         """Sessions that ended."""
@@ -181,7 +183,9 @@ class Crowd:
         due = load.wait().due if load is not None else {}
         missing = self.network.wait_final(list(due), DRAIN_S)
         self.network.look()
-        seen = await all_told(children, clients, [txid.hex() for txid in due])
+        # What was in a block before it was final is told with the block.
+        certified = [txid.hex() for txid in due if txid not in observed.early]
+        seen = await all_told(children, clients, certified)
         return Stretch(
             name=name,
             seconds=taken,
@@ -198,6 +202,7 @@ class Crowd:
             log_lines=info_lines(self.process) - lines,
             cpu_of=cpu_of,
             txids=tuple(txid.hex() for txid in due),
+            certified=tuple(certified),
         )
 
 

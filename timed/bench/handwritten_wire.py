@@ -396,6 +396,7 @@ READ: dict[type[Message], Reader] = {
     wire.TransactionCertified: _holds(wire.TransactionCertified, read_bundle_certificate),
     wire.TransactionFinalized: _holds(wire.TransactionFinalized, read_bundle_certificate),
     wire.TransactionRejected: _read_rejected,
+    wire.TransactionAnnouncement: _list_hashes(wire.TransactionAnnouncement, 256),
     wire.GetTransactions: _list_hashes(wire.GetTransactions, 256),
     wire.TransactionsResponse: _lists(wire.TransactionsResponse, U16, 256, read_transaction),
     wire.GetPendingTransactions: _plain(wire.GetPendingTransactions, _NOTHING),
@@ -434,6 +435,9 @@ PACK: dict[type[Message], Callable[[Any], bytes]] = {
     wire.TransactionCertified: lambda value: pack_bundle_certificate(value.certificate),
     wire.TransactionFinalized: lambda value: pack_bundle_certificate(value.certificate),
     wire.TransactionRejected: _pack_rejected,
+    wire.TransactionAnnouncement: lambda value: b"".join(
+        (U16.pack(len(value.txids)), *hashes(value.txids, 256))
+    ),
     wire.GetTransactions: lambda value: b"".join((U16.pack(len(value.txids)), *hashes(value.txids, 256))),
     wire.TransactionsResponse: lambda value: b"".join(
         (U16.pack(len(value.transactions)), *map(pack_transaction, at_most(value.transactions, 256)))

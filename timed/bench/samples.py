@@ -154,6 +154,7 @@ def transaction_messages(make: Samples) -> list[Message]:
         wire.TransactionCertified(make.bundle_certificate()),
         wire.TransactionFinalized(make.bundle_certificate(3)),
         wire.TransactionRejected(make.hash(), "fee-too-low", "100 units are missing"),
+        wire.TransactionAnnouncement(make.hashes(PAGE)),
         wire.GetTransactions(make.hashes(PAGE)),
         wire.TransactionsResponse(tuple(make.transaction() for _ in range(PAGE))),
         wire.GetPendingTransactions(),

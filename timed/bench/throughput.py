@@ -225,5 +225,5 @@ def seen(network: Cluster, submitted: Submitted, start: int, end: int) -> dict[s
         ],
         "latencies": last_of(final, steady),
         "lags": [late * MS_PER_NS for each in nodes for at, late in each.lags if start <= at < end],
-        "early": sum(each.early for each in nodes),
+        "early": sum(len(each.early) for each in nodes),
     }

@@ -43,11 +43,13 @@ if _unknown:
 class Allowance:
     """The token buckets of one session, and what exceeding them leads to. Tokens are counted in millionths."""
 
-    __slots__ = ("_left", "_told", "excess_until", "throttled_until")
+    __slots__ = ("_left", "_told", "excess_until", "owed", "throttled_until")
 
     def __init__(self) -> None:
         self._left: dict[str, tuple[int, int]] = {}
         self._told: dict[str, int] = {}
+        self.owed = 0
+        """Acks that what was sent to the peer calls for: they are charged to nobody."""
         self.excess_until: int | None = None
         """Until then the link is not read, because what came was more than the rates allow."""
         self.throttled_until = 0
@@ -62,6 +64,13 @@ class Allowance:
         allowed = left >= SECOND
         self._left[bucket] = (left - SECOND if allowed else left, now)
         return allowed
+
+    def settled(self) -> bool:
+        """An Ack has come; False when none was called for."""
+        if not self.owed:
+            return False
+        self.owed -= 1
+        return True
 
     def exceeded(self, event: str, now: int) -> bool:
         """A message was left unread. True when that is to be reported: a flood is one offence a second.

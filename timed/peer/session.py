@@ -194,6 +194,7 @@ class Session:
             sent[name] = sent.get(name, 0) + 1
             if self._tell is not None:
                 self._tell(PeerMessage(self.node_id, self.address, name, parcel.size, True))
+            self.allowance.owed += encoded.kind.requires_ack
             if encoded.reply:
                 self.served.answered(encoded.request_id)
         return admission
@@ -313,7 +314,10 @@ class Session:
             return Conducted("unknown-type", str(frame.number))
         if self.state is not State.OPEN:
             return self._early(kind, frame, now)
-        solicited = frame.is_reply and self.requests.expects(frame.request_id)
+        if kind.cls is Ack:
+            solicited = self.allowance.settled()
+        else:
+            solicited = frame.is_reply and self.requests.expects(frame.request_id)
         if not solicited and not self.allowance.take(kind.bucket, now):
             return self._over_rate(kind, now)
         self._count(kind)
@@ -344,6 +348,7 @@ class Session:
             if message.reference != self._our_reference:
                 raise RemoteError("handshake-order", "an Ack for something else")
             self.state = State.OPEN
+            self.allowance.settled()
             self.opened_at = now
             self._ping_at = now
             if self._form.lines:

@@ -28,6 +28,7 @@ from timed.wire.messages import (
     BlockResponse,
     BlocksResponse,
     CertificatesResponse,
+    CompactBlockResponse,
     GetHeaders,
     HeadersResponse,
     Pong,
@@ -52,7 +53,7 @@ def flood_of(world: NodeWorld) -> dict[str, Message]:
     make = Samples()
     small: list[Message] = [
         make.proposal(2), make.report(2), HeadersResponse(()), BlocksResponse(()), BlockResponse(()),
-        CertificatesResponse(()), TransactionsResponse(()), TransactionBroadcast(world.payment()),
+        CompactBlockResponse(()), CertificatesResponse(()), TransactionsResponse(()), TransactionBroadcast(world.payment()),
     ]  # fmt: skip
     return {message.message_type(): message for message in [*all_messages(), *small]}
 

@@ -19,6 +19,7 @@ from timed.primitives.block import Block, BlockHeader, Evidence, ReportReference
 from timed.primitives.certificate import BlockCertificate, BundleCertificate, BundleSigner
 from timed.primitives.roster import Member, Roster
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction, Witness
+from timed.wire.block_messages import CompactBlock
 
 U8, U16, U32, U64 = Struct("<B"), Struct("<H"), Struct("<L"), Struct("<Q")
 
@@ -286,6 +287,12 @@ def read_block(data: bytes, at: int) -> tuple[Block, int]:
     header, at = read_header(data, at)
     (count,) = U32.unpack_from(data, at)
     transactions, at = read_many(data, at + 4, bounded(count, MAX_BLOCK), read_transaction)
+    rest, at = _read_rest(data, at)
+    return Block(header, transactions, *rest), at
+
+
+def _read_rest(data: bytes, at: int) -> tuple[tuple[Any, ...], int]:
+    """What a block holds beside its header and transactions."""
     (length,) = U16.unpack_from(data, at)
     attendance, at = read_bytes(data, at + 2, bounded(length, MAX_BITMAP))
     (count,) = U16.unpack_from(data, at)
@@ -293,19 +300,37 @@ def read_block(data: bytes, at: int) -> tuple[Block, int]:
     certificate, at = read_maybe_certificate(data, at)
     (count,) = U16.unpack_from(data, at)
     reports, at = read_many(data, at + 2, count, read_reference)
-    return Block(header, transactions, attendance, evidence, certificate, reports), at
+    return (attendance, evidence, certificate, reports), at
+
+
+def read_compact_block(data: bytes, at: int) -> tuple[CompactBlock, int]:
+    header, at = read_header(data, at)
+    coinbase, at = read_transaction(data, at)
+    (count,) = U32.unpack_from(data, at)
+    txids, at = read_hashes(data, at + 4, bounded(count, MAX_BLOCK))
+    rest, at = _read_rest(data, at)
+    return CompactBlock(header, coinbase, txids, *rest), at
 
 
 def pack_block(value: Block) -> bytes:
     parts = [pack_header(value.header), U32.pack(len(value.transactions))]
     for transaction in at_most(value.transactions, MAX_BLOCK):
         parts.append(pack_transaction(transaction))
+    return b"".join(parts + _pack_rest(value))
+
+
+def pack_compact_block(value: CompactBlock) -> bytes:
+    parts = [pack_header(value.header), pack_transaction(value.coinbase), U32.pack(len(value.txids))]
+    return b"".join([*parts, *hashes(value.txids, MAX_BLOCK), *_pack_rest(value)])
+
+
+def _pack_rest(value: Block | CompactBlock) -> list[bytes]:
     attendance, evidence = at_most(value.attendance, MAX_BITMAP), at_most(value.evidence, MAX_EVIDENCE)
-    parts += [U16.pack(len(attendance)), attendance, U16.pack(len(evidence))]
+    parts = [U16.pack(len(attendance)), attendance, U16.pack(len(evidence))]
     parts += [pack_evidence(each) for each in evidence]
     parts += [pack_maybe_certificate(value.parent_certificate), U16.pack(len(value.reports))]
     parts += [_REPORT.pack(each.member, exact(each.report, 32)) for each in value.reports]
-    return b"".join(parts)
+    return parts
 
 
 def read_member(data: bytes, at: int) -> tuple[Member, int]:

@@ -13,6 +13,7 @@ from timed.primitives.certificate import BlockCertificate, BundleCertificate, Bu
 from timed.primitives.roster import Member, Roster
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction, Witness
 from timed.wire import messages as wire
+from timed.wire.block_messages import CompactBlock
 from timed.wire.message import Message
 
 MEMBERS = 7
@@ -181,6 +182,8 @@ def block_messages(make: Samples) -> list[Message]:
         wire.BlocksResponse((make.block(),)),
         wire.BlockRequest(make.hash()),
         wire.BlockResponse((make.block(),)),
+        wire.GetCompactBlock(make.hash()),
+        wire.CompactBlockResponse((CompactBlock.of(make.block().block),)),
         wire.GetMasternodes(123_456),
         wire.MasternodesResponse(123_456, make.roster()),
         wire.RoundState(123_456, 0, 1, True),

@@ -314,10 +314,8 @@ class Session:
             return Conducted("unknown-type", str(frame.number))
         if self.state is not State.OPEN:
             return self._early(kind, frame, now)
-        if kind.cls is Ack:
-            solicited = self.allowance.settled()
-        else:
-            solicited = frame.is_reply and self.requests.expects(frame.request_id)
+        is_ack, asked = kind.cls is Ack, frame.is_reply and self.requests.expects(frame.request_id)
+        solicited = self.allowance.settled() if is_ack else asked
         if not solicited and not self.allowance.take(kind.bucket, now):
             return self._over_rate(kind, now)
         self._count(kind)

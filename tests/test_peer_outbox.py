@@ -244,6 +244,22 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(self.outbox.shed_gossip(limits.MIB), FRAME)
         self.assertEqual(self.outbox.take(0), b"a" * FRAME)
 
+    def test_outboxes_that_keep_step_write_the_same_bytes_without_a_copy(self) -> None:
+        """[18]"""
+        shared = large(Priority.CONSENSUS, 7 * FRAME)
+        boxes = [Outbox(self.budget) for _ in range(10)]
+        for box in boxes:
+            box.push(shared, 0)
+        while boxes[0].queued:
+            writes = [written(box) for box in boxes]
+            self.assertTrue(all(one is writes[0] for one in writes))
+        self.assertEqual(self.budget.held, 0)
+
+    def test_gossip_among_urgent_messages_is_not_shed(self) -> None:
+        self.outbox.push(parcel(Priority.CONSENSUS, FRAME, gossip=True), 0)
+        self.assertEqual(self.outbox.shed_gossip(FRAME), 0)
+        self.assertEqual(self.outbox.waiting_urgent, FRAME)
+
     def test_shared_message_counts_once_for_all_peers(self) -> None:
         shared = large(Priority.CONSENSUS, limits.MIB)
         boxes = [Outbox(self.budget) for _ in range(100)]

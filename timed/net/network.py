@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IProtocolFactory
 from twisted.internet.protocol import Factory
 
 from timed.crypto.keys import SigningKey
@@ -57,6 +57,8 @@ class Network:
         self._alive: set[PeerProtocol] = set()
         """Every transport that was built and whose end was not seen yet."""
         self._ports: list[IListeningPort] = []
+        self._drained: dict[PeerProtocol, None] = {}
+        self._drained_call: IDelayedCall | None = None
         self._stopping: list[Deferred[None]] | None = None
         """Who waits for the end, None while nobody has asked for it."""
 
@@ -193,6 +195,18 @@ class Network:
             self.host.disconnected(protocol.link, reason)
         self._check_stopped()
 
+    def drained_soon(self, protocol: PeerProtocol) -> None:
+        """The kernel took all of a write at once; the host is told when it has ended its turn."""
+        if self._drained_call is None:
+            self._drained_call = self._reactor.callLater(0, self._tell_drained)
+        self._drained[protocol] = None
+
+    def _tell_drained(self) -> None:
+        self._drained_call = None
+        drained, self._drained = self._drained, {}
+        for protocol in drained:
+            protocol.tell_drained()
+
     def overflowed(self) -> None:
         self.counters.write_overflows += 1
 
@@ -251,6 +265,9 @@ class Network:
 
     def _check_stopped(self) -> None:
         if self._stopping and not (self._ports or self._alive or self._dials):
+            if self._drained_call is not None:
+                self._drained_call.cancel()
+                self._drained_call = None
             waiting, self._stopping = self._stopping, []
             for done in waiting:
                 done.callback(None)

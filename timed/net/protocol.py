@@ -50,6 +50,9 @@ class Owner(Typed):
     def ended(self, protocol: PeerProtocol, reason: str) -> None:
         """The connection is gone; called once for every transport that was."""
 
+    def drained_soon(self, protocol: PeerProtocol) -> None:
+        """Call `tell_drained` in the next turn of the reactor."""
+
     def overflowed(self) -> None:
         """A host wrote more than a link may hold."""
 
@@ -143,12 +146,26 @@ class PeerProtocol(Protocol):
             self._owner.overflowed()
             self.refuse(reasons.WRITE_OVERFLOW)
             return
-        if not self._unsent:
-            self._tcp().registerProducer(self, False)
-        self._unsent += len(data)
-        if not self._tls:
+        if self._tls:
+            self.transport.write(data)
+        else:
             self.counters.bytes_sent += len(data)
-        self.transport.write(data)
+            rest = buffers.send_now(self.transport, data)
+            if rest:
+                self.transport.write(rest)
+        if self._unsent:
+            self._unsent += len(data)
+        elif self.transport.is_idle() if self._tls else not rest:
+            self._owner.drained_soon(self)
+        else:
+            self._tcp().registerProducer(self, False)
+            self._unsent = len(data)
+
+    def tell_drained(self) -> None:
+        """Everything written so far is with the kernel."""
+        # The other side may have ended TLS: with a producer that always has more, the end would never come.
+        if self.phase is Phase.UP and not self._unsent and not getattr(self._tcp(), "disconnecting", False):
+            self._owner.host.drained(self.link)
 
     def pause(self) -> None:
         """Read nothing until `resume`; the other side's kernel, then its outbox fills."""
@@ -190,11 +207,8 @@ class PeerProtocol(Protocol):
         if not self._unsent:
             return  # registering asks, too
         self._unsent = 0
-        tcp = self._tcp()
-        tcp.unregisterProducer()
-        # The other side has ended TLS: with a producer that always has more, the end would never come.
-        if self.phase is Phase.UP and not getattr(tcp, "disconnecting", False):
-            self._owner.host.drained(self.link)
+        self._tcp().unregisterProducer()
+        self.tell_drained()
 
     def stopProducing(self) -> None:
         """The connection is lost; `connectionLost` follows."""

@@ -27,7 +27,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
 from timed.errors import Refused
-from timed.net import reasons
+from timed.net import buffers, reasons
 from timed.net.identity import TlsIdentity
 from timed.net.limits import TLS_HANDSHAKE_BYTES, NetworkCounters
 
@@ -44,6 +44,8 @@ class PeerTls(TLSMemoryBIOProtocol):
 
     shown: X509 | None = None
     """The certificate that the peer showed in this handshake."""
+    _gathered: list[bytes] | None = None
+    """What a write under way has become so far."""
     early = 0
     """Bytes received before the handshake was over."""
 
@@ -68,7 +70,26 @@ class PeerTls(TLSMemoryBIOProtocol):
         except SSL.WantReadError:
             return
         self._counters().bytes_sent += len(data)
-        self.transport.write(data)
+        if self._gathered is None:
+            self.transport.write(data)
+        else:
+            self._gathered.append(data)
+
+    def write(self, data: bytes) -> None:
+        """As Twisted's, but what becomes of it is handed to the kernel at once, in one piece."""
+        gathered: list[bytes] = []
+        self._gathered = gathered
+        try:
+            super().write(data)
+        finally:
+            self._gathered = None
+            rest = buffers.send_now(self.transport, b"".join(gathered))
+            if rest:
+                self.transport.write(rest)
+
+    def is_idle(self) -> bool:
+        """True when everything that was written is with the kernel."""
+        return not self._appSendBuffer and buffers.is_idle(self.transport)
 
     def _counters(self) -> NetworkCounters:
         peer: Any = self.wrappedProtocol

@@ -15,6 +15,7 @@ from __future__ import annotations
 import enum
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import attrs
 
@@ -48,7 +49,7 @@ class Admission(enum.Enum):
 class Parcel:
     """One message as frames, shared by every outbox that sends it."""
 
-    __slots__ = ("frames", "gossip", "holders", "name", "packed", "priority", "size", "whole")
+    __slots__ = ("_joined", "frames", "gossip", "holders", "name", "packed", "priority", "size", "whole")
 
     def __init__(
         self,
@@ -71,6 +72,18 @@ class Parcel:
         self.packed = packed
         """Bytes of a compressed payload, before and after."""
         self.holders = 0
+        self._joined: tuple[int, int, bytes] = (0, 0, b"")
+
+    def piece(self, start: int, count: int) -> bytes:
+        """So many frames in one piece; outboxes that keep step share it."""
+        if count == 1:
+            return self.frames[start]
+        begun, frames, data = self._joined
+        if (begun, frames) != (start, count):
+            data = b"".join(self.frames[start : start + count])
+            if self.holders > 1:
+                self._joined = (start, count, data)
+        return data
 
 
 class Budget:
@@ -115,6 +128,16 @@ class _Lane:
     def first(self) -> int:
         """The size of the frame that leaves next; the lane must not be empty."""
         return len(self.parcels[0].frames[self.frame])
+
+    def run(self, room: int) -> tuple[int, int]:
+        """How many frames of the first message fit into `room` bytes, and their size."""
+        count = size = 0
+        for frame in islice(self.parcels[0].frames, self.frame, None):
+            if size + len(frame) > room:
+                break
+            size += len(frame)
+            count += 1
+        return count, size
 
 
 @attrs.frozen
@@ -238,7 +261,7 @@ class Outbox:
     def shed_gossip(self, size: int) -> int:
         """Drop the oldest waiting gossip until `size` bytes are free; the bytes dropped."""
         freed = 0
-        for lane in self._lanes:
+        for lane in self._lanes[Priority.TRANSACTIONS :]:
             if freed >= size:
                 break
             if not any(parcel.gossip for parcel in lane.parcels):
@@ -308,6 +331,15 @@ class Outbox:
         total = 0
         while self.queued:
             lane = self._broken or self._next_lane()
+            if self._busy == 1 and self.batching and not lane.parcels[0].whole:
+                kept = 0 if lane is self._control else limits.CONTROL_AHEAD_BYTES
+                count, size = lane.run(room - kept - total)
+                if not count:
+                    break
+                frames.append(lane.parcels[0].piece(lane.frame, count))
+                total += size
+                self._written(lane, size, count)
+                continue
             size = lane.first()
             if self._broken is None and self._is_kept_free(lane, room - total - size):
                 lane = self._control
@@ -390,8 +422,8 @@ class Outbox:
                 owed, most = lane, lane.debt
         return owed
 
-    def _written(self, lane: _Lane, size: int) -> None:
-        """Account for the first frame of `lane` having left."""
+    def _written(self, lane: _Lane, size: int, count: int = 1) -> None:
+        """Account for the first frames of `lane` having left; more than one only while it is alone."""
         if self._busy == 1:
             lane.debt = 0
             self._paying = None
@@ -405,10 +437,10 @@ class Outbox:
                 self.waiting_urgent -= parcel.size
             else:
                 self.waiting -= parcel.size
-        lane.frame += 1
+        lane.frame += count
         self._broken = lane if parcel.whole and lane.frame < len(parcel.frames) else None
         self.queued -= size
-        self._traffic.count_sent(parcel.name, size)
+        self._traffic.count_sent(parcel.name, size, count)
         if lane.frame == len(parcel.frames):
             lane.parcels.popleft()
             lane.since.popleft()

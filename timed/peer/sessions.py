@@ -184,7 +184,7 @@ class Sessions:
         return self.take()
 
     def drained(self, link: int, now: int) -> None:
-        """The transport of a link holds less than its low-water mark.
+        """The transport of a link holds nothing any more.
 
         The host reports it after every write, sooner or later; until then at
         most 64 KiB are handed to it.
@@ -193,7 +193,8 @@ class Sessions:
         session = self._links.get(link)
         if session is not None and session.state is not State.CLOSED:
             session.outbox.drained(time)
-            self._dirty[link] = None
+            if session.outbox.queued:
+                self._dirty[link] = None
 
     # Time.
 

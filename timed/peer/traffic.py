@@ -70,11 +70,11 @@ class Traffic:
         """A whole message has arrived; its link has counted the bytes already."""
         self.received_bytes[name] = self.received_bytes.get(name, 0) + size
 
-    def count_sent(self, name: str, size: int) -> None:
-        """A frame of a message is with the transport."""
+    def count_sent(self, name: str, size: int, frames: int = 1) -> None:
+        """Frames of a message are with the transport."""
         self.sent_bytes[name] = self.sent_bytes.get(name, 0) + size
         self.bytes_sent += size
-        self.frames += 1
+        self.frames += frames
 
     def count_packed(self, plain: int, packed: int) -> None:
         """A message leaves whose payload was compressed."""

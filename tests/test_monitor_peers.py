@@ -60,6 +60,14 @@ class PeerMetrics(SynchronousTestCase):
         self.assertEqual(self.values("timed_dropped_messages"), {(): 0})
         self.assertEqual(self.values("timed_unread_messages"), {(): 0})
 
+    def test_what_is_incomplete_is_told(self) -> None:
+        session = self.host.table.session_with(key(2).public)
+        assert session is not None
+        session.lanes.keep(1_234)
+        self.host.table.intake.relieved = 2
+        self.assertEqual(self.values("timed_incomplete_bytes"), {(): 1_234})
+        self.assertEqual(self.values("timed_relieved_sessions"), {(): 2})
+
     def test_cpu_time_is_told_by_type_of_message(self) -> None:
         self.assertEqual(self.values("timed_message_cpu_seconds"), {})
         self.host.table.costs.spent.update({"Ping": 5 * 10**8, "other": 10**9})

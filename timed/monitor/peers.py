@@ -151,6 +151,14 @@ PEER_METRICS: tuple[Row, ...] = (
         _total(lambda traffic: traffic.over_rate),
     ),
     Row(
+        "timed_incomplete_bytes", GAUGE, (), "Bytes kept of peers' messages that are not complete.",
+        _of(lambda table: one(table.intake.incomplete)),
+    ),
+    Row(
+        "timed_relieved_sessions", COUNTER, (), "Sessions that ended because too much was incomplete.",
+        _of(lambda table: one(table.intake.relieved)),
+    ),
+    Row(
         "timed_writes", COUNTER, ("rule",), "Writes to peers, by the rule of batching that let them go.",
         _of(lambda table: by(sorted(table.traffic().writes.items()))),
     ),

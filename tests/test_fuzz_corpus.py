@@ -118,10 +118,13 @@ class Damage(SynchronousTestCase):
 class Bite(SynchronousTestCase):
     """Faults put in on purpose are found by the seeds and a little damage."""
 
-    def assert_found(self, name: str, holder: Any, attribute: str, fault: Any, runs: int = 1_500) -> None:
+    def assert_found(
+        self, name: str, holder: Any, attribute: str, fault: Any, runs: int = 1_500, of: bytes = b""
+    ) -> None:
+        """Within so many damaged inputs, made of the seeds that begin with `of`."""
         self.patch(holder, attribute, fault)
         target, rng = TARGETS[name], random.Random(name)
-        seeds = list(target.seeds())
+        seeds = [seed for seed in target.seeds() if seed.startswith(of)]
         inputs = [*seeds, *(self.damaged(target, seeds, rng) for _ in range(runs))]
         for data in inputs:
             try:
@@ -145,7 +148,7 @@ class Bite(SynchronousTestCase):
         self.assert_found("messages", _block_codec, "not_a_choice", careless)
 
     def test_items_out_of_order_that_are_taken(self) -> None:
-        self.assert_found("values", _transaction_codec, "is_ascending", lambda items: True)
+        self.assert_found("values", _transaction_codec, "is_ascending", lambda items: True, of=b"EpochReport")
 
     def test_fragments_whose_sum_nobody_checks(self) -> None:
         self.assert_found("frames", FrameReader, "_check_fragment", lambda *arguments: None)

@@ -247,6 +247,12 @@ class Texts(RpcTestCase):
         for text in ("1" * 5_000, "1." + "1" * 5_000, "-" + "9" * 65):
             self.assertEqual(self.rule(text), "json-parse")
 
+    def test_exponents_beyond_any_number_are_refused(self) -> None:
+        """Decimal has an error of its own for them, which is no ValueError."""
+        for number in ("1E" + "9" * 40, "-1.5e" + "8" * 30, "1E-" + "9" * 40):
+            self.assertEqual(self.rule(number), "json-parse", number)
+            self.assertEqual(self.rule(f'{{"id":1,"method":"uptime","params":[{number}]}}'), "json-parse")
+
     def test_trailing_text_is_refused(self) -> None:
         for text in ("{} {}", "[] x", "1 2", ""):
             self.assertEqual(self.rule(text), "json-parse")

@@ -51,6 +51,8 @@ class Watched(World):
                 self.crossed[source, target, message] += 1
             if isinstance(message, wire.BlocksResponse | wire.BlockResponse):
                 self.blocks[target] += [one.block.hash for one in message.blocks]
+            if isinstance(message, wire.CompactBlockResponse):
+                self.blocks[target] += [one.header.hash for one in message.blocks]
         return super().writing(process, link, data)
 
     def published(self, process: Process, event: NodeEvent) -> None:

@@ -229,6 +229,42 @@ class ShareTests(IntakeTests):
             self.assertIn(TransactionBroadcast, map(type, self.next_turn()))
 
 
+class FloodTests(IntakeTests):
+    """A stranger asks as fast as its rate allows, and faster."""
+
+    def test_a_turn_answers_few_queries_whatever_was_asked(self) -> None:
+        """What a query costs beside its bytes is counted, too: a flood gets no more of a turn than this."""
+        flood = self.strangers[0]
+        for number in range(limits.SERVED_REQUESTS):
+            self.arrives(flood, GetHeaders(start=number, count=1), request_id=number + 1)
+        most = limits.TURN_COST // limits.MESSAGE_COST[Priority.QUERIES] + 1
+        handled = [len(turn) for turn in self.turns()]
+        self.assertLessEqual(max(handled), most)
+        self.assertGreater(len(handled), limits.SERVED_REQUESTS // most - 2)
+
+    def test_votes_of_others_are_delivered_in_the_turn_they_come_in_while_a_flood_waits(self) -> None:
+        flood, voter, payer = self.strangers
+        for number in range(limits.SERVED_REQUESTS):
+            self.arrives(flood, GetHeaders(start=number, count=1), request_id=number + 1)
+        rounds = 0
+        while self.table.intake.waiting:
+            self.host.call(None)
+            seen = self.arrives(voter, news(rounds))
+            self.assertEqual(seen[0], news(rounds))
+            seen = self.next_turn() + self.arrives(payer, payment(rounds)) + self.next_turn()
+            self.assertIn(payment(rounds), seen)
+            rounds += 1
+        self.assertGreaterEqual(rounds, 4)
+
+    def test_requests_beyond_those_open_are_not_even_kept(self) -> None:
+        flood = self.strangers[0]
+        self.table.intake._left = self.table.intake._budget = 0
+        for number in range(3 * limits.SERVED_REQUESTS):
+            self.arrives(flood, GetHeaders(start=number, count=1), request_id=number + 1)
+        statistics = self.table.statistics(key(10).public)
+        self.assertEqual(statistics.unread, limits.SERVED_REQUESTS)  # type: ignore[union-attr]
+
+
 class BackPressureTests(IntakeTests):
     def fill(self, stranger: Stranger, size: int = 90_000) -> int:
         """Send until the link is not read any more; how many messages."""

@@ -143,6 +143,7 @@ class Impostors(SynchronousTestCase):
             b'{"error": 5}',
             b'{"error": {"code": "x"}}',
             b"[" * 5000,
+            b'{"id": 1, "result": 1E' + b"9" * 40 + b"}",
         ):
             with self.assertRaises(errors.BadResponse):
                 self.answer(self.http(body)).uptime()
@@ -157,6 +158,12 @@ class Impostors(SynchronousTestCase):
     def test_a_batch_that_is_not_answered_whole(self) -> None:
         with self.assertRaises(errors.BadResponse):
             self.answer(self.http(b'[{"id": 1, "result": 5}]')).batch([("uptime", []), ("uptime", [])])
+
+    def test_a_batch_whose_ids_are_no_ids(self) -> None:
+        for identifier in (b"[1]", b"{}", b"null", b'"1"'):
+            body = b'[{"id": %s, "result": 5}, {"id": %s, "result": 5}]' % (identifier, identifier)
+            with self.assertRaises(errors.BadResponse):
+                self.answer(self.http(body)).batch([("uptime", []), ("uptime", [])])
 
 
 class Locations(SynchronousTestCase):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from timed.client.errors import BadResponse, failure
@@ -33,7 +33,7 @@ def load(body: bytes) -> Any:
     """A JSON value, numbers with a point as Decimal; BadResponse otherwise."""
     try:
         return json.loads(body, parse_float=Decimal)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, InvalidOperation) as error:
         raise BadResponse(f"the answer is not JSON: {error!s:.200}") from error
 
 
@@ -47,7 +47,11 @@ def results(body: bytes, identifiers: Sequence[int]) -> list[Any]:
     answers = load(body)
     if not isinstance(answers, list):
         return [_result(answers)]
-    by_id = {answer.get("id"): answer for answer in answers if isinstance(answer, dict)}
+    by_id = {
+        answer["id"]: answer
+        for answer in answers
+        if isinstance(answer, dict) and type(answer.get("id")) is int
+    }
     found: list[Any] = []
     for identifier in identifiers:
         answer = by_id.get(identifier)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import builders
 from tests.node_world import TICK, NodeWorld, Puppet
-from timed.events import NodeEvent, TransactionFinal
-from timed.node import chain, fetching, relay
+from timed.events import NodeEvent, TransactionFinal, Verify
+from timed.node import admission, chain, fetching, relay
+from timed.node.admission import Offer
 from timed.node.inventory import MAX_RETIRED, Inventory, Kind
 from timed.params import SECOND
 from timed.primitives.certificate import CertificateKind
@@ -364,3 +367,52 @@ class NewEpochTests(SynchronousTestCase):
         self.assertEqual(list(path.tallies), sorted(paid.txid for paid in payments))
         votes = [one for one in voter.heard(TransactionVote) if one.epoch == 2]
         self.assertEqual(sum(len(one.entries) for one in votes), 8)
+
+
+class AdmissionTests(SynchronousTestCase):
+    """A payment is looked at once, and again when what it was looked at by is no more."""
+
+    def setUp(self) -> None:
+        self.world = NodeWorld()
+        self.peer = self.world.member(1)
+        self.paid = self.world.payment()
+        self.pending: list[Verify] = []
+
+    def say(self, transaction: Transaction) -> None:
+        """The peer sends it; its signatures are not checked yet."""
+        offer = Offer(transaction, self.peer.node_id)
+        self.world.node.admission.offer(offer, self.world.now)
+        actions = self.world.node.flush(self.world.now)
+        self.pending += [action for action in actions if isinstance(action, Verify)]
+
+    def checked(self) -> None:
+        for action in self.pending:
+            self.world.node.verified(action.token, (True,) * len(action.items), self.world.now)
+        self.world.pump()
+
+    def test_inputs_and_fee_are_checked_once(self) -> None:
+        with mock.patch.object(admission, "check_spend", wraps=admission.check_spend) as checks:
+            self.say(self.paid)
+            self.checked()
+        self.assertIn(self.paid.txid, self.world.node.mempool)
+        self.assertEqual(checks.call_count, 1)
+
+    def test_a_block_in_between_makes_it_looked_at_again(self) -> None:
+        rival = self.world.payment(note=2)
+        self.world.submit(rival)
+        self.say(self.paid)
+        self.peer.say(*(self.world.bundle(member, rival.txid) for member in (1, 2, 3)))
+        self.world.certify(self.peer, rival.txid)
+        self.assertEqual(self.world.node.ledger.tip.height, 1)
+        self.checked()
+        self.assertNotIn(self.paid.txid, self.world.node.mempool)
+
+    def test_a_parent_that_went_in_between_makes_it_looked_at_again(self) -> None:
+        child = builders.transfer([builders.outputs_of(self.paid)[0]])
+        self.world.submit(self.paid)
+        self.say(child)
+        self.world.node.mempool.remove(self.paid.txid)
+        self.world.node.chain.fastpath.tallies.clear()
+        self.checked()
+        self.assertNotIn(child.txid, self.world.node.mempool)
+        self.assertIn(child.txid, self.world.node.mempool.waiting)

@@ -36,6 +36,16 @@ class Offer:
     certified: bool = False
 
 
+@attrs.frozen
+class Look:
+    """What a transaction spends and pays. `tip` is the block after which that holds whatever else becomes
+    pending; None when an input is a pending output, which may go."""
+
+    coins: tuple[Coin, ...]
+    fee: int
+    tip: bytes | None
+
+
 @attrs.define
 class AdmissionCounters:
     accepted: int = 0
@@ -85,14 +95,13 @@ class Admission:
             self._refuse(offer, Malformed(error.rule, error.detail), now)
             return
         try:
-            coins = self._coins(offer.transaction)
-            check_spend(offer.transaction, coins, self._ledger.tip.height + 1, self._ledger.params)
+            look = self._look(offer.transaction)
         except UnknownInputs as unknown:
             self._wait(offer, unknown.parents, now)
         except InvalidTransaction as error:
             self._refuse(offer, error, now)
         else:
-            self._verify(offer, coins)
+            self._verify(offer, look)
 
     def submit(self, transaction: Transaction) -> None:
         """Offer a user's transaction; InvalidTransaction for what can be said at once."""
@@ -101,23 +110,22 @@ class Admission:
             return
         check_form(transaction, self._ledger.params)
         try:
-            coins = self._coins(transaction)
+            look = self._look(transaction)
         except UnknownInputs as unknown:
             raise InvalidTransaction(
                 "input-missing", f"no transaction {unknown.parents[0].hex()} is known"
             ) from None
-        check_spend(transaction, coins, self._ledger.tip.height + 1, self._ledger.params)
         rivals = self._mempool.conflicts(transaction)
         if rivals:
             raise InvalidTransaction("mempool-conflict", f"{rivals[0].hex()} spends the same output")
-        self._verify(offer, coins)
+        self._verify(offer, look)
 
     def restore(self, transaction: Transaction) -> bool:
         """Take a transaction back from the log: its signatures were checked before it was written."""
         if transaction.txid in self._mempool:
             return True
         try:
-            return self._admit(Offer(transaction, None, certified=True))
+            return self._admit(Offer(transaction, None, certified=True), self._look(transaction))
         except InvalidTransaction:
             return False
 
@@ -127,6 +135,14 @@ class Admission:
 
     def _known(self, offer: Offer) -> bool:
         return offer.transaction.txid in self._mempool or offer.transaction.raw in self._checking
+
+    def _look(self, transaction: Transaction) -> Look:
+        """Check inputs, fee and witnesses by the tip of now."""
+        tip = self._ledger.tip
+        coins = self._coins(transaction)
+        fee = check_spend(transaction, coins, tip.height + 1, self._ledger.params)
+        lasting = all(coin.height <= tip.height for coin in coins)
+        return Look(tuple(coins), fee, tip.hash if lasting else None)
 
     def _coins(self, transaction: Transaction) -> list[Coin]:
         """The coins of the inputs, from the chain or from pending transactions."""
@@ -153,13 +169,13 @@ class Admission:
         if outpoint.txid in self._mempool:
             raise InvalidTransaction("input-index", f"{outpoint.txid.hex()} has no output {outpoint.index}")
 
-    def _verify(self, offer: Offer, coins: Sequence[Coin]) -> None:
+    def _verify(self, offer: Offer, look: Look) -> None:
         self._checking[offer.transaction.raw] = offer
         self._bodies_of[offer.transaction.txid] += 1
-        items = signature_items(offer.transaction, coins, self._ledger.params.chain_id)
-        self._check(items, lambda good, now: self._verified(offer, good, now))
+        items = signature_items(offer.transaction, look.coins, self._ledger.params.chain_id)
+        self._check(items, lambda good, now: self._verified(offer, look, good, now))
 
-    def _verified(self, offer: Offer, good: bool, now: int) -> None:
+    def _verified(self, offer: Offer, look: Look, good: bool, now: int) -> None:
         self._checking.pop(offer.transaction.raw, None)
         self._bodies_of[offer.transaction.txid] -= 1
         if not self._bodies_of[offer.transaction.txid]:
@@ -168,7 +184,7 @@ class Admission:
             self._refuse(offer, InvalidTransaction("signature"), now)
             return
         try:
-            if not self._admit(offer):
+            if not self._admit(offer, look):
                 return
         except UnknownInputs as unknown:
             self._wait(offer, unknown.parents, now)
@@ -181,15 +197,15 @@ class Admission:
         for child in self._mempool.waiting.take(offer.transaction.txid):
             self.offer(Offer(child.transaction, child.origin, child.certified), now)
 
-    def _admit(self, offer: Offer) -> bool:
+    def _admit(self, offer: Offer, look: Look) -> bool:
         """Into the mempool, judged by the tip of now: it may have moved since the first look."""
         transaction = offer.transaction
         if transaction.txid in self._mempool:
             return False
-        height = self._ledger.tip.height
-        fee = check_spend(transaction, self._coins(transaction), height + 1, self._ledger.params)
+        if look.tip != self._ledger.tip.hash:
+            look = self._look(transaction)
         try:
-            self._displaced(self._mempool.add(transaction, fee, height))
+            self._displaced(self._mempool.add(transaction, look.fee, self._ledger.tip.height))
         except InvalidTransaction:
             if not offer.certified:
                 raise

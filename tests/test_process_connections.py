@@ -144,6 +144,7 @@ class ConnectTests(ConnectionCase):
         crowd = self.clients(1_000)
         crowd.say({"peers": CLIENTS})
         until("every place is taken", lambda: len(self.world.peers(VICTIM)) >= MAX_INBOUND)
+        self.world.kill(2)
         self.world.restart(2)
         self.world.wait_connected()
         for _ in range(3):

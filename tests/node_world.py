@@ -31,7 +31,7 @@ from timed.primitives.block import ReportReference
 from timed.primitives.certificate import PRECOMMIT, PREVOTE, CertificateKind
 from timed.primitives.transaction import Transaction
 from timed.store.memory import MemoryStore
-from timed.wire.message import Message
+from timed.wire.message import Message, Verbatim
 from timed.wire.messages import BlockProposal, BlockVote, EpochReport, ProposalBody, TransactionVote
 
 E = TypeVar("E")
@@ -64,7 +64,7 @@ class Puppet:
         self.incoming: list[Incoming] = []
         self.closed: list[Closed] = []
 
-    def say(self, *messages: Message, reply_to: int = 0) -> None:
+    def say(self, *messages: Message | Verbatim[Any], reply_to: int = 0) -> None:
         """Send, and let the node do whatever it makes of it."""
         for message in messages:
             self.table.send_to_peer(self.world.node_id, message, reply_to=reply_to)

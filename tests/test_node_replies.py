@@ -35,6 +35,7 @@ from timed.wire.layouts import (
     MAX_REPORT_TXIDS,
     MAX_TRANSACTIONS_ASKED,
 )
+from timed.wire.message import Verbatim
 from timed.wire.messages import (
     BlockCommit,
     BlockProposal,
@@ -105,11 +106,11 @@ def serving(ledger: Any = None, pool: Any = None, tallies: Any = None) -> Servin
 
 
 class ReplyTests(SynchronousTestCase):
-    def fits(self, reply: Message, room: int) -> int:
+    def fits(self, reply: Message | Verbatim[Any], room: int) -> int:
         """The reply can be encoded and is no longer than the room; its length."""
         _, payload = encode_message(reply)
         if len(payload) > COUNT_BYTES:
-            self.assertLessEqual(len(payload), room + COUNT_BYTES, reply.message_type())
+            self.assertLessEqual(len(payload), room + COUNT_BYTES, reply.entry().name)
         return len(payload)
 
     @settings(deadline=None, max_examples=40)
@@ -125,7 +126,7 @@ class ReplyTests(SynchronousTestCase):
         self.fits(blocks, room)
         self.fits(headers, room)
         if room == MAX_MESSAGE_BYTES and count and 1 <= start <= len(sizes):
-            self.assertGreaterEqual(min(len(blocks.blocks), len(headers.headers)), 1)
+            self.assertGreaterEqual(min(len(blocks.read().blocks), len(headers.headers)), 1)
 
     @settings(deadline=None, max_examples=40)
     @given(st.lists(st.sampled_from((100, 5_000, 85_000)), max_size=MAX_TRANSACTIONS_ASKED), rooms)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from twisted.python.monkey import MonkeyPatcher
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import builders
@@ -10,8 +13,9 @@ from tests.node_world import TICK, NodeWorld, Puppet
 from timed.node import serving
 from timed.node.exchange import ANSWER_EVERY_US
 from timed.params import NULL_HASH, REGTEST, SECOND
-from timed.primitives.certificate import PREVOTE, CertificateKind
-from timed.primitives.transaction import OutPoint
+from timed.primitives.block import Block, BlockHeader
+from timed.primitives.certificate import PREVOTE, BlockCertificate, CertificateKind
+from timed.primitives.transaction import OutPoint, Transaction
 from timed.wire.messages import (
     BlockAnnouncement,
     BlockProposal,
@@ -20,6 +24,7 @@ from timed.wire.messages import (
     BlocksResponse,
     BlockVote,
     CertificatesResponse,
+    CertifiedBlock,
     EpochReport,
     GetBlocks,
     GetCertificates,
@@ -80,6 +85,29 @@ class ChainTests(SynchronousTestCase):
         again = peer.ask(BlockRequest(hash=block.hash))
         assert isinstance(again, BlockResponse)
         self.assertEqual([one.block for one in again.blocks], [block])
+
+    def test_a_block_is_handed_over_as_it_is_stored(self) -> None:
+        """Nobody reads it on its way: its bytes are those that a decoded block would be encoded into."""
+        world, peer = with_blocks(3)
+        served, ledger = world.node.serving, world.node.ledger
+        pairs = [(ledger.block(height), ledger.certificate(height)) for height in (1, 2, 3)]
+        whole = tuple([CertifiedBlock(block, proof) for block, proof in pairs if block and proof])
+        one = BlockResponse(blocks=whole[1:2])
+        expected = [BlocksResponse(blocks=whole).encode(), one.encode()]
+        read: list[type] = []
+
+        def counted(value: Any) -> Any:
+            read.append(type(value))
+            raise AssertionError(f"{type(value).__name__}: a stored block is read or written anew")
+
+        patches = [(Block, "encode"), (Transaction, "encode"), (BlockCertificate, "encode")]
+        patches += [(kind, "decode") for kind in (Block, BlockHeader, BlockCertificate)]
+        patcher = MonkeyPatcher(*[(kind, name, counted) for kind, name in patches])
+        found = patcher.runWithPatches(
+            lambda: [served.blocks(1, 3).encode(), served.block(one.blocks[0].block.hash).encode()]
+        )
+        self.assertEqual((found, read), (expected, []))
+        self.assertEqual(peer.ask(BlockRequest(hash=one.blocks[0].block.hash)), one)
 
     def test_a_reply_ends_with_the_item_that_passes_its_bound(self) -> None:
         """Whoever wants more asks again; no question makes a node build an endless answer."""

@@ -26,10 +26,11 @@ from timed.bench.loop import run as run_loop
 from timed.bench.measure import MS_PER_NS, figure, percentile
 from timed.bench.report import Goal, Outcome
 from timed.bench.samples import Samples
+from timed.node.serving import stored_blocks
 from timed.peer.encoder import Encoded, Encoder, Form
 from timed.peer.outbox import Parcel
 from timed.peer.values import Delivery, Incoming, Opened
-from timed.wire.message import Message, Priority
+from timed.wire.message import Priority
 from timed.wire.messages import BlockRequest, BlockResponse, BlockVote
 
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -61,12 +62,13 @@ class OneQueue(Encoder):
         return parcel
 
 
-def full_block() -> Message:
-    """A block of payments that fills `BLOCK_BYTES`, as the answer to a request."""
+def full_block() -> tuple[bytes, bytes]:
+    """A block of payments that fills `BLOCK_BYTES` as an answer, and its certificate, as they are stored."""
     make = Samples()
     overhead = len(BlockResponse((make.block(1),)).encode())
     count = (BLOCK_BYTES - overhead) // make.transaction().size
-    return BlockResponse((make.block(count),))
+    block = make.block(count)
+    return block.block.encode(), block.certificate.encode()
 
 
 class Sender:
@@ -82,7 +84,7 @@ class Sender:
         self.blocks = 0
         self._peer = node_key(1).public
         self._block = full_block()
-        size = len(self._block.encode())
+        size = len(stored_blocks(BlockResponse, [self._block]).encode())
         self._room = size if self._bound is None else self._bound - size
         self._requests: list[int] = []
         self._votes = Samples(SEED)
@@ -110,7 +112,8 @@ class Sender:
 
     def _serve(self) -> None:
         while self._requests and self.host.table.room(self._peer) >= self._room:
-            self.host.table.send_to_peer(self._peer, self._block, reply_to=self._requests.pop(0))
+            reply = stored_blocks(BlockResponse, [self._block])
+            self.host.table.send_to_peer(self._peer, reply, reply_to=self._requests.pop(0))
             self.blocks += 1
             self.host.turn()
 

@@ -82,6 +82,19 @@ class Retained:
         return len(self.raw)
 
 
+class Encoding:
+    """Stands for a value of which only the encoding is at hand, as a part of one that is packed."""
+
+    __slots__ = ("_data",)
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def encode(self) -> bytes:
+        """The canonical encoding."""
+        return self._data
+
+
 retain: Callable[[Retained, bytes], None] = vars(Retained)["_raw"].__set__
 """retain(value, data): keep the slice a value was decoded from."""
 

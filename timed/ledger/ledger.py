@@ -86,6 +86,12 @@ class Ledger:
         data = self._store.block(height)
         return None if data is None else Block.decode(data)
 
+    def encoded(self, height: int) -> tuple[bytes, bytes] | None:
+        """The durable block at `height` and its certificate as they are stored; None for genesis, too."""
+        certificate = self._store.certificate(height)
+        block = self._store.block(height) if certificate else None
+        return (block, certificate) if block is not None and certificate else None
+
     def header(self, height: int) -> BlockHeader | None:
         """The header at `height`, without decoding its block."""
         header = self._headers.get(height)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
 import attrs
 
+from timed.codec.value import Encoding
 from timed.consensus.fastpath import FastPath
 from timed.ledger.genesis import ROSTER_DELAY
 from timed.ledger.ledger import Ledger
@@ -11,9 +15,10 @@ from timed.ledger.mempool import Mempool
 from timed.params import HASH_SIZE
 from timed.peer.limits import PEER_QUEUE_BYTES, SPARE_QUEUE_BYTES
 from timed.primitives.block import Block
-from timed.primitives.certificate import BlockCertificate, CertificateKind
+from timed.primitives.certificate import CertificateKind
 from timed.primitives.transaction import Transaction
 from timed.wire.catalogue import MAX_MESSAGE_BYTES
+from timed.wire.message import Verbatim
 from timed.wire.messages import (
     BlockResponse,
     BlocksResponse,
@@ -38,6 +43,8 @@ MAX_REPLY_BYTES = 1024 * 1024
 """A reply ends in front of the item that would pass this; the rest is asked for again. The first item
 may be longer, as a full block is."""
 MAX_PENDING_SERVED = 16_384
+
+R = TypeVar("R", BlocksResponse, BlockResponse)
 
 
 def room_of(free: int) -> int:
@@ -70,6 +77,7 @@ class Serving:
         self._fastpath = fastpath
         self._last: Block | None = None
         self._last_bodies: dict[bytes, Transaction] | None = None
+        self._stored: tuple[int, tuple[bytes, bytes]] | None = None
 
     def transaction(self, txid: bytes) -> Transaction | None:
         """A pending transaction whose signatures were checked, wherever it is kept."""
@@ -141,24 +149,25 @@ class Serving:
             found.append(SignedHeader(header=header, certificate=certificate))
         return HeadersResponse(headers=tuple(found))
 
-    def blocks(self, start: int, count: int, room: int = MAX_MESSAGE_BYTES) -> BlocksResponse:
-        found: list[CertifiedBlock] = []
+    def blocks(self, start: int, count: int, room: int = MAX_MESSAGE_BYTES) -> Verbatim[BlocksResponse]:
+        """Stored blocks, which nobody reads on their way."""
+        found: list[tuple[bytes, bytes]] = []
         fill = Fill(room)
         for height in range(max(1, start), start + min(count, MAX_BLOCKS_SERVED)):
             if fill.size >= room:
                 break
-            entry = self._certified(height)
-            if entry is None or not fill.takes(len(entry[0].encode()) + entry[1].size):
+            entry = self._encoded(height)
+            if entry is None or not fill.takes(sum(map(len, entry))):
                 break
-            found.append(CertifiedBlock(block=entry[0], certificate=entry[1]))
-        return BlocksResponse(blocks=tuple(found))
+            found.append(entry)
+        return stored_blocks(BlocksResponse, found)
 
-    def block(self, block_hash: bytes, room: int = MAX_MESSAGE_BYTES) -> BlockResponse:
+    def block(self, block_hash: bytes, room: int = MAX_MESSAGE_BYTES) -> Verbatim[BlockResponse]:
+        """The stored block with this hash, which nobody reads on its way."""
         height = self._ledger.height_of(block_hash) if room else None
-        entry = self._certified(height) if height else None
-        if entry is None or not Fill(room).takes(len(entry[0].encode()) + entry[1].size):
-            return BlockResponse(blocks=())
-        return BlockResponse(blocks=(CertifiedBlock(block=entry[0], certificate=entry[1]),))
+        entry = self._encoded(height) if height else None
+        fits = entry is not None and Fill(room).takes(sum(map(len, entry)))
+        return stored_blocks(BlockResponse, [entry] if entry is not None and fits else [])
 
     def compact(self, block_hash: bytes, room: int = MAX_MESSAGE_BYTES) -> CompactBlockResponse:
         """A block with its transactions named."""
@@ -174,6 +183,22 @@ class Serving:
         known = min(height, self._ledger.tip.height + ROSTER_DELAY)
         return MasternodesResponse(height=known, roster=self._ledger.roster(known))
 
-    def _certified(self, height: int) -> tuple[Block, BlockCertificate] | None:
-        block, certificate = self.block_at(height), self._ledger.certificate(height)
-        return (block, certificate) if block is not None and certificate is not None else None
+    def _encoded(self, height: int) -> tuple[bytes, bytes] | None:
+        """A durable block and its certificate as they are stored; those asked for last are kept, too."""
+        if self._stored is None or self._stored[0] != height:
+            found = self._ledger.encoded(height)
+            if found is None:
+                return None
+            self._stored = height, found
+        return self._stored[1]
+
+
+def stored_blocks(kind: type[R], found: Sequence[tuple[bytes, bytes]]) -> Verbatim[R]:
+    """The answer that hands over these encoded blocks, each with its encoded certificate."""
+    blocks: Any = tuple([CertifiedBlock(*[_stands_for(part) for part in entry]) for entry in found])
+    return Verbatim(kind, kind(blocks=blocks).encode())
+
+
+def _stands_for(part: bytes) -> Any:
+    """In the place of the value, of which the codec asks nothing but its encoding."""
+    return Encoding(part)

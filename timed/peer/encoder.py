@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import attrs
 
@@ -16,7 +16,7 @@ from timed.wire.catalogue import BY_NUMBER, encode_message
 from timed.wire.compression import Packing
 from timed.wire.framing import MAX_FRAME, frames_of
 from timed.wire.jsonlines import encode_line
-from timed.wire.message import Message, MessageType, Priority, Relay
+from timed.wire.message import Message, MessageType, Priority, Relay, Verbatim
 
 
 class Form(NamedTuple):
@@ -64,11 +64,14 @@ class Encoder:
         self._packing = Packing()
         self.encodes = 0
 
-    def encode(self, message: Message, *, request_id: int = 0, reply: bool = False) -> Encoded:
+    def encode(
+        self, message: Message | Verbatim[Any], *, request_id: int = 0, reply: bool = False
+    ) -> Encoded:
         """Encode a message; EncodeError when our own code built a wrong one."""
         self.encodes += 1
         _, payload = encode_message(message)
-        return Encoded(message.entry(), payload, request_id, reply, {}, message)
+        known = message if isinstance(message, Message) else None
+        return Encoded(message.entry(), payload, request_id, reply, {}, known)
 
     def again(self, number: int, payload: bytes) -> Encoded:
         """A message that was encoded before."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from timed.errors import LocalError
 from timed.events import PeerBanned, Publish
@@ -23,7 +23,7 @@ from timed.peer.sessions import DIAL, RETENTION, Sessions
 from timed.peer.statistics import PeerStatistics, statistics_of
 from timed.peer.traffic import Traffic
 from timed.peer.values import Delivery, Identity, Incoming, PeerAddress, PeerHandle
-from timed.wire.message import Message
+from timed.wire.message import Message, Verbatim
 from timed.wire.messages import GetPeers, PeersResponse
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class PeerTable(Sessions):
 
     # Messages.
 
-    def send_to_peer(self, node_id: bytes, message: Message, *, reply_to: int = 0) -> bool:
+    def send_to_peer(self, node_id: bytes, message: Message | Verbatim[Any], *, reply_to: int = 0) -> bool:
         """Queue a message, as the answer to request `reply_to` unless that is 0.
 
         False when there is no open session, or no room (`Outbox` says what then).

@@ -15,7 +15,7 @@ from timed.wire import block_messages as blocks
 from timed.wire import layouts
 from timed.wire import session_messages as session
 from timed.wire import transaction_messages as transactions
-from timed.wire.message import Direction, Message, MessageType, Priority, Relay, enter
+from timed.wire.message import Direction, Message, MessageType, Priority, Relay, Verbatim, enter
 
 MAX_BLOCK_BYTES = 4 * 1024 * 1024
 MAX_MESSAGE_BYTES = MAX_BLOCK_BYTES + 1024 * 1024
@@ -217,7 +217,7 @@ def handshake_limit_for(number: int) -> int:
     return min(limit_for(number), MAX_HANDSHAKE_BYTES)
 
 
-def encode_message(message: Message) -> tuple[int, bytes]:
+def encode_message(message: Message | Verbatim[Any]) -> tuple[int, bytes]:
     """(number, payload). LocalError when the payload exceeds its type's bound."""
     entry = message.entry()
     payload = message.encode()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, IntEnum
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import attrs
 
@@ -90,6 +90,29 @@ class Message(Value, frozen=True, gc=False):
     def is_high_priority(self) -> bool:
         """True for control and consensus."""
         return self.entry().is_high_priority
+
+
+M = TypeVar("M", bound=Message)
+
+
+@attrs.frozen
+class Verbatim(Generic[M]):
+    """A message of class `cls` that is sent as it was encoded before, without being read."""
+
+    cls: type[M]
+    payload: bytes
+
+    def entry(self) -> MessageType:
+        """The class's row of the catalogue."""
+        return self.cls.entry()
+
+    def encode(self) -> bytes:
+        """The canonical encoding."""
+        return self.payload
+
+    def read(self) -> M:
+        """The message."""
+        return self.cls.decode(self.payload)
 
 
 _ENTRIES: dict[type[Message], MessageType] = {}

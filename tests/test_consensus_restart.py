@@ -187,6 +187,23 @@ class RestartTests(SynchronousTestCase):
         again.wait()
         self.assertEqual(again.voted_for(), [])
 
+    def test_what_a_liar_signed_beyond_its_budget_takes_no_certificate_away(self) -> None:
+        """[13]: bundles stand in the log in the order in which they proved something, not as they came."""
+        desk = EpochDesk(params=attrs.evolve(REGTEST, epoch_transactions=3))
+        first, second = desk.payment(1), desk.payment(2)
+        desk.know(first, second)
+        desk.wait()
+        made_up = [bytes([number]) * 32 for number in range(3)]
+        desk.hear(desk.bundle(1, first.txid, made_up[0]))
+        desk.hear(desk.bundle(1, second.txid, *made_up[1:]))
+        desk.hear(desk.bundle(2, second.txid))
+        desk.hear(desk.bundle(2, first.txid))
+        desk.wait()
+        held = tuple(sorted((first.txid, second.txid)))
+        self.assertEqual(desk.path.held(), held)
+        self.assertEqual(sorted(desk.acknowledged()), list(held))
+        self.assertEqual(desk.restarted().path.held(), held)
+
     def test_a_vote_in_the_log_without_its_body_is_damage_and_named_as_such(self) -> None:
         desk = EpochDesk()
         desk.know(desk.payment())

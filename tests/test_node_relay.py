@@ -213,6 +213,37 @@ class AnnouncedTests(SynchronousTestCase):
         peer.say(TransactionsResponse(transactions=()), reply_to=number)
         self.assertEqual(len(found), 0)
 
+    def test_what_one_peer_makes_up_keeps_out_nothing_that_another_announces(self) -> None:
+        self.patch(fetching, "MAX_FETCHING", 3)
+        liar, honest = self.world.stranger(), self.world.stranger()
+        for round_ in range(4):
+            liar.say(TransactionAnnouncement(txids=tuple(bytes([round_, one]) * 16 for one in range(9))))
+        honest.say(self.said)
+        ((number, ask),) = honest.questions(GetTransactions)
+        self.assertEqual(ask.txids, self.said.txids)
+        honest.say(TransactionsResponse(transactions=(self.paid,)), reply_to=number)
+        self.assertIn(self.paid.txid, self.world.node.mempool)
+        self.assertEqual(len(self.world.node.relay.fetching), 3)
+
+    def test_who_announces_and_does_not_deliver_holds_nobody_up_for_long(self) -> None:
+        """A liar that is the first to announce costs two seconds, not the deadline of a request."""
+        liar, honest = self.world.stranger(), self.world.stranger()
+        liar.say(self.said)
+        honest.say(self.said)
+        self.world.pass_time(fetching.PATIENCE_US - 1)
+        self.assertEqual(honest.questions(GetTransactions), [])
+        self.world.pass_time(1)
+        self.assertEqual([ask.txids for _, ask in honest.questions(GetTransactions)], [self.said.txids])
+
+    def test_whoever_votes_is_asked_for_what_an_announcer_withholds(self) -> None:
+        liar, voter = self.world.stranger(), self.world.others()[0]
+        liar.say(self.said)
+        voter.say(self.world.bundle(1, self.paid.txid))
+        self.world.pass_time(fetching.PATIENCE_US)
+        self.assertEqual(voter.questions(GetTransactions), [])
+        self.world.pass_time(4 * SECOND)
+        self.assertEqual({ask.txids for _, ask in voter.questions(GetTransactions)}, {self.said.txids})
+
 
 class ProofTests(SynchronousTestCase):
     def test_a_certificate_never_goes_back_to_whoever_sent_it(self) -> None:

@@ -316,10 +316,8 @@ class FastPath:
         return self._params.epoch_transactions * (1 if kind == VOTE else 2)
 
     def _count(self, ballot: Ballot, now: int) -> list[bytes]:
-        """Add one member's entries and return the new ones.
-
-        What the log holds is past the budget: it was within it when it came, maybe in another order.
-        """
+        """Add one member's entries and return the new ones. Those in the log were within the budget when
+        they came, maybe in another order."""
         bundle = ballot.bundle
         member, kind = bundle.member, bundle.kind
         weight = self.roster.members[member].weight

@@ -376,7 +376,8 @@ class Node:
 
     def _do_ask_transactions(self, effect: fx.AskTransactions) -> None:
         node_id = self.voters.choose(effect.members)
-        txids = tuple([txid for txid in effect.txids if txid not in self.relay.fetching])
+        fetching = self.relay.fetching
+        txids = tuple([txid for txid in effect.txids if not fetching.is_coming(txid, self.now)])
         if node_id is not None and txids:
             self.peers.request(node_id, wire.GetTransactions(txids=txids), self.now)
 

@@ -92,10 +92,14 @@ class Relay:
     # Time
 
     def next_deadline(self) -> int | None:
-        return next((since + HOLD_US for since in self._held.values()), None)
+        held = next((since + HOLD_US for since in self._held.values()), None)
+        deadlines = (held, self.fetching.next_deadline())
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
     def wake(self, now: int) -> None:
-        """Pass on what was held back long enough, to the members of which nothing was heard."""
+        """Pass on what was held back long enough, to the members of which nothing was heard; ask somebody
+        else for what was announced and does not come."""
+        self.fetching.wake(now)
         for txid, since in list(self._held.items()):
             if now < since + HOLD_US:
                 break
@@ -104,6 +108,7 @@ class Relay:
     def clock_set_back(self, now: int) -> None:
         """What was held back when the clock was ahead is held back from now."""
         self._held = dict.fromkeys(self._held, now)
+        self.fetching.clock_set_back(now)
 
     # Inside
 

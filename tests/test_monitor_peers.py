@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.peer_harness import Wire, key
 from tests.rpc_service import make_context
 from tests.test_peer_outbox import parcel
-from timed.monitor.metrics import exposition
+from timed.monitor.metrics import METRICS, exposition
 from timed.monitor.observer import EventCounts
 from timed.monitor.peers import PEER_METRICS
 from timed.monitor.view import View
@@ -37,7 +37,7 @@ class PeerMetrics(SynchronousTestCase):
 
     def values(self, name: str) -> dict[tuple[str, ...], float]:
         """Value by labels of one metric."""
-        (labels,) = [row.labels for row in PEER_METRICS if row.name == name]
+        (labels,) = [row.labels for row in METRICS if row.name == name]
         found = {}
         for family in text_string_to_metric_families(exposition(self.view).decode()):
             for sample in family.samples:
@@ -93,6 +93,12 @@ class PeerMetrics(SynchronousTestCase):
         self.assertEqual(self.values("timed_wanted_nodes"), {("connected",): 1, ("missing",): 1})
         self.assertEqual(self.values("timed_addresses"), {("new",): 0, ("tried",): 1})
         self.assertEqual(self.values("timed_clock_offset_seconds"), {(): 0})
+
+    def test_transactions_that_met_a_full_queue_are_counted_by_queue(self) -> None:
+        assert self.context.running is not None
+        node = self.context.running.node
+        node.admission.counters.overflow, node.relay.fetching.overflow, node.relay.overflow = 1, 2, 3
+        self.assertEqual(self.values("timed_overflows"), {("checking",): 1, ("fetching",): 2, ("held",): 3})
 
     def test_verdicts_tell_whether_they_were_carried_out(self) -> None:
         conduct = self.host.table.conduct

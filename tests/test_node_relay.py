@@ -127,7 +127,7 @@ class HoldingTests(SynchronousTestCase):
         self.patch(relay, "MAX_HELD", 2)
         for number in range(4):
             self.members[0].say(TransactionBroadcast(transaction=self.world.payment(number)))
-        self.assertEqual(len(self.world.node.relay), 2)
+        self.assertEqual((len(self.world.node.relay), self.world.node.relay.overflow), (2, 2))
         self.assertEqual(self.bodies(*self.members), [0, 2, 2])
 
     def test_a_clock_set_back_delays_nobody_for_long(self) -> None:

@@ -49,6 +49,19 @@ def _refused(view: View) -> list[Sample]:
     return found
 
 
+def _overflows(view: View) -> list[Sample]:
+    if view.node is None:
+        return []
+    relay = view.node.relay
+    return by(
+        {
+            "checking": view.node.admission.counters.overflow,
+            "fetching": relay.fetching.overflow,
+            "held": relay.overflow,
+        }.items()
+    )
+
+
 def _violations(view: View) -> list[Sample]:
     return by(view.node.peers.violations.items()) if view.node is not None else []
 
@@ -172,6 +185,7 @@ METRICS: tuple[Row, ...] = (
         _count("reconnects"),
     ),
     Row("timed_refused", COUNTER, ("what", "rule"), "What was refused since the start, by rule.", _refused),
+    Row("timed_overflows", COUNTER, ("queue",), "Transactions that met a full queue, by queue.", _overflows),
     Row("timed_violations", COUNTER, ("rule",), "Bytes of peers that broke a rule and ended a session.", _violations),
     Row("timed_conduct", COUNTER, ("event",), "What peers did, by the events of the conduct policy.", _conduct),
     Row("timed_dials", COUNTER, (), "Dials begun; it grows while a wanted peer is missing.",

@@ -62,6 +62,8 @@ class Relay:
         """Since when, oldest first."""
         self.passed_on = 0
         """Bodies that had to be passed on to members after all."""
+        self.overflow = 0
+        """Bodies that were passed on early because too many were held."""
 
     def __len__(self) -> int:
         return len(self._held)
@@ -115,6 +117,7 @@ class Relay:
     def _hold(self, txid: bytes, now: int) -> None:
         self._held.setdefault(txid, now)
         if len(self._held) > MAX_HELD:
+            self.overflow += 1
             self._release(next(iter(self._held)))
 
     def _release(self, txid: bytes) -> None:

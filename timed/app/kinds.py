@@ -116,6 +116,12 @@ def _host_ports(text: str) -> tuple[HostPort, ...]:
     return tuple(found)
 
 
+def show_host_port(name: HostPort) -> str:
+    """As the operator writes it."""
+    host, port = name
+    return host if port is None else f"{host}:{port}"
+
+
 def _urls(text: str) -> tuple[str, ...]:
     for word in _few(_words(text)):
         if not _URL.fullmatch(word) or len(word) > _URL_MAX:
@@ -153,9 +159,7 @@ PATH: Kind[str] = Kind("path", _text)
 PEERS: Kind[tuple[PeerAddress, ...]] = Kind("list of [node-id@]host:port", _peers, _show_list)
 PORT: Kind[int | None] = Kind("port | auto", _port, lambda value: "auto" if value is None else str(value))
 HOST_PORTS: Kind[tuple[HostPort, ...]] = Kind(
-    "list of name or name:port",
-    _host_ports,
-    lambda seeds: ", ".join(host if port is None else f"{host}:{port}" for host, port in seeds),
+    "list of name or name:port", _host_ports, lambda names: ", ".join(map(show_host_port, names))
 )
 KEYS: Kind[tuple[bytes, ...]] = Kind("list of public keys", NODE_IDS.parse, NODE_IDS.show)
 SEED_PEERS: Kind[tuple[PeerAddress, ...]] = Kind(PEERS.name, _seed_peers, _show_list)

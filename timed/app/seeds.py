@@ -18,13 +18,14 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
+from timed.app.kinds import show_host_port
 from timed.app.schema import P2PSection
 from timed.app.seedcache import KEPT, SeedCache
 from timed.errors import RemoteError
 from timed.params import SECOND
 from timed.peer import seedlist
 from timed.peer.location import parse_peer
-from timed.peer.seeding import Seed, Seeding, SeedKind
+from timed.peer.seeding import ANSWERED, Seed, Seeding, SeedKind
 from timed.peer.values import PeerAddress
 
 LOOK_S = 1.0
@@ -66,7 +67,7 @@ class Askers:
 def seeds_of(p2p: P2PSection) -> list[Seed]:
     """The configured sources, each with its name."""
     seeds = [Seed(SeedKind.FIXED, str(peer)) for peer in p2p.seeds]
-    seeds += [Seed(SeedKind.DNS, host if port is None else f"{host}:{port}") for host, port in p2p.dns_seeds]
+    seeds += [Seed(SeedKind.DNS, show_host_port(name)) for name in p2p.dns_seeds]
     return seeds + [Seed(SeedKind.LIST, url) for url in p2p.seed_urls]
 
 
@@ -148,7 +149,7 @@ class Seeds:
                 self._failed(seed, error)
             return
         known = self._node.seeded(addresses, seed.name)
-        news = (seed.outcome, seed.addresses) != ("answered", len(addresses))
+        news = (seed.outcome, seed.addresses) != (ANSWERED, len(addresses))
         self.seeding.answered(seed, len(addresses), self._now())
         if news:
             self._log.info(

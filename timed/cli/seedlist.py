@@ -14,8 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from timed.crypto.keys import SigningKey, create_key_file, load_key_file
-from timed.crypto.rule import check
-from timed.errors import InvalidSignature, LocalError, RemoteError
+from timed.errors import LocalError, RemoteError
 from timed.params import NETWORKS, REGTEST
 from timed.peer import seedlist
 from timed.peer.location import parse_node_id, parse_peer
@@ -105,10 +104,7 @@ def _sign(options: argparse.Namespace) -> str:
 
 def _check(options: argparse.Namespace) -> str:
     listed, signature, digest = seedlist.parse(_read(options.file, seedlist.MAX_LIST_BYTES))
-    try:
-        check(listed.key, digest, signature)
-    except InvalidSignature as error:
-        raise RemoteError("seed-list-signature", "it is not the key's, or the list was altered") from error
+    seedlist.verify(listed, signature, digest)
     if options.key is not None and parse_node_id(options.key) != listed.key:
         raise RemoteError("seed-list-key", f"{listed.key.hex()} signed it")
     now = time.time()

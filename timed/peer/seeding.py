@@ -45,7 +45,7 @@ class Seed:
     pauses: int = 0
     """Pauses since the node last had enough peers; each is longer than the one before."""
     outcome: str = ""
-    """Of the last time: "answered" or the name of a failure."""
+    """Of the last time: `ANSWERED` or the name of a failure."""
     addresses: int = 0
     """In the last answer."""
 

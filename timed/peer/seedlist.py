@@ -49,7 +49,7 @@ def sign(network: str, genesis: bytes, issued: int, expires: int, addresses: Col
     """The text of a list, one address a line; LocalError for what no node would read."""
     listed = SeedList(network, genesis, issued, expires, tuple(addresses), key.public)
     for address in listed.addresses:
-        if address.node_id is None or not is_routable(address.host, public=False):
+        if not _may_stand(address):
             raise LocalError(
                 f"{address} cannot stand in a list.", "Give node-id@address:port with an IP address."
             )
@@ -78,10 +78,7 @@ def read(data: bytes, network: str, genesis: bytes, keys: Collection[bytes], now
         raise RemoteError("seed-list-genesis", f"it is for {listed.genesis.hex()}")
     if listed.key not in keys:
         raise RemoteError("seed-list-key", f"{listed.key.hex()} may not sign")
-    try:
-        check(listed.key, digest, signature)
-    except InvalidSignature as error:
-        raise RemoteError("seed-list-signature", error.detail) from error
+    verify(listed, signature, digest)
     if listed.issued * SECOND > now + FUTURE_TOLERATED:
         raise RemoteError("seed-list-early", f"it was issued at {listed.issued}, in the future")
     if listed.expires * SECOND <= now:
@@ -90,7 +87,7 @@ def read(data: bytes, network: str, genesis: bytes, keys: Collection[bytes], now
 
 
 def parse(data: bytes) -> tuple[SeedList, bytes, bytes]:
-    """(list, signature, what the signature is over), not verified; RemoteError for what is no list."""
+    """What `verify` takes, not verified; RemoteError for what is no list."""
     if len(data) > MAX_LIST_BYTES:
         raise RemoteError("seed-list-too-long", f"more than {MAX_LIST_BYTES} bytes")
     try:
@@ -107,6 +104,14 @@ def parse(data: bytes) -> tuple[SeedList, bytes, bytes]:
     except (ValueError, RecursionError) as error:
         raise RemoteError("seed-list-malformed", str(error)[:200]) from error
     return listed, signature, _digest(fields)
+
+
+def verify(listed: SeedList, signature: bytes, digest: bytes) -> None:
+    """RemoteError `seed-list-signature` unless the key of the list has signed `digest`."""
+    try:
+        check(listed.key, digest, signature)
+    except InvalidSignature as error:
+        raise RemoteError("seed-list-signature", "it is not the key's, or the list was altered") from error
 
 
 def _plain(listed: SeedList) -> dict[str, Any]:
@@ -151,6 +156,11 @@ def _addresses(value: object) -> tuple[PeerAddress, ...]:
         raise ValueError(f"it does not hold between 1 and {MAX_LIST_ADDRESSES} addresses")
     found = tuple(parse_peer(_text(each)) for each in value)
     for address in found:
-        if address.node_id is None or not is_routable(address.host, public=False):
+        if not _may_stand(address):
             raise ValueError(f"{str(address)!r:.120} is no IP address with a node id")
     return found
+
+
+def _may_stand(address: PeerAddress) -> bool:
+    """True for an IP address with a node id: a list proves who answers, and no name stands between."""
+    return address.node_id is not None and is_routable(address.host, public=False)

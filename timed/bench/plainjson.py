@@ -1,9 +1,9 @@
 """JSON lines as the original node wrote and read them: the baseline.
 
-Byte strings are arrays of integers. Reading checks what serde checked there: types,
-ranges, lengths, missing keys. `timed.wire.jsonlines` writes the same bytes and is
-stricter when it reads them (nothing twice, canonical payloads), which makes it slower
-than JSON has to be; measuring against it alone would lean our way.
+Byte strings are arrays of integers, written as `timed.wire.jsonlines` writes them.
+Reading checks what serde checked there: types, ranges, lengths, missing keys. The
+reader of sessions is stricter (nothing twice, canonical payloads), which makes it
+slower than JSON has to be; measuring against it alone would lean our way.
 """
 
 from __future__ import annotations
@@ -18,32 +18,13 @@ from timed.codec.declare import Array, Choice, Flag, Maybe, PrefixedBytes, Recor
 from timed.codec.interpret import class_of
 from timed.errors import DecodeError, LocalError
 from timed.wire.catalogue import BY_NAME
+from timed.wire.jsonlines import writer_of
 from timed.wire.message import Message
 
 Converter = Callable[[Any], Any]
 
 _dumps = json.JSONEncoder(separators=(",", ":")).encode
 _loads = json.JSONDecoder().decode
-
-
-def _keep(value: Any) -> Any:
-    return value
-
-
-def writer(layout: Any) -> Converter:
-    """From a value to what `json` writes."""
-    if isinstance(layout, Record):
-        fields = [(key, writer(sub)) for key, sub in layout.fields]
-        return lambda value: {key: convert(getattr(value, key)) for key, convert in fields}
-    if isinstance(layout, Array):
-        item = writer(layout.item)
-        return lambda value: [item(each) for each in value]
-    if isinstance(layout, Maybe):
-        some = writer(layout.item)
-        return lambda value: None if value is None else some(value)
-    if isinstance(layout, cs.Bytes) or type(layout) is PrefixedBytes:
-        return list
-    return _keep
 
 
 def reader(layout: Any) -> Converter:
@@ -114,7 +95,7 @@ def _integer(maximum: int) -> Converter:
     return convert
 
 
-_WRITERS = {name: writer(entry.layout) for name, entry in BY_NAME.items()}
+_WRITERS = {name: writer_of(entry.layout) for name, entry in BY_NAME.items()}
 _READERS = {name: reader(entry.layout) for name, entry in BY_NAME.items()}
 
 

@@ -214,7 +214,7 @@ def _natural(text: str) -> int:
 
 @cache
 def _writer(name: str) -> Converter:
-    return _writer_of(BY_NAME[name].layout)
+    return writer_of(BY_NAME[name].layout)
 
 
 @cache
@@ -222,16 +222,16 @@ def _reader(name: str) -> Converter:
     return _reader_of(BY_NAME[name].layout)
 
 
-def _writer_of(layout: Any) -> Converter:
+def writer_of(layout: Any) -> Converter:
     """From a value to what `json` writes."""
     if isinstance(layout, Record):
-        fields = [(key, _writer_of(sub)) for key, sub in layout.fields]
+        fields = [(key, writer_of(sub)) for key, sub in layout.fields]
         return lambda value: {key: write(getattr(value, key)) for key, write in fields}
     if isinstance(layout, Array):
-        item = _writer_of(layout.item)
+        item = writer_of(layout.item)
         return lambda value: [item(each) for each in value]
     if isinstance(layout, Maybe):
-        some = _writer_of(layout.item)
+        some = writer_of(layout.item)
         return lambda value: None if value is None else some(value)
     if isinstance(layout, (cs.Bytes, PrefixedBytes)) and not isinstance(layout, Text):
         return list

@@ -105,7 +105,7 @@ class Inbox:
             return
         costs = self._node.peers.costs
         if costs.clock is not None:
-            costs.on(incoming.message.entry().name)  # type: ignore[attr-defined]
+            costs.on(incoming.message.message_type())
         try:
             handler(incoming.peer, incoming.message, incoming.request_id, now)
         except RemoteError as error:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from timed.params import SECOND
+from timed.peer.bans import address_of
 from timed.primitives.hashing import tagged_hash
 
 if TYPE_CHECKING:
@@ -97,16 +98,8 @@ def spelled(host: str) -> str:
 
 @lru_cache(maxsize=64)
 def _parse(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    """The address that a host is; an IPv4 one in the clothes of IPv6 is what it is."""
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return None
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id is not None:
-            return None
-        return address.ipv4_mapped or address
-    return address
+    """The address that a host is; None for a name, and for a scope, which other machines do not have."""
+    return None if "%" in host else address_of(host)
 
 
 class AddressBook:

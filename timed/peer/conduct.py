@@ -6,10 +6,9 @@ answered with a timed ban. What two unmodified nodes can do to each other, by
 disagreement, by haste or by lag, costs nothing (protocol §5, [21]).
 
 Precedence, written once: the operator's ban of a node id, then trust (a configured
-node id, or loopback unless
-that is off), then the operator's ban of an address or a subnet, then an
-automatic ban. A node id names one peer and is meant; a place may hold others, of
-whom those that the operator trusts stay.
+node id, or loopback unless that is off), then the operator's ban of an address or a
+subnet, then an automatic ban. A node id names one peer and is meant; a place may
+hold others, of whom those that the operator trusts stay.
 """
 
 from __future__ import annotations

@@ -45,7 +45,7 @@ class Discovery:
         self._entropy = entropy
         self._feeler_at: int | None = None
         self._told: PeersResponse | None = None
-        self._told_at = self._told_until = 0
+        self._told_changes = self._told_until = 0
         """The book's count of changes when that was drawn, and until when it will do."""
         self._too_few = False
         self._lonely_since: int | None = None
@@ -82,8 +82,9 @@ class Discovery:
         Drawn anew when the book has changed, or after a while: a question is
         cheaper to ask than a thousand addresses are to choose.
         """
-        if self._told is None or self._told_at != self.book.changes or now >= self._told_until:
-            self._told, self._told_at, self._told_until = self._draw(now), self.book.changes, now + TOLD_FOR
+        changes = self.book.changes
+        if self._told is None or self._told_changes != changes or now >= self._told_until:
+            self._told, self._told_changes, self._told_until = self._draw(now), changes, now + TOLD_FOR
         return self._told
 
     def _draw(self, now: int) -> PeersResponse:
@@ -148,9 +149,8 @@ class Discovery:
 
     def _count(self, sessions: int, time: int) -> None:
         """Whether there are too few outbound sessions, and since when hardly any."""
-        few, lonely = sessions < limits.OUTBOUND_TARGET, sessions < limits.SEED_ENOUGH
-        self._too_few = few
-        if not lonely:
+        self._too_few = sessions < limits.OUTBOUND_TARGET
+        if sessions >= limits.SEED_ENOUGH:
             self._lonely_since = None
         elif self._lonely_since is None:
             self._lonely_since = time

@@ -329,9 +329,7 @@ class PeerTable(Sessions):
             self._conduct(session, event, detail)
 
     def _judged(self, entry: Entry) -> None:
-        banned = PeerBanned(
-            entry.node_id, entry.host, entry.event, limits.BAN_TIME // SECOND, entry.done
-        )  # fmt: skip
+        banned = PeerBanned(entry.node_id, entry.host, entry.event, limits.BAN_TIME // SECOND, entry.done)
         self._actions.append(Publish(banned))
 
     def useful(self, node_id: bytes, now: int, *, block: bool = False) -> None:

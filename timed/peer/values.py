@@ -11,15 +11,17 @@ from timed.peer.dialect import ORDINARY, Dialect
 
 if TYPE_CHECKING:
     from timed.crypto.keys import SigningKey
+    from timed.wire.message import Message
     from timed.wire.messages import Handshake
 
 
 REASONS = frozenset(
     {
-        "banned", "compressed-damaged", "compressed-ratio", "compressed-size",
-        "compression-not-negotiated", "duplicate", "feeler", "frame-checksum", "frame-flags", "frame-fragment", "frame-magic", "frame-too-long", "full", "handshake-order", "incomplete", "malformed",
-        "node-id-mismatch", "operator", "operator-proof", "self", "stopping", "wire-version",
-        "wrong-genesis", "wrong-network", "wrong-reply",
+        "banned", "compressed-damaged", "compressed-ratio", "compressed-size", "compression-not-negotiated",
+        "duplicate", "feeler", "frame-checksum", "frame-flags", "frame-fragment", "frame-magic",
+        "frame-too-long", "full", "handshake-order", "incomplete", "malformed", "node-id-mismatch",
+        "operator", "operator-proof", "self", "stopping", "wire-version", "wrong-genesis", "wrong-network",
+        "wrong-reply",
     }
 )  # fmt: skip
 """Reasons that a peer's Goodbye may give; another one is counted as "other"."""
@@ -101,7 +103,7 @@ class Incoming:
     """A message. `request_id` is not 0 when it is an answer, or wants one."""
 
     peer: PeerHandle
-    message: object
+    message: Message
     request_id: int
     is_reply: bool
 

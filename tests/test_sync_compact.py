@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
@@ -101,6 +102,28 @@ class CompactTests(SynchronousTestCase):
         self.peer.compact = lambda block_hash: [other]  # type: ignore[method-assign]
         self.assertEqual(self.play()[:2], [GetHeaders, GetCompactBlock])
         self.assertIn((self.peer.node_id, "bad-block"), self.world.misdeeds)
+
+    def test_names_that_the_header_does_not_stand_for_are_held_against_the_peer(self) -> None:
+        """Nothing is put together of them: a body that is here, named 60,000 times, would fill the memory."""
+        first = self.payments[0].txid
+        for txids in ((first,) * 60_000, (), (first,)):
+            self.setUp()
+            self.hold(*self.payments)
+            self.announce()
+            honest = self.peer.compact
+
+            def spoiled(
+                block_hash: bytes, txids: Any = txids, honest: Any = honest
+            ) -> Sequence[CompactBlock]:
+                return [msgspec.structs.replace(one, txids=txids) for one in honest(block_hash)]
+
+            self.peer.compact = spoiled  # type: ignore[method-assign]
+            self.world.answer(self.world.open_for(self.peer, GetHeaders)[0])
+            self.world.answer(self.world.open_for(self.peer, GetCompactBlock)[0])
+            self.assertEqual(self.world.misdeeds, [(self.peer.node_id, "bad-block")])
+            self.assertEqual(self.world.catchup.pieced, 1)
+            self.world.run()
+            self.assertEqual(self.world.height, 2)
 
     def test_what_does_not_fit_is_fetched_whole_and_held_against_nobody(self) -> None:
         """The body that spoils it may be our own."""

@@ -79,7 +79,12 @@ class Block(Value, frozen=True, gc=False):
 
 def tx_root(transactions: Sequence[Transaction]) -> bytes:
     """Merkle root over the transaction ids, in the block's order."""
-    return merkle.root([transaction.txid for transaction in transactions])
+    return txid_root([transaction.txid for transaction in transactions])
+
+
+def txid_root(txids: Sequence[bytes]) -> bytes:
+    """`tx_root` of the transactions with these ids."""
+    return merkle.root(txids)
 
 
 def attendance_root(bitmap: bytes) -> bytes:

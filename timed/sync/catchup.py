@@ -180,7 +180,9 @@ class CatchUp:
         header = self._headers.get(height)
         compact = response.blocks[0] if response.blocks else None
         if header is not None and height not in self._bodies:
-            if compact is not None and compact.header.hash != header.header.hash:
+            if compact is not None and not (
+                compact.header.hash == header.header.hash and compact.is_consistent
+            ):
                 self._around.misbehaved(node_id, "bad-block", now)
                 compact = None
             if compact is None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from timed.codec.value import Retained, Value, retain_hash
 from timed.errors import InvalidBlock, InvalidCertificate
 from timed.primitives.bitmap import bitmap_of, indices_of
-from timed.primitives.block import Block, BlockHeader, Evidence, ReportReference
+from timed.primitives.block import Block, BlockHeader, Evidence, ReportReference, txid_root
 from timed.primitives.certificate import BlockCertificate, block_vote_message
 from timed.primitives.hashing import tagged_hash
 from timed.primitives.roster import Roster
@@ -234,6 +234,11 @@ class CompactBlock(Value, frozen=True, gc=False):
             block.parent_certificate,
             block.reports,
         )
+
+    @property
+    def is_consistent(self) -> bool:
+        """True when the transactions named are those that the header stands for; so none is named twice."""
+        return txid_root([self.coinbase.txid, *self.txids]) == self.header.tx_root
 
     def block(self, bodies: Mapping[bytes, Transaction]) -> Block:
         """The block, with a body for every txid; KeyError when one is missing."""

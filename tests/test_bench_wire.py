@@ -59,7 +59,7 @@ class Cases(SynchronousTestCase):
         self.assertFalse(broadcast.message_of(100_000).requires_ack())
 
     def test_a_full_block_fills_the_queue_of_a_peer(self) -> None:
-        size = len(priority.full_block().encode())
+        size = len(priority.answer(priority.full_block()).encode())
         self.assertLessEqual(size, PEER_QUEUE_BYTES)
         self.assertGreater(size, PEER_QUEUE_BYTES - 1_000)
 

@@ -413,7 +413,7 @@ class OneWriteEachTests(SynchronousTestCase):
         while outbox.queued:
             written += outbox.take(START)
             outbox.drained(START)
-        self.assertEqual(written, b"".join(block.frames + vote.frames))
+        self.assertEqual(written, b"".join((*block.frames, *vote.frames)))
         self.assertEqual((outbox.waiting, outbox.waiting_urgent), (0, 0))
         self.assertEqual([queue.messages for queue in outbox.queues(START)], [0] * len(Priority))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from timed.peer import limits
 from timed.peer.outbox import Admission, Budget, Outbox, Parcel
+from timed.wire import framing
 from timed.wire.message import Priority
 
 KIB = 1024
@@ -162,6 +164,52 @@ class TimeTests(SynchronousTestCase):
         self.assertEqual(self.outbox.stalled_since(), 6)
         self.outbox.drained(9)
         self.assertIsNone(self.outbox.stalled_since())
+
+
+class CutTests(SynchronousTestCase):
+    """A long message is cut into frames as they leave; for several peers it is cut once."""
+
+    def setUp(self) -> None:
+        self.cut: list[int] = []
+
+        def counted(*arguments: Any) -> bytes:
+            self.cut.append(len(arguments[4]))
+            return frame(*arguments)
+
+        frame = framing._frame
+        self.patch(framing, "_frame", counted)
+        self.payload = bytes(range(256)) * (4 * KIB)
+        frames = framing.frames_of(b"TIME", 1, self.payload, checksum=True)
+        self.whole = b"".join(frames)
+        self.message = Parcel("BlockResponse", Priority.BULK, frames, False)
+        self.cut.clear()
+
+    def drain(self, *boxes: Outbox) -> list[bytes]:
+        found = [b""] * len(boxes)
+        while any(box.queued for box in boxes):
+            for index, box in enumerate(boxes):
+                found[index] += written(box)
+        return found
+
+    def test_no_turn_cuts_more_than_it_writes(self) -> None:
+        outbox = Outbox(Budget())
+        outbox.push(self.message, 0)
+        self.assertEqual((self.cut, outbox.queued), ([], len(self.whole)))
+        first = written(outbox)
+        self.assertEqual(len(self.cut), len(first) // FRAME)
+        self.assertLessEqual(sum(self.cut), limits.AHEAD_BYTES)
+        self.assertEqual([first + rest for rest in self.drain(outbox)], [self.whole])
+        self.assertEqual(sum(self.cut), len(self.payload))
+
+    def test_for_several_peers_each_frame_is_cut_once(self) -> None:
+        """[18]"""
+        budget = Budget()
+        boxes = [Outbox(budget) for _ in range(3)]
+        for box in boxes:
+            box.push(self.message, 0)
+        self.assertEqual(self.drain(*boxes), [self.whole] * 3)
+        self.assertEqual(sum(self.cut), len(self.payload))
+        self.assertEqual(budget.held, 0)
 
 
 class BoundTests(SynchronousTestCase):

@@ -26,6 +26,7 @@ from timed.wire.framing import (
     Flags,
     Frame,
     FrameReader,
+    Pieces,
     frames_of,
     payload_room,
 )
@@ -265,6 +266,24 @@ class Delivery(SynchronousTestCase):
         """The check value of the Castagnoli polynomial."""
         self.assertEqual(crc32c(b"123456789"), 0xE3069283)
         self.assertEqual(crc32c(b"6789", crc32c(b"12345")), 0xE3069283)
+
+    @quick
+    @given(st.integers(1, 5), st.sampled_from((-1, 0, 1)), st.booleans())
+    def test_frames_of_a_long_message_are_known_before_they_are_cut(
+        self, count: int, more: int, checksum: bool
+    ) -> None:
+        """Around multiples of what a frame takes: how many there are, how long each is, and any of them alone."""
+        room = payload_room(checksum)
+        payload = random.Random(count).randbytes(room * count + more)
+        frames = frames_of(MAGIC, BLOCKS, payload, request_id=9, checksum=checksum)
+        whole = list(frames)
+        if isinstance(frames, Pieces):
+            self.assertEqual(frames.lengths, tuple(map(len, whole)))
+        self.assertEqual(len(whole), -(-len(payload) // room))
+        self.assertEqual((frames[-1], list(frames[1:3])), (whole[-1], whole[1:3]))
+        self.assertRaises(IndexError, lambda: frames[len(whole)])
+        (message,) = reader(checksum).feed(b"".join(whole))
+        self.assertEqual(message.payload, payload)
 
 
 class Cost(SynchronousTestCase):

@@ -30,7 +30,7 @@ from timed.node.serving import stored_blocks
 from timed.peer.encoder import Encoded, Encoder, Form
 from timed.peer.outbox import Parcel
 from timed.peer.values import Delivery, Incoming, Opened
-from timed.wire.message import Priority
+from timed.wire.message import Priority, Verbatim
 from timed.wire.messages import BlockRequest, BlockResponse, BlockVote
 
 BLOCK_BYTES = 4 * 1024 * 1024
@@ -71,6 +71,11 @@ def full_block() -> tuple[bytes, bytes]:
     return block.block.encode(), block.certificate.encode()
 
 
+def answer(block: tuple[bytes, bytes]) -> Verbatim[BlockResponse]:
+    """What a node makes of a stored block that it is asked for."""
+    return stored_blocks(BlockResponse, [block])
+
+
 class Sender:
     """Serves blocks and sends votes."""
 
@@ -84,7 +89,7 @@ class Sender:
         self.blocks = 0
         self._peer = node_key(1).public
         self._block = full_block()
-        size = len(stored_blocks(BlockResponse, [self._block]).encode())
+        size = len(answer(self._block).encode())
         self._room = size if self._bound is None else self._bound - size
         self._requests: list[int] = []
         self._votes = Samples(SEED)
@@ -112,7 +117,7 @@ class Sender:
 
     def _serve(self) -> None:
         while self._requests and self.host.table.room(self._peer) >= self._room:
-            reply = stored_blocks(BlockResponse, [self._block])
+            reply = answer(self._block)
             self.host.table.send_to_peer(self._peer, reply, reply_to=self._requests.pop(0))
             self.blocks += 1
             self.host.turn()

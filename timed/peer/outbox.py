@@ -7,7 +7,8 @@ between two such turns the most urgent has one. So a vote waits for one turn at
 most, and no class gets less than its share.
 
 A message is encoded and cut into frames once, whatever the number of peers
-(`Parcel`), and counted once against the bound for all peers (`Budget`).
+(`Parcel`), and counted once against the bound for all peers (`Budget`). A long one
+for one peer is cut as its frames leave, so that no turn cuts four MiB.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import attrs
 
 from timed.peer import limits
 from timed.peer.traffic import Flush, Traffic
+from timed.wire.framing import Pieces
 from timed.wire.message import Priority
 
 SHARES = {
@@ -49,7 +51,9 @@ class Admission(enum.Enum):
 class Parcel:
     """One message as frames, shared by every outbox that sends it."""
 
-    __slots__ = ("_joined", "frames", "gossip", "holders", "name", "packed", "priority", "size", "whole")
+    __slots__ = (
+        "_joined", "frames", "gossip", "holders", "lengths", "name", "packed", "priority", "size", "whole",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -63,8 +67,10 @@ class Parcel:
     ) -> None:
         self.name = name
         self.priority = priority
-        self.frames = tuple(frames)
-        self.size = sum(map(len, frames))
+        self.frames = frames
+        self.lengths = frames.lengths if isinstance(frames, Pieces) else tuple(map(len, frames))
+        """Of the frames, which may be cut when they leave."""
+        self.size = sum(self.lengths)
         self.gossip = gossip
         """True for what a peer can do without: unsolicited and relayed by others, too."""
         self.whole = whole
@@ -73,6 +79,10 @@ class Parcel:
         """Bytes of a compressed payload, before and after."""
         self.holders = 0
         self._joined: tuple[int, int, bytes] = (0, 0, b"")
+
+    def cut(self) -> None:
+        """Cut all frames now: several outboxes will take them."""
+        self.frames = tuple(self.frames)
 
     def piece(self, start: int, count: int) -> bytes:
         """So many frames in one piece; outboxes that keep step share it."""
@@ -103,6 +113,8 @@ class Budget:
         if not parcel.holders:
             self.held += parcel.size
         parcel.holders += 1
+        if parcel.holders == 2:
+            parcel.cut()
 
     def release(self, parcel: Parcel) -> None:
         parcel.holders -= 1
@@ -127,15 +139,15 @@ class _Lane:
 
     def first(self) -> int:
         """The size of the frame that leaves next; the lane must not be empty."""
-        return len(self.parcels[0].frames[self.frame])
+        return self.parcels[0].lengths[self.frame]
 
     def run(self, room: int) -> tuple[int, int]:
         """How many frames of the first message fit into `room` bytes, and their size."""
         count = size = 0
-        for frame in islice(self.parcels[0].frames, self.frame, None):
-            if size + len(frame) > room:
+        for length in islice(self.parcels[0].lengths, self.frame, None):
+            if size + length > room:
                 break
-            size += len(frame)
+            size += length
             count += 1
         return count, size
 
@@ -302,7 +314,7 @@ class Outbox:
         for priority, lane in zip(_PRIORITIES, self._lanes, strict=True):
             parcels = lane.parcels
             size = sum(parcel.size for parcel in parcels)
-            size -= sum(map(len, parcels[0].frames[: lane.frame])) if parcels else 0
+            size -= sum(parcels[0].lengths[: lane.frame]) if parcels else 0
             found.append(Queue(priority, len(parcels), size, now - lane.since[0] if parcels else 0))
         return tuple(found)
 
@@ -346,7 +358,7 @@ class Outbox:
                 size = lane.first() if lane.parcels else room + 1
             if total + size > room:
                 break
-            frames.append(lane.parcels[0].frames[lane.frame])
+            frames.append(lane.parcels[0].piece(lane.frame, 1))
             total += size
             self._written(lane, size)
             if not self.batching and not lane.frame:
@@ -438,10 +450,10 @@ class Outbox:
             else:
                 self.waiting -= parcel.size
         lane.frame += count
-        self._broken = lane if parcel.whole and lane.frame < len(parcel.frames) else None
+        self._broken = lane if parcel.whole and lane.frame < len(parcel.lengths) else None
         self.queued -= size
         self._traffic.count_sent(parcel.name, size, count)
-        if lane.frame == len(parcel.frames):
+        if lane.frame == len(parcel.lengths):
             lane.parcels.popleft()
             lane.since.popleft()
             lane.frame = 0

@@ -12,9 +12,10 @@ TLS carry none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from enum import IntFlag
 from struct import Struct
+from typing import overload
 
 import msgspec
 
@@ -92,11 +93,11 @@ def frames_of(
     reply: bool = False,
     checksum: bool = False,
     compressed: bool = False,
-) -> list[bytes]:
+) -> Sequence[bytes]:
     """The frames of one message, in order. LocalError when a header field is out of range.
 
     `compressed` says that `payload` is. The pieces of one message must stay in order, and no other fragmented message of
-    the same priority class may start before the last of them.
+    the same priority class may start before the last of them. They are cut when they are taken (`Pieces`).
     """
     if len(magic) != 4 or not 0 <= number <= 0xFFFF or not 0 <= request_id <= MAX_U32:
         raise LocalError(f"no frame has magic {magic!r}, type {number} and request id {request_id}.")
@@ -104,19 +105,41 @@ def frames_of(
     room = payload_room(checksum)
     if len(payload) <= room:
         return [_frame(magic, number, flags, request_id, payload, checksum)]
-    flags |= _FRAGMENT
-    last = (len(payload) - 1) // room * room
-    return [
-        _frame(
-            magic,
-            number,
-            flags | _MORE if at < last else flags,
-            request_id,
-            payload[at : at + room],
-            checksum,
-        )
-        for at in range(0, len(payload), room)
-    ]
+    return Pieces(magic, number, flags | _FRAGMENT, request_id, payload, checksum)
+
+
+class Pieces(Sequence[bytes]):
+    """The frames of a long message, each cut when it is asked for and kept by who asks; `lengths` are known before."""
+
+    __slots__ = ("_checksum", "_flags", "_magic", "_number", "_payload", "_request_id", "_room", "lengths")
+
+    def __init__(
+        self, magic: bytes, number: int, flags: int, request_id: int, payload: bytes, checksum: bool
+    ) -> None:
+        self._magic, self._number, self._flags = magic, number, flags
+        self._request_id, self._payload, self._checksum = request_id, payload, checksum
+        self._room = payload_room(checksum)
+        whole, rest = divmod(len(payload), self._room)
+        extra = MAX_FRAME - self._room
+        self.lengths: tuple[int, ...] = whole * (MAX_FRAME,) + ((rest + extra,) if rest else ())
+        """Of the frames, in their order."""
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @overload
+    def __getitem__(self, index: int) -> bytes: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[bytes]: ...
+    def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
+        places = range(len(self.lengths))[index]
+        return self._cut(places) if isinstance(places, int) else [self._cut(each) for each in places]
+
+    def _cut(self, place: int) -> bytes:
+        at = place * self._room
+        flags = self._flags | _MORE if at + self._room < len(self._payload) else self._flags
+        piece = self._payload[at : at + self._room]
+        return _frame(self._magic, self._number, flags, self._request_id, piece, self._checksum)
 
 
 class _Assembly:

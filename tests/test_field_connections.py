@@ -274,6 +274,14 @@ def takes_nothing(host: Host, stranger: Stranger) -> None:
         host.wire.run(SECOND)
 
 
+def drips(host: Host, stranger: Stranger) -> None:
+    """It says something each second, reads everything and answers nothing."""
+    for second in range(limits.ANSWER_LIMIT // SECOND + 1):
+        stranger.send(Ping(nonce=second, time=host.wire.now))
+        stranger.heard()
+        host.wire.run(SECOND)
+
+
 def makes_room(host: Host, stranger: Stranger) -> None:
     """The house is full when somebody comes whom this node wants."""
     host.table.want("198.51.100.7", 7000, key(77).public)
@@ -305,6 +313,7 @@ DOORS: tuple[tuple[Callable[[Host, Stranger], None], tuple[str, str, str]], ...]
     (forges, ("banned, banned", "invalid-signature", "open")),
     (falls_silent, ("silent", "silent", "silent")),
     (takes_nothing, ("stalled", "stalled", "stalled")),
+    (drips, ("no-pong", "no-pong", "no-pong")),
     (makes_room, ("full", "open", "open")),
     (operator_ends_it, ("operator", "operator", "operator")),
     (operator_bans_node, ("banned, banned", "banned, banned", "banned, banned")),

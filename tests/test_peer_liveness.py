@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -11,6 +12,8 @@ from tests.test_peer_sessions import NEWS, open_stranger
 from timed.params import SECOND
 from timed.peer import limits
 from timed.peer.clock import LATENESS_TOLERATED, SteadyClock
+from timed.peer.intake import Lanes
+from timed.wire.framing import frames_of
 from timed.wire.messages import Ping, Pong
 
 
@@ -126,6 +129,126 @@ class PingTests(SynchronousTestCase):
             if host.table.peers():
                 stranger.send(Ping(nonce=1, time=0))
         self.assertEqual([closed.reason for closed in host.closed()], ["stalled"])
+
+
+class AnswerTests(SynchronousTestCase):
+    """A peer that is heard without end must still answer a ping within 90 s ([20])."""
+
+    def setUp(self) -> None:
+        self.host = Wire().host(3)
+        self.wire = self.host.wire
+        self.stranger = open_stranger(self.host)
+        self.rest = b""
+
+    def drip(self) -> None:
+        """One byte of a message that takes half an hour."""
+        if not self.rest:
+            self.rest = b"".join(frames_of(self.stranger.magic, 250, bytes(1_800), checksum=False))
+        self.stranger.send_bytes(self.rest[:1])
+        self.rest = self.rest[1:]
+
+    def reads(self) -> list[Ping]:
+        """Take what the host wrote; the pings in it."""
+        return [message for message in self.stranger.heard() if isinstance(message, Ping)]
+
+    def reasons(self) -> list[tuple[str, bool]]:
+        return [(closed.reason, closed.unwanted) for closed in self.host.closed()]
+
+    def test_a_byte_a_second_is_no_sign_of_life(self) -> None:
+        for _ in range(limits.ANSWER_LIMIT // SECOND - 1):
+            self.wire.run(SECOND)
+            self.drip()
+            self.reads()
+        self.assertEqual(self.reasons(), [])
+        self.wire.run(2 * SECOND)
+        self.assertEqual(self.reasons(), [("no-pong", True)])
+        self.assertTrue(self.host.closes[-1].abort)
+
+    def test_a_peer_that_pings_and_never_answers_is_closed(self) -> None:
+        for second in range(2 * limits.ANSWER_LIMIT // SECOND):
+            if self.host.table.peers():
+                self.stranger.send(Ping(nonce=second, time=0))
+            self.reads()
+            self.wire.run(SECOND)
+        self.assertEqual(self.reasons(), [("no-pong", True)])
+
+    def test_a_peer_that_answers_may_take_an_hour_for_a_message(self) -> None:
+        for _ in range(3_600):
+            self.wire.run(SECOND)
+            self.drip()
+            for ping in self.reads():
+                self.stranger.send_bytes(self.rest)
+                self.rest = b""
+                self.stranger.send(Pong(nonce=ping.nonce, time=0))
+        self.assertEqual(self.reasons(), [])
+
+    def test_a_pong_has_90_seconds_behind_what_is_under_way(self) -> None:
+        """Each ping is answered as late as it may be, for an hour; nobody is told off for it."""
+        owed: list[tuple[int, Ping]] = []
+        for _ in range(3_600):
+            owed += [(self.wire.now + 88 * SECOND, ping) for ping in self.reads()]
+            while owed and owed[0][0] <= self.wire.now:
+                self.stranger.send(Pong(nonce=owed.pop(0)[1].nonce, time=0))
+            self.stranger.send(NEWS)
+            self.wire.run(SECOND)
+        self.assertEqual(self.reasons(), [])
+        self.assertEqual(self.host.table.conduct.counts["unknown-pong"], 0)
+
+    def test_pings_out_of_turn_never_push_out_one_that_waits(self) -> None:
+        """A thousand are asked for while the first are under way: what is sent is answered, and known."""
+        node_id = self.stranger.key.public
+        self.reads()
+        asked = [self.host.table.ping(node_id, self.wire.now) for _ in range(1_000)]
+        self.host.call(None)
+        pings = self.reads()
+        self.assertEqual(len(pings), sum(asked))
+        self.assertTrue(pings)
+        for ping in pings:
+            self.stranger.send(Pong(nonce=ping.nonce, time=0))
+        self.assertEqual(self.host.table.conduct.counts["unknown-pong"], 0)
+        self.assertTrue(self.host.table.ping(node_id, self.wire.now))
+
+    def talks(self, seconds: int) -> list[Ping]:
+        """It says something each second and reads; the pings it owes an answer for."""
+        owed = []
+        for _ in range(seconds):
+            self.stranger.send(NEWS)
+            owed += self.reads()
+            self.wire.run(SECOND)
+        return owed
+
+    def unread(self, seconds: int) -> list[Ping]:
+        """The same while this node has no room for what comes: only the peer reads."""
+        owed = []
+        with mock.patch.object(Lanes, "full", True):
+            self.stranger.send(NEWS)
+            for _ in range(seconds):
+                owed += self.reads()
+                self.wire.run(SECOND)
+        return owed
+
+    def test_time_in_which_the_link_is_not_read_does_not_count(self) -> None:
+        """80 s, five minutes in which this node has no room, 8 s more: nobody is closed, no pong is unknown."""
+        owed = self.talks(80) + self.unread(300)
+        self.assertEqual(self.reasons(), [])
+        owed += self.talks(8)
+        self.assertEqual(self.reasons(), [])
+        for ping in owed:
+            self.stranger.send(Pong(nonce=ping.nonce, time=0))
+        self.talks(80)
+        self.assertEqual(self.reasons(), [])
+        self.assertEqual(self.host.table.conduct.counts["unknown-pong"], 0)
+        statistics = self.host.table.statistics(self.stranger.key.public)
+        self.assertEqual(statistics.pauses, 1)  # type: ignore[union-attr]
+
+    def test_a_pause_of_the_reading_only_postpones_the_end(self) -> None:
+        self.talks(80)
+        self.unread(300)
+        self.talks(8)
+        self.assertEqual(self.reasons(), [])
+        self.talks(2)
+        self.wire.run(2 * limits.PING_INTERVAL)
+        self.assertEqual(self.reasons(), [("no-pong", True)])
 
 
 class PauseTests(SynchronousTestCase):

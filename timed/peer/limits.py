@@ -79,6 +79,9 @@ CLOCK_SAMPLE_TRIP = 2 * SECOND
 """A pong that took longer says too little about the peer's clock."""
 SILENCE_LIMIT = 90 * SECOND
 """A session on which nothing arrived for this long is closed."""
+ANSWER_LIMIT = 90 * SECOND
+"""A session whose pings wait for so long without an answer to any of them is closed, whatever else
+arrives. Far above what a pong waits behind what is under way on a slow link."""
 PROBE_LIMIT = 5 * SECOND
 """The older of two sessions shows life in this time, or is closed as stale."""
 STALL_LIMIT = 90 * SECOND
@@ -162,4 +165,4 @@ EXCESS_PAUSE = SECOND
 """How long a link is not read after its peer exceeded a rate, of whatever class: reading what is only
 thrown away is what a flood costs."""
 RATE_REPORT_PAUSE = SECOND
-"""Excess is reported to the ledger of conduct this often at most."""
+"""Excess is reported to the ledger of conduct, and a ping beyond the rate answered, this often at most."""

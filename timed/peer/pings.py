@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import random
 
 _UNANSWERED = 8
-"""Pings that may wait; the oldest is forgotten."""
+"""Pings that may wait; until one is answered there is no further one, so that none is forgotten."""
 
 
 class Pings:
@@ -26,10 +26,15 @@ class Pings:
         self._sent: dict[int, tuple[int, int]] = {}
         """By nonce: steady and unix time."""
 
-    def ping(self, now: int) -> Ping:
-        """A ping with a nonce that only its pong can carry."""
-        while len(self._sent) >= _UNANSWERED:
-            del self._sent[next(iter(self._sent))]
+    @property
+    def waiting(self) -> int:
+        """Pings that wait for their pong."""
+        return len(self._sent)
+
+    def ping(self, now: int) -> Ping | None:
+        """A ping with a nonce that only its pong can carry; None when as many wait as may."""
+        if len(self._sent) >= _UNANSWERED:
+            return None
         nonce = self._entropy.getrandbits(64)
         self._sent[nonce] = (now, self._clock.wall)
         return Ping(nonce, self._clock.wall)

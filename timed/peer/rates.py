@@ -43,11 +43,12 @@ if _unknown:
 class Allowance:
     """The token buckets of one session, and what exceeding them leads to. Tokens are counted in millionths."""
 
-    __slots__ = ("_left", "_told", "excess_until", "owed", "throttled_until")
+    __slots__ = ("_left", "_spared_at", "_told", "excess_until", "owed", "throttled_until")
 
     def __init__(self) -> None:
         self._left: dict[str, tuple[int, int]] = {}
         self._told: dict[str, int] = {}
+        self._spared_at: int | None = None
         self.owed = 0
         """Acks that what was sent to the peer calls for: they are charged to nobody."""
         self.excess_until: int | None = None
@@ -70,6 +71,13 @@ class Allowance:
         if not self.owed:
             return False
         self.owed -= 1
+        return True
+
+    def spares_ping(self, now: int) -> bool:
+        """True once a second, for a ping beyond the rate: its sender waits for the pong."""
+        if self._spared_at is not None and now - self._spared_at < limits.RATE_REPORT_PAUSE:
+            return False
+        self._spared_at = now
         return True
 
     def exceeded(self, event: str, now: int) -> bool:

@@ -24,6 +24,7 @@ from timed.peer.dialect import Dialect
 from timed.peer.encoder import Encoded, Encoder, Form, form_of
 from timed.peer.greeting import Claim
 from timed.peer.intake import Arrival, Intake, Lanes
+from timed.peer.liveness import Liveness
 from timed.peer.outbox import Admission, Budget, Outbox
 from timed.peer.pings import Pings
 from timed.peer.rates import Allowance
@@ -108,7 +109,6 @@ class Session:
         """Something that must not be lost found no room: the table closes the session."""
         self.opened_at = 0
         self.opened_host_time = 0
-        self.received_at = now
         self.sent_at = now
         self.operator: bytes | None = None
         """The operator key the peer proved to hold."""
@@ -120,15 +120,13 @@ class Session:
         self._encoder = encoder
         self._clock = clock
         self._costs = intake.costs
-        self._pings = Pings(entropy, clock, self.traffic)
+        self.life = Liveness(Pings(entropy, clock, self.traffic), now)
         self._frames = FrameReader(magic, limit_for=self._limit_for, checksum=checksum)
         self._reader: FrameReader | LineReader = self._frames
         self.allowance = Allowance()
         self._our_reference = b""
         self._their_reference = b""
         self._greet_by = now + limits.HANDSHAKE_DEADLINE
-        self._ping_at: int | None = None
-        self._probe_by: int | None = None
         self._unread: list[int] = []
 
     @property
@@ -273,8 +271,7 @@ class Session:
         Control and consensus become events at once, the rest waits in `lanes` (`work`).
         The caller acts on each event before it asks for the next one.
         """
-        self.received_at = now
-        self._probe_by = None
+        self.life.heard(now)
         self.traffic.bytes_received += len(data)
         while data:
             for frame in self._reader.frames(data):
@@ -317,12 +314,12 @@ class Session:
         is_ack, asked = kind.cls is Ack, frame.is_reply and self.requests.expects(frame.request_id)
         solicited = self.allowance.settled() if is_ack else asked
         if not solicited and not self.allowance.take(kind.bucket, now):
+            self._sign_of_life(kind, frame, now)
             return self._over_rate(kind, now)
         self._count(kind)
         if frame.is_reply:
             return self._reply(kind, frame, now)
-        control = _CONTROL.get(kind.cls)
-        if control is not None:
+        if (control := _CONTROL.get(kind.cls)) is not None:
             return control(self, catalogue.decode_message(frame.number, frame.payload), now)
         return self._notice(kind, frame, now)
 
@@ -348,7 +345,7 @@ class Session:
             self.state = State.OPEN
             self.allowance.settled()
             self.opened_at = now
-            self._ping_at = now
+            self.life.opened(now)
             if self._form.lines:
                 self._frames.leave()
                 self._reader = LineReader(self._limit_for)
@@ -360,7 +357,7 @@ class Session:
         if match is Match.WRONG:
             raise RemoteError("wrong-reply", kind.name)
         if kind.requires_ack:
-            self._acknowledge(kind, frame, now)
+            self.send_message(Ack(kind.number, reference(frame.payload)), now)
         if match is not Match.ASKED and kind.direction is Direction.NOTICE_OR_REPLY:
             return self._arrived(Arrival(kind, frame.payload, 0, False))
         if match is not Match.ASKED:
@@ -378,7 +375,7 @@ class Session:
         if request_id and not self.served.accept(request_id, now):
             return Conducted("request-window", kind.name)
         if kind.requires_ack:
-            self._acknowledge(kind, frame, now)
+            self.send_message(Ack(kind.number, reference(frame.payload)), now)
         return self._arrived(Arrival(kind, frame.payload, request_id, False))
 
     def _arrived(self, arrival: Arrival) -> SessionEvent | None:
@@ -393,16 +390,17 @@ class Session:
     def _incoming(handle: PeerHandle, arrival: Arrival, message: Message) -> Incoming:
         return Incoming(handle, message, arrival.request_id, arrival.is_reply)
 
-    def _acknowledge(self, kind: MessageType, frame: Frame, now: int) -> None:
-        self.send_message(Ack(kind.number, reference(frame.payload)), now)
+    def _sign_of_life(self, kind: MessageType, frame: Frame, now: int) -> None:
+        """Too many or not: a pong that is awaited counts, and a ping a second is answered."""
+        awaited = kind.cls is Pong and self.life.awaits_pong
+        if awaited or (kind.cls is Ping and self.allowance.spares_ping(now)):
+            _CONTROL[kind.cls](self, catalogue.decode_message(frame.number, frame.payload), now)
 
     def _over_rate(self, kind: MessageType, now: int) -> SessionEvent | None:
         """One report a second: a flood is one offence, not a thousand."""
         self.traffic.over_rate += 1
         event = "over-rate-control" if kind.priority is Priority.CONTROL else "over-rate"
-        if not self.allowance.exceeded(event, now):
-            return None
-        return Conducted(event, kind.name)
+        return Conducted(event, kind.name) if self.allowance.exceeded(event, now) else None
 
     def _on_handshake(self, message: Message, now: int) -> SessionEvent | None:
         raise RemoteError("handshake-order", "a second Handshake")
@@ -419,7 +417,7 @@ class Session:
         return None
 
     def _on_pong(self, message: Message, now: int) -> SessionEvent | None:
-        known = isinstance(message, Pong) and self._pings.pong(message, now)
+        known = isinstance(message, Pong) and self.life.pong(message, now)
         return None if known else Conducted("unknown-pong", "")
 
     def _count(self, kind: MessageType) -> None:
@@ -431,9 +429,11 @@ class Session:
         excess = self.allowance.holds_back(now)
         if self.paused and self.lanes.has_room and not excess:
             self.paused = False
+            self.life.read_again(now)
             return (Resume(self.link),)
         if not self.paused and (self.lanes.full or excess) and self.state is not State.CLOSED:
             self.paused = True
+            self.life.not_read(now)
             self.traffic.pauses += 1
             return (Pause(self.link),)
         return ()
@@ -444,14 +444,16 @@ class Session:
         """Leave its requests and its gossip unread for a while."""
         self.allowance.throttled_until = now + limits.THROTTLE_TIME
 
-    def ping(self, now: int) -> None:
-        """Ask for a pong."""
-        self.send_message(self._pings.ping(now), now)
+    def ping(self, now: int) -> bool:
+        """Ask for a pong; False when as many are awaited as may be."""
+        ping = self.life.ping(now)
+        if ping is not None:
+            self.send_message(ping, now)
+        return ping is not None
 
     def probe(self, now: int) -> None:
         """Ask for a sign of life, and close soon when there is none."""
-        if self.state is State.OPEN and self._probe_by is None:
-            self._probe_by = now + limits.PROBE_LIMIT
+        if self.state is State.OPEN and self.life.probed(now):
             self.ping(now)
 
     def deadline(self) -> int | None:
@@ -462,9 +464,7 @@ class Session:
             return self._greet_by
         stalled = self.outbox.stalled_since()
         times = (
-            self._ping_at,
-            self._probe_by,
-            self.received_at + limits.SILENCE_LIMIT,
+            self.life.deadline(),
             None if stalled is None else stalled + limits.STALL_LIMIT,
             self.requests.next_deadline(),
             self.allowance.excess_until,
@@ -477,16 +477,16 @@ class Session:
             return None
         if self.state is not State.OPEN:
             return "handshake-timeout" if now >= self._greet_by else None
-        if now - self.received_at >= limits.SILENCE_LIMIT:
-            return "silent"
-        if self._probe_by is not None and now >= self._probe_by:
-            return "stale"
+        lost = self.life.lost(now)
+        if lost is not None:
+            return lost
         stalled = self.outbox.stalled_since()
         if stalled is not None and now - stalled >= limits.STALL_LIMIT:
             return "stalled"
-        if self._ping_at is not None and now >= self._ping_at:
+        if self.life.unanswered(now):
+            return "no-pong"
+        if self.life.pings_now(now):
             self.ping(now)
-            self._ping_at = now + self._pings.pause()
         return None
 
 

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 DIAL = "dial"
 RETENTION = "retention"
 
-_FAILED = frozenset({"silent", "stale", "stalled"})
+_FAILED = frozenset({"silent", "stale", "stalled", "no-pong"})
 """Reasons of a tick that say the other side is not there: nobody is told, nothing is awaited."""
 
 

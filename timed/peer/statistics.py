@@ -91,7 +91,7 @@ def statistics_of(
         outbound=session.outbound,
         kind=kind,
         opened_at=session.opened_host_time,
-        received_at=clock.host_time(session.received_at),
+        received_at=clock.host_time(session.life.heard_at),
         sent_at=clock.host_time(session.sent_at),
         **attrs.asdict(session.traffic),
         queues=outbox.queues(now),

@@ -176,14 +176,14 @@ class PeerTable(Sessions):
         return request_id if asked else None
 
     def ping(self, node_id: bytes, now: int) -> bool:
-        """Ask a peer for a sign of life, out of turn; False when there is no open session."""
+        """Ask a peer for a sign of life, out of turn; False without an open session, or when it owes too many."""
         time = self._read(now)
         session = self.session_with(node_id)
         if session is None:
             return False
-        session.ping(time)
+        asked = session.ping(time)
         self._sent(session)
-        return True
+        return asked
 
     def room(self, node_id: bytes, *, urgent: bool = False) -> int:
         """Bytes that may be queued for a peer (`Session.room`); bulk replies are made only when there is some."""

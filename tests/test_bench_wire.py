@@ -11,11 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from timed.bench import broadcast, priority
 from timed.bench.receivers import FrameCounter
 from timed.bench.samples import Samples
-from timed.peer.encoder import Form
 from timed.peer.limits import PEER_QUEUE_BYTES
 from timed.wire.catalogue import encode_message
 from timed.wire.framing import TRAILER_SIZE, frames_of
-from timed.wire.message import Message, Priority
+from timed.wire.message import Message
 from timed.wire.messages import Ping
 
 
@@ -63,11 +62,11 @@ class Cases(SynchronousTestCase):
         self.assertLessEqual(size, PEER_QUEUE_BYTES)
         self.assertGreater(size, PEER_QUEUE_BYTES - 1_000)
 
-    def test_without_priorities_every_message_is_of_one_class(self) -> None:
-        encoder = priority.OneQueue(b"TIME")
-        for message in (Samples().vote(), Ping(1, 2), broadcast.message_of(100_000)):
-            parcel = encoder.parcel(encoder.encode(message), Form(checksum=False))
-            self.assertIs(parcel.priority, Priority.BULK)
+    def test_without_priorities_is_the_sessions_own_switch(self) -> None:
+        self.patch(priority, "BLOCK_BYTES", 64 * 1024)
+        for priorities in (True, False):
+            sender = priority.Sender(True, priorities)
+            self.assertIs(sender.host.table.identity.dialect.priorities, priorities)
 
     def test_figures_are_ratios_of_medians(self) -> None:
         own = broadcast.Series([2.0, 1.0, 3.0], [0.5, 0.5, 0.5])

@@ -18,6 +18,7 @@ from timed.net.interfaces import INetworkHost
 from timed.net.limits import NetworkLimits
 from timed.net.network import Network
 from timed.params import REGTEST, SECOND
+from timed.peer.dialect import ORDINARY, Dialect
 from timed.peer.table import PeerTable
 from timed.peer.values import Delivery, Identity, PeerAddress
 from timed.primitives.hashing import tagged_hash
@@ -55,9 +56,14 @@ def node_key(number: int) -> SigningKey:
     return SigningKey.from_seed(tagged_hash("bench-node", str(number).encode()))
 
 
-def make_table(number: int, wanted: Sequence[PeerAddress] = (), genesis: bytes = GENESIS) -> PeerTable:
+def make_table(
+    number: int,
+    wanted: Sequence[PeerAddress] = (),
+    genesis: bytes = GENESIS,
+    dialect: Dialect = ORDINARY,
+) -> PeerTable:
     """The peer table of a made-up node, which has the genesis block and no other."""
-    identity = Identity(REGTEST, genesis, node_key(number), None, "timed-bench", 0, now_us())
+    identity = Identity(REGTEST, genesis, node_key(number), None, "timed-bench", 0, now_us(), dialect)
     return PeerTable(
         identity, random.Random(number), lambda: (0, genesis),
         wanted=wanted, max_inbound=MANY, discover=False,

@@ -4,8 +4,8 @@ Two processes with real sessions. The receiver always has two requests for a blo
 open; the sender answers each when its outbox has room, as a node does, and hands over
 votes at random moments, which are stamped when they were due. Each vote is stamped again
 when the receiver's session has delivered it, in the process that decodes the blocks. The
-same is done without priorities: an encoder puts every message into one class, so the
-outbox is one queue, and the receiver decodes in the order of arrival.
+same is done without priorities: the sender's outbox is one queue, as `p2p.priorities = no`
+makes it, and the receiver decodes in the order of arrival.
 """
 
 from __future__ import annotations
@@ -27,16 +27,13 @@ from timed.bench.measure import MS_PER_NS, figure, percentile
 from timed.bench.report import Goal, Outcome
 from timed.bench.samples import Samples
 from timed.node.serving import stored_blocks
-from timed.peer.encoder import Encoded, Encoder, Form
-from timed.peer.outbox import Parcel
+from timed.peer.dialect import Dialect
 from timed.peer.values import Delivery, Incoming, Opened
-from timed.wire.message import Priority, Verbatim
+from timed.wire.message import Verbatim
 from timed.wire.messages import BlockRequest, BlockResponse, BlockVote
 
 BLOCK_BYTES = 4 * 1024 * 1024
 IN_FLIGHT = 2
-ONE_QUEUE_BYTES = 16 * 1024 * 1024
-"""The bound of the one queue: in it a vote would not be queued behind a block."""
 SEED = 7
 SETTLE_S = 0.3
 
@@ -51,15 +48,6 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, default=100.0, help="votes per second (default 100)")
     parser.add_argument("--runs", type=int, default=3, help="of each case (default 3)")
     parser.add_argument("--transport", choices=("plain", "tls"), default="tls", help="(default tls)")
-
-
-class OneQueue(Encoder):
-    """Every message in one class: first in, first out, whatever it is."""
-
-    def parcel(self, encoded: Encoded, form: Form) -> Parcel:
-        parcel = super().parcel(encoded, form)
-        parcel.priority = Priority.BULK
-        return parcel
 
 
 def full_block() -> tuple[bytes, bytes]:
@@ -80,17 +68,13 @@ class Sender:
     """Serves blocks and sends votes."""
 
     def __init__(self, plain: bool, priorities: bool) -> None:
-        table = make_table(0)
-        self._bound = None if priorities else ONE_QUEUE_BYTES
-        if not priorities:
-            table.encoder = OneQueue(table.identity.params.magic)
+        table = make_table(0, dialect=Dialect(priorities=priorities))
         self.host = TableHost(table, plain, self._delivered)
         self.host.drained_hook = self._serve
         self.blocks = 0
         self._peer = node_key(1).public
         self._block = full_block()
-        size = len(answer(self._block).encode())
-        self._room = size if self._bound is None else self._bound - size
+        self._room = len(answer(self._block).encode())
         self._requests: list[int] = []
         self._votes = Samples(SEED)
 
@@ -109,10 +93,6 @@ class Sender:
             self._requests.append(delivery.request_id)
             self._serve()
         elif isinstance(delivery, Opened):
-            if self._bound is not None:
-                session = self.host.table.session_with(self._peer)
-                if session is not None:
-                    session.outbox.limit = self._bound
             settle_collector()
 
     def _serve(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.internet import reactor, ssl
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase, TestCase
@@ -197,6 +197,20 @@ class FetchTests(FetchCase):
         number = closed.getHost().port
         await closed.stopListening()
         self.assertEqual(await self.refused(f"http://127.0.0.1:{number}/"), "connection-refused")
+
+    async def test_cancelled_before_the_connection_is_up(self) -> None:
+        real: Any = reactor
+        connect = real.connectTCP
+
+        def cancelled(*arguments: Any, **options: Any) -> object:
+            real.callLater(0, asked.cancel)
+            return connect(*arguments, **options)
+
+        self.patch(real, "connectTCP", cancelled)
+        port = self.serve(slow=lambda request: NOT_DONE_YET)
+        asked = fetch(reactor, f"http://127.0.0.1:{port}/slow", most=MOST, timeout_s=10.0)
+        with self.assertRaises(CancelledError):
+            await asked
 
     async def test_server_that_speaks_no_http(self) -> None:
         for said in (

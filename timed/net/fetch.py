@@ -14,7 +14,7 @@ from service_identity import CertificateError, VerificationError
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
-from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
+from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
@@ -81,6 +81,8 @@ def _named(failure: Failure) -> Failure:
     error: BaseException | None = failure.value
     while isinstance(error, ResponseFailed | RequestTransmissionFailed) and error.reasons:
         error = error.reasons[0].value
+    if isinstance(error, ConnectingCancelledError):
+        return Failure(CancelledError())
     if isinstance(error, RemoteError | CancelledError):
         return Failure(error)
     if isinstance(error, InfiniteRedirection | RedirectWithNoLocation):

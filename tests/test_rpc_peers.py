@@ -357,6 +357,8 @@ class Bans(PeersCase):
             (-8, "1" * 129, "add"),
         ):
             self.assertEqual(self.code("setban", *params), code, params)
+        error = self.world.error("setban", self.world.environment.identity.node_id.hex(), "add")
+        self.assertIn("own id", error["message"])
         error = self.world.error("setban", "192.0.2.77", "remove")
         self.assertIn("192.0.2.0/24", error["data"]["hint"])
         self.assertEqual(len(self.ask("listbanned")), 1)
@@ -576,6 +578,22 @@ class Explained(PeersCase):
         self.assertEqual(shown["summary"], "not connected; seed.example.org told of it, tried 0 times")
         (known,) = shown["book"]
         self.assertEqual((known["met"], known["tried"], known["source"]), (False, False, "seed.example.org"))
+
+    def test_of_several_addresses_at_one_host_the_one_that_was_asked_for(self) -> None:
+        self.ask("addnode", "node.example:7000", "add")
+        self.net.run(30)
+        self.world.node.peers.want("node.example", 7001)
+        self.assertIn("in vain", self.ask("explainpeer", "node.example:7000")["summary"])
+        shown = self.ask("explainpeer", "node.example:7001")
+        self.assertEqual([dial["address"] for dial in shown["dials"]], ["node.example:7001"])
+        self.assertIn("without an outcome", shown["summary"])
+        self.assertEqual(len(self.ask("explainpeer", "node.example")["dials"]), 2)
+
+    def test_an_address_behind_which_a_connected_node_is_believed(self) -> None:
+        remote = self.join(2)
+        self.world.node.peers.want("10.0.0.250", 7009, remote.node_id)
+        shown = self.ask("explainpeer", "10.0.0.250:7009")
+        self.assertEqual((shown["state"], shown["nodeid"]), ("connected", remote.node_id.hex()))
 
     def test_only_its_own_dials_are_shown_of_a_connected_peer(self) -> None:
         remote = self.join(2)

@@ -79,6 +79,11 @@ class Peering:
             or (text and address_of(text) is not None and address_of(text) == address_of(host_of(peer)))
         ]
 
+    def believed_at(self, address: PeerAddress) -> bytes | None:
+        """The node that most likely answers where this node dials."""
+        target = self.table.dialing.at(address.host, address.port)
+        return None if target is None else target.believed
+
     def clock_offset(self) -> int | None:
         """How far the peers' clocks are ahead of ours, in microseconds."""
         return self.table.clock_offset()
@@ -132,14 +137,18 @@ class Peering:
         wanted = [target for target in self.table.dialing if target.origin is Origin.CONFIGURED]
         return sorted(wanted, key=lambda target: target.address)
 
-    def dialled(self, node_id: bytes | None, host: str) -> list[Target]:
-        """The addresses dialled for a node, and those at a host of which nobody else is known to answer."""
-        return [
+    def dialled(self, node_id: bytes | None, host: str, port: int | None = None) -> list[Target]:
+        """The addresses dialled for a node, and those at a host of which nobody else is known to answer.
+
+        With a port only what is dialled there, if anything is.
+        """
+        found = [
             target
             for target in self.table.dialing
             if (node_id is not None and target.believed == node_id)
             or (host and target.host == host and (node_id is None or target.believed is None))
         ]
+        return [target for target in found if target.port == port] or found
 
     def is_added(self, address: PeerAddress) -> bool:
         target = self.table.dialing.at(address.host, address.port)

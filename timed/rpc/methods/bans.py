@@ -151,16 +151,13 @@ def _wider(env: Environment, subject: Subject) -> list[Subject]:
 def _refuse_own(env: Environment, subject: Subject) -> None:
     if isinstance(subject, bytes):
         own = subject == env.identity.node_id
+        what, hint = "this is the node's own id", "Give the id of another node, as getpeerinfo shows it."
     else:
         own = subject.is_loopback and env.peers.table.conduct.trust_loopback
+        what = "this machine is never banned"
+        hint = "Addresses of this machine are exempt: ban a peer on it by its node id."
     if own:
-        raise RpcError(
-            INVALID_PARAMETER,
-            "Error: this machine is never banned",
-            rule="own-address",
-            hint="Addresses of this machine are exempt: ban a peer on it by its node id.",
-            param="subnet",
-        )
+        raise RpcError(INVALID_PARAMETER, f"Error: {what}", rule="own-address", hint=hint, param="subnet")
 
 
 def _seconds(env: Environment, bantime: int, absolute: bool) -> int:

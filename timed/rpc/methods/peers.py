@@ -105,7 +105,11 @@ def explainpeer(env: Environment, peer: str) -> Object:
     if found:
         return _explained(env, found[0].node_id, host_of(found[0]), found[0])
     subject = subject_or_none(peer)
-    host = _host(peer, subject)
+    place = _place(peer) if subject is None else None
+    host = place.host if place is not None else "" if isinstance(subject, bytes) else peer
+    behind = env.peers.believed_at(place) if place is not None else None
+    if behind is not None:
+        return _explained(env, behind, host, env.peers.table.get(behind))
     if subject is None and subject_or_none(host) is None and not env.peers.dialled(None, host):
         raise RpcError(
             NOT_FOUND,
@@ -114,27 +118,27 @@ def explainpeer(env: Environment, peer: str) -> Object:
             hint="Give a node id, host:port or an address as getpeerinfo or listbanned shows it.",
             param="peer",
         )
-    return _explained(env, subject, host, None)
+    return _explained(env, subject, host, None, place.port if place is not None else None)
 
 
-def _host(text: str, subject: Subject | None) -> str:
-    """The host of `host:port`, or the text itself; none of a node id."""
-    if isinstance(subject, bytes):
-        return ""
+def _place(text: str) -> PeerAddress | None:
+    """The address that `host:port` names; None of anything else."""
     try:
-        return parse_peer(text).host
+        return parse_peer(text)
     except ValueError:
-        return text
+        return None
 
 
-def _explained(env: Environment, subject: Subject | None, host: str, peer: PeerHandle | None) -> Object:
+def _explained(
+    env: Environment, subject: Subject | None, host: str, peer: PeerHandle | None, port: int | None = None
+) -> Object:
     peering, conduct = env.peers, env.peers.table.conduct
     node_id = subject if isinstance(subject, bytes) else None
     known = peering.table.statistics(peer.node_id) if peer is not None else None
     ban = peering.ban_of(subject) if subject is not None else None
     seen = host or (ban.host if ban is not None else "")
     bans = {each.subject: each for each in (ban, *peering.covering(seen)) if each is not None}
-    dials = peering.dialled(node_id, host)
+    dials = peering.dialled(node_id, host, port)
     kind = known.kind if known is not None else conduct.class_of(node_id, seen, member=False)
     records = peering.records_of(node_id, host if node_id is None else "")
     return {

@@ -42,6 +42,10 @@ class Row:
     unit: str
     more_is_better: bool = False
 
+    @property
+    def heading(self) -> str:
+        return f"{self.title}, {self.unit}" if self.unit else self.title
+
 
 ROWS = (
     Row("log_lines", "log lines", ""),
@@ -99,7 +103,7 @@ class Comparison:
         for row in ROWS:
             share = self.ratio(row)
             before, after = float(getattr(self.before, row.key)), float(getattr(self.after, row.key))
-            rows.append([row.title, before, after, "-" if share is None else share])
+            rows.append([row.heading, before, after, "-" if share is None else share])
         rows += [
             [
                 f"bytes of a {name}",

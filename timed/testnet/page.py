@@ -77,7 +77,7 @@ def figures(comparison: Comparison) -> str:
     for row in ROWS:
         before, after = _values(comparison, row)
         share = comparison.ratio(row)
-        rows.append((f"{row.title}, {row.unit}" if row.unit else row.title, before, after, share))
+        rows.append((row.heading, before, after, share))
     for name, share in comparison.hot_ratios().items():
         sizes = comparison.before.hot_bytes[name], comparison.after.hot_bytes[name]
         rows.append((f"bytes of a {name}", float(sizes[0]), float(sizes[1]), share))

@@ -55,6 +55,7 @@ class ReadingIni(SynchronousTestCase):
             "[p2p]\nmax_inbound = -1": "node.ini:2: p2p.max_inbound must lie between 0 and 10000, not -1.",
             "[node]\nnetwork = main": "node.ini:2: node.network must be one of mainnet, testnet, regtest, not 'main'.",
             "[p2p]\npeers = a": "node.ini:2: p2p.peers names the peer 'a', which is not host:port.",
+            "[p2p]\ndns_seeds = http://a.b": "node.ini:2: p2p.dns_seeds names 'http://a.b', which is not a name or name:port.",
             "[services]\nenabled = rpc rpc": "node.ini:2: services.enabled names something twice.",
         }
         for text, sentence in cases.items():

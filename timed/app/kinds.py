@@ -112,7 +112,10 @@ def _host_ports(text: str) -> tuple[HostPort, ...]:
         host, colon, port = word.partition(":")
         if not _DOMAIN.fullmatch(host):
             raise ValueError(f"names {word!r}, which is no name in the DNS")
-        found.append((host, _port(port) if colon else None))
+        try:
+            found.append((host, _port(port) if colon else None))
+        except ValueError:
+            raise ValueError(f"names {word!r}, which is not a name or name:port") from None
     return tuple(found)
 
 

@@ -211,6 +211,16 @@ class EventLines(SynchronousTestCase):
         self.assertEqual(level, LogLevel.info)
         self.assertEqual(text, f"block 7 {'ab' * 32}, 0 payments")
 
+    def test_who_refused_a_session_is_told(self) -> None:
+        for ours, detail, text in (
+            (True, "by the operator", "no session with a:1: banned: by the operator"),
+            (False, "by the operator", "no session with a:1, ended there: banned: by the operator"),
+            (False, "", "no session with a:1, ended there: banned"),
+        ):
+            self.assertEqual(
+                self.lines(events.PeerRefused("a:1", "banned", detail, ours)), [(LogLevel.warn, text)]
+            )
+
     def test_a_session_that_both_wanted_is_said_to_be_lost(self) -> None:
         wanted = self.lines(events.PeerClosed(b"\x01", "a:1", "reset", unwanted=True))
         self.assertEqual(wanted, [(LogLevel.warn, "session with 01 at a:1 was lost: reset")])

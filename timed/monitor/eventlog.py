@@ -24,7 +24,7 @@ class Line:
 LINES: Mapping[type, Line] = {
     events.PeerOpened: Line(LogLevel.info, "connected with {node_id} at {address}"),
     events.PeerClosed: Line(LogLevel.info, "session with {node_id} at {address} ended: {reason}"),
-    events.PeerRefused: Line(LogLevel.warn, "no session with {address}: {rule} {detail}"),
+    events.PeerRefused: Line(LogLevel.warn, "no session with {address}: {why}"),
     events.PeerBanned: Line(LogLevel.warn, "banned {node_id} at {address} for {seconds} s: {reason}"),
     events.PeerMessage: Line(LogLevel.info, "{name} {direction} {address}, {size} bytes"),
     events.TransactionAccepted: Line(LogLevel.debug, "transaction {txid} accepted"),
@@ -53,6 +53,9 @@ SPARED = Line(LogLevel.warn, "dry run: would have banned {node_id} at {address} 
 LOST = Line(LogLevel.warn, "session with {node_id} at {address} was lost: {reason}")
 """A session that ended although both ends wanted it."""
 
+REFUSED = Line(LogLevel.warn, "no session with {address}, ended there: {why}")
+"""The other end refused, or was gone before the session opened."""
+
 EVERYDAY = frozenset({"duplicate", "feeler"})
 """Two nodes that dial each other give up one of the two sessions, and an address is looked at now and
 then without a session: that is how it should be."""
@@ -74,6 +77,8 @@ class EventLog:
         line = LINES.get(type(event))
         if isinstance(event, events.PeerClosed) and event.unwanted:
             line = LOST
+        elif isinstance(event, events.PeerRefused) and not event.ours:
+            line = REFUSED
         elif isinstance(event, events.PeerBanned) and not event.done:
             line = SPARED
         if line is None:
@@ -97,6 +102,8 @@ def _shown(event: Any) -> dict[str, object]:
         fields[field.name] = value.hex() if isinstance(value, bytes) else value
     if isinstance(event, events.BlockCertified):
         fields["count"] = len(event.txids) - 1
+    elif isinstance(event, events.PeerRefused):
+        fields["why"] = f"{event.rule}: {event.detail}" if event.detail else event.rule
     elif isinstance(event, events.PeerMessage):
         fields["direction"] = "to" if event.sent else "from"
     return fields

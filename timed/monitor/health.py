@@ -80,7 +80,7 @@ def _peers(view: View) -> Finding:
     if node is None or view.peers or not node.config.wanted:
         return Finding()
     return Finding(
-        DEGRADED, "no session with any peer", "Look at p2p.peers, the firewall and refused sessions."
+        DEGRADED, "no session with any peer", "getaddednodeinfo says how dialling p2p.peers fails."
     )
 
 

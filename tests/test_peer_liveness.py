@@ -90,6 +90,34 @@ class PingTests(SynchronousTestCase):
                     liar.send(Pong(nonce=message.nonce, time=wire.now + 3_600 * SECOND))
         self.assertEqual(a.table.clock_offset(), 0)
 
+    def test_clocks_are_looked_through_once_for_each_pong_session_and_roster(self) -> None:
+        """The node asks at every wake, a thousand times between two pongs."""
+        host = self.wire.host(3)
+        table = host.table
+        with mock.patch.object(table, "_median_offset", wraps=table._median_offset) as looked:
+
+            def looks() -> int:
+                before = looked.call_count
+                for _ in range(1_000):
+                    table.clock_offset()
+                return looked.call_count - before
+
+            strangers = [open_stranger(host, 30 + number, 300 + number) for number in range(3)]
+            self.assertEqual(looks(), 1)
+            self.wire.run(SECOND)
+            for ahead, stranger in enumerate(strangers):
+                (ping,) = [message for message in stranger.heard() if isinstance(message, Ping)]
+                stranger.send(Pong(nonce=ping.nonce, time=self.wire.now + (ahead + 7) * SECOND))
+                self.assertEqual(looks(), 1)
+            self.assertEqual((table.clock_offset() or 0) // SECOND, 8)
+            strangers[0].send(NEWS)
+            self.assertEqual(looks(), 0)
+            table.disconnect(strangers[0].key.public, "operator", self.wire.now)
+            self.assertEqual(looks(), 1)
+            self.assertEqual((table.clock_offset() or 0) // SECOND, 9)
+            table.members = frozenset([key(200).public])
+            self.assertEqual(looks(), 1)
+
     def test_nonce_must_match(self) -> None:
         host = self.wire.host(3)
         stranger = open_stranger(host)

@@ -18,12 +18,14 @@ LATENESS_TOLERATED = SECOND
 class SteadyClock:
     """Turns the host's `now` into steady microseconds, and deadlines back."""
 
-    __slots__ = ("_seen", "pauses", "time")
+    __slots__ = ("_seen", "compared", "pauses", "time")
 
     def __init__(self) -> None:
         self.time = 0
         """Steady time; it begins at the first `now` that was read."""
         self._seen: int | None = None
+        self.compared = 0
+        """How often the host's clock was compared with a peer's."""
         self.pauses = 0
         """How often surplus time was cut, or the host's clock stepped back."""
 

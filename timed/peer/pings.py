@@ -51,6 +51,7 @@ class Pings:
         traffic.round_trip_least = traffic.round_trip if least is None else min(least, traffic.round_trip)
         if 0 <= self._clock.wall - wall <= limits.CLOCK_SAMPLE_TRIP:
             traffic.clock_offset = pong.time - (wall + self._clock.wall) // 2
+            self._clock.compared += 1
         return True
 
     def pause(self) -> int:

@@ -67,6 +67,9 @@ class PeerTable(Sessions):
         self._past = Traffic()
         self._anchors: tuple[PeerAddress, ...] = ()
         """Whom a stopped node had dialled."""
+        self._offset: int | None = None
+        """The median of the peers' clocks, as it followed from these sessions, comparisons and members."""
+        self._offset_from: tuple[tuple[PeerHandle, ...], int, frozenset[bytes]] = ((), 0, frozenset())
         self._asked_peers: set[int] = set()
         """Requests of this room's own, of which the node hears nothing."""
         if discover:
@@ -421,7 +424,15 @@ class PeerTable(Sessions):
         """The median of how far the peers' clocks are ahead of ours, None while nobody has answered.
 
         Members alone are asked when there are any: a clock costs nothing to claim.
+        The node asks at every wake; the answer changes with a pong, a session or the roster.
         """
+        sessions, compared, members = self._offset_from
+        now = (self.peers(), self.clock.compared, self.members)
+        if now[0] is not sessions or now[1] != compared or now[2] is not members:
+            self._offset, self._offset_from = self._median_offset(), now
+        return self._offset
+
+    def _median_offset(self) -> int | None:
         live = [session for session in self._by_node.values() if session.traffic.clock_offset is not None]
         members = [session for session in live if session.operator in self.members]
         offsets = sorted(session.traffic.clock_offset or 0 for session in members or live)

@@ -37,26 +37,15 @@ def apply_digests(digests: Sequence[bytes], created: Entries, spent: Entries) ->
 
     A coin that stands in both, made and spent in the same block, cancels out.
     """
-    shard_bits = len(digests).bit_length() - 1
     added = dict(created)
     removed = {outpoint: coin for outpoint, coin in spent if added.pop(outpoint, None) is None}
-    shards: dict[int, LtHash] = {}
-
-    def shard(outpoint: OutPoint) -> LtHash:
-        index = shard_of(outpoint.txid, shard_bits)
-        if index not in shards:
-            shards[index] = LtHash.from_state(digests[index])
-        return shards[index]
-
-    for outpoint, coin in added.items():
-        shard(outpoint).add(coin_element(outpoint, coin.output, coin.height, coin.coinbase))
-    for outpoint, coin in removed.items():
-        shard(outpoint).remove(coin_element(outpoint, coin.output, coin.height, coin.coinbase))
-    return tuple(shards[index].state() if index in shards else state for index, state in enumerate(digests))
+    change: dict[int, LtHash] = {}
+    change_digests(change, len(digests).bit_length() - 1, added.items(), removed.items())
+    return merge_digests(digests, change)
 
 
 def change_digests(change: dict[int, LtHash], shard_bits: int, created: Entries, spent: Entries) -> None:
-    """Sum up, by shard, what `apply_digests` would do for these coins."""
+    """Add what these coins do to the sum of changes, by shard; `merge_digests` carries it out."""
     for outpoint, coin in created:
         shard = change.setdefault(shard_of(outpoint.txid, shard_bits), LtHash())
         shard.add(coin_element(outpoint, coin.output, coin.height, coin.coinbase))

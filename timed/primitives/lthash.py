@@ -51,23 +51,26 @@ class LtHash:
         return digest
 
     def add(self, element: bytes) -> None:
-        """Put an element in.
-
-        The low 15 bits of all lanes are added in one go, which cannot carry into the
-        next lane; the highest bits are added without carry.
-        """
-        one, other = self._lanes, _expand(element)
-        self._lanes = ((one & _LOW) + (other & _LOW)) ^ ((one ^ other) & _HIGH)
+        """Put an element in."""
+        self._plus(_expand(element))
 
     def remove(self, element: bytes) -> None:
-        """Take an element out: `add` undone, with a bit set in each lane to borrow from."""
+        """Take an element out: `_plus` undone, with a bit set in each lane to borrow from."""
         one, other = self._lanes, _expand(element)
         self._lanes = ((one | _HIGH) - (other & _LOW)) ^ ((one ^ other ^ _HIGH) & _HIGH)
 
     def merge(self, other: LtHash) -> None:
         """Do everything that was done to `other`, an empty set's digest before, to this one."""
-        one, two = self._lanes, other._lanes
-        self._lanes = ((one & _LOW) + (two & _LOW)) ^ ((one ^ two) & _HIGH)
+        self._plus(other._lanes)
+
+    def _plus(self, other: int) -> None:
+        """Add lane by lane.
+
+        The low 15 bits of all lanes are added in one go, which cannot carry into the
+        next lane; the highest bits are added without carry.
+        """
+        one = self._lanes
+        self._lanes = ((one & _LOW) + (other & _LOW)) ^ ((one ^ other) & _HIGH)
 
     def state(self) -> bytes:
         """The lanes, 2,048 bytes."""

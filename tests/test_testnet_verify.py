@@ -144,8 +144,13 @@ class Command(SynchronousTestCase):
             self.assertEqual(stopped.exception.code, 2)
 
     def test_the_ways_differ_by_configuration_that_every_node_accepts(self) -> None:
-        for settings in (OLD_WAY, NEW_WAY):
+        for settings, chosen in (
+            (OLD_WAY, ("json", False, False, True)),
+            (NEW_WAY, ("binary", True, True, False)),
+        ):
             plan = make_network(Path(self.mktemp()).absolute(), 3, 3, 1)
             configure(plan, settings)
             for node in (*plan.nodes, plan.late):
-                load(str(node.ini))
+                found = load(str(node.ini)).settings
+                p2p = found.p2p
+                self.assertEqual((p2p.encoding, p2p.batching, p2p.priorities, found.log.messages), chosen)

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from timed.monitor.row import COUNTER, GAUGE, Row, Sample, Source, by, one
 from timed.monitor.view import View
 from timed.params import SECOND
+from timed.peer.costs import in_seconds
 from timed.peer.dialing import Origin
 from timed.peer.outbox import Queue, merged
 from timed.peer.table import PeerTable
 from timed.peer.traffic import Traffic
 
-NS_PER_S = 10**9
 RECEIVED, SENT = "received", "sent"
 
 
@@ -68,7 +68,7 @@ def _queues(read: Callable[[Queue], float]) -> Source:
 
 
 def _cpu(table: PeerTable) -> list[Sample]:
-    return by((name, spent / NS_PER_S) for name, spent in sorted(table.costs.spent.items()))
+    return by(in_seconds(table.costs.spent).items())
 
 
 def _verdicts(table: PeerTable) -> list[Sample]:

@@ -6,8 +6,9 @@ none is lent, `on` costs one comparison.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
+NS_PER_S = 10**9
 OTHER = "other"
 """What is not done for one message: timers, queues, writing, what follows from durable writes."""
 
@@ -52,3 +53,8 @@ class Costs:
             for name, size in received_bytes.items()
             if name in self.spent and all_bytes.get(name)
         }
+
+
+def in_seconds(nanoseconds: Mapping[str, int]) -> dict[str, float]:
+    """Seconds of CPU time by what they were spent on, ordered."""
+    return {name: spent / NS_PER_S for name, spent in sorted(nanoseconds.items())}

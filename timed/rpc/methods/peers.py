@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from timed.params import SECOND
 from timed.peer import limits
 from timed.peer.addressbook import Record
 from timed.peer.bans import Ban, Subject
 from timed.peer.conduct import Entry, PeerClass
+from timed.peer.costs import in_seconds
 from timed.peer.dialect import Feature
 from timed.peer.dialing import Target
 from timed.peer.location import parse_peer
@@ -27,7 +28,6 @@ from timed.wire.catalogue import BY_NAME
 from timed.wire.message import Priority
 
 DAY_S = 86_400
-NS_PER_S = 10**9
 
 
 def getpeerinfo(env: Environment) -> list[Object]:
@@ -51,7 +51,7 @@ def getpeerinfo(env: Environment) -> list[Object]:
                 "is_masternode": member is not None,
                 "masternode": member,
                 **_numbers(known),
-                "cpu_per_msg": _cpu(costs.of(known.received_bytes, everybody)),
+                "cpu_per_msg": in_seconds(costs.of(known.received_bytes, everybody)),
             }
         )
     return shown
@@ -76,7 +76,7 @@ def getnettotals(env: Environment) -> Object:
         },
         "types": types,
         "classes": _classes(types.values()),
-        "cpu": _cpu(env.peers.table.costs.spent),
+        "cpu": in_seconds(env.peers.table.costs.spent),
         "queues": {queue.priority.name.lower(): _queue(queue) for queue in merged(env.peers.table.queues())},
         "incomplete": traffic.incomplete,
         "overhead": {
@@ -170,7 +170,7 @@ def _summary(
     """The rest of the answer in one sentence."""
     if known is not None:
         throttled = f", throttled for {seconds(known.throttled_for)} s" if known.throttled_for else ""
-        return f"connected since {(now - known.opened_at) // SECOND} s, {_CLASSES[kind]}{throttled}"
+        return f"connected for {(now - known.opened_at) // SECOND} s, {_CLASSES[kind]}{throttled}"
     if bans:
         ban = bans[0]
         end = f"for {max(0, ban.until - now) // SECOND} more s" if ban.until else "until that is lifted"
@@ -290,11 +290,6 @@ def _numbers(known: PeerStatistics) -> Object:
         "served": known.served,
         "score": known.score,
     }
-
-
-def _cpu(nanoseconds: Mapping[str, int]) -> Object:
-    """Seconds of CPU time by what they were spent on."""
-    return {name: spent / NS_PER_S for name, spent in sorted(nanoseconds.items())}
 
 
 def _compression(counts: Traffic | PeerStatistics) -> Object:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from timed.testnet.layout import free_ports
+
 ROOT = Path(__file__).resolve().parent.parent
 DEADLINE_S = 120
 
@@ -98,6 +100,12 @@ class Configuration(StartCase):
 
 
 class Surroundings(StartCase):
+    def run_timed(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """On ports that no node of this machine's user has."""
+        p2p, rpc, monitor = free_ports(3)
+        ports = (f"--p2p-port={p2p}", f"--rpc-port={rpc}", f"--monitor-port={monitor}")
+        return super().run_timed(*ports, *options)
+
     def test_a_busy_port_is_named_with_its_key(self) -> None:
         with socket.socket() as taken:
             taken.bind(("127.0.0.1", 0))
@@ -105,7 +113,7 @@ class Surroundings(StartCase):
             port = taken.getsockname()[1]
             self.assert_refused(
                 f"port {port} on 127.0.0.1 is in use by another program. Choose another with rpc.port.",
-                "--node-id", "1", "--rpc-port", str(port),
+                "--node-id", "1", f"--rpc-port={port}",
             )  # fmt: skip
 
     def test_a_data_directory_that_is_a_file_is_refused(self) -> None:

@@ -68,8 +68,15 @@ class SteppingTests(SynchronousTestCase):
     def test_long_messages_are_those_that_carry_blocks_headers_and_transactions(self) -> None:
         self.assertEqual(
             sorted(entry.name for entry in LONG),
-            ["BlockResponse", "BlocksResponse", "CertificatesResponse", "HeadersResponse", "TransactionsResponse"],
-        )  # fmt: skip
+            [
+                "BlockResponse",
+                "BlocksResponse",
+                "CertificatesResponse",
+                "CompactBlockResponse",
+                "HeadersResponse",
+                "TransactionsResponse",
+            ],
+        )
 
     @quick
     @given(entries)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -181,6 +183,27 @@ class MissingCertificateTests(SynchronousTestCase):
         desk.pass_time(3 * ASK_AGAIN_US, desk.closing)
         self.assertEqual(len(desk.wanted(AskCertificates)), 4)
         self.assertIsNone(desk.closing.next_deadline())
+
+    def test_what_is_backed_is_not_looked_at_again(self) -> None:
+        """The deadline is asked for at every turn: only a report that wants something costs a look."""
+        desk = EpochDesk(me=None)
+        held, lacking = certified(desk, 1)[0], desk.payment(9)
+        for member in (1, 2):
+            desk.hear_report(desk.report(member, held.txid))
+        desk.closing.expect(desk.report(3, held.txid))
+        desk.hear_report(desk.report(0, held.txid, lacking.txid))
+        desk.closing.next_deadline()
+        with mock.patch.object(desk.closing, "backed", wraps=desk.closing.backed) as looked:
+            for _ in range(100):
+                self.assertIsNotNone(desk.closing.next_deadline())
+            self.assertEqual([call.args[0].member for call in looked.call_args_list], [0] * 100)
+            desk.know(lacking)
+            desk.certify(desk.certificate_of(lacking.txid, 1, 2, 3))
+            self.assertIsNone(desk.closing.next_deadline())
+            looked.reset_mock()
+            self.assertIsNone(desk.closing.next_deadline())
+            self.assertEqual(looked.call_count, 0)
+        self.assertEqual([report.member for report in desk.closing.counted()], [0, 1, 2])
 
     def test_a_long_list_is_asked_for_in_parts(self) -> None:
         desk = EpochDesk()

@@ -42,6 +42,8 @@ class Closing:
         """By report hash, how many of its transactions from the first on are backed."""
         self._asked_at: dict[bytes, int] = {}
         self._expected: dict[bytes, EpochReport] = {}
+        self._wanting: dict[bytes, EpochReport] = {}
+        """By hash, those held or expected that were not backed when last looked at."""
 
     # This member's report
 
@@ -84,7 +86,7 @@ class Closing:
             return
         self._fastpath.close()
         self._signed_report = True
-        self.reports[report.member] = report
+        self.reports[report.member] = self._wanting[report.hash] = report
 
     # Everybody's reports
 
@@ -103,6 +105,7 @@ class Closing:
     def report(self, report: EpochReport, now: int) -> None:
         """Take a report whose form and signature have been checked."""
         known = self.reports.setdefault(report.member, report)
+        self._wanting.setdefault(known.hash, known)
         if known.hash != report.hash:
             key = self._fastpath.roster.members[report.member].operator_key
             self._effects.add(Tell(Equivocation(key, report.epoch, "epoch-report")))
@@ -112,7 +115,7 @@ class Closing:
 
     def expect(self, report: EpochReport) -> None:
         """A proposal rests on this report: fetch what backs it, even if its member sent us another one."""
-        self._expected[report.hash] = report
+        self._expected[report.hash] = self._wanting[report.hash] = report
 
     def counted(self) -> tuple[EpochReport, ...]:
         """The reports that count now, in roster order."""
@@ -175,8 +178,10 @@ class Closing:
         self._asked_at.clear()
 
     def unbacked(self) -> list[EpochReport]:
-        known = {report.hash: report for report in self.reports.values()} | self._expected
-        return [report for report in known.values() if not self.backed(report)]
+        """Those held or expected that wait for something; one that is backed is not looked at again."""
+        for report in [one for one in self._wanting.values() if self.backed(one)]:
+            del self._wanting[report.hash]
+        return list(self._wanting.values())
 
     def next_deadline(self) -> int | None:
         return min(

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from timed.app.schema import keys
-from timed.monitor.eventlog import LINES, LOST, REFUSED, SPARED, Line
+from timed.monitor.eventlog import CLOSED, LINES, LOST, REFUSED, SPARED, Line
 from timed.monitor.health import CHECKS
 from timed.monitor.metrics import COUNTER, METRICS
 from timed.params import NETWORKS
@@ -220,6 +220,7 @@ def health() -> str:
 def lines() -> str:
     table: dict[str, Line] = {event.__name__: line for event, line in LINES.items()}
     table["PeerClosed, unwanted"] = LOST
+    table["PeerClosed, by the other end"] = CLOSED
     table["PeerRefused, by the other end"] = REFUSED
     table["PeerBanned, in a dry run"] = SPARED
     rows = [(event, line.level.name, code(line.text)) for event, line in table.items()]

@@ -222,9 +222,11 @@ class EventLines(SynchronousTestCase):
             )
 
     def test_a_session_that_both_wanted_is_said_to_be_lost(self) -> None:
-        wanted = self.lines(events.PeerClosed(b"\x01", "a:1", "reset", unwanted=True))
+        wanted = self.lines(events.PeerClosed(b"\x01", "a:1", "reset", unwanted=True, ours=False))
         self.assertEqual(wanted, [(LogLevel.warn, "session with 01 at a:1 was lost: reset")])
-        ended = self.lines(events.PeerClosed(b"\x01", "a:1", "goodbye", unwanted=False))
+        theirs = self.lines(events.PeerClosed(b"\x01", "a:1", "banned", unwanted=False, ours=False))
+        self.assertEqual(theirs, [(LogLevel.info, "session with 01 at a:1 ended there: banned")])
+        ended = self.lines(events.PeerClosed(b"\x01", "a:1", "goodbye", unwanted=False, ours=True))
         self.assertEqual(ended, [(LogLevel.info, "session with 01 at a:1 ended: goodbye")])
 
     def test_catching_up_is_not_a_line_per_block(self) -> None:

@@ -131,8 +131,8 @@ class Table(SynchronousTestCase):
     def test_events_are_counted(self) -> None:
         txid, node_id = bytes(32), bytes(32)
         for event in (
-            events.PeerOpened(node_id, "a", True), events.PeerClosed(node_id, "a", "goodbye", False),
-            events.PeerOpened(node_id, "a", True), events.PeerClosed(node_id, "a", "lost", True),
+            events.PeerOpened(node_id, "a", True), events.PeerClosed(node_id, "a", "goodbye", False, True),
+            events.PeerOpened(node_id, "a", True), events.PeerClosed(node_id, "a", "lost", True, False),
             events.PeerRefused("a", "wrong-genesis", "", True), events.TransactionAccepted(txid),
             events.TransactionLocked(txid, 1), events.TransactionCertified(txid, 1), events.TransactionFinal(txid, 1),
             events.TransactionReleased(txid, 1), events.TransactionDropped(txid, "signature"),

@@ -115,7 +115,7 @@ class Figures(PlanCase):
         self.assertEqual(info_lines(self.process(log)), 1)
 
     def test_a_lost_session_is_found_in_the_line_the_event_log_writes(self) -> None:
-        event = PeerClosed(b"\xab" * 32, "127.0.0.1:7000", "reset", unwanted=True)
+        event = PeerClosed(b"\xab" * 32, "127.0.0.1:7000", "reset", unwanted=True, ours=False)
         line = LOST.text.format(node_id=event.node_id.hex(), address=event.address, reason=event.reason)
         self.assertEqual(lost_sessions(self.process(f"Z warn node: {line}\n")), {"ab" * 32: 1})
 

@@ -112,12 +112,13 @@ class PeerOpened:
 
 @attrs.frozen
 class PeerClosed:
-    """A session ended. `unwanted` is true when it was alive and both ends wanted it."""
+    """A session ended. `unwanted` is true when it was alive and both ends wanted it, `ours` says who ended it."""
 
     node_id: bytes
     address: str
     reason: str
     unwanted: bool
+    ours: bool
 
 
 @attrs.frozen

@@ -53,6 +53,9 @@ SPARED = Line(LogLevel.warn, "dry run: would have banned {node_id} at {address} 
 LOST = Line(LogLevel.warn, "session with {node_id} at {address} was lost: {reason}")
 """A session that ended although both ends wanted it."""
 
+CLOSED = Line(LogLevel.info, "session with {node_id} at {address} ended there: {reason}")
+"""The other end said goodbye."""
+
 REFUSED = Line(LogLevel.warn, "no session with {address}, ended there: {why}")
 """The other end refused, or was gone before the session opened."""
 
@@ -77,6 +80,8 @@ class EventLog:
         line = LINES.get(type(event))
         if isinstance(event, events.PeerClosed) and event.unwanted:
             line = LOST
+        elif isinstance(event, events.PeerClosed) and not event.ours:
+            line = CLOSED
         elif isinstance(event, events.PeerRefused) and not event.ours:
             line = REFUSED
         elif isinstance(event, events.PeerBanned) and not event.done:

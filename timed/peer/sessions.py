@@ -430,7 +430,7 @@ class Sessions:
             for request_id in session.abandon():
                 self._request_failed(handle, request_id, "session-closed")
             self._deliveries.append(Closed(handle, reason, unwanted))
-            self._actions.append(Publish(PeerClosed(node_id, session.address, reason, unwanted)))
+            self._actions.append(Publish(PeerClosed(node_id, session.address, reason, unwanted, ours)))
         self._dial_again(session, parted=handle is not None and not ours and not unwanted)
 
     def _dial_again(self, session: Session, *, parted: bool) -> None:

@@ -327,8 +327,7 @@ class SessionTests(SynchronousTestCase):
     def answer(self, a: Host, b: Host, size: int = 500) -> tuple[int, int, int]:
         """b answers a question of a: the bytes of the reply on the link, b's counters of compression."""
         asked = a.table.request(b.node_id, GetPeers(), self.wire.now)
-        a.call(None)
-        self.wire.run(SECOND)
+        a.table.drain(self.wire.now)  # nor does b hear it: it would answer by itself
         (session,) = b.table._links.values()
         session.served.accept(asked or 0, self.wire.now)
         b.table._send(session, b.table.encoder.encode(peers(size), request_id=asked or 0, reply=True))
@@ -371,11 +370,14 @@ class SessionTests(SynchronousTestCase):
 
     def test_a_bomb_ends_the_session_by_name_and_counts_against_the_peer(self) -> None:
         zeros = zstandard.ZstdCompressor().compress(bytes(60_000))
+        longest = limit_for(PEERS)
         for rule, packed in (
             ("compressed-ratio", zeros),
             (
                 "compressed-size",
-                zstandard.ZstdCompressor().compress(random.Random(1).randbytes(5_000) + bytes(200_000)),
+                zstandard.ZstdCompressor().compress(
+                    random.Random(1).randbytes(longest // 40) + bytes(longest)
+                ),
             ),
             (
                 "compressed-damaged",
@@ -384,9 +386,10 @@ class SessionTests(SynchronousTestCase):
             ("compressed-damaged", bytes(50)),
         ):
             stranger = self.stranger()
-            frames = frames_of(REGTEST.magic, PEERS, packed, reply=True, request_id=9, compressed=True)
+            table, now = stranger.host.table, self.wire.now
+            asked = table.request(table.peers()[0].node_id, GetPeers(), now) or 0
+            frames = frames_of(REGTEST.magic, PEERS, packed, reply=True, request_id=asked, compressed=True)
             stranger.send_bytes(b"".join(frames))
-            table = stranger.host.table
             self.assertEqual((dict(table.violations), table.peers()), ({rule: 1}, ()))
             self.assertEqual([entry.event for entry in table.conduct.ledger], ["malformed"])
             self.assertEqual(table.traffic().received_plain, 0)
@@ -400,6 +403,21 @@ class SessionTests(SynchronousTestCase):
         number = BY_NAME["BlocksResponse"].number
         stranger.send_bytes(b"".join(frames_of(REGTEST.magic, number, packed, reply=True, compressed=True)))
         self.assertEqual(dict(stranger.host.table.violations), {"compressed-size": 1})
+
+    def test_an_answer_that_nobody_asked_for_is_not_expanded(self) -> None:
+        """Its beginning is looked at; the rest costs no more than it weighs."""
+        payload = peers(300).encode()
+        packed = Packing().pack(payload) or b""
+        stranger = self.stranger()
+        table = stranger.host.table
+        frames = frames_of(REGTEST.magic, PEERS, packed, reply=True, request_id=9, compressed=True)
+        stranger.send_bytes(b"".join(frames))
+        self.assertEqual(table.conduct.counts["unsolicited-reply"], 1)
+        self.assertEqual((dict(table.violations), table.traffic().received_plain), ({}, 0))
+        asked = table.request(table.peers()[0].node_id, GetPeers(), self.wire.now) or 0
+        frames = frames_of(REGTEST.magic, PEERS, packed, reply=True, request_id=asked, compressed=True)
+        stranger.send_bytes(b"".join(frames))
+        self.assertEqual(table.traffic().received_plain, len(payload))
 
     def test_nothing_compressed_comes_before_the_session_agreed_on_it(self) -> None:
         host = self.wire.host(1)

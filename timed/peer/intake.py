@@ -36,9 +36,16 @@ class Arrival:
     request_id: int
     """Of a request that wants an answer or of an answer that was asked for; else 0."""
     is_reply: bool
+    expanded: int = 0
+    """Bytes of a payload that is compressed still; it is expanded when its turn has come."""
     decoded: int = 0
     """Bytes of the payload that are decoded."""
     _steps: Generator[int, None, Message] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the payload, expanded."""
+        return self.expanded or len(self.payload)
 
     def decode(self) -> Message:
         """The message; DecodeError as `catalogue.decode_message` raises it."""
@@ -145,7 +152,7 @@ class Intake:
 class Lanes:
     """What waits of one session."""
 
-    __slots__ = ("_intake", "_queues", "bytes", "incomplete", "messages", "session")
+    __slots__ = ("_intake", "_queues", "bytes", "incomplete", "messages", "session", "unpack")
 
     def __init__(self, intake: Intake, session: Session) -> None:
         self._intake = intake
@@ -155,6 +162,8 @@ class Lanes:
         self.messages = 0
         self.incomplete = 0
         """Bytes kept of messages that are not complete."""
+        self.unpack: Callable[[bytes, int], bytes] | None = None
+        """Expands a compressed payload to at most so many bytes; None while none may come."""
 
     def keep(self, size: int) -> None:
         """So much of incomplete messages is kept now."""
@@ -185,8 +194,8 @@ class Lanes:
             self._intake.enter(self, priority)
         queue.append(arrival)
         self.messages += 1
-        self.bytes += len(arrival.payload)
-        self._intake.bytes += len(arrival.payload)
+        self.bytes += arrival.size
+        self._intake.bytes += arrival.size
 
     def step(self, priority: Priority) -> tuple[Arrival, Message] | None:
         """Go on with the first message of a class; None when it is not wholly decoded.
@@ -198,6 +207,8 @@ class Lanes:
             return None
         arrival = queue[0]
         self._intake.costs.on(arrival.kind.name)
+        if arrival.expanded and self.unpack is not None:
+            self._expand(arrival, self.unpack)
         before = arrival.decoded
         try:
             message = arrival.step()
@@ -207,11 +218,16 @@ class Lanes:
             self._intake.spend(priority, limits.MESSAGE_COST[priority])
             queue.popleft()
             self.messages -= 1
-            self.bytes -= len(arrival.payload)
-            self._intake.bytes -= len(arrival.payload)
+            self.bytes -= arrival.size
+            self._intake.bytes -= arrival.size
         if queue:
             self._intake.stay(self, priority)
         return None if message is None else (arrival, message)
+
+    def _expand(self, arrival: Arrival, unpack: Callable[[bytes, int], bytes]) -> None:
+        """Expand the payload that is decoded next, at its class's expense; no other of the lane is."""
+        self._intake.spend(arrival.kind.priority, arrival.expanded // limits.EXPANDED_PER_COST)
+        arrival.payload, arrival.expanded = unpack(arrival.payload, arrival.expanded), 0
 
     def clear(self) -> list[int]:
         """Forget everything; the requests whose answers were among it."""

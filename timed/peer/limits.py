@@ -39,6 +39,8 @@ HOLD_MAX_URGENT = 5_000
 LARGEST_FRAME = MAX_FRAME
 """No frame is longer, header and trailer included."""
 
+EXPANDED_PER_COST = 8
+"""Bytes of a compressed payload that are expanded while one of a message is decoded, about."""
 TURN_COST = 64 * 1024
 """What one turn decodes and handles of transactions, queries and bulk, in bytes; each message counts
 as so many more (`MESSAGE_COST`). The rest waits for the next turn, after the sockets."""

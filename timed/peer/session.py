@@ -34,6 +34,7 @@ from timed.peer.session_events import Accepted, Acknowledged, Conducted, Farewel
 from timed.peer.traffic import UNKNOWN, Traffic
 from timed.peer.values import Incoming, PeerHandle
 from timed.wire import catalogue
+from timed.wire.compression import declared_size
 from timed.wire.framing import Frame, FrameReader
 from timed.wire.jsonlines import LineReader
 from timed.wire.message import Direction, Message, MessageType, Priority
@@ -84,7 +85,6 @@ class Session:
         tell: Callable[[PeerMessage], None],
     ) -> None:
         """`tell` hears of each message, if `dialect` says so."""
-        now = clock.time
         self.link = link
         self.outbound = outbound
         self.peer_id = peer_id
@@ -109,7 +109,7 @@ class Session:
         """Something that must not be lost found no room: the table closes the session."""
         self.opened_at = 0
         self.opened_host_time = 0
-        self.sent_at = now
+        self.sent_at = now = clock.time
         self.operator: bytes | None = None
         """The operator key the peer proved to hold."""
         self.reason = ""
@@ -167,7 +167,8 @@ class Session:
         self.requests = Requests(max(1, min(theirs.window, limits.REQUEST_WINDOW)))
         self.send_message(Ack(Handshake.entry().number, self._their_reference), now)
         self._form = form_of(self._form.checksum, self.features)
-        self._frames.unpack = self._encoder.unpacker(self.features, self.traffic)
+        self.lanes.unpack = self._encoder.unpacker(self.features, self.traffic)
+        self._frames.judge = None if self.lanes.unpack is None else declared_size
 
     def knows(self, kind: MessageType) -> bool:
         """True when the session's wire version has messages of this type."""
@@ -331,7 +332,7 @@ class Session:
 
     def _early(self, kind: MessageType, frame: Frame, now: int) -> SessionEvent:
         """A frame before the session is open: Handshake, then Ack, or Goodbye at any time."""
-        message = catalogue.decode_message(frame.number, frame.payload)
+        message = None if frame.expanded else catalogue.decode_message(frame.number, frame.payload)
         self._count(kind)
         if isinstance(message, Goodbye):
             return Farewell(message.reason, message.detail)
@@ -363,7 +364,7 @@ class Session:
         if match is not Match.ASKED:
             return Conducted("late-reply" if match is Match.LATE else "unsolicited-reply", kind.name)
         self.send_requests(now)
-        return self._arrived(Arrival(kind, frame.payload, frame.request_id, True))
+        return self._arrived(Arrival(kind, frame.payload, frame.request_id, True, frame.expanded))
 
     def _notice(self, kind: MessageType, frame: Frame, now: int) -> SessionEvent | None:
         if kind.direction is Direction.REPLY:

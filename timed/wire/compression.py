@@ -58,7 +58,7 @@ class Packing:
 
     def unpack(self, packed: bytes, limit: int) -> bytes:
         """The payload, of at most `limit` bytes; CompressionError."""
-        size = _declared_size(packed, limit)
+        size = declared_size(packed, limit)
         try:
             payload = self._decompressor.decompress(packed, max_output_size=size, allow_extra_data=False)
         except zstandard.ZstdError as error:
@@ -80,7 +80,7 @@ def _is_worth(size: int, packed: int) -> bool:
     return 100 * packed <= (100 - LEAST_GAIN_PERCENT) * size
 
 
-def _declared_size(packed: bytes, limit: int) -> int:
+def declared_size(packed: bytes, limit: int) -> int:
     """How long the payload will be, from the header alone; CompressionError unless that is harmless."""
     if not packed.startswith(_MAGIC):
         raise CompressionError("compressed-damaged", "no zstd frame")

@@ -63,6 +63,8 @@ class Frame(msgspec.Struct, frozen=True, gc=False):
     flags: int
     request_id: int
     payload: bytes
+    expanded: int = 0
+    """Bytes of a payload that is still compressed, when it is not any more."""
 
     @property
     def is_reply(self) -> bool:
@@ -184,7 +186,9 @@ class FrameReader:
         self._assemblies: dict[int, _Assembly] = {}
         self._error: FrameError | None = None
         self.unpack = unpack
-        """Expands a compressed payload to at most so many bytes; None while none may come."""
+        """Expands a compressed payload to at most so many bytes; None when who takes the frames does, or none may come."""
+        self.judge: Callable[[bytes, int], int] | None = None
+        """Tells from its beginning how long a compressed payload will be; for those that are expanded later."""
         self.size = 0
         """Bytes that the message given last took on the link: payload, headers and trailers."""
         self.rest = b""
@@ -291,7 +295,8 @@ class FrameReader:
     def _may_be_compressed(self, number: int) -> bool:
         """True for the types that are, and for unknown ones, which are skipped unread."""
         entry = BY_NUMBER.get(number)
-        return self.unpack is not None and (entry is None or entry.compress)
+        expected = self.unpack is not None or self.judge is not None
+        return expected and (entry is None or entry.compress)
 
     def _check_fragment(self, number: int, flags: int, length: int, request_id: int, limit: int) -> None:
         """The piece must go on with the class's message, and must not make it too long."""
@@ -335,8 +340,13 @@ class FrameReader:
             payload = bytes(assembly.buffer)
             self.size = assembly.size
             self.copied += len(payload)
-        if flags & _COMPRESSED and self.unpack is not None and number in BY_NUMBER:
+        packed = bool(flags & _COMPRESSED) and number in BY_NUMBER
+        if packed and self.unpack is not None:
             payload = self.unpack(payload, self._limit_for(number))
+        elif packed and self.judge is not None:
+            return Frame(
+                number, flags & _REPLY, request_id, payload, self.judge(payload, self._limit_for(number))
+            )
         return Frame(number, flags & _REPLY, request_id, payload)
 
 

@@ -13,6 +13,8 @@ from timed.params import SECOND
 from timed.peer import limits
 from timed.peer.clock import LATENESS_TOLERATED, SteadyClock
 from timed.peer.intake import Lanes
+from timed.peer.rates import RATES
+from timed.wire.catalogue import encode_message
 from timed.wire.framing import frames_of
 from timed.wire.messages import Ping, Pong
 
@@ -254,6 +256,20 @@ class AnswerTests(SynchronousTestCase):
                 owed += self.reads()
                 self.wire.run(SECOND)
         return owed
+
+    def test_of_pings_beyond_the_rate_one_a_second_is_answered(self) -> None:
+        """A flood does not take from its sender the pong that its own session lives by."""
+        burst = RATES["control"].burst
+        number, payload = encode_message(Ping(nonce=7, time=0))
+        frame = b"".join(frames_of(self.stranger.magic, number, payload, checksum=False))
+        pongs = []
+        for count in (burst + 100, 2 * RATES["control"].per_second):
+            self.stranger.send_bytes(frame * count)
+            self.wire.run(SECOND)
+            self.stranger.heard()
+            pongs.append(self.host.table.statistics(self.stranger.key.public).sent["Pong"])  # type: ignore[union-attr]
+        self.assertEqual(pongs, [burst + 1, burst + 1 + RATES["control"].per_second + 1])
+        self.assertEqual(self.host.table.conduct.score(self.stranger.key.public, self.wire.now), 0)
 
     def test_time_in_which_the_link_is_not_read_does_not_count(self) -> None:
         """80 s, five minutes in which this node has no room, 8 s more: nobody is closed, no pong is unknown."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import random
+from types import SimpleNamespace
+
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
@@ -14,9 +18,11 @@ from timed.bench.samples import Samples
 from timed.events import Pause, Resume
 from timed.params import REGTEST, SECOND
 from timed.peer import limits
+from timed.peer.intake import Arrival, Intake, Lanes
 from timed.peer.values import Delivery, Incoming, RequestFailed
 from timed.primitives.transaction import Lock, Output, Transaction
 from timed.wire.catalogue import encode_message
+from timed.wire.compression import Packing
 from timed.wire.framing import frames_of
 from timed.wire.message import Message, Priority
 from timed.wire.messages import (
@@ -88,6 +94,36 @@ class IntakeTests(SynchronousTestCase):
     def messages(self, deliveries: list[Delivery]) -> list[Message]:
         self.host.deliveries += deliveries
         return [one.message for one in deliveries if isinstance(one, Incoming)]  # type: ignore[misc]
+
+
+class CompressedTests(SynchronousTestCase):
+    def test_an_answer_counts_at_its_length_and_is_expanded_in_its_turn(self) -> None:
+        intake = Intake()
+        lanes = Lanes(intake, SimpleNamespace())  # type: ignore[arg-type]
+        packing, reply = Packing(), PendingTransactionsResponse(1, 500 * (bytes(32),))
+        kind, payload = reply.entry(), reply.encode()
+        packed = zstandard.compress(payload[:1_000] + random.Random(1).randbytes(1_000) + payload[2_000:])
+        payload = packing.unpack(packed, len(payload))
+        expanded: list[int] = []
+
+        def unpack(data: bytes, limit: int) -> bytes:
+            expanded.append(len(data))
+            return packing.unpack(data, limit)
+
+        lanes.unpack = unpack
+        for request_id in (1, 2):
+            lanes.put(Arrival(kind, packed, request_id, True, len(payload)))
+        self.assertEqual((lanes.bytes, intake.bytes, expanded), (2 * len(payload), 2 * len(payload), []))
+        for done in (1, 2):
+            self.assertIsNotNone(intake.next())
+            had = intake._left
+            _, message = lanes.step(kind.priority) or (None, None)
+            self.assertEqual(message, PendingTransactionsResponse.decode(payload))
+            self.assertEqual((expanded, lanes.bytes), (done * [len(packed)], (2 - done) * len(payload)))
+            cost = (
+                len(payload) + len(payload) // limits.EXPANDED_PER_COST + limits.MESSAGE_COST[kind.priority]
+            )
+            self.assertEqual(had - intake._left, cost)
 
 
 class OrderTests(IntakeTests):

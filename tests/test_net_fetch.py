@@ -143,6 +143,10 @@ class FetchTests(FetchCase):
         port = self.serve(endless=endless)
         self.assertEqual(await self.refused(f"http://127.0.0.1:{port}/endless"), "http-too-long")
 
+    async def test_endless_headers_are_cut_at_a_bound(self) -> None:
+        port = self.speak(b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 100_000)
+        self.assertEqual(await self.refused(f"http://127.0.0.1:{port}/"), "http-too-long")
+
     async def test_a_few_redirects_are_followed(self) -> None:
         port = self.serve(
             good=lambda request: b"here", a=redirect(b"/b"), b=redirect(b"/c", 301), c=redirect(b"/good")

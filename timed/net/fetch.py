@@ -17,6 +17,7 @@ from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import (
     URI,
@@ -38,6 +39,8 @@ from timed.errors import RemoteError
 from timed.net import reasons
 
 REDIRECTS = 3
+BESIDE_BODY_BYTES = 64 * 1024
+"""What a connection may carry beside the body: headers, of which the agent takes any number, and chunks."""
 HTTP_STATUS = "http-status"
 HTTP_REDIRECTS = "http-redirects"
 HTTP_ENCODING = "http-encoding"
@@ -54,7 +57,7 @@ def fetch(
     RemoteError with one of the names above, or those of `timed.net.reasons`. It can
     be cancelled; in every case its connections are gone when it fires.
     """
-    endpoints = _Endpoints(reactor, policy or BrowserLikePolicyForHTTPS(), timeout_s)
+    endpoints = _Endpoints(reactor, policy or BrowserLikePolicyForHTTPS(), timeout_s, most)
     body = Deferred.fromCoroutine(_fetch(reactor, endpoints, url, most))
     body.addTimeout(timeout_s, reactor, onTimeoutCancel=_too_late)
     body.addErrback(_named)
@@ -104,7 +107,8 @@ _BROKEN = (HttpError, SchemeNotSupported, ConnectionClosed, ValueError, OSError)
 class _Endpoints:
     """Where an agent connects, remembered so that no connection outlives its use."""
 
-    def __init__(self, reactor: Any, policy: IPolicyForHTTPS, timeout_s: float) -> None:
+    def __init__(self, reactor: Any, policy: IPolicyForHTTPS, timeout_s: float, most: int) -> None:
+        self._most = most
         self._reactor = reactor
         self._policy = policy
         self._timeout_s = timeout_s
@@ -114,10 +118,10 @@ class _Endpoints:
         host = uri.host.decode("ascii")
         plain = HostnameEndpoint(self._reactor, host, uri.port, self._timeout_s)
         if uri.scheme == b"http":
-            return _Noted(plain, self._opened.append)
+            return _Noted(plain, self._opened.append, self._most)
         if uri.scheme == b"https":
             options = self._policy.creatorForNetloc(uri.host, uri.port)
-            return _Noted(wrapClientTLS(options, plain), self._opened.append)
+            return _Noted(wrapClientTLS(options, plain), self._opened.append, self._most)
         raise SchemeNotSupported(f"Unsupported scheme: {uri.scheme!r}")
 
     def abandon(self, result: object) -> Any:
@@ -132,19 +136,57 @@ class _Endpoints:
 
 @implementer(IStreamClientEndpoint)
 class _Noted:
-    """An endpoint that tells of the connections it made."""
+    """An endpoint that tells of the connections it made, and bounds what they carry."""
 
-    def __init__(self, endpoint: IStreamClientEndpoint, opened: Callable[[IProtocol], None]) -> None:
+    def __init__(
+        self, endpoint: IStreamClientEndpoint, opened: Callable[[IProtocol], None], most: int
+    ) -> None:
         self._endpoint = endpoint
         self._opened = opened
+        self._most = most
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
+        bounded = _BoundedFactory(protocolFactory, self._most + BESIDE_BODY_BYTES)
+        connecting: Deferred[Any] = self._endpoint.connect(bounded)
         return connecting.addCallback(self._connected)
 
-    def _connected(self, protocol: IProtocol) -> IProtocol:
-        self._opened(protocol)
+    def _connected(self, bounded: _Bounded) -> IProtocol:
+        self._opened(bounded)
+        protocol: IProtocol = bounded.wrappedProtocol
         return protocol
+
+
+class _Bounded(ProtocolWrapper):
+    """A connection that is cut when it has carried too much."""
+
+    _left: int | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        left = (self.factory.most if self._left is None else self._left) - len(data)
+        self._left = left
+        if left >= 0:
+            super().dataReceived(data)
+        else:
+            transport: Any = self.transport
+            transport.abortConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self._left is not None and self._left < 0:
+            reason = Failure(
+                RemoteError(HTTP_TOO_LONG, f"more than {self.factory.most} bytes with its headers")
+            )
+        super().connectionLost(reason)
+
+
+class _BoundedFactory(WrappingFactory):
+    """Connections of at most `most` bytes."""
+
+    protocol = _Bounded
+    noisy = False
+
+    def __init__(self, factory: IProtocolFactory, most: int) -> None:
+        super().__init__(factory)
+        self.most = most
 
 
 @implementer(IAgent)

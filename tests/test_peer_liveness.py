@@ -272,10 +272,10 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(self.host.table.conduct.score(self.stranger.key.public, self.wire.now), 0)
 
     def test_time_in_which_the_link_is_not_read_does_not_count(self) -> None:
-        """80 s, five minutes in which this node has no room, 8 s more: nobody is closed, no pong is unknown."""
-        owed = self.talks(80) + self.unread(300)
+        """40 s, five minutes in which this node has no room, 45 s more: nobody is closed, no pong is unknown."""
+        owed = self.talks(40) + self.unread(300)
         self.assertEqual(self.reasons(), [])
-        owed += self.talks(8)
+        owed += self.talks(45)
         self.assertEqual(self.reasons(), [])
         for ping in owed:
             self.stranger.send(Pong(nonce=ping.nonce, time=0))
@@ -286,11 +286,11 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(statistics.pauses, 1)  # type: ignore[union-attr]
 
     def test_a_pause_of_the_reading_only_postpones_the_end(self) -> None:
-        self.talks(80)
+        self.talks(40)
         self.unread(300)
-        self.talks(8)
+        self.talks(45)
         self.assertEqual(self.reasons(), [])
-        self.talks(2)
+        self.talks(4)
         self.wire.run(2 * limits.PING_INTERVAL)
         self.assertEqual(self.reasons(), [("no-pong", True)])
 

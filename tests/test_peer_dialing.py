@@ -10,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.peer_harness import Host, Stranger, Wire, identity, key
 from tests.test_peer_sessions import handshake_of, open_stranger
+from timed.events import PeerUnreachable
 from timed.params import MAINNET, REGTEST, SECOND
 from timed.peer import limits
 from timed.peer.dialing import Dialing, Phase, backoff_cap
@@ -230,3 +231,38 @@ class OrderTests(SynchronousTestCase):
         late = Stranger(host, link=2, outbound=True)
         self.assertEqual(late.heard(), [Goodbye(reason="duplicate")])
         self.assertEqual(len(host.table.peers()), 1)
+
+
+class UnreachableTests(SynchronousTestCase):
+    """What an operator hears of a configured address that never answers."""
+
+    def told(self, host: Host) -> list[PeerUnreachable]:
+        return [event for event in host.events if isinstance(event, PeerUnreachable)]
+
+    def test_is_told_once_for_each_reason_however_long_it_lasts(self) -> None:
+        wire = Wire()
+        host = wire.host(1, wanted=[2])
+        wire.run(3600 * SECOND)
+        self.assertEqual(self.told(host), [PeerUnreachable("10.0.0.2:7000", "connection-refused")])
+        self.assertGreater(host.table.dialing.attempts, 60)
+
+    def test_a_peer_that_starts_a_moment_later_is_no_news(self) -> None:
+        wire = Wire()
+        host = wire.host(1, wanted=[2])
+        wire.run(SECOND // 4)
+        wire.host(2, wanted=[1])
+        wire.run(30 * SECOND)
+        self.assertEqual((len(host.table.peers()), self.told(host)), (1, []))
+
+    def test_is_told_again_after_it_has_answered(self) -> None:
+        wire = Wire()
+        host = wire.host(1, wanted=[2])
+        wire.run(30 * SECOND)
+        other = wire.host(2, wanted=[1])
+        wire.run(60 * SECOND)
+        self.assertEqual(len(host.table.peers()), 1)
+        other.alive = False
+        for end in list(wire.ends.values()):
+            wire.cut(end)
+        wire.run(60 * SECOND)
+        self.assertEqual(len(self.told(host)), 2)

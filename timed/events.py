@@ -132,6 +132,14 @@ class PeerRefused:
 
 
 @attrs.frozen
+class PeerUnreachable:
+    """A configured address has not answered several times in a row, for this reason; it is dialled on."""
+
+    address: str
+    reason: str
+
+
+@attrs.frozen
 class PeerBanned:
     """This node judged that a peer is to be kept out; `done` is false in a dry run."""
 
@@ -259,6 +267,7 @@ NodeEvent = Union[
     PeerOpened,
     PeerClosed,
     PeerRefused,
+    PeerUnreachable,
     PeerBanned,
     PeerMessage,
     TransactionAccepted,

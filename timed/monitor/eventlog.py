@@ -24,6 +24,9 @@ class Line:
 LINES: Mapping[type, Line] = {
     events.PeerOpened: Line(LogLevel.info, "connected with {node_id} at {address}"),
     events.PeerClosed: Line(LogLevel.info, "session with {node_id} at {address} ended: {reason}"),
+    events.PeerUnreachable: Line(
+        LogLevel.warn, "no answer from {address}, which is configured: {reason}; it is dialled again"
+    ),
     events.PeerRefused: Line(LogLevel.warn, "no session with {address}: {why}"),
     events.PeerBanned: Line(LogLevel.warn, "banned {node_id} at {address} for {seconds} s: {reason}"),
     events.PeerMessage: Line(LogLevel.info, "{name} {direction} {address}, {size} bytes"),

@@ -64,6 +64,8 @@ class Target:
     """In this episode: not one session that lived."""
     last_failure: str = ""
     """Why the last one failed; empty after a session that lived."""
+    told: str = ""
+    """The last reason that the operator was told of in this episode."""
     not_before: int = 0
     deadline: int = 0
     """When a dial that the host never answered counts as failed."""
@@ -224,7 +226,7 @@ class Dialing:
 
     @staticmethod
     def _recovered(target: Target) -> None:
-        target.failures, target.last_failure = 0, ""
+        target.failures, target.last_failure, target.told = 0, "", ""
 
     def _failure(self, target: Target, now: int, reason: str) -> None:
         """No session, or one that did not live: wait longer than the last time, if it is dialled again."""

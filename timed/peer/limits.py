@@ -159,6 +159,8 @@ BANS = 4096
 """Bans in all. Overflow forgets the automatic one that ends first, then the operator's that does."""
 ADDRESS_BAN_NODES = 3
 """Nodes banned automatically at one address before strangers at that address are."""
+FAILURES_TOLD = 3
+"""Dials in a row that must come to nothing before the operator hears why; then at each other reason."""
 DIAL_BACKS = 8
 """Known addresses that are dialled at once when a ban is lifted."""
 THROTTLE_TIME = 2 * SECOND

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from timed.errors import LocalError
-from timed.events import PeerBanned, Publish
+from timed.events import PeerBanned, PeerUnreachable, Publish
 from timed.params import SECOND
 from timed.peer import limits
 from timed.peer.bans import Ban, Subject, is_in
@@ -290,6 +290,11 @@ class PeerTable(Sessions):
 
     def _no_answer(self, target: Target) -> None:
         self.discovery.book.failed_test(target.host, target.port)
+        news = target.failures >= limits.FAILURES_TOLD and target.told != target.last_failure
+        if news and target.origin is Origin.CONFIGURED:
+            target.told = target.last_failure
+            address = str(PeerAddress(target.host, target.port))
+            self._actions.append(Publish(PeerUnreachable(address, target.told)))
 
     def _incoming(self, session: Session, event: Incoming) -> None:
         if isinstance(event.message, GetPeers):

@@ -18,8 +18,10 @@ from timed.events import (
     TransactionLocked,
     TransactionReleased,
 )
+from timed.interfaces import Coin
 from timed.params import SECOND
 from timed.primitives.certificate import PRECOMMIT, PREVOTE, CertificateKind
+from timed.primitives.transaction import OutPoint
 from timed.wire.messages import (
     BlockProposal,
     BlockVote,
@@ -193,6 +195,18 @@ class SubmitTests(SynchronousTestCase):
         again = world.restarted()
         self.assertEqual(again.node.ledger.tip.height, 3)
         self.assertIn(paid.txid, again.node.mempool)
+
+    def test_what_it_spends_is_there_as_well(self) -> None:
+        """A node that does not vote writes down no body for a vote: the parent came from a peer."""
+        world = NodeWorld(me=None)
+        parent = world.payment()
+        world.stranger().say(TransactionBroadcast(transaction=parent))
+        coin = (OutPoint(parent.txid, 0), Coin(parent.outputs[0], 1, False))
+        child = builders.transfer([coin], [500_000])
+        world.submit(child)
+        again = world.restarted()
+        self.assertIn(child.txid, again.node.mempool)
+        self.assertIn(parent.txid, again.node.mempool)
 
 
 class RestartTests(SynchronousTestCase):

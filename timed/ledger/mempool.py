@@ -13,7 +13,7 @@ bound has a policy and a counter:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -124,6 +124,26 @@ class Mempool:
     def children(self, txid: bytes) -> tuple[bytes, ...]:
         """The txids in here that spend an output of `txid`."""
         return tuple(self._children.get(txid, ()))
+
+    def lineage(self, transaction: Transaction, known: Container[bytes]) -> list[Transaction]:
+        """It and the transactions in here that it descends from, parents first; what is `known`, and what only
+        that descends from, is left out."""
+        found: dict[bytes, Transaction] = {}
+        path = [transaction]
+        while path:
+            unknown = (
+                entry.transaction
+                for outpoint in path[-1].inputs
+                if outpoint.txid not in found and outpoint.txid not in known
+                if (entry := self._entries.get(outpoint.txid)) is not None
+            )
+            parent = next(unknown, None)
+            if parent is not None:
+                path.append(parent)
+            else:
+                one = path.pop()
+                found[one.txid] = one
+        return list(found.values())
 
     def descendants(self, txid: bytes, limit: int = MAX_COUNT) -> tuple[bytes, ...]:
         """Everything in here that could not stand without `txid`, nearest first.

@@ -104,6 +104,7 @@ class Node:
         self.stopping = False
         self.views = Views(self.chain, self.serving, self.gate)
         self._submitted: dict[bytes, None] = {}
+        """What users handed in and is pending, and the pending transactions it spends."""
         self._executors: dict[type, Callable[[Any], None]] = {
             fx.Sign: self._do_sign,
             fx.Record: self._do_record,
@@ -438,12 +439,12 @@ class Node:
     # Transactions
 
     def _accepted(self, offer: Offer, now: int) -> None:
-        txid = offer.transaction.txid
         self.chain.fastpath.transaction(offer.transaction, now)
         if offer.origin is None:
-            self._submitted[txid] = None
-            body = wire.TransactionBroadcast(transaction=offer.transaction)
-            self.gate.persist((body,), lambda later: self._announce(offer, later))
+            lineage = self.mempool.lineage(offer.transaction, self._submitted)
+            self._submitted.update(dict.fromkeys(one.txid for one in lineage))
+            bodies = [wire.TransactionBroadcast(transaction=one) for one in lineage]
+            self.gate.persist(bodies, lambda later: self._announce(offer, later))
         else:
             self._announce(offer, now)
 

@@ -32,8 +32,8 @@ from timed.rpc.backend import ChainBackend
 from timed.rpc.dispatch import Dispatcher, Reply
 from timed.rpc.environment import Environment, Identity
 from timed.rpc.handlers import HANDLERS
+from timed.rpc.method import PERMISSIONS
 from timed.rpc.peering import Peering
-from timed.rpc.table import PERMISSIONS
 from timed.rpc.waiting import Waiters
 from timed.store.memory import MemoryStore
 from timed.wallet.wallet import Wallet

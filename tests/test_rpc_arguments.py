@@ -10,8 +10,9 @@ from tests.rpc_world import RpcTestCase
 from timed.rpc.arguments import bind
 from timed.rpc.errors import RpcError
 from timed.rpc.handlers import HANDLERS
+from timed.rpc.method import PERMISSIONS, Method
 from timed.rpc.schema import Amount, Integer, Seconds, Word
-from timed.rpc.table import CATEGORIES, METHODS, PERMISSIONS, Method
+from timed.rpc.table import CATEGORIES, METHODS
 
 ABSURD: tuple[Any, ...] = (
     None, True, False, -1, 0, 1, 2**31, 2**63, 2**64, 10**40, 0.5, 1e300, "", "x", "-1", "NaN", "1e9",

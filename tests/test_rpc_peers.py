@@ -27,8 +27,8 @@ from timed.peer.table import PeerTable
 from timed.peer.values import Identity, PeerAddress
 from timed.rpc.methods.peers import getnettotals
 from timed.rpc.peering import Peering
-from timed.rpc.table import DEFAULT_LEVEL
-from timed.rpc.table import LEVELS as WORDS
+from timed.rpc.tables.common import DEFAULT_LEVEL
+from timed.rpc.tables.common import LEVELS as WORDS
 from timed.testnet.layout import free_ports
 from timed.wire.catalogue import BY_NAME
 from timed.wire.messages import BlockAnnouncement

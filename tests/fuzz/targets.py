@@ -38,7 +38,8 @@ from timed.peer.values import PeerAddress
 from timed.primitives.address import decode_address, encode_address
 from timed.primitives.amounts import format_amount, parse_amount
 from timed.rpc.dispatch import Dispatcher
-from timed.rpc.table import METHODS, PERMISSIONS
+from timed.rpc.method import PERMISSIONS
+from timed.rpc.table import METHODS
 from timed.store.records import SegmentHeader
 from timed.store.segment import SEGMENT_HEADER_SIZE, frame, read_segment_header, scan, sealed
 from timed.wire.catalogue import (

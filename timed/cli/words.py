@@ -10,7 +10,8 @@ from typing import Any
 
 import attrs
 
-from timed.rpc.table import METHODS, Method
+from timed.rpc.method import Method
+from timed.rpc.table import METHODS
 
 
 class UsageError(Exception):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from timed.rpc.errors import INVALID_PARAMS, RpcError
-from timed.rpc.table import Method
+from timed.rpc.method import Method
 
 
 def bind(method: Method, params: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 import attrs
 
 from timed.errors import LocalError
-from timed.rpc.table import PERMISSIONS
+from timed.rpc.method import PERMISSIONS
 
 COOKIE_USER = "__cookie__"
 _SECRET_BYTES = 32

@@ -26,7 +26,8 @@ from timed.rpc.errors import (
     RpcError,
     rejected,
 )
-from timed.rpc.table import METHODS, Method
+from timed.rpc.method import Method
+from timed.rpc.table import METHODS
 
 MAX_BATCH = 1_000
 """Calls in one batch; a longer one is refused whole."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from timed.rpc.table import CATEGORIES, METHODS, Method, Param
+from timed.rpc.method import Method, Param
+from timed.rpc.table import CATEGORIES, METHODS
 
 _HEAD = """\
 .. This file is made by `python -m timed.rpc --docs`; a test compares them.

@@ -8,7 +8,8 @@ from timed.rpc.documentation import overview, page
 from timed.rpc.environment import Environment
 from timed.rpc.errors import INVALID_PARAMETER, METHOD_NOT_FOUND, MISC, RpcError
 from timed.rpc.schema import bad_value
-from timed.rpc.table import DEFAULT_LEVEL, METHODS
+from timed.rpc.table import METHODS
+from timed.rpc.tables.common import DEFAULT_LEVEL
 
 
 def uptime(env: Environment) -> int:

@@ -1,0 +1,49 @@
+"""What a method is: one row of the table that arguments, help, documentation and the CLI read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from timed.rpc.schema import ParamType
+
+REQUIRED: Any = object()
+"""The default of a parameter that has none."""
+
+READ, WALLET, ADMIN = "read", "wallet", "admin"
+PERMISSIONS = (READ, WALLET, ADMIN)
+
+
+@attrs.frozen
+class Param:
+    """One parameter; `default` is what the handler receives when it is left out or null."""
+
+    name: str
+    type: ParamType
+    help: str
+    default: Any = REQUIRED
+
+    @property
+    def required(self) -> bool:
+        return self.default is REQUIRED
+
+
+@attrs.frozen
+class Method:
+    """One method. `permission` is what a caller must hold to use it."""
+
+    name: str
+    category: str
+    summary: str
+    result: str
+    params: tuple[Param, ...] = ()
+    permission: str = READ
+    example: str = ""
+    """The arguments of an example, as one would type them after the name."""
+
+    @property
+    def usage(self) -> str:
+        """`getblock block ( verbosity )`, in Bitcoin's manner."""
+        words = [param.name if param.required else f"( {param.name} )" for param in self.params]
+        return " ".join([self.name, *words])

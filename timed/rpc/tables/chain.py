@@ -1,0 +1,70 @@
+"""The methods about blocks, coins and the chain."""
+
+from __future__ import annotations
+
+from timed.rpc.method import Method, Param
+from timed.rpc.schema import BlockName, Boolean, Integer, Verbosity
+from timed.rpc.tables.common import HASHES, TXID
+
+METHODS = (
+    Method(
+        "getblockchaininfo",
+        "chain",
+        "The state of the chain as this node has it.",
+        "object: chain, network, height, blocks, headers, bestblockhash, genesishash, time, interval_s, syncing, "
+        "initialblockdownload, verificationprogress, supply, coins, pruned, consensus, instant_finality, warnings",
+    ),
+    Method("getblockcount", "chain", "The height of the newest certified block.", "integer"),
+    Method("getbestblockhash", "chain", "The hash of the newest certified block.", "hex"),
+    Method(
+        "getblockhash",
+        "chain",
+        "The hash of the block at a height.",
+        "hex",
+        (Param("height", Integer(0, 2**63 - 1), "Height of the block; genesis is 0."),),
+        example="0",
+    ),
+    Method(
+        "getblock",
+        "chain",
+        "A block, by height or by hash.",
+        "hex (verbosity 0) or object: the members of getblockheader, and merkleroot, tx (ids, or decoded "
+        "transactions with verbosity 2), nTx, size, block_reward (units), masternode_rewards (count), attendance, reports",
+        (
+            Param("block", BlockName(), "Height or hash of the block."),
+            Param("verbosity", Verbosity(0, 2), "0: encoded block, 1: with ids, 2: with transactions.", 1),
+        ),
+        example="0 1",
+    ),
+    Method(
+        "getblockheader",
+        "chain",
+        "A block's header with all its roots, by height or by hash.",
+        "hex (verbose false) or object: hash, confirmations, height, version, chain_id, time, previousblockhash, "
+        "nextblockhash, tx_root, utxo_root, filter_root, roster, next_roster, attendance_root, evidence_root, reward, "
+        "proposer, round, certificate",
+        (
+            Param("block", BlockName(), "Height or hash of the block."),
+            Param("verbose", Boolean(), "false: the encoded header.", True),
+        ),
+        example="0",
+    ),
+    Method(
+        "gettxout",
+        "chain",
+        "An unspent output, or null when it is spent or unknown.",
+        "null or object: bestblock, confirmations, value, scriptPubKey, coinbase, state, spender",
+        (
+            Param("txid", TXID, f"Transaction that made it, {HASHES}."),
+            Param("n", Integer(0, 65_535), "Number of the output."),
+            Param("include_mempool", Boolean(), "Look at final and pending transactions, too.", True),
+        ),
+        example="<txid> 0",
+    ),
+    Method(
+        "gettxoutsetinfo",
+        "chain",
+        "The set of unspent outputs: its size, sum and digest.",
+        "object: height, bestblock, transactions, txouts, total_amount, supply, utxo_root, digests, disk_size",
+    ),
+)

@@ -16,6 +16,7 @@ from tests.builders import ChainBuilder, genesis, transfer
 from timed.errors import StoreError
 from timed.store import database
 from timed.store.database import Database
+from timed.store.environment import explained
 from timed.store.files import LOW_WATER, Files
 from timed.store.lmdb import LmdbStore
 from timed.store.records import Identity
@@ -365,5 +366,5 @@ class _Full:
         self.path = database.path
 
     def write(self, commits: object) -> None:
-        with database._explained(self.path, "write"):
+        with explained(self.path, "write"):
             raise lmdb.DiskError("mdb_txn_commit: No space left on device")

@@ -9,28 +9,17 @@ from any thread, and from other processes, while one process writes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any, TypeVar
 
-import lmdb
-
-from timed.errors import DecodeError, StoreError
+from timed.errors import StoreError
 from timed.interfaces import BlockCommit, Coin, StoredTip
 from timed.ledger.content import HEADER_SIZE
 from timed.params import STORE_SCHEMA
-from timed.primitives.hashing import crc32c
 from timed.primitives.transaction import OutPoint
 from timed.store.accounting import next_tip
-from timed.store.records import Batch, CoinRecord, HeightRecord, Identity, Location, Seal, TipRecord
+from timed.store.environment import MAP_SIZE, explained, open_environment, sealed, unsealed
+from timed.store.records import Batch, CoinRecord, HeightRecord, Identity, Location, TipRecord
 
-MAP_SIZE = 1 << 40
-"""Address space asked for, in bytes. The file grows with what is in it, not with this."""
-MIN_MAP_SIZE = 1 << 30
-"""Where even this much address space is refused, the store does not open."""
-MAX_READERS = 254
-SPARE_TRANSACTIONS = 8
-FILE_MODE = 0o600
-SEAL_SIZE = 4
 KEY_SIZE = 8
 
 TABLES = ("meta", "headers", "blocks", "certificates", "heights", "locations", "coins")
@@ -46,8 +35,8 @@ class Database:
 
     def __init__(self, path: str, *, readonly: bool = False, map_size: int = MAP_SIZE) -> None:
         self.path = path
-        self._environment = _open_environment(path, readonly, map_size)
-        with _explained(path, "read"):
+        self._environment = open_environment(path, len(TABLES), readonly=readonly, map_size=map_size)
+        with explained(path, "read"):
             self._tables = {
                 name: self._environment.open_db(name.encode(), create=not readonly) for name in TABLES
             }
@@ -59,7 +48,7 @@ class Database:
 
     def check_identity(self, network: str, genesis: bytes) -> None:
         """StoreError when the store belongs to another network, genesis or schema."""
-        with _explained(self.path, "read"), self._environment.begin() as transaction:
+        with explained(self.path, "read"), self._environment.begin() as transaction:
             found = self._get(transaction, "meta", _IDENTITY, Identity.decode)
         if found is None:
             raise StoreError(f"{self.path} holds no store of timed.", "Start the node once to make one.")
@@ -85,7 +74,7 @@ class Database:
 
     def make_identity(self, network: str, genesis: bytes) -> None:
         """Mark a new store; one that is marked already is left alone."""
-        with _explained(self.path, "write"), self._environment.begin(write=True) as transaction:
+        with explained(self.path, "write"), self._environment.begin(write=True) as transaction:
             if self._get(transaction, "meta", _IDENTITY, Identity.decode) is None:
                 self._put(transaction, "meta", _IDENTITY, Identity(STORE_SCHEMA, network, genesis).encode())
 
@@ -121,7 +110,7 @@ class Database:
 
     def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
         """Every coin of one snapshot, in key order; the snapshot lasts as long as the iterator."""
-        with _explained(self.path, "read"), self._environment.begin(db=self._tables["coins"]) as transaction:
+        with explained(self.path, "read"), self._environment.begin(db=self._tables["coins"]) as transaction:
             for key, value in transaction.cursor():
                 yield OutPoint.from_key(key), self._unsealed("coins", key, value, _coin)
 
@@ -129,7 +118,7 @@ class Database:
 
     def write(self, commits: Sequence[BlockCommit]) -> None:
         """Apply consecutive blocks in one durable transaction: all of them, or none."""
-        with _explained(self.path, "write"), self._environment.begin(write=True) as transaction:
+        with explained(self.path, "write"), self._environment.begin(write=True) as transaction:
             tip = self._get(transaction, "meta", _TIP, _stored_tip)
             for commit in commits:
                 tip = next_tip(tip, commit)
@@ -155,7 +144,7 @@ class Database:
         table = self._tables["coins"]
         for outpoint, coin in commit.created:
             record = CoinRecord(coin.output, coin.height, coin.coinbase).encode()
-            if not transaction.put(outpoint.key, _sealed(record), overwrite=False, db=table):
+            if not transaction.put(outpoint.key, sealed(record), overwrite=False, db=table):
                 raise StoreError(f"block {commit.height} makes a coin that exists: {outpoint!r}.")
         for outpoint, _ in commit.spent:
             if not transaction.delete(outpoint.key, db=table):
@@ -167,7 +156,7 @@ class Database:
         return self._read(table, _height_key(height), bytes) if height >= 0 else None
 
     def _read(self, table: str, key: bytes, decode: Callable[[bytes], T]) -> T | None:
-        with _explained(self.path, "read"), self._environment.begin() as transaction:
+        with explained(self.path, "read"), self._environment.begin() as transaction:
             return self._get(transaction, table, key, decode)
 
     def _get(self, transaction: Any, table: str, key: bytes, decode: Callable[[bytes], T]) -> T | None:
@@ -175,23 +164,10 @@ class Database:
         return None if value is None else self._unsealed(table, key, value, decode)
 
     def _unsealed(self, table: str, key: bytes, value: bytes, decode: Callable[[bytes], T]) -> T:
-        data, seal = value[:-SEAL_SIZE], value[-SEAL_SIZE:]
-        try:
-            if Seal(crc32c(data)).encode() != seal:
-                raise DecodeError("store-seal")
-            return decode(data)
-        except DecodeError as error:
-            raise StoreError(
-                f"the record {key.hex()} of table {table} in {self.path} is damaged ({error}).",
-                "Check the disk; then move the directory away and start again, or restore a copy.",
-            ) from None
+        return unsealed(value, decode, key, table, self.path)
 
     def _put(self, transaction: Any, table: str, key: bytes, data: bytes) -> None:
-        transaction.put(key, _sealed(data), db=self._tables[table])
-
-
-def _sealed(data: bytes) -> bytes:
-    return data + Seal(crc32c(data)).encode()
+        transaction.put(key, sealed(data), db=self._tables[table])
 
 
 def _height_key(height: int) -> bytes:
@@ -207,59 +183,3 @@ def _coin(data: bytes) -> Coin:
 def _stored_tip(data: bytes) -> StoredTip:
     record = TipRecord.decode(data)
     return StoredTip(record.height, record.block_hash, record.digests, record.coins, record.supply)
-
-
-def _open_environment(path: str, readonly: bool, map_size: int) -> Any:
-    """Open with as much address space as there is, down to MIN_MAP_SIZE."""
-    while True:
-        try:
-            return lmdb.open(
-                path,
-                map_size=map_size,
-                readonly=readonly,
-                create=not readonly,
-                mode=FILE_MODE,
-                max_dbs=len(TABLES),
-                max_readers=MAX_READERS,
-                max_spare_txns=SPARE_TRANSACTIONS,
-                readahead=False,
-            )
-        except lmdb.MemoryError as error:
-            if map_size // 2 < MIN_MAP_SIZE:
-                raise StoreError(
-                    f"there is not enough address space for {path}.", "Raise the limit (`ulimit -v`)."
-                ) from error
-            map_size //= 2
-        except lmdb.Error as error:
-            raise _explanation(path, "open", error) from error
-
-
-@contextmanager
-def _explained(path: str, action: str) -> Iterator[None]:
-    """Turn what LMDB raises into one sentence."""
-    try:
-        yield
-    except lmdb.Error as error:
-        raise _explanation(path, action, error) from error
-
-
-def _explanation(path: str, action: str, error: lmdb.Error) -> StoreError:
-    text = str(error)
-    if isinstance(error, lmdb.MapFullError):
-        return StoreError(
-            f"the address space of {path} is used up.", "Raise the limit (`ulimit -v`), then restart."
-        )
-    if isinstance(
-        error, (lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.VersionMismatchError)
-    ):
-        return StoreError(
-            f"{path} is damaged or not a chain database of timed ({text}).",
-            "Move it away and start again, or restore a copy.",
-        )
-    if "No space left" in text or "quota" in text:
-        return StoreError(f"cannot {action} {path}: the disk is full.", "Free some space; nothing is lost.")
-    if "Permission denied" in text or "Read-only" in text:
-        return StoreError(
-            f"cannot {action} {path}: {text}.", "Give the node's user the right to write there."
-        )
-    return StoreError(f"cannot {action} {path}: {text}.", "Check the disk, then restart.")

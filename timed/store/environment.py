@@ -1,0 +1,102 @@
+"""One LMDB environment of this project: how it opens, what its errors say, how records are sealed.
+
+Every value carries a CRC-32C, so that a damaged record is named and never used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import lmdb
+
+from timed.errors import DecodeError, StoreError
+from timed.primitives.hashing import crc32c
+from timed.store.records import Seal
+
+MAP_SIZE = 1 << 40
+"""Address space asked for, in bytes. The file grows with what is in it, not with this."""
+MIN_MAP_SIZE = 1 << 30
+"""Where even this much address space is refused, the store does not open."""
+MAX_READERS = 254
+SPARE_TRANSACTIONS = 8
+FILE_MODE = 0o600
+SEAL_SIZE = 4
+
+T = TypeVar("T")
+
+
+def sealed(data: bytes) -> bytes:
+    """The bytes of a record as they are stored."""
+    return data + Seal(crc32c(data)).encode()
+
+
+def unsealed(value: bytes, decode: Callable[[bytes], T], key: bytes, table: str, path: str) -> T:
+    """The record in stored bytes; StoreError, which says where it stands, when they are damaged."""
+    data, seal = value[:-SEAL_SIZE], value[-SEAL_SIZE:]
+    try:
+        if Seal(crc32c(data)).encode() != seal:
+            raise DecodeError("store-seal")
+        return decode(data)
+    except DecodeError as error:
+        raise StoreError(
+            f"the record {key.hex()} of table {table} in {path} is damaged ({error}).",
+            "Check the disk; then move the directory away and start again, or restore a copy.",
+        ) from None
+
+
+def open_environment(path: str, tables: int, *, readonly: bool = False, map_size: int = MAP_SIZE) -> Any:
+    """Open with as much address space as there is, down to MIN_MAP_SIZE; `tables` is how many it may hold."""
+    while True:
+        try:
+            return lmdb.open(
+                path,
+                map_size=map_size,
+                readonly=readonly,
+                create=not readonly,
+                mode=FILE_MODE,
+                max_dbs=tables,
+                max_readers=MAX_READERS,
+                max_spare_txns=SPARE_TRANSACTIONS,
+                readahead=False,
+            )
+        except lmdb.MemoryError as error:
+            if map_size // 2 < MIN_MAP_SIZE:
+                raise StoreError(
+                    f"there is not enough address space for {path}.", "Raise the limit (`ulimit -v`)."
+                ) from error
+            map_size //= 2
+        except lmdb.Error as error:
+            raise _explanation(path, "open", error) from error
+
+
+@contextmanager
+def explained(path: str, action: str) -> Iterator[None]:
+    """Turn what LMDB raises into one sentence."""
+    try:
+        yield
+    except lmdb.Error as error:
+        raise _explanation(path, action, error) from error
+
+
+def _explanation(path: str, action: str, error: lmdb.Error) -> StoreError:
+    text = str(error)
+    if isinstance(error, lmdb.MapFullError):
+        return StoreError(
+            f"the address space of {path} is used up.", "Raise the limit (`ulimit -v`), then restart."
+        )
+    if isinstance(
+        error, (lmdb.InvalidError, lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.VersionMismatchError)
+    ):
+        return StoreError(
+            f"{path} is damaged or not a chain database of timed ({text}).",
+            "Move it away and start again, or restore a copy.",
+        )
+    if "No space left" in text or "quota" in text:
+        return StoreError(f"cannot {action} {path}: the disk is full.", "Free some space; nothing is lost.")
+    if "Permission denied" in text or "Read-only" in text:
+        return StoreError(
+            f"cannot {action} {path}: {text}.", "Give the node's user the right to write there."
+        )
+    return StoreError(f"cannot {action} {path}: {text}.", "Check the disk, then restart.")

@@ -95,15 +95,15 @@ def disk_error(action: str, path: str, error: OSError) -> StoreError:
     return StoreError(f"cannot {action} {path}: {error.strerror or error}.", "Check the disk, then restart.")
 
 
-def require_space(files: Files, directory: str) -> None:
-    """StoreError when the file system is about to be full."""
+def require_space(files: Files, directory: str, least: int = LOW_WATER) -> None:
+    """StoreError when fewer than `least` bytes are free in the file system of `directory`."""
     try:
         free = files.free(directory)
     except OSError as error:
         raise disk_error("ask for the free space of", directory, error) from error
-    if free < LOW_WATER:
+    if free < least:
         raise StoreError(
-            f"only {free // 1_048_576} MiB are free for {directory}, the node stops writing at"
-            f" {LOW_WATER // 1_048_576} MiB.",
+            f"only {free // 1_048_576} MiB are free for {directory}, nothing is written there below"
+            f" {least // 1_048_576} MiB.",
             "Free some space; nothing is lost.",
         )

@@ -1,0 +1,168 @@
+"""The LMDB environment of one index.
+
+What a batch of blocks adds and how far the index is then become durable in one
+transaction. Reading may be done from any thread and from other processes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from timed.errors import StoreError
+from timed.index.records import IndexIdentity, Progress
+from timed.store.environment import MAP_SIZE, explained, open_environment, sealed, unsealed
+
+INDEX_SCHEMA = 1
+META = "meta"
+KEY_SIZE = 8
+DATA_FILE = "data.mdb"
+_IDENTITY = b"identity"
+_PROGRESS = b"progress"
+
+T = TypeVar("T")
+
+
+def height_key(height: int) -> bytes:
+    """Big endian, so that keys are in the order of heights."""
+    return height.to_bytes(KEY_SIZE, "big")
+
+
+class Records:
+    """The tables in one transaction: a snapshot, or a change that is under way."""
+
+    def __init__(self, transaction: Any, tables: dict[str, Any], path: str) -> None:
+        self._transaction = transaction
+        self._tables = tables
+        self._path = path
+
+    def get(self, table: str, key: bytes, decode: Callable[[bytes], T]) -> T | None:
+        """The record under `key`; StoreError when it is damaged."""
+        value = self._transaction.get(key, db=self._tables[table])
+        return None if value is None else unsealed(value, decode, key, table, self._path)
+
+    def put(self, table: str, key: bytes, data: bytes) -> None:
+        self._transaction.put(key, sealed(data), db=self._tables[table])
+
+    def delete(self, table: str, key: bytes) -> bool:
+        """False when there was nothing under `key`."""
+        return bool(self._transaction.delete(key, db=self._tables[table]))
+
+    def pop(self, table: str, key: bytes, decode: Callable[[bytes], T]) -> T | None:
+        """Take the record under `key` out."""
+        value = self._transaction.pop(key, db=self._tables[table])
+        return None if value is None else unsealed(value, decode, key, table, self._path)
+
+    def under(
+        self,
+        table: str,
+        prefix: bytes,
+        decode: Callable[[bytes], T],
+        *,
+        after: bytes | None = None,
+        backwards: bool = False,
+    ) -> Iterator[tuple[bytes, T]]:
+        """(rest of the key, record) of every key that begins with `prefix`, in order or against it.
+
+        `after` is the rest of a key: only what stands beyond it comes.
+        """
+        cursor = self._transaction.cursor(db=self._tables[table])
+        place = cursor.iterprev if backwards else cursor.iternext
+        if not self._seek(cursor, prefix, after, backwards):
+            return
+        for key, value in place():
+            if not key.startswith(prefix):
+                return
+            yield key[len(prefix) :], unsealed(value, decode, key, table, self._path)
+
+    @staticmethod
+    def _seek(cursor: Any, prefix: bytes, after: bytes | None, backwards: bool) -> bool:
+        """Stand on the first entry that is wanted; False when there is none."""
+        if not backwards:
+            key = prefix if after is None else prefix + after
+            found = bool(cursor.set_range(key))
+            return found and (after is None or cursor.key() != key or bool(cursor.next()))
+        bound = _successor(prefix) if after is None else prefix + after
+        return bool(cursor.prev()) if cursor.set_range(bound) else bool(cursor.last())
+
+    def identity(self) -> IndexIdentity | None:
+        return self.get(META, _IDENTITY, IndexIdentity.decode)
+
+    def progress(self) -> Progress | None:
+        """The newest block that is indexed; None before the first."""
+        return self.get(META, _PROGRESS, Progress.decode)
+
+    def set_progress(self, progress: Progress) -> None:
+        self.put(META, _PROGRESS, progress.encode())
+
+    def begin_anew(self, identity: IndexIdentity) -> None:
+        """Empty every table; nothing is indexed any more."""
+        for table in self._tables.values():
+            self._transaction.drop(table, delete=False)
+        self.put(META, _IDENTITY, identity.encode())
+
+
+def _successor(prefix: bytes) -> bytes:
+    """The first key after all that begin with `prefix`, which has a byte below 255."""
+    whole = prefix.rstrip(b"\xff")
+    return whole[:-1] + bytes((whole[-1] + 1,))
+
+
+class IndexDatabase:
+    """The environment in the directory `path`, which holds `tables`; StoreError when it cannot be used."""
+
+    def __init__(
+        self, path: str, tables: tuple[str, ...], *, readonly: bool = False, map_size: int = MAP_SIZE
+    ) -> None:
+        self.path = path
+        names = (META, *tables)
+        self._environment = open_environment(path, len(names), readonly=readonly, map_size=map_size)
+        try:
+            self._check_length()
+            with explained(path, "read"):
+                self._tables = {
+                    name: self._environment.open_db(name.encode(), create=not readonly) for name in names
+                }
+        except BaseException:
+            self._environment.close()
+            raise
+
+    def close(self) -> None:
+        """Nothing may be read or written any more; a second time does nothing."""
+        self._environment.close()
+
+    @contextmanager
+    def reading(self) -> Iterator[Records]:
+        """One consistent snapshot."""
+        with explained(self.path, "read"), self._environment.begin() as transaction:
+            yield Records(transaction, self._tables, self.path)
+
+    @contextmanager
+    def writing(self) -> Iterator[Records]:
+        """One change, durable when the block ends and void when it raises."""
+        with explained(self.path, "write"), self._environment.begin(write=True) as transaction:
+            yield Records(transaction, self._tables, self.path)
+
+    def progress(self) -> Progress | None:
+        with self.reading() as records:
+            return records.progress()
+
+    def size(self) -> int:
+        """Bytes of the file."""
+        return os.stat(os.path.join(self.path, DATA_FILE)).st_size
+
+    def _check_length(self) -> None:
+        """A file that was cut short would end the process with a signal when it is read."""
+        info = self._environment.info()
+        page = self._environment.stat()["psize"]
+        needed, found = (info["last_pgno"] + 1) * page, self.size()
+        if found < needed:
+            raise StoreError(
+                f"{self.path} was cut short: {found} bytes where {needed} are needed.", _hint(self.path)
+            )
+
+
+def _hint(path: str) -> str:
+    return f"Remove the directory {path} and restart: the index is built again."

@@ -95,6 +95,7 @@ def make_context(
         rpc_port=port,
         monitor_port=port,
         p2p_port=7000,
+        datadir=Path(directory),
         cookie_file=Path(directory) / ".cookie",
         wallet_file=Path(directory) / "wallet.json",
     )

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rpc_service import ServiceTestCase, fetch, make_context
@@ -13,8 +14,8 @@ from timed import events
 from timed.monitor import observer
 from timed.monitor.health import CHECKS, DEGRADED, FAILED, OK, Board
 from timed.monitor.metrics import METRICS, exposition
-from timed.monitor.observer import EventCounts
 from timed.monitor.view import View
+from timed.monitor.watch import Watch
 from timed.params import SECOND
 
 
@@ -25,8 +26,9 @@ class Checks(SynchronousTestCase):
         self.time = self.context.started_at
         self.context.clock = lambda: self.time
         self.context.running.node.start(self.time)
-        self.counts = EventCounts()
-        self.board = Board(View(self.context, self.counts, lambda name: None))
+        self.watch = Watch(Clock(), lambda: 0.0)
+        self.counts = self.watch.counts
+        self.board = Board(View(self.context, self.watch, lambda name: None))
 
     def states(self) -> dict[str, str]:
         return {name: check["state"] for name, check in self.board.look().items()}
@@ -82,8 +84,9 @@ class Table(SynchronousTestCase):
     def setUp(self) -> None:
         self.context = make_context(self.mktemp())
         self.context.running.node.start(self.context.started_at)
-        self.counts = EventCounts()
-        self.view = View(self.context, self.counts, lambda name: None)
+        self.watch = Watch(Clock(), lambda: 0.0)
+        self.counts = self.watch.counts
+        self.view = View(self.context, self.watch, lambda name: None)
 
     def samples(self) -> dict[str, list[tuple[dict[str, str], float]]]:
         found: dict[str, list[tuple[dict[str, str], float]]] = {}

@@ -6,15 +6,16 @@ import random
 from types import SimpleNamespace
 
 from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.peer_harness import Wire, key
 from tests.rpc_service import make_context
 from tests.test_peer_outbox import parcel
 from timed.monitor.metrics import METRICS, exposition
-from timed.monitor.observer import EventCounts
 from timed.monitor.peers import PEER_METRICS
 from timed.monitor.view import View
+from timed.monitor.watch import Watch
 from timed.net.limits import NetworkCounters
 from timed.params import SECOND
 from timed.peer.bans import parse_subject
@@ -33,7 +34,7 @@ class PeerMetrics(SynchronousTestCase):
         self.context = make_context(self.mktemp())
         assert self.context.running is not None
         self.context.running.node.peers = self.host.table
-        self.view = View(self.context, EventCounts(), lambda name: None)  # type: ignore[arg-type]
+        self.view = View(self.context, Watch(Clock(), lambda: 0.0), lambda name: None)  # type: ignore[arg-type]
 
     def values(self, name: str) -> dict[tuple[str, ...], float]:
         """Value by labels of one metric."""

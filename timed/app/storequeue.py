@@ -6,6 +6,7 @@ What waits while one write is under way becomes the next group: consecutive
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
@@ -18,10 +19,12 @@ from twisted.logger import Logger
 from timed.errors import StoreError
 from timed.events import CommitBlock, Persist
 from timed.interfaces import IStore
+from timed.monitor.histogram import Histogram
 
 Job = Union[Persist, CommitBlock]
 
 QUEUE_FULL = "store-queue-full"
+LOG, COMMIT = "log", "commit"
 
 
 class Threads(Protocol):
@@ -42,6 +45,8 @@ class StoreCounters:
     refused: int = 0
     waiting_bytes: int = 0
     waiting_jobs: int = 0
+    durations: dict[str, Histogram] = attrs.field(factory=lambda: {LOG: Histogram(), COMMIT: Histogram()})
+    """Seconds of each durable step, by kind, its fsync included."""
 
 
 def size_of(job: Job) -> int:
@@ -85,7 +90,9 @@ class StoreQueue:
         done: Callable[[int], None],
         failed: Callable[[int, str], None],
         max_bytes: int,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._monotonic = monotonic
         self.counters = StoreCounters()
         self.max_bytes = max_bytes
         self.broken = ""
@@ -132,8 +139,9 @@ class StoreQueue:
                     self._working = False
                     return
             for group in groups(jobs):
+                begun = self._monotonic()
                 reason = self.broken or self._write(group)
-                self._from_thread(self._finished, group, reason)
+                self._from_thread(self._finished, group, reason, self._monotonic() - begun)
 
     def _write(self, group: tuple[Job, ...]) -> str:
         """On the store thread: one durable step; the reason when it failed."""
@@ -152,7 +160,7 @@ class StoreQueue:
             self.broken = f"{type(error).__name__}: {error}"
         return self.broken
 
-    def _finished(self, group: tuple[Job, ...], reason: str) -> None:
+    def _finished(self, group: tuple[Job, ...], reason: str, elapsed_s: float) -> None:
         counters = self.counters
         for job in group:
             counters.waiting_jobs -= 1
@@ -164,7 +172,7 @@ class StoreQueue:
                 counters.failures += 1
                 self._failed(job.token, reason)
         else:
-            self._count(group)
+            self._count(group, elapsed_s)
             for job in group:
                 self._done(job.token)
         if counters.waiting_jobs == 0:
@@ -172,8 +180,9 @@ class StoreQueue:
             for waiting in idle:
                 waiting.callback(None)
 
-    def _count(self, group: tuple[Job, ...]) -> None:
+    def _count(self, group: tuple[Job, ...], elapsed_s: float) -> None:
         self.counters.groups += 1
+        self.counters.durations[COMMIT if isinstance(group[0], CommitBlock) else LOG].observe(elapsed_s)
         for job in group:
             if isinstance(job, Persist):
                 self.counters.records += len(job.records)

@@ -7,14 +7,19 @@ of its last change is remembered.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
 from timed.monitor.view import View
 from timed.params import SECOND
+from timed.primitives.roster import is_quorum
+
+if TYPE_CHECKING:
+    from timed.node.node import Node
 
 OK, DEGRADED, FAILED = "ok", "degraded", "failed"
+SEVERITY = {OK: 0, DEGRADED: 1, FAILED: 2}
 
 BEHIND = 3
 """Proven blocks that are not applied yet; more count as catching up."""
@@ -75,13 +80,39 @@ def _voting(view: View) -> Finding:
     return Finding(DEGRADED, "this member does not vote", "It resumes with the next epoch if the disk works.")
 
 
+def _clock(view: View) -> Finding:
+    node = view.node
+    if node is None or not node.chain.paused:
+        return Finding()
+    return Finding(
+        DEGRADED,
+        "the members' clocks say this one is wrong; this node signs nothing",
+        "Set the clock (chronyc tracking, timedatectl); voting resumes alone.",
+    )
+
+
 def _peers(view: View) -> Finding:
     node = view.node
-    if node is None or view.peers or not node.config.wanted:
+    if node is None or view.peers or _is_whole_quorum(node):
         return Finding()
+    if not node.config.wanted and view.context.seeds is None:
+        return Finding(
+            DEGRADED,
+            "no session with any peer, and nobody to dial",
+            "Set p2p.peers or p2p.seeds, or use addnode.",
+        )
     return Finding(
         DEGRADED, "no session with any peer", "getaddednodeinfo says how dialling p2p.peers fails."
     )
+
+
+def _is_whole_quorum(node: Node) -> bool:
+    """True for the member that certifies by itself: it may well be alone."""
+    state = node.consensus_state()
+    if state.member is None:
+        return False
+    roster = node.ledger.roster(state.height)
+    return is_quorum(roster.members[state.member].weight, roster.total_weight)
 
 
 def _sync(view: View) -> Finding:
@@ -116,6 +147,7 @@ CHECKS: tuple[Check, ...] = (
     Check("disk", _disk, ready=True),
     Check("safety", _safety, ready=True),
     Check("voting", _voting),
+    Check("clock", _clock),
     Check("peers", _peers, ready=True),
     Check("sync", _sync, ready=True),
     Check("blocks", _blocks),

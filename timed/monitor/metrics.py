@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.utils import floatToGoString
 
 from timed import __version__
+from timed.monitor.health import CHECKS, SEVERITY
+from timed.monitor.histogram import Histogram
 from timed.monitor.peers import PEER_METRICS
-from timed.monitor.row import COUNTER, GAUGE, Row, Sample, Source, by, one
+from timed.monitor.process import PROCESS_METRICS
+from timed.monitor.row import COUNTER, GAUGE, Distribution, Durations, Row, Sample, Source, by, one
 from timed.monitor.view import View
 from timed.params import SECOND, UNITS_PER_TIME
 
@@ -96,6 +101,29 @@ def _store_writes(view: View) -> list[Sample]:
     return by([("commit", counters.commits), ("log", counters.groups)])
 
 
+def _store_durations(view: View) -> list[Distribution]:
+    if view.driver is None:
+        return []
+    return [((kind,), spent) for kind, spent in view.driver.store_queue.counters.durations.items()]
+
+
+def _stages(view: View) -> list[Distribution]:
+    return [((stage,), spent) for stage, spent in view.watch.stages.since_accepted.items()]
+
+
+def _checks(view: View) -> list[Sample]:
+    return by((check.name, SEVERITY[check.find(view).state]) for check in CHECKS)
+
+
+def _quorum_margin(view: View) -> list[Sample]:
+    """Only of a member: a follower is connected with whom it likes."""
+    state = view.consensus
+    if view.node is None or state is None or state.member is None:
+        return []
+    roster = view.node.ledger.roster(state.height)
+    return one(view.node.voters.weight(roster, state.member) - state.quorum_weight)
+
+
 def _epoch(view: View) -> list[Sample]:
     state = view.consensus
     if state is None:
@@ -138,7 +166,7 @@ def _count(name: str) -> Source:
     return lambda view: one(view.counts.sessions[name])
 
 
-METRICS: tuple[Row, ...] = (
+METRICS: tuple[Row | Durations, ...] = (
     Row("timed_info", GAUGE, ("version", "network", "node_id"), "What this node is; always 1.", _node_info),
     Row(
         "timed_uptime_seconds", GAUGE, (), "Seconds since the process was composed.",
@@ -199,6 +227,20 @@ METRICS: tuple[Row, ...] = (
     Row("timed_store_records", COUNTER, (), "Records written to the log.", _store("records")),
     Row("timed_store_failures", COUNTER, (), "Writes the disk refused.", _store("failures")),
     Row("timed_store_waiting_bytes", GAUGE, (), "Bytes that wait for the disk.", _store("waiting_bytes")),
+    Durations(
+        "timed_store_seconds", ("kind",), "Time of a durable step: an append to the log, or the commit of a block.",
+        _store_durations,
+    ),
+    Durations(
+        "timed_finality_seconds", ("stage",),
+        "Time from a transaction's acceptance here to its next stages.", _stages,
+    ),
+    Row("timed_check_state", GAUGE, ("check",), "What /health finds: 0 ok, 1 degraded, 2 failed.", _checks),
+    Row(
+        "timed_quorum_margin", GAUGE, (),
+        "Weight of this member and the connected ones above a quorum; below 0 nothing can be certified.",
+        _quorum_margin,
+    ),
     Row("timed_verifier_items", COUNTER, (), "Signatures checked.", _verifier("items")),
     Row("timed_verifier_batches", COUNTER, (), "Batches of signatures checked.", _verifier("batches")),
     Row("timed_verifier_inline", COUNTER, (), "Requests checked on the reactor thread.", _verifier("inline")),
@@ -217,7 +259,11 @@ METRICS: tuple[Row, ...] = (
     Row("timed_rpc_errors", COUNTER, ("rule",), "RPC errors by rule.", _rpc_errors),
     Row("timed_rpc_connections", GAUGE, (), "Open HTTP connections of the RPC.", _rpc_connections),
     *PEER_METRICS,
+    *PROCESS_METRICS,
 )  # fmt: skip
+
+
+ROWS = {row.name: row for row in METRICS}
 
 
 class Collector:
@@ -229,10 +275,25 @@ class Collector:
     def collect(self) -> Iterator[Metric]:
         """`prometheus_client.registry.Collector.collect`."""
         for row in METRICS:
+            if isinstance(row, Durations):
+                spread = HistogramMetricFamily(row.name, row.help, labels=row.labels)
+                for labels, histogram in row.source(self._view):
+                    spread.add_metric(labels, _buckets(histogram), histogram.sum)
+                yield spread
+                continue
             family = FAMILIES[row.type](row.name, row.help, labels=row.labels)
             for labels, value in row.source(self._view):
                 family.add_metric(labels, value)
             yield family
+
+
+def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
+    """Summed up from below, as the exposition wants them."""
+    bounds = (*histogram.bounds, float("inf"))
+    return [
+        (floatToGoString(bound), float(total))
+        for bound, total in zip(bounds, accumulate(histogram.counts), strict=True)
+    ]
 
 
 def exposition(view: View) -> bytes:

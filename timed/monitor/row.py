@@ -6,12 +6,17 @@ from collections.abc import Callable, Iterable
 
 import attrs
 
+from timed.monitor.histogram import Histogram
 from timed.monitor.view import View
 
-COUNTER, GAUGE = "counter", "gauge"
+COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
+UNITS = ("seconds", "bytes", "time", "ratio")
+"""What a name may end with; a metric without one of them counts things."""
 
 Sample = tuple[tuple[str, ...], float]
 Source = Callable[[View], Iterable[Sample]]
+Distribution = tuple[tuple[str, ...], Histogram]
+Distributions = Callable[[View], Iterable[Distribution]]
 
 
 @attrs.frozen
@@ -23,6 +28,24 @@ class Row:
     labels: tuple[str, ...]
     help: str
     source: Source
+
+    @property
+    def unit(self) -> str:
+        """The last word of the name if it is a unit, else nothing."""
+        word = self.name.rpartition("_")[2]
+        return word if word in UNITS else ""
+
+
+@attrs.frozen
+class Durations:
+    """A metric that shows how values are spread; `source` gives (label values, histogram) pairs."""
+
+    name: str
+    labels: tuple[str, ...]
+    help: str
+    source: Distributions
+    type: str = HISTOGRAM
+    unit: str = "seconds"
 
 
 def one(value: float | None) -> list[Sample]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from timed.monitor.observer import EventCounts
+from timed.monitor.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,14 +20,18 @@ if TYPE_CHECKING:
 class View:
     """Reads of this moment; everything of a part that does not run is None."""
 
-    def __init__(self, context: Context, counts: EventCounts, sibling: Callable[[str], Any | None]) -> None:
+    def __init__(self, context: Context, watch: Watch, sibling: Callable[[str], Any | None]) -> None:
         self.context = context
-        self.counts = counts
+        self.watch = watch
         self._sibling = sibling
 
     def now(self) -> int:
         """Microseconds of unix time."""
         return self.context.clock()
+
+    @property
+    def counts(self) -> EventCounts:
+        return self.watch.counts
 
     @property
     def driver(self) -> NodeDriver | None:

@@ -41,6 +41,10 @@ class Voters:
         """The node ids of members with an open session."""
         return tuple(self._member_of)
 
+    def weight(self, roster: Roster, own: int) -> int:
+        """The weight of the member `own` and of those with an open session."""
+        return roster.weight_of(sorted({own, *self._node_of}))
+
     def followers(self) -> tuple[bytes, ...]:
         """The node ids of everybody else."""
         return tuple(node_id for node_id in self._all if node_id not in self._member_of)

@@ -1,0 +1,272 @@
+"""Alert rules: figures out of the metric table, hysteresis, and the same rules in Prometheus's words."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+from unittest import SkipTest
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.rpc_service import make_context
+from timed.monitor.__main__ import FILES
+from timed.monitor.alerts import MAX_HISTORY, Alarms, Alert
+from timed.monitor.histogram import Histogram
+from timed.monitor.metrics import METRICS, ROWS
+from timed.monitor.readings import (
+    EVERY_S,
+    MAX_READINGS,
+    Figure,
+    Increase,
+    Quantile,
+    Rate,
+    Reading,
+    Readings,
+    Size,
+    Slope,
+    Value,
+    read,
+)
+from timed.monitor.row import COUNTER, GAUGE, HISTOGRAM
+from timed.monitor.rules import RULES, WATCHED, Rule
+from timed.monitor.view import View
+from timed.monitor.watch import Watch
+from timed.params import SECOND
+
+ROOT = Path(__file__).parent.parent
+TYPES: dict[type, str] = {
+    Value: GAUGE, Size: GAUGE, Slope: GAUGE, Increase: COUNTER, Rate: COUNTER, Quantile: HISTOGRAM
+}  # fmt: skip
+
+
+def series(*values: float, metric: str = "m", labels: dict[str, str] | None = None) -> Readings:
+    """One metric, read every `EVERY_S` seconds."""
+    readings = Readings()
+    for number, value in enumerate(values):
+        readings.add(Reading(number * EVERY_S * SECOND, {metric: ((labels or {}, value),)}))
+    return readings
+
+
+class Stub:
+    """A figure that says what it is told."""
+
+    def __init__(self) -> None:
+        self.value: float | None = 0.0
+        self.metrics = ()
+        self.promql = ""
+
+    def of(self, readings: Readings) -> float | None:
+        return self.value
+
+
+class Figures(SynchronousTestCase):
+    def check(self, figure: Figure, readings: Readings, expected: float | None) -> None:
+        found = figure.of(readings)
+        if expected is None:
+            self.assertIsNone(found)
+        else:
+            self.assertAlmostEqual(found, expected, places=6)
+
+    def test_nothing_read_tells_nothing(self) -> None:
+        for figure in (Value("m"), Size("m"), Increase("m", 60), Rate("m", 60), Slope("m", 60), Quantile("m", 0.5, 60)):  # fmt: skip
+            self.check(figure, Readings(), None)
+
+    def test_a_value_is_the_newest_sum_of_the_series_with_its_labels(self) -> None:
+        readings = Readings()
+        readings.add(Reading(0, {"m": (({"a": "x"}, 1.0), ({"a": "y"}, 2.0))}))
+        self.check(Value("m"), readings, 3.0)
+        self.check(Value("m", (("a", "y"),)), readings, 2.0)
+        self.check(Value("m", (("a", "z"),)), readings, None)
+
+    def test_a_size_has_no_sign(self) -> None:
+        self.check(Size("m"), series(-3.0), 3.0)
+
+    def test_an_increase_counts_only_its_window(self) -> None:
+        readings = series(0, 100, 101, 103)
+        self.check(Increase("m", 20), readings, 3.0)
+        self.check(Increase("m", 30), readings, 103.0)
+
+    def test_a_counter_that_begins_anew_loses_nothing(self) -> None:
+        self.check(Increase("m", 60), series(5, 9, 1, 2), 5.0)
+
+    def test_a_rate_wants_a_full_window(self) -> None:
+        self.check(Rate("m", 60), series(0, 5, 10), None)
+        self.check(Rate("m", 60), series(*(9 * number for number in range(7))), 0.9)
+
+    def test_a_slope_is_per_hour_and_wants_a_full_window(self) -> None:
+        self.check(Slope("m", 60), series(1, 2), None)
+        self.check(Slope("m", 60), series(*(100 + 2 * number for number in range(7))), 720.0)
+        self.check(Slope("m", 60), series(*[7] * 7), 0.0)
+
+    def test_a_quantile_looks_at_what_was_added(self) -> None:
+        histogram = Histogram((0.1, 1.0))
+        readings = Readings()
+        for number in range(3):
+            counts = tuple(map(float, histogram.counts))
+            readings.add(Reading(number * 10 * SECOND, {}, {"m": counts}, {"m": histogram.bounds}))
+            for value in [0.05] * 9 + [0.5]:
+                histogram.observe(value)
+        self.check(Quantile("m", 0.5, 60), readings, 0.1)
+        self.check(Quantile("m", 0.99, 60), readings, 1.0)
+        self.check(Quantile("m", 0.99, 0), readings, None)
+
+    def test_readings_are_bounded_and_never_go_back_in_time(self) -> None:
+        readings = series(*range(MAX_READINGS + 5))
+        self.assertEqual(len(readings), MAX_READINGS)
+        readings.add(Reading(EVERY_S * SECOND * 100, {}))
+        self.assertEqual([each.time_us for each in readings.within(10**6)], sorted(
+            each.time_us for each in readings.within(10**6)))  # fmt: skip
+        self.assertEqual(readings.last, Reading(EVERY_S * SECOND * 100, {}))
+
+    @given(st.lists(st.integers(0, 100_000).map(lambda number: number / 1000), max_size=40))
+    def test_a_quantile_is_a_bound_that_covers_the_share(self, values: list[float]) -> None:
+        histogram = Histogram()
+        for value in values:
+            histogram.observe(value)
+        for share in (0.01, 0.5, 0.99, 1.0):
+            bound = histogram.quantile(share)
+            if not values:
+                self.assertIsNone(bound)
+                continue
+            self.assertGreaterEqual(sum(value <= bound for value in values), share * len(values))
+        self.assertEqual(histogram.count, len(values))
+
+
+class Hysteresis(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.figure = Stub()
+        self.rule = Rule("r", "warning", self.figure, 10, "{value} too many", "do", for_s=30, clear_s=20)  # type: ignore[arg-type]
+        self.heard: list[Alert] = []
+        self.alarms = Alarms(self.heard.append, [self.rule])
+        self.readings = Readings()
+        self.seconds = 0
+
+    def step(self, value: float | None, times: int = 1) -> list[Alert]:
+        self.figure.value = value
+        for _ in range(times):
+            self.readings.add(Reading(self.seconds * SECOND, {}))
+            self.alarms.judge(self.readings)
+            self.seconds += 10
+        return self.alarms.active()
+
+    def test_it_is_raised_once_the_figure_has_been_beyond_for_long_enough(self) -> None:
+        self.assertEqual(self.step(11, 3), [])
+        self.assertEqual([alert.text for alert in self.step(12)], ["12 too many"])
+        self.assertEqual(self.heard[0].since_us, 0)
+        self.step(50, 5)
+        self.assertEqual(len(self.heard), 1)
+        self.assertEqual(self.alarms.active()[0].value, 50)
+
+    def test_a_moment_on_the_right_side_begins_the_wait_anew(self) -> None:
+        self.step(11, 3)
+        self.step(10)
+        self.assertEqual(self.step(11, 3), [])
+        self.assertEqual(len(self.step(11)), 1)
+
+    def test_it_is_cleared_once_the_figure_has_been_right_for_long_enough(self) -> None:
+        self.step(11, 4)
+        self.assertEqual(len(self.step(1, 2)), 1)
+        self.assertEqual(self.step(1), [])
+        self.assertEqual(self.heard[1].until_us, 60 * SECOND)
+        shown = self.alarms.as_object()
+        self.assertEqual((shown["active"], shown["over"][0]["state"]), ([], "cleared"))
+
+    def test_an_alert_that_flickers_stays_one_alert(self) -> None:
+        self.step(11, 4)
+        for _ in range(5):
+            self.step(1)
+            self.step(11)
+        self.assertEqual(len(self.heard), 1)
+
+    def test_a_figure_that_cannot_be_told_changes_nothing(self) -> None:
+        self.step(11, 4)
+        self.assertEqual(len(self.step(None, 10)), 1)
+
+    def test_a_clock_set_back_neither_raises_nor_clears_early(self) -> None:
+        self.step(11, 2)
+        self.seconds -= 1000
+        self.assertEqual(self.step(11, 3), [])
+        self.assertEqual(len(self.step(11)), 1)
+
+    def test_what_is_over_is_bounded(self) -> None:
+        for _ in range(MAX_HISTORY + 3):
+            self.step(11, 4)
+            self.step(1, 3)
+        self.assertEqual(len(self.alarms.as_object()["over"]), MAX_HISTORY)
+        self.assertEqual(self.alarms.raised, MAX_HISTORY + 3)
+
+    def test_a_lower_bound_is_broken_from_below(self) -> None:
+        rule = attrs.evolve(self.rule, below=True)
+        self.assertTrue(rule.broken_by(9))
+        self.assertFalse(rule.broken_by(10))
+
+
+class TableOfRules(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.context = make_context(self.mktemp())
+        self.context.running.node.start(self.context.started_at)
+        self.watch = Watch(Clock(), lambda: 0.0)
+        self.view = View(self.context, self.watch, lambda name: None)  # type: ignore[arg-type]
+
+    def test_every_figure_reads_a_metric_of_the_table_that_fits_it(self) -> None:
+        for rule in RULES:
+            for name in rule.figure.metrics:
+                row = ROWS[name]
+                self.assertEqual(row.type, TYPES[type(rule.figure)], rule.name)
+                wanted = {label for label, _ in getattr(rule.figure, "labels", ())}
+                self.assertLessEqual(wanted, set(row.labels), rule.name)
+
+    def test_names_are_unique_and_every_rule_says_what_to_do(self) -> None:
+        self.assertEqual(len({rule.name for rule in RULES}), len(RULES))
+        for rule in RULES:
+            self.assertTrue(rule.remedy.endswith("."), rule.name)
+            if not rule.name.startswith("check-"):
+                self.assertIn("{value}", rule.summary, rule.name)
+
+    def test_a_good_node_breaks_no_rule(self) -> None:
+        alarms, readings = Alarms(lambda alert: None), Readings()
+        for _ in range(3):
+            readings.add(read([ROWS[name] for name in WATCHED], self.view))
+            alarms.judge(readings)
+        self.assertEqual(alarms.active(), [])
+
+    def test_each_check_of_the_health_has_its_alert(self) -> None:
+        from timed.monitor.health import CHECKS
+
+        alerts = {rule.name for rule in RULES}
+        self.assertEqual({f"check-{check.name}" for check in CHECKS} - alerts, set())
+
+    def test_the_runbook_has_a_page_for_every_alert(self) -> None:
+        lines = (ROOT / "docs/runbook.rst").read_text(encoding="utf-8").splitlines()
+        titles = {above for above, below in pairwise(lines) if below and set(below) == {"-"}}
+        self.assertEqual({rule.name for rule in RULES} - titles, set())
+        self.assertEqual({title for title in titles if title not in {rule.name for rule in RULES}}, set())
+
+    def test_every_metric_is_read_from_a_running_node_without_an_error(self) -> None:
+        reading = read(METRICS, self.view)
+        self.assertEqual(set(reading.values) | set(reading.spreads), set(ROWS))
+
+
+class Files(SynchronousTestCase):
+    def test_they_are_what_the_tables_say(self) -> None:
+        for name, text in FILES.items():
+            self.assertEqual(
+                (ROOT / name).read_text(encoding="utf-8"), text(), f"{name}: run `python -m timed.monitor`."
+            )
+
+    def test_promtool_accepts_the_rules(self) -> None:
+        promtool = shutil.which("promtool")
+        if promtool is None:
+            raise SkipTest("promtool is not installed (apt-get install prometheus)")
+        done = subprocess.run(
+            [promtool, "check", "rules", str(ROOT / "etc/alerts.yml")],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertIn(f"{len(RULES) + 1} rules found", done.stdout)

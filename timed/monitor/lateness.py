@@ -1,0 +1,59 @@
+"""How late the reactor is: what an operator feels as a slow node."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from timed.monitor.histogram import Histogram
+
+TICK_S = 0.05
+
+
+class Lateness:
+    """Asks to be called every `TICK_S` seconds and counts how late the call came."""
+
+    def __init__(self, reactor: IReactorTime, monotonic: Callable[[], float]) -> None:
+        self.late = Histogram()
+        self._reactor = reactor
+        self._monotonic = monotonic
+        self._due = 0.0
+        self._call: IDelayedCall | None = None
+
+    def start(self) -> None:
+        self._due = self._monotonic() + TICK_S
+        self._call = self._reactor.callLater(TICK_S, self._tick)
+
+    def stop(self) -> None:
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+
+    def _tick(self) -> None:
+        self.late.observe(max(0.0, self._monotonic() - self._due))
+        self.start()
+
+
+class Pauses:
+    """How long the cycle collector stops everything, by generation."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self.by_generation = {generation: Histogram() for generation in range(3)}
+        self._monotonic = monotonic
+        self._begun = 0.0
+
+    def start(self) -> None:
+        gc.callbacks.append(self._watch)
+
+    def stop(self) -> None:
+        if self._watch in gc.callbacks:
+            gc.callbacks.remove(self._watch)
+
+    def _watch(self, phase: str, info: dict[str, Any]) -> None:
+        if phase == "start":
+            self._begun = self._monotonic()
+        else:
+            self.by_generation[info["generation"]].observe(self._monotonic() - self._begun)

@@ -1,0 +1,34 @@
+"""What the monitor counts by itself while it runs; the table of metrics reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from timed.interfaces import IEventSink
+from timed.monitor.lateness import Lateness, Pauses
+from timed.monitor.observer import EventCounts
+from timed.monitor.stages import StageTimes
+
+
+class Watch:
+    """The counters of one node, from `start` to `stop`."""
+
+    def __init__(self, reactor: Any, monotonic: Callable[[], float]) -> None:
+        self.counts = EventCounts()
+        self.stages = StageTimes()
+        self.lateness = Lateness(reactor, monotonic)
+        self.pauses = Pauses(monotonic)
+
+    @property
+    def sinks(self) -> tuple[IEventSink, ...]:
+        """Those who want to hear the node's events."""
+        return (self.counts, self.stages)
+
+    def start(self) -> None:
+        self.lateness.start()
+        self.pauses.start()
+
+    def stop(self) -> None:
+        self.lateness.stop()
+        self.pauses.stop()

@@ -135,9 +135,9 @@ class Files(SynchronousTestCase):
         self.records()
         self.assertIn("is for regtest", self.refused("testnet"))
         content = json.loads(Path(self.path).read_text())
-        content["version"] = 2
+        content["version"] = 3
         Path(self.path).write_text(json.dumps(content))
-        self.assertIn("timed-wallet 2", self.refused())
+        self.assertIn("timed-wallet 3", self.refused())
 
     def test_a_wallet_others_can_read_is_refused(self) -> None:
         self.records()

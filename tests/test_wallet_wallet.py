@@ -62,7 +62,7 @@ class Keys(SynchronousTestCase):
 
     def test_seeds_stay_out_of_reprs(self) -> None:
         key = self.keys.take(RECEIVE)
-        self.assertNotIn(key.key.seed.hex(), repr(key))
+        self.assertNotIn(key.secret.seed.hex(), repr(key))
 
     def test_damaged_records_are_one_sentence(self) -> None:
         for record in ({"key": {}}, {"key": {"seed": "zz"}}, {"issue": {"key": "00"}}, {"key": 5}):

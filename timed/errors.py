@@ -35,6 +35,21 @@ class StoreError(LocalError):
     """The data directory cannot be used, or holds what it must not hold."""
 
 
+class WalletLocked(LocalError):
+    """A secret of the wallet is needed, and the wallet is locked."""
+
+    def __init__(self) -> None:
+        super().__init__("the wallet is locked.", "Unlock it with walletpassphrase first.")
+
+
+class PoolEmpty(LocalError):
+    """A locked wallet has handed out all the addresses it had made in advance."""
+
+
+class WrongPassphrase(LocalError):
+    """The passphrase is not the one the wallet was encrypted with."""
+
+
 class RemoteError(TimedError):
     """A peer broke `rule`; `detail` is for people.
 

@@ -24,6 +24,7 @@ from timed.rpc.errors import (
     METHOD_NOT_FOUND,
     PARSE_ERROR,
     RpcError,
+    local,
     rejected,
 )
 from timed.rpc.method import Method
@@ -188,7 +189,7 @@ class Dispatcher:
         except RemoteError as error:
             raise rejected(error) from error
         except LocalError as error:
-            raise RpcError(INTERNAL_ERROR, error.message, rule="local", hint=error.hint) from error
+            raise local(error) from error
         except Exception as error:
             self._failed(method.name, error)
             raise RpcError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from timed.errors import RemoteError, TimedError
+from timed.errors import LocalError, PoolEmpty, RemoteError, TimedError, WalletLocked, WrongPassphrase
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -22,6 +22,10 @@ TYPE_ERROR = -3
 WALLET_ERROR = -4
 NOT_FOUND = -5
 INSUFFICIENT_FUNDS = -6
+KEYPOOL_RAN_OUT = -12
+UNLOCK_NEEDED = -13
+WRONG_PASSPHRASE = -14
+WRONG_ENCRYPTION_STATE = -15
 INVALID_PARAMETER = -8
 CLIENT_BUSY = -9
 DESERIALIZATION = -22
@@ -61,6 +65,21 @@ def rejected(reason: RemoteError) -> RpcError:
     """A transaction that this node does not take, with the rule it broke."""
     hint = HINTS.get(reason.rule, "The rule is described in docs/protocol.rst.")
     return RpcError(REJECTED, f"Transaction rejected: {reason}", rule=reason.rule, hint=hint)
+
+
+def local(error: LocalError) -> RpcError:
+    """What this process could not do, with the way to mend it."""
+    for kind, code, rule in _LOCAL:
+        if isinstance(error, kind):
+            return RpcError(code, error.message, rule=rule, hint=error.hint)
+    return RpcError(INTERNAL_ERROR, error.message, rule="local", hint=error.hint)
+
+
+_LOCAL = (
+    (WalletLocked, UNLOCK_NEEDED, "wallet-locked"),
+    (WrongPassphrase, WRONG_PASSPHRASE, "wallet-passphrase"),
+    (PoolEmpty, KEYPOOL_RAN_OUT, "wallet-pool"),
+)
 
 
 HINTS: dict[str, str] = {

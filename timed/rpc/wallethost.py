@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
@@ -24,8 +24,13 @@ from timed.events import BlockCertified
 from timed.interfaces import Coin, IEventSink
 from timed.primitives.transaction import OutPoint
 from timed.rpc.backend import CONFIRMED, ChainBackend
+from timed.wallet.derivation import account_path
+from timed.wallet.phrase import ENTROPY_BYTES
 from timed.wallet.wallet import Payment, Wallet
 from timed.wallet.walletfile import WalletFile
+from timed.wallet.walletkey import WalletSeed
+
+T = TypeVar("T")
 
 SCAN_STEP = 2_000
 """Coins looked at in one turn of the reactor."""
@@ -50,6 +55,7 @@ class WalletHost:
         self.wallet = Wallet(chain, entropy)
         self._file = WalletFile(path, chain.params.name)
         self._chain = chain
+        self._entropy = entropy
         self._reactor = reactor
         self._pool: ThreadPool | None = None
         self._waiting: list[Deferred[None]] = []
@@ -64,10 +70,13 @@ class WalletHost:
 
         `seed` is a key that a new wallet begins with.
         """
+        keys = self.wallet.keys
         self.wallet.restore(self._file.load())
-        if seed is not None:
-            self.wallet.keys.adopt(seed, "regtest")
-        self.wallet.keys.refill()
+        if not len(keys):
+            keys.plant(WalletSeed.of(self._entropy(ENTROPY_BYTES), "", account_path(self._chain.params)))
+        if seed is not None and not keys.locked:
+            keys.adopt(seed, "regtest")
+        keys.refill()
         self._file.append(self.wallet.take_outbox())
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="timed-wallet")
         self._pool.start()
@@ -90,6 +99,18 @@ class WalletHost:
         if not self._busy:
             self._write()
         return done
+
+    def replace(self, *, wipe: bool = False) -> Deferred[None]:
+        """Put what the wallet holds now into a new file instead of the old one and its journal."""
+        records = self.wallet.records()
+        self.wallet.take_outbox()
+        return self.on_disk(lambda file: file.compact(records, wipe=wipe))
+
+    def on_disk(self, work: Callable[[WalletFile], T]) -> Deferred[T]:
+        """Do `work` on the wallet's thread: after what was begun before, before what comes later."""
+        if self._pool is None:
+            return fail(LocalError("the wallet is closed."))
+        return deferToThreadPool(self._reactor, self._pool, work, self._file)
 
     def stop(self) -> Deferred[None]:
         """Write what is left and release file and thread."""

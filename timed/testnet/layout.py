@@ -27,8 +27,11 @@ from timed.params import REGTEST, UNITS_PER_TIME
 from timed.peer.values import PeerAddress
 from timed.primitives.roster import Member, Roster, Tier, weights_for
 from timed.primitives.transaction import Lock
-from timed.wallet.keystore import Keystore
+from timed.wallet.derivation import account_path
+from timed.wallet.keystore import RECEIVE, Keystore
+from timed.wallet.phrase import ENTROPY_BYTES
 from timed.wallet.walletfile import Record, WalletFile
+from timed.wallet.walletkey import WalletSeed
 
 HOST = "127.0.0.1"
 COINS_PER_MEMBER = 50
@@ -167,7 +170,8 @@ def make_wallet(path: Path) -> Lock:
     """A new wallet file with one key; the lock that pays to it."""
     outbox: list[Record] = []
     keys = Keystore(os.urandom, outbox)
-    key = keys.adopt(os.urandom(32), "genesis")
+    keys.plant(WalletSeed.of(os.urandom(ENTROPY_BYTES), "", account_path(REGTEST)))
+    key = keys.take(RECEIVE, "genesis")
     file = WalletFile(str(path), REGTEST.name)
     try:
         file.load()

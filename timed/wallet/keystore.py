@@ -1,7 +1,9 @@
 """The wallet's keys: which there are, what they are for, and the next unused one.
 
 Keys come from a pool that is on disk before any of them is handed out, so a copy
-of the wallet file is good for the next `POOL_SIZE` addresses as well.
+of the wallet file is good for the next `POOL_SIZE` addresses as well. The pool
+holds public keys of the seed's two branches; a locked wallet hands them out, too.
+A wallet without a seed makes its keys at random.
 """
 
 from __future__ import annotations
@@ -9,35 +11,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
-import attrs
-
 from timed.crypto.keys import SigningKey, generate
-from timed.errors import LocalError
+from timed.errors import DecodeError, LocalError, PoolEmpty, WalletLocked
 from timed.primitives.transaction import LOCK_KEY_HASH, Lock, key_hash
-from timed.wallet.walletfile import Record
+from timed.wallet.sealing import DataKey, Vault
+from timed.wallet.walletkey import BRANCHES as BRANCHES
+from timed.wallet.walletkey import CHANGE as CHANGE
+from timed.wallet.walletkey import POOL as POOL
+from timed.wallet.walletkey import RECEIVE as RECEIVE
+from timed.wallet.walletkey import ROLES, Place, Record, WalletSeed
+from timed.wallet.walletkey import WalletKey as WalletKey
+from timed.wallet.watching import Watched, Watchlist
 
 POOL_SIZE = 100
-"""Unused keys kept on disk."""
+"""Unused keys kept on disk, for each branch."""
 REFILL_AT = 50
-
-RECEIVE, CHANGE, POOL = "receive", "change", "pool"
-
-
-@attrs.define
-class WalletKey:
-    """One key; `role` is pool until it is handed out."""
-
-    key: SigningKey
-    role: str = POOL
-    label: str = ""
-
-    @property
-    def hash(self) -> bytes:
-        return key_hash(self.key.public)
-
-    @property
-    def lock(self) -> Lock:
-        return Lock.key_hash(self.key.public)
 
 
 class Keystore:
@@ -51,7 +39,18 @@ class Keystore:
         self._entropy = entropy
         self._outbox = outbox
         self._keys: dict[bytes, WalletKey] = {}
-        self._pool: deque[WalletKey] = deque()
+        self._seeds: dict[str, WalletSeed] = {}
+        self._pools: dict[str, deque[WalletKey]] = {RECEIVE: deque(), CHANGE: deque()}
+        """Unused keys of the seed in use, in the order of their numbers."""
+        self._loose: deque[WalletKey] = deque()
+        """Unused keys that were made at random."""
+        self._ends: dict[tuple[str, int], int] = {}
+        """The first number of each branch that has no key yet."""
+        self.seed: WalletSeed | None = None
+        """The one that new keys come from."""
+        self.vault: Vault | None = None
+        self._data_key: DataKey | None = None
+        self.watched = Watchlist()
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -67,70 +66,255 @@ class Keystore:
         return self._keys.get(name)
 
     def label_of(self, name: bytes) -> str:
+        """The label of the key whose hash is `name`, or of a watched address."""
         key = self._keys.get(name)
-        return key.label if key is not None else ""
+        if key is not None:
+            return key.label
+        watched = self.watched.get(Lock(LOCK_KEY_HASH, name))
+        return watched.label if watched is not None else ""
 
     def owns(self, lock: Lock) -> bool:
         """True when one key of this wallet alone opens `lock`."""
         return lock.kind == LOCK_KEY_HASH and lock.data in self._keys
+
+    def watches(self, lock: Lock) -> bool:
+        """True when the wallet looks after the coins under `lock`, its own or not."""
+        return self.owns(lock) or lock in self.watched
+
+    # Seeds, and the pool.
+
+    @property
+    def seeds(self) -> tuple[WalletSeed, ...]:
+        return tuple(self._seeds.values())
+
+    def plant(self, seed: WalletSeed) -> None:
+        """Take new keys from `seed` from now on; WalletLocked when it could not be sealed."""
+        if seed.id not in self._seeds:
+            if self.vault is not None:
+                seed.sealed = self._open_key().seal(seed.name, seed.secret, self._entropy)
+            self._seeds[seed.id] = seed
+        self._outbox.append(self._seeds[seed.id].record())
+        self._use(seed.id)
+        self.refill()
+
+    def refill(self) -> None:
+        """Make new pool keys when few are left; a locked wallet can not."""
+        if self.seed is None:
+            if not self.locked and len(self._loose) < REFILL_AT:
+                for _ in range(POOL_SIZE - len(self._loose)):
+                    self._loose.append(self._add(WalletKey.single(generate(self._entropy))))
+        elif self.seed.open:
+            for role, pool in self._pools.items():
+                if len(pool) < REFILL_AT:
+                    self.derive(role, POOL_SIZE - len(pool))
+
+    def derive(self, role: str, count: int) -> int:
+        """Make the next `count` pool keys of the seed's branch for `role`; how many were made."""
+        seed, branch = self.seed, BRANCHES[role]
+        if seed is None or not seed.open:
+            return 0
+        first = self._ends.get((seed.id, branch), 0)
+        for index in range(first, first + count):
+            public = seed.key(branch, index).public
+            key = self._keys.get(key_hash(public))
+            if key is None:
+                key = self._add(WalletKey(public, place=Place(seed.id, branch, index)))
+            if key.role == POOL:
+                self._pools[role].append(key)
+            self._ends[seed.id, branch] = index + 1
+        return count
+
+    def unused(self, role: str) -> int:
+        """How many keys for `role` can be handed out before the wallet must be open."""
+        return len(self._loose if self.seed is None else self._pools[role])
+
+    def saw(self, lock: Lock) -> bool:
+        """A coin has come to `lock`: it and the pool keys before it count as handed out.
+
+        So a wallet restored from its phrase, or used on two machines, never hands
+        out an address that has been used. True when the pool has moved.
+        """
+        key = self._keys.get(lock.data) if lock.kind == LOCK_KEY_HASH else None
+        if key is None or key.role != POOL or key.place is None:
+            return False
+        place, role = key.place, ROLES[key.place.branch]
+        if self.seed is None or place.seed != self.seed.id:
+            self._issue(key, role, "")
+            return True
+        pool = self._pools[role]
+        while pool and pool[0].place is not None and pool[0].place.index <= place.index:
+            self._issue(pool.popleft(), role, "")
+        return True
+
+    def take(self, role: str, label: str = "") -> WalletKey:
+        """The next unused key, now used for `role`; PoolEmpty when a locked wallet has none left."""
+        self.refill()
+        pool = self._loose if self.seed is None else self._pools[role]
+        if not pool:
+            raise PoolEmpty(
+                "the locked wallet has no unused address left.", "Unlock it with walletpassphrase once."
+            )
+        return self._issue(pool.popleft(), role, label)
+
+    def adopt(self, seed: bytes, label: str) -> WalletKey:
+        """Take in a key made elsewhere; nothing happens when it is here already.
+
+        WalletLocked when it could not be sealed.
+        """
+        key = WalletKey.single(SigningKey.from_seed(seed), RECEIVE, label)
+        known = self._keys.get(key.hash)
+        return known if known is not None else self._add(key)
+
+    def label(self, lock: Lock, label: str) -> bool:
+        """Name an address; False when the wallet does not know it."""
+        key = self._keys.get(lock.data) if self.owns(lock) else None
+        watched = self.watched.get(lock)
+        if key is not None:
+            if key.role == POOL:
+                self._unpool(key)
+            self._issue(key, RECEIVE if key.role == POOL else key.role, label)
+        elif watched is not None:
+            self.watch(Watched(lock, label, watched.public, watched.path))
+        return key is not None or watched is not None
+
+    def watch(self, watched: Watched) -> None:
+        """Look after a lock from now on."""
+        self.watched.add(watched)
+        self._outbox.append(watched.record())
+
+    # The passphrase.
+
+    @property
+    def locked(self) -> bool:
+        return self.vault is not None and self._data_key is None
+
+    def check_open(self) -> None:
+        """WalletLocked when secrets can not be had now."""
+        if self.locked:
+            raise WalletLocked
+
+    def signing_key(self, key: WalletKey) -> SigningKey:
+        """The key pair; WalletLocked, or LocalError when the file says another public key."""
+        self.check_open()
+        if key.place is not None:
+            pair = self._seeds[key.place.seed].key(key.place.branch, key.place.index)
+        elif key.secret is not None:
+            pair = key.secret
+        else:
+            pair = SigningKey.from_seed(self._open_key().open(key.name, key.sealed))
+        if pair.public != key.public:
+            raise LocalError("a key of the wallet is damaged.", "Restore it from a backup or its phrase.")
+        return pair
+
+    def protect(self, vault: Vault, key: DataKey) -> None:
+        """Seal every secret under `key`, which `vault` wraps; the wallet stays open.
+
+        The file must be replaced as a whole after it: records of before hold secrets.
+        """
+        if self.vault is None:
+            for each in self._keys.values():
+                if each.secret is not None:
+                    each.sealed = key.seal(each.name, each.secret.seed, self._entropy)
+                    each.secret = None
+            for seed in self._seeds.values():
+                seed.sealed = key.seal(seed.name, seed.secret, self._entropy)
+        self.vault = vault
+        if self._data_key is not None and self._data_key is not key:
+            self._data_key.clear()
+        self._data_key = key
+
+    def unlock(self, key: DataKey) -> None:
+        """Open the seeds; the pool grows again. LocalError when one is damaged: all stay closed."""
+        try:
+            for seed in self._seeds.values():
+                seed.unseal(key)
+        except LocalError:
+            for seed in self._seeds.values():
+                seed.close()
+            raise
+        if self._data_key is not None and self._data_key is not key:
+            self._data_key.clear()
+        self._data_key = key
+        self.refill()
+
+    def lock(self) -> None:
+        """Forget every secret; nothing happens without a passphrase."""
+        if self.vault is None or self._data_key is None:
+            return
+        self._data_key.clear()
+        self._data_key = None
+        for seed in self._seeds.values():
+            seed.close()
+
+    # Records.
 
     def restore(self, records: Iterable[Record]) -> None:
         """Take over the key records of a wallet file."""
         try:
             for record in records:
                 self._apply(record)
-        except (KeyError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, DecodeError) as error:
+            # The record itself may hold a secret: only the kind of the trouble is told.
             raise LocalError(
-                f"a key in the wallet file is damaged ({error!r}).", "Restore it from a backup."
+                f"a key in the wallet file is damaged ({type(error).__name__}).", "Restore it from a backup."
             ) from None
-        self._pool = deque(key for key in self._keys.values() if key.role == POOL)
+        if self.seed is not None:
+            self._use(self.seed.id)
+        self._loose = deque(key for key in self._keys.values() if key.role == POOL and key.place is None)
 
-    def refill(self) -> None:
-        """Make new pool keys when few are left."""
-        if len(self._pool) >= REFILL_AT:
-            return
-        for _ in range(POOL_SIZE - len(self._pool)):
-            key = WalletKey(generate(self._entropy))
-            self._add(key)
-            self._pool.append(key)
+    def records(self) -> list[Record]:
+        """What a snapshot holds."""
+        vault = [{"vault": self.vault.fields()}] if self.vault is not None else []
+        seeds = [seed.record() for seed in self._seeds.values() if seed is not self.seed]
+        active = [self.seed.record()] if self.seed is not None else []
+        keys = [key.record() for key in self._keys.values()]
+        return [*vault, *seeds, *active, *keys, *(watched.record() for watched in self.watched)]
 
-    def adopt(self, seed: bytes, label: str) -> WalletKey:
-        """Take in a key made elsewhere; nothing happens when it is here already."""
-        key = WalletKey(SigningKey.from_seed(seed), RECEIVE, label)
-        known = self._keys.get(key.hash)
-        if known is not None:
-            return known
-        self._add(key)
+    def _open_key(self) -> DataKey:
+        if self._data_key is None:
+            raise WalletLocked
+        return self._data_key
+
+    def _use(self, name: str) -> None:
+        """Take new keys from the seed called `name`."""
+        self.seed = self._seeds[name]
+        for role, branch in BRANCHES.items():
+            mine = [key for key in self._keys.values() if key.place is not None and
+                    (key.place.seed, key.place.branch) == (name, branch)]  # fmt: skip
+            mine.sort(key=lambda key: key.place.index if key.place is not None else 0)
+            self._ends[name, branch] = mine[-1].place.index + 1 if mine and mine[-1].place is not None else 0
+            self._pools[role] = deque(key for key in mine if key.role == POOL)
+
+    def _add(self, key: WalletKey) -> WalletKey:
+        if self.vault is not None and key.secret is not None:
+            key.sealed = self._open_key().seal(key.name, key.secret.seed, self._entropy)
+            key.secret = None
+        self._keys[key.hash] = key
+        self._outbox.append(key.record())
         return key
 
-    def take(self, role: str, label: str = "") -> WalletKey:
-        """The next unused key, now used for `role`."""
-        self.refill()
-        key = self._pool.popleft()
+    def _issue(self, key: WalletKey, role: str, label: str) -> WalletKey:
         key.role, key.label = role, label
         self._outbox.append({"issue": {"key": key.hash.hex(), "role": role, "label": label}})
         return key
 
-    def records(self) -> list[Record]:
-        """What a snapshot holds."""
-        return [_key_record(key) for key in self._keys.values()]
-
-    def _add(self, key: WalletKey) -> None:
-        self._keys[key.hash] = key
-        self._outbox.append(_key_record(key))
+    def _unpool(self, key: WalletKey) -> None:
+        for pool in (self._loose, *self._pools.values()):
+            if key in pool:
+                pool.remove(key)
 
     def _apply(self, record: Record) -> None:
-        if "key" in record:
-            fields = record["key"]
-            key = WalletKey(
-                SigningKey.from_seed(bytes.fromhex(fields["seed"])), fields["role"], fields["label"]
-            )
+        if "key" in record or "derived" in record:
+            key = WalletKey.of_record(record)
             self._keys.setdefault(key.hash, key)
         elif "issue" in record:
             fields = record["issue"]
             issued = self._keys[bytes.fromhex(fields["key"])]
             issued.role, issued.label = fields["role"], fields["label"]
-
-
-def _key_record(key: WalletKey) -> Record:
-    return {"key": {"seed": key.key.seed.hex(), "role": key.role, "label": key.label}}
+        elif "seed" in record:
+            seed = WalletSeed.of_record(record)
+            self.seed = self._seeds.setdefault(seed.id, seed)
+        elif "vault" in record:
+            self.vault = Vault.of_fields(record["vault"])
+        elif "watch" in record:
+            self.watched.add(Watched.of_record(record))

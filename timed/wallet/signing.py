@@ -12,7 +12,7 @@ def sign(transaction: Transaction, spent: Sequence[Output], chain_id: int, keyst
     """The transaction with every witness this wallet can add to those already there.
 
     One witness for each distinct key, sorted by key, never more than a lock asks
-    for (protocol §1).
+    for (protocol §1). WalletLocked when a key of this wallet is needed and can not be had.
     """
     message = signing_hash(chain_id, transaction.txid, spent)
     present = {key_hash(witness.public_key): witness for witness in transaction.witnesses}
@@ -20,7 +20,7 @@ def sign(transaction: Transaction, spent: Sequence[Output], chain_id: int, keyst
         for name in _missing(lock, present):
             owned = keystore.get(name)
             if owned is not None and len(_given(lock, present)) < lock.required:
-                present[name] = Witness(owned.key.public, owned.key.sign(message))
+                present[name] = Witness(owned.public, keystore.signing_key(owned).sign(message))
     return transaction.with_witnesses(sorted(present.values(), key=lambda witness: witness.public_key))
 
 

@@ -18,7 +18,9 @@ from typing import Any, BinaryIO
 from timed.errors import LocalError
 
 FORMAT = "timed-wallet"
-VERSION = 1
+VERSION = 2
+READABLE = (1, 2)
+"""Versions that are read; the next start writes `VERSION`. Version 1 knew neither seeds nor sealed keys."""
 MODE = 0o600
 MAX_FILE_BYTES = 256 * 1024 * 1024
 
@@ -37,6 +39,7 @@ class WalletFile:
         self._journal_path = f"{path}.journal"
         self._network = network
         self._generation = 0
+        self._version = VERSION
         self._journal: int | None = None
         self._failed = ""
 
@@ -46,11 +49,12 @@ class WalletFile:
             self._journal = os.open(self._journal_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, MODE)
             self._take_lock(self._journal)
             os.fchmod(self._journal, MODE)
+            _remove(f"{self.path}.new")
             snapshot = self._read_snapshot()
             journal = self._read_journal(self._journal)
             records = snapshot + journal
-            if journal or not snapshot:
-                self.compact(records)
+            if journal or not snapshot or self._version != VERSION:
+                self._replace(records)
             else:
                 self._restart_journal()
         except OSError as error:
@@ -59,32 +63,53 @@ class WalletFile:
 
     def append(self, records: Sequence[Record]) -> None:
         """Make `records` durable, in their order."""
+        journal = self._usable()
+        before = os.lseek(journal, 0, os.SEEK_CUR)
+        try:
+            _write_all(journal, b"".join(map(_line, records)))
+            os.fsync(journal)
+        except OSError as error:
+            trouble = self._trouble("written", error)
+            self._failed = trouble.message
+            self._cut(journal, before)
+            raise trouble from error
+
+    def compact(self, records: Sequence[Record], *, wipe: bool = False) -> None:
+        """Replace the snapshot by one of `records` and start an empty journal.
+
+        With `wipe` the bytes of before are overwritten as well as the file system
+        allows: they hold plain secrets. After a failure the file is as before or as
+        wanted, and nothing more is written.
+        """
+        journal = self._usable()
+        try:
+            old = os.open(self.path, os.O_WRONLY | os.O_NOFOLLOW) if wipe else None
+            try:
+                self._replace(records, wipe=journal if wipe else None)
+                if old is not None:
+                    _blank(old)
+            finally:
+                if old is not None:
+                    os.close(old)
+        except OSError as error:
+            trouble = self._trouble("written", error)
+            self._failed = trouble.message
+            raise trouble from error
+
+    def _replace(self, records: Sequence[Record], wipe: int | None = None) -> None:
+        self._generation += 1
+        replace_file(self.path, snapshot_text(self._network, self._generation, records))
+        if wipe is not None:
+            _blank(wipe)
+        self._restart_journal()
+        self._version = VERSION
+
+    def _usable(self) -> int:
         if self._failed:
             raise LocalError(self._failed, "Mend the disk and start the node again.")
         if self._journal is None:
             raise LocalError(f"the wallet {self.path} is closed.")
-        before = os.lseek(self._journal, 0, os.SEEK_CUR)
-        try:
-            _write_all(self._journal, b"".join(map(_line, records)))
-            os.fsync(self._journal)
-        except OSError as error:
-            trouble = self._trouble("written", error)
-            self._failed = trouble.message
-            self._cut(self._journal, before)
-            raise trouble from error
-
-    def compact(self, records: Sequence[Record]) -> None:
-        """Replace the snapshot by one of `records` and start an empty journal."""
-        self._generation += 1
-        content = {
-            "format": FORMAT,
-            "version": VERSION,
-            "network": self._network,
-            "generation": self._generation,
-            "records": list(records),
-        }
-        replace_file(self.path, json.dumps(content, indent=1).encode("ascii"))
-        self._restart_journal()
+        return self._journal
 
     def close(self) -> None:
         """Release the files; safe to call twice."""
@@ -107,38 +132,14 @@ class WalletFile:
                 data = _read_all(self.path, file)
         except FileNotFoundError:
             return []
-        try:
-            content = json.loads(data)
-            known = (content["format"], content["version"], content["network"])
-            generation, records = int(content["generation"]), list(content["records"])
-        except (ValueError, KeyError, TypeError):
-            raise LocalError(
-                f"the wallet {self.path} is damaged.", "Restore it from a backup; never edit it."
-            ) from None
-        if known != (FORMAT, VERSION, self._network):
-            raise LocalError(
-                f"the wallet {self.path} is for {known[2]}, format {known[0]} {known[1]}.",
-                f"This node needs one for {self._network}, format {FORMAT} {VERSION}.",
-            )
-        self._generation = generation
+        self._generation, self._version, records = parse_snapshot(self.path, data, self._network)
         return records
 
     def _read_journal(self, descriptor: int) -> list[Record]:
         os.lseek(descriptor, 0, os.SEEK_SET)
         with os.fdopen(os.dup(descriptor), "rb") as file:
-            lines = _read_all(self._journal_path, file).split(b"\n")[:-1]
-        records: list[Record] = []
-        for number, line in enumerate(lines, 1):
-            record = _parsed(line)
-            if record is None:
-                raise LocalError(
-                    f"the wallet's journal {self._journal_path} is damaged in line {number}.",
-                    "Keep a copy of it and restore the wallet from a backup.",
-                )
-            records.append(record)
-        if not records or records[0].get("generation") != self._generation:
-            return []
-        return records[1:]
+            data = _read_all(self._journal_path, file)
+        return parse_journal(self._journal_path, data, self._generation)
 
     def _restart_journal(self) -> None:
         if self._journal is None:
@@ -163,6 +164,52 @@ class WalletFile:
         )
 
 
+def snapshot_text(network: str, generation: int, records: Sequence[Record]) -> bytes:
+    """The bytes of a snapshot."""
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "network": network,
+        "generation": generation,
+        "records": list(records),
+    }
+    return json.dumps(content, indent=1).encode("ascii")
+
+
+def parse_snapshot(path: str, data: bytes, network: str) -> tuple[int, int, list[Record]]:
+    """Generation, version and records; LocalError when they are no wallet of `network`."""
+    try:
+        content = json.loads(data)
+        kind, version, owner = content["format"], content["version"], content["network"]
+        generation, records = int(content["generation"]), list(content["records"])
+    except (ValueError, KeyError, TypeError):
+        raise LocalError(
+            f"the wallet {path} is damaged.", "Restore it from a backup; never edit it."
+        ) from None
+    if kind != FORMAT or version not in READABLE or owner != network:
+        raise LocalError(
+            f"the wallet {path} is for {owner}, format {kind} {version}.",
+            f"This node needs one for {network}, format {FORMAT} {VERSION}.",
+        )
+    return generation, version, records
+
+
+def parse_journal(path: str, data: bytes, generation: int) -> list[Record]:
+    """The records of a journal that belongs to a snapshot of this generation, none of another's."""
+    records: list[Record] = []
+    for number, line in enumerate(data.split(b"\n")[:-1], 1):
+        record = _parsed(line)
+        if record is None:
+            raise LocalError(
+                f"the wallet's journal {path} is damaged in line {number}.",
+                "Keep a copy of it and restore the wallet from a backup.",
+            )
+        records.append(record)
+    if not records or records[0].get("generation") != generation:
+        return []
+    return records[1:]
+
+
 def replace_file(path: str, data: bytes) -> None:
     """Put `data` at `path` in one step, durable on return, mode 0600."""
     temporary = f"{path}.new"
@@ -179,6 +226,19 @@ def replace_file(path: str, data: bytes) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def _blank(descriptor: int) -> None:
+    """Overwrite all bytes of a file, durably."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    _write_all(descriptor, bytes(os.fstat(descriptor).st_size))
+    os.fsync(descriptor)
+
+
+def _remove(path: str) -> None:
+    """Take away what a crash has left; it may hold secrets."""
+    if os.path.lexists(path):
+        os.unlink(path)
 
 
 def _line(record: Record) -> bytes:

@@ -145,7 +145,7 @@ class Hosted(TestCase):
         def full(descriptor: int, data: bytes) -> None:
             raise OSError(28, "No space left on device")
 
-        full_disk = self.patch(walletfile, "_write_all", full)
+        full_disk = self.patch(walletfile, "write_all", full)
         world.environment.own_wallet = host.wallet
         world.environment.write_wallet = host.write
         for method, params in (("getnewaddress", []), ("sendtoaddress", [address_of(FRIEND, world), 1])):

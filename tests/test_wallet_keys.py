@@ -301,7 +301,7 @@ class Passphrase(SynchronousTestCase):
             {"key": {"public": secret[2:], "sealed": "00", "role": POOL, "label": ""}},
             {"derived": {"public": secret}},
             {"vault": {"kdf": "argon2id"}},
-            {"watch": {"lock": "00", "public": None, "label": "", "path": ""}},
+            {"watch": {"lock": "00", "public": None, "label": "", "seed": "", "path": ""}},
         ):
             with self.assertRaises(LocalError) as caught:
                 reopened([record])

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 
+import attrs
+
 from timed.crypto.keys import SigningKey, generate
 from timed.errors import DecodeError, LocalError, PoolEmpty, WalletLocked
 from timed.primitives.transaction import LOCK_KEY_HASH, Lock, key_hash
@@ -174,7 +176,7 @@ class Keystore:
                 self._unpool(key)
             self._issue(key, RECEIVE if key.role == POOL else key.role, label)
         elif watched is not None:
-            self.watch(Watched(lock, label, watched.public, watched.path))
+            self.watch(attrs.evolve(watched, label=label))
         return key is not None or watched is not None
 
     def watch(self, watched: Watched) -> None:
@@ -187,6 +189,11 @@ class Keystore:
     @property
     def locked(self) -> bool:
         return self.vault is not None and self._data_key is None
+
+    def path_of(self, key: WalletKey) -> tuple[int, ...]:
+        """The whole path of a key from a seed; () for a single one."""
+        place = key.place
+        return () if place is None else (*self._seeds[place.seed].account, place.branch, place.index)
 
     def check_open(self) -> None:
         """WalletLocked when secrets can not be had now."""
@@ -223,8 +230,8 @@ class Keystore:
             self._data_key.clear()
         self._data_key = key
 
-    def unlock(self, key: DataKey) -> None:
-        """Open the seeds; the pool grows again. LocalError when one is damaged: all stay closed."""
+    def unlock(self, key: DataKey, *, grow: bool = True) -> None:
+        """Open the seeds; the pool grows again, unless nothing can be written. LocalError when one is damaged: all stay closed."""
         try:
             for seed in self._seeds.values():
                 seed.unseal(key)
@@ -235,7 +242,8 @@ class Keystore:
         if self._data_key is not None and self._data_key is not key:
             self._data_key.clear()
         self._data_key = key
-        self.refill()
+        if grow:
+            self.refill()
 
     def lock(self) -> None:
         """Forget every secret; nothing happens without a passphrase."""

@@ -66,7 +66,7 @@ class WalletFile:
         journal = self._usable()
         before = os.lseek(journal, 0, os.SEEK_CUR)
         try:
-            _write_all(journal, b"".join(map(_line, records)))
+            write_all(journal, b"".join(map(_line, records)))
             os.fsync(journal)
         except OSError as error:
             trouble = self._trouble("written", error)
@@ -111,6 +111,15 @@ class WalletFile:
             raise LocalError(f"the wallet {self.path} is closed.")
         return self._journal
 
+    def read_back(self) -> list[Record]:
+        """What snapshot and journal hold on the disk now."""
+        self._usable()
+        with open(self.path, "rb") as file:
+            generation, _, records = parse_snapshot(self.path, read_whole(self.path, file), self._network)
+        with open(self._journal_path, "rb") as file:
+            data = read_whole(self._journal_path, file)
+        return records + parse_journal(self._journal_path, data, generation)
+
     def close(self) -> None:
         """Release the files; safe to call twice."""
         if self._journal is not None:
@@ -129,7 +138,7 @@ class WalletFile:
         try:
             with open(self.path, "rb") as file:
                 _check_private(self.path, os.fstat(file.fileno()))
-                data = _read_all(self.path, file)
+                data = read_whole(self.path, file)
         except FileNotFoundError:
             return []
         self._generation, self._version, records = parse_snapshot(self.path, data, self._network)
@@ -138,7 +147,7 @@ class WalletFile:
     def _read_journal(self, descriptor: int) -> list[Record]:
         os.lseek(descriptor, 0, os.SEEK_SET)
         with os.fdopen(os.dup(descriptor), "rb") as file:
-            data = _read_all(self._journal_path, file)
+            data = read_whole(self._journal_path, file)
         return parse_journal(self._journal_path, data, self._generation)
 
     def _restart_journal(self) -> None:
@@ -146,7 +155,7 @@ class WalletFile:
             raise LocalError(f"the wallet {self.path} is closed.")
         os.ftruncate(self._journal, 0)
         os.lseek(self._journal, 0, os.SEEK_SET)
-        _write_all(self._journal, _line({"generation": self._generation}))
+        write_all(self._journal, _line({"generation": self._generation}))
         os.fsync(self._journal)
 
     def _cut(self, journal: int, size: int) -> None:
@@ -216,11 +225,16 @@ def replace_file(path: str, data: bytes) -> None:
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, MODE)
     try:
         os.fchmod(descriptor, MODE)
-        _write_all(descriptor, data)
+        write_all(descriptor, data)
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
     os.replace(temporary, path)
+    sync_directory_of(path)
+
+
+def sync_directory_of(path: str) -> None:
+    """Make the name `path` durable."""
     directory = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
     try:
         os.fsync(directory)
@@ -231,7 +245,7 @@ def replace_file(path: str, data: bytes) -> None:
 def _blank(descriptor: int) -> None:
     """Overwrite all bytes of a file, durably."""
     os.lseek(descriptor, 0, os.SEEK_SET)
-    _write_all(descriptor, bytes(os.fstat(descriptor).st_size))
+    write_all(descriptor, bytes(os.fstat(descriptor).st_size))
     os.fsync(descriptor)
 
 
@@ -245,7 +259,7 @@ def _line(record: Record) -> bytes:
     return json.dumps(record, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-def _read_all(path: str, file: BinaryIO) -> bytes:
+def read_whole(path: str, file: BinaryIO) -> bytes:
     """All of a file; LocalError for one that is too long, never a part of it."""
     data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
@@ -265,7 +279,7 @@ def _parsed(line: bytes) -> Record | None:
     return record if isinstance(record, dict) else None
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

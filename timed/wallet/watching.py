@@ -17,11 +17,12 @@ MAX_WATCHED = 100_000
 
 @attrs.frozen
 class Watched:
-    """A lock, what it is called, and the public key and path behind it when they are known."""
+    """A lock, what it is called, and the public key with its place in another wallet when they are known."""
 
     lock: Lock
     label: str = ""
     public: bytes | None = None
+    seed: str = ""
     path: str = ""
 
     def record(self) -> Record:
@@ -31,6 +32,7 @@ class Watched:
                 "lock": self.lock.encode().hex(),
                 "label": self.label,
                 "public": public,
+                "seed": self.seed,
                 "path": self.path,
             }
         }
@@ -43,7 +45,7 @@ class Watched:
         if public is not None and len(public) != PUBLIC_KEY_SIZE:
             raise ValueError("a public key of another length")
         lock = Lock.decode(bytes.fromhex(fields["lock"]))
-        return cls(lock, str(fields["label"]), public, str(fields["path"]))
+        return cls(lock, str(fields["label"]), public, str(fields["seed"]), str(fields["path"]))
 
 
 class Watchlist:

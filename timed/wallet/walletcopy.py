@@ -1,0 +1,99 @@
+"""Copies of a wallet: one whole file, made while the wallet is in use, read back before it counts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Sequence
+
+from timed.errors import LocalError
+from timed.wallet.walletfile import (
+    MODE,
+    Record,
+    parse_journal,
+    parse_snapshot,
+    read_whole,
+    snapshot_text,
+    sync_directory_of,
+    write_all,
+)
+
+
+def write_copy(path: str, network: str, records: Sequence[Record]) -> int:
+    """Write `records` to a new file at `path`, durable and read back; its size in bytes.
+
+    An existing file is never touched; LocalError, and no half file, when it fails.
+    """
+    data = snapshot_text(network, 1, records)
+    if not os.path.isabs(path):
+        raise LocalError("the path of a backup must be absolute.", "The node may run in another directory.")
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, MODE)
+    except FileExistsError:
+        raise LocalError(
+            f"{path} exists already.", "Choose another name: a backup overwrites nothing."
+        ) from None
+    except OSError as error:
+        raise _trouble(path, error) from error
+    try:
+        try:
+            write_all(descriptor, data)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        sync_directory_of(path)
+        with open(path, "rb") as file:
+            same = read_whole(path, file) == data
+        if not same:
+            raise LocalError(
+                f"the backup {path} reads differently from what was written.", "Use another disk."
+            )
+    except (OSError, LocalError) as error:
+        os.unlink(path)
+        if isinstance(error, OSError):
+            raise _trouble(path, error) from error
+        raise
+    return len(data)
+
+
+def read_wallet(path: str, network: str) -> list[Record]:
+    """The records of a wallet file and of the journal beside it; both are only read.
+
+    LocalError when they are damaged, of another network, or in use by a node.
+    """
+    journal_path = f"{path}.journal"
+    try:
+        journal = (
+            os.open(journal_path, os.O_RDONLY | os.O_NOFOLLOW) if os.path.lexists(journal_path) else None
+        )
+        try:
+            if journal is not None:
+                _check_unused(path, journal)
+            with open(path, "rb") as file:
+                generation, _, records = parse_snapshot(path, read_whole(path, file), network)
+            if journal is not None:
+                with os.fdopen(os.dup(journal), "rb") as file:
+                    records += parse_journal(journal_path, read_whole(journal_path, file), generation)
+        finally:
+            if journal is not None:
+                os.close(journal)
+    except OSError as error:
+        raise LocalError(f"cannot read the wallet {path}: {error.strerror}.") from error
+    return records
+
+
+def _check_unused(path: str, descriptor: int) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise LocalError(
+            f"the wallet {path} is in use by a node.",
+            "Stop the node, or use a backup made with backupwallet.",
+        ) from None
+
+
+def _trouble(path: str, error: OSError) -> LocalError:
+    return LocalError(
+        f"cannot write the backup {path}: {error.strerror}.",
+        "Name a file in a directory that the user of the node can write to.",
+    )

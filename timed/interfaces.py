@@ -145,7 +145,7 @@ class ISignatureBackend(Interface):
 
 
 class IServiceMaker(Interface):
-    """A plugin that makes one service of the application (chain, p2p, rpc, monitor)."""
+    """A plugin that makes one service of the application (chain, index, p2p, rpc, monitor)."""
 
     name = Attribute("The name used in `services.enabled`.")
     order = Attribute("Services start in this order and stop in reverse.")

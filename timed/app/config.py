@@ -169,6 +169,12 @@ def _check(config: Config) -> None:
             "p2p.seed_urls is set and p2p.seed_keys is not: no list could be believed.",
             "Set p2p.seed_keys to the public key of whoever signs the lists.",
         )
+    enabled = settings.services.enabled
+    if settings.index.names and "chain" in enabled and "index" not in enabled:
+        raise ConfigError(
+            f"index.{settings.index.names[0]} is on and services.enabled lacks index: nothing would build it.",
+            "Add index to services.enabled.",
+        )
     ports = {"p2p": config.p2p_port, "rpc": config.rpc_port, "monitor": config.monitor_port}
     wanted = [(name, port) for name, port in ports.items() if name in settings.services.enabled]
     for index, (name, port) in enumerate(wanted):

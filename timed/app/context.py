@@ -21,6 +21,7 @@ from timed.params import NetworkParams
 if TYPE_CHECKING:
     from timed.app.driver import NodeDriver
     from timed.app.seeds import Seeds
+    from timed.index.status import Indexes
     from timed.interfaces import IStore
     from timed.node.node import Node
 
@@ -49,6 +50,8 @@ class Context:
     shut_down: Callable[[], None]
     """Ask for an orderly stop of the whole application; returns at once."""
     running: Running | None = None
+    indexes: Indexes | None = None
+    """While the index service runs."""
     network: Any = None
     """`timed.net.Network` while the p2p service runs."""
     seeds: Seeds | None = None

@@ -5,6 +5,7 @@
     node.key       the TLS identity, made at the first start
     operator.key   the masternode's voting key (node.member = yes)
     chain/         blocks, coins and the log, owned by the storage backend
+    index/         a directory for each index that is or was switched on
     peers.json     addresses of peers, bans, whom to dial first
     seeds.json     the last good answers of the sources of addresses
     wallet.json    the wallet
@@ -26,10 +27,11 @@ from timed.errors import ConfigError
 NODE_KEY = "node.key"
 OPERATOR_KEY = "operator.key"
 CHAIN = "chain"
+INDEX = "index"
 PEERS = "peers.json"
 SEEDS = "seeds.json"
 DAEMON_LOG = "timed.log"
-OURS = frozenset({NODE_KEY, OPERATOR_KEY, CHAIN, PEERS, SEEDS, DAEMON_LOG, "wallet.json"})
+OURS = frozenset({NODE_KEY, OPERATOR_KEY, CHAIN, INDEX, PEERS, SEEDS, DAEMON_LOG, "wallet.json"})
 LEFT_BY_OTHERS = frozenset({"lost+found", ".gitkeep"})
 
 
@@ -42,6 +44,10 @@ class DataDirectory:
     @property
     def chain(self) -> Path:
         return self.path / CHAIN
+
+    @property
+    def index(self) -> Path:
+        return self.path / INDEX
 
     @property
     def peers(self) -> Path:

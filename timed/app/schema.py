@@ -68,7 +68,7 @@ class ServicesSection:
     """Which parts of the application run."""
 
     enabled: tuple[str, ...] = key(
-        WORDS, ("chain", "p2p", "rpc", "monitor"), "Services, found as plugins by these names."
+        WORDS, ("chain", "index", "p2p", "rpc", "monitor"), "Services, found as plugins by these names."
     )
     sinks: tuple[str, ...] = key(
         WORDS, ("log",), "Event sinks, found as plugins: each is told every event of the node."
@@ -162,6 +162,22 @@ class StoreSection:
 
 
 @attrs.frozen
+class IndexSection:
+    """Indexes over old blocks, built in the background; off by default, as each takes disk."""
+
+    transactions: bool = key(
+        FLAG, False, "Keep what every transaction spent: fees, block filters and sums of old blocks."
+    )
+    addresses: bool = key(FLAG, False, "Keep balance, history and coins of every address.")
+    spent: bool = key(FLAG, False, "Keep which transaction spent an output.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The indexes that are switched on."""
+        return tuple(field.name for field in attrs.fields(type(self)) if getattr(self, field.name))
+
+
+@attrs.frozen
 class CryptoSection:
     """Signatures."""
 
@@ -204,6 +220,7 @@ class Settings:
     rpc: RPCSection = attrs.field(factory=RPCSection)
     monitor: MonitorSection = attrs.field(factory=MonitorSection)
     store: StoreSection = attrs.field(factory=StoreSection)
+    index: IndexSection = attrs.field(factory=IndexSection)
     crypto: CryptoSection = attrs.field(factory=CryptoSection)
     wallet: WalletSection = attrs.field(factory=WalletSection)
     log: LogSection = attrs.field(factory=LogSection)

@@ -31,7 +31,7 @@ from timed.testnet.waiting import Reporter
 COIN = UNITS_PER_TIME
 PAYER = SigningKey.from_seed(tagged_hash("bench-payer"))
 PLUGIN = "from timed.bench.probe import service as bench_probe\n"
-SETTINGS = f"[services]\nenabled = chain, p2p, rpc, monitor, {probe.NAME}\n"
+SETTINGS = f"[services]\nenabled = chain, index, p2p, rpc, monitor, {probe.NAME}\n"
 POLL_S = 0.25
 
 

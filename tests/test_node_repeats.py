@@ -14,8 +14,9 @@ from tests.fuzz.arena import example
 from tests.node_world import TICK, NodeWorld, Puppet
 from tests.test_node_directions import MEANT, begun
 from timed.events import DoubleSpend, TransactionFinal
-from timed.node.exchange import ANSWER_EVERY_US
+from timed.node.exchange import ANSWER_EVERY_US, REPEAT_US
 from timed.params import SECOND
+from timed.peer.rates import RATES
 from timed.primitives.certificate import PRECOMMIT, PREVOTE, CertificateKind
 from timed.primitives.transaction import OutPoint
 from timed.wire import messages as wire
@@ -62,6 +63,46 @@ class RepeatTests(SynchronousTestCase):
             for peer in heard:
                 repeated = {what: count for what, count in peer.items() if what[0] == name and count > 1}
                 self.assertEqual(repeated, {}, name)
+
+
+class AnswerTests(SynchronousTestCase):
+    """A path that carries nothing for minutes keeps what was said on it: the answers must not add up."""
+
+    MINUTES = 5
+
+    def setUp(self) -> None:
+        self.world, self.peer, paid = begun(dialled=False)
+        self.peer.say(*(self.world.report(member, paid.txid) for member in (1, 2, 3)))
+        self.world.pass_slot()
+
+    def told(self, round_: int = 0) -> Counter[str]:
+        """What one more statement of the peer brings it, by name."""
+        self.peer.incoming.clear()
+        self.peer.say(wire.RoundState(1, round_, 1, False))
+        self.world.pass_time(ANSWER_EVERY_US)
+        return Counter(type(one.message).__name__ for one in self.peer.incoming)
+
+    def test_who_keeps_asking_is_sent_each_report_a_few_times_at_most(self) -> None:
+        rate = RATES["reports"]
+        heard: Counter[str] = Counter()
+        for _ in range(self.MINUTES * 30):
+            heard += self.told()
+            self.world.pass_time(2 * SECOND - ANSWER_EVERY_US)
+        self.assertEqual(heard["EpochReport"], 4 * 4)
+        self.assertLess(heard["EpochReport"] * 50 / 4, rate.burst)
+
+    def test_what_was_sent_is_sent_again_when_it_is_still_asked_for(self) -> None:
+        self.assertEqual(self.told()["EpochReport"], 4)
+        self.assertEqual(self.told()["EpochReport"], 0)
+        self.world.pass_time(REPEAT_US)
+        self.assertEqual(self.told()["EpochReport"], 4)
+
+    def test_another_round_is_answered_with_its_votes_at_once(self) -> None:
+        self.world.pass_time(20 * SECOND)
+        first = self.told()["BlockVote"]
+        self.assertGreater(first, 0)
+        self.assertEqual(self.told()["BlockVote"], 0)
+        self.assertEqual((self.told(1)["EpochReport"], self.told(0)["BlockVote"]), (0, first))
 
 
 class AssertionTests(SynchronousTestCase):

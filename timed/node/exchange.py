@@ -13,10 +13,16 @@ from timed.params import SECOND
 from timed.peer.table import PeerTable
 from timed.peer.values import PeerHandle
 from timed.wire.message import Message
-from timed.wire.messages import GetPendingTransactions
+from timed.wire.messages import EpochReport, GetPendingTransactions
 
 ANSWER_EVERY_US = SECOND // 2
 """A peer that keeps saying where it is gets an answer this often."""
+REPEAT_US = 30 * SECOND
+"""What a session was sent is sent again after this long if it is still asked for; then after twice as long.
+
+A session loses nothing on its way. A path that carries nothing for minutes and then everything at
+once would otherwise deliver every answer of those minutes: a flood, by the peer's table of rates.
+"""
 
 
 @attrs.define
@@ -26,8 +32,23 @@ class Answered:
     generation: int
     epoch: int
     at: int = 0
-    unsent: int = 0
-    """Where the last answer ended for want of room."""
+    round: int = 0
+    repeat_at: int = 0
+    repeat_after: int = REPEAT_US
+    sent: dict[int, Message] = attrs.Factory(dict)
+    """By identity: the machines keep each message once. Votes and proposals as of the sender's round alone."""
+
+    def begins(self, round_: int, now: int) -> None:
+        """The peer has said where it is."""
+        self.at = now
+        if now >= self.repeat_at:
+            if self.sent:
+                self.repeat_after *= 2
+            self.sent.clear()
+            self.repeat_at = now + self.repeat_after
+        elif round_ != self.round:
+            self.sent = {key: one for key, one in self.sent.items() if isinstance(one, EpochReport)}
+        self.round = round_
 
 
 class Exchange:
@@ -55,7 +76,7 @@ class Exchange:
             self._peers.broadcast(self._chain.rounds.state(), to=self._voters.connected())
 
     def answer(self, peer: PeerHandle, round_: int, now: int) -> None:
-        """Our bundles once an epoch and session, reports and rounds as often as asked."""
+        """Our bundles once an epoch and session; of reports and rounds what this session was not sent yet."""
         if not self._chain.votes or not self._voters.is_voter(peer.node_id):
             return
         last = self._answered.get(peer.node_id)
@@ -64,18 +85,18 @@ class Exchange:
             self._peers.send_batch_to_peer(peer.node_id, self._chain.fastpath.own_bundles)
         elif now < last.at + ANSWER_EVERY_US:
             return
-        last.at = now
+        last.begins(round_, now)
         reports = self._chain.closing.reports
         messages: list[Message] = list(self._chain.rounds.messages_for(round_))
         messages.extend(reports[member] for member in sorted(reports))
-        start = last.unsent if last.unsent < len(messages) else 0
-        last.unsent = self._send_while_room(peer.node_id, messages, start)
+        self._send_while_room(peer.node_id, messages, last.sent)
 
-    def _send_while_room(self, node_id: bytes, messages: Sequence[Message], start: int) -> int:
-        """Send from `start` on, once round; where the next answer begins when there is no room for all."""
-        for step in range(len(messages)):
-            at = (start + step) % len(messages)
-            if len(messages[at].encode()) > room_of(self._peers.room(node_id, urgent=True)):
-                return at
-            self._peers.send_to_peer(node_id, messages[at])
-        return 0
+    def _send_while_room(self, node_id: bytes, messages: Sequence[Message], sent: dict[int, Message]) -> None:
+        """Send what is not in `sent` yet; what finds no room is left to the next answer."""
+        for message in messages:
+            if id(message) in sent:
+                continue
+            if len(message.encode()) > room_of(self._peers.room(node_id, urgent=True)):
+                return
+            self._peers.send_to_peer(node_id, message)
+            sent[id(message)] = message

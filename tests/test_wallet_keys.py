@@ -245,9 +245,8 @@ class Passphrase(SynchronousTestCase):
     def test_another_passphrase_opens_what_the_old_one_sealed(self) -> None:
         encrypt(self.keys)
         key = open_vault(self.keys.vault, PASSPHRASE)
-        vault, key = new_vault("new", random.Random(8).randbytes, CHEAP, key)
-        self.keys.protect(vault, key)
-        self.keys.lock()
+        vault, _ = new_vault("new", random.Random(8).randbytes, CHEAP, key)
+        self.keys.rewrap(vault)
         again = reopened(self.keys.records())
         with self.assertRaises(WrongPassphrase):
             open_vault(again.vault, PASSPHRASE)

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+
+from tests.rpc_world import World
 from timed.params import REGTEST
+from timed.rpc.custody import Custody
 from timed.wallet.derivation import account_path
 from timed.wallet.keystore import Keystore
 from timed.wallet.sealing import Cost, new_vault
+from timed.wallet.walletfile import WalletFile
 from timed.wallet.walletkey import WalletSeed
 
 VECTORS = Path(__file__).parent / "vectors"
@@ -45,3 +51,52 @@ def reopened(records: list[dict[str, Any]], number: int = 99) -> Keystore:
     keys = Keystore(random.Random(number).randbytes, [])
     keys.restore(json.loads(json.dumps(records)))
     return keys
+
+
+class InlineHost:
+    """`timed.rpc.wallethost.WalletHost` without threads, on a real file."""
+
+    def __init__(self, world: World, path: str) -> None:
+        self.world = world
+        self.wallet = world.wallet
+        self.file = WalletFile(path, "regtest")
+        self.wallet.restore(self.file.load())
+        self.rescans = 0
+
+    def write(self) -> Deferred[None]:
+        return maybeDeferred(self.file.append, self.wallet.take_outbox())
+
+    def replace(self, *, wipe: bool = False) -> Deferred[None]:
+        records = self.wallet.records()
+        self.wallet.take_outbox()
+        return maybeDeferred(self.file.compact, records, wipe=wipe)
+
+    def on_disk(self, work: Callable[[WalletFile], Any]) -> Deferred[Any]:
+        return maybeDeferred(work, self.file)
+
+    def rescan(self) -> Deferred[None]:
+        self.rescans += 1
+        self.wallet.begin_scan()
+        self.wallet.scan(self.world.backend.coins())
+        self.wallet.scanned()
+        return succeed(None)
+
+
+class KeysWorld(World):
+    """A world whose wallet has a seed phrase, a file and a custodian."""
+
+    def __init__(self, path: str, number: int = 1) -> None:
+        super().__init__()
+        self.guesses = 0
+        self.host = InlineHost(self, path)
+        source = random.Random(number).randbytes
+        if self.wallet.keys.seed is None:
+            self.wallet.keys.plant(WalletSeed.of(source(32), "", ACCOUNT))
+        self.custody = Custody(self.host, self.clock, source, CHEAP, self._thread)
+        self.environment.own_custody = self.custody
+        self.environment.write_wallet = self.host.write
+        self.host.write()
+
+    def _thread(self, work: Callable[[], Any]) -> Deferred[Any]:
+        self.guesses += 1
+        return maybeDeferred(work)

@@ -7,15 +7,20 @@ from typing import Protocol
 
 import attrs
 
-from timed.errors import DecodeError
+from timed.errors import DecodeError, InvalidTransaction
 from timed.params import NetworkParams
 from timed.primitives.address import InvalidAddress, decode_address
 from timed.primitives.transaction import Lock, Transaction
 from timed.rpc.backend import ChainBackend
+from timed.rpc.custody import Custody
 from timed.rpc.errors import DESERIALIZATION, NOT_FOUND, WALLET_ERROR, WARMING_UP, RpcError
 from timed.rpc.peering import Peering
 from timed.rpc.waiting import Waiters
 from timed.wallet.wallet import Wallet
+
+SHORTEST_LOCK = 46
+"""Hexadecimal digits; no address consists of them alone."""
+HEX_DIGITS = frozenset("0123456789abcdef")
 
 
 @attrs.define
@@ -55,6 +60,7 @@ class Environment:
     peering: Peering | None = None
     log_levels: LogLevels | None = None
     own_wallet: Wallet | None = None
+    own_custody: Custody | None = None
 
     @property
     def chain(self) -> ChainBackend:
@@ -94,9 +100,23 @@ class Environment:
             )
         return self.own_wallet
 
+    @property
+    def custody(self) -> Custody:
+        """The wallet's secrets and files; RpcError -4 without a wallet."""
+        if self.own_custody is None:
+            raise RpcError(
+                WALLET_ERROR, "This node keeps no wallet", rule="no-wallet", hint="Set wallet.enabled = yes."
+            )
+        return self.own_custody
+
     def lock_of(self, address: str) -> Lock:
-        """The lock of an address of this network; RpcError -5 otherwise."""
+        """The lock of an address of this network, or of a lock in hexadecimal; RpcError -5 otherwise.
+
+        A lock of several keys has no address: its encoding takes the place.
+        """
         try:
+            if len(address) >= SHORTEST_LOCK and HEX_DIGITS.issuperset(address):
+                return lock_of_hex(address)
             return decode_address(self.params, address)
         except InvalidAddress as error:
             raise RpcError(
@@ -106,6 +126,16 @@ class Environment:
                 hint=f"An address of {self.params.name} starts with {self.params.address_prefix}.",
                 param="address",
             ) from error
+
+
+def lock_of_hex(text: str) -> Lock:
+    """A well-formed lock from its encoding; InvalidAddress("address-lock") otherwise."""
+    try:
+        lock = Lock.decode(bytes.fromhex(text))
+        lock.check_form()
+    except (DecodeError, InvalidTransaction, ValueError):
+        raise InvalidAddress("address-lock", "no encoding of a lock") from None
+    return lock
 
 
 def decode_transaction(data: bytes) -> Transaction:

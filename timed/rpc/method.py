@@ -23,6 +23,8 @@ class Param:
     type: ParamType
     help: str
     default: Any = REQUIRED
+    secret: bool = False
+    """A passphrase, a key or a phrase: never logged, never kept in a history."""
 
     @property
     def required(self) -> bool:

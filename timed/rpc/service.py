@@ -129,6 +129,7 @@ class RpcService(Service):
             peering=Peering(context.driver, self._sockets, self._seeding) if backend is not None else None,
             log_levels=context.log_levels,
             own_wallet=self._wallet.wallet if self._wallet is not None else None,
+            own_custody=self._wallet.custody if self._wallet is not None else None,
         )
 
     def _seeding(self) -> Seeding | None:

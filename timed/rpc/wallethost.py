@@ -24,6 +24,7 @@ from timed.events import BlockCertified
 from timed.interfaces import Coin, IEventSink
 from timed.primitives.transaction import OutPoint
 from timed.rpc.backend import CONFIRMED, ChainBackend
+from timed.rpc.custody import Custody
 from timed.wallet.derivation import account_path
 from timed.wallet.phrase import ENTROPY_BYTES
 from timed.wallet.wallet import Payment, Wallet
@@ -57,12 +58,15 @@ class WalletHost:
         self._chain = chain
         self._entropy = entropy
         self._reactor = reactor
+        self.custody = Custody(self, reactor, entropy)
         self._pool: ThreadPool | None = None
         self._waiting: list[Deferred[None]] = []
         self._busy = False
         self._idle: list[Deferred[None]] = []
         self._scan: Iterator[tuple[OutPoint, Coin]] | None = None
         self._scan_call: IDelayedCall | None = None
+        self._scanned: list[Deferred[None]] = []
+        """Who waits for the end of a scan."""
         self._attempts: Counter[bytes] = Counter()
 
     def start(self, seed: bytes | None) -> None:
@@ -91,6 +95,9 @@ class WalletHost:
         self.wallet.published(event)
         if isinstance(event, BlockCertified) and event.live and self.wallet.ready:
             self._send_again()
+        if self.wallet.outbox:
+            # A coin has come to an address that was not handed out here.
+            self.write().addErrback(self._not_written)
 
     def write(self) -> Deferred[None]:
         """Fires when everything now in the wallet's outbox is durable; LocalError otherwise."""
@@ -112,6 +119,16 @@ class WalletHost:
             return fail(LocalError("the wallet is closed."))
         return deferToThreadPool(self._reactor, self._pool, work, self._file)
 
+    def rescan(self) -> Deferred[None]:
+        """Read the set of coins again; fires when every coin of today's keys is known."""
+        done: Deferred[None] = Deferred()
+        self._scanned.append(done)
+        self.wallet.begin_scan()
+        self._scan = self._chain.coins()
+        if self._scan_call is None:
+            self._step()
+        return done
+
     def stop(self) -> Deferred[None]:
         """Write what is left and release file and thread."""
         if self._pool is None:
@@ -119,6 +136,8 @@ class WalletHost:
         if self._scan_call is not None and self._scan_call.active():
             self._scan_call.cancel()
         self._scan = None
+        self.custody.close()
+        self._tell_scanned(Failure(LocalError("the wallet is closed.", "The node stops.")))
         finished: Deferred[None] = Deferred()
         self._idle.append(finished)
         if not self._busy:
@@ -168,6 +187,7 @@ class WalletHost:
             entries = list(islice(self._scan, SCAN_STEP))
         except StoreError as error:
             self._log.error("the wallet could not read the set of coins: {reason}", reason=str(error))
+            self._tell_scanned(Failure(error))
             return
         if entries:
             self.wallet.scan(entries)
@@ -176,6 +196,12 @@ class WalletHost:
         self._scan = None
         self.wallet.scanned()
         self._send_again()
+        self._tell_scanned(None)
+
+    def _tell_scanned(self, result: Failure | None) -> None:
+        waiting, self._scanned = self._scanned, []
+        for done in waiting:
+            done.callback(result)
 
     def _send_again(self) -> None:
         """Hand every stored payment that the node does not hold to it once more."""

@@ -41,11 +41,15 @@ class CoinIndex:
     """Own unspent outputs by outpoint.
 
     Applying a block twice, or a block whose coins a scan has already seen, changes
-    nothing as long as every later block follows.
+    nothing as long as every later block follows. `saw` is told the lock of every
+    coin that is taken in.
     """
 
-    def __init__(self, owns: Callable[[Lock], bool]) -> None:
+    def __init__(
+        self, owns: Callable[[Lock], bool], saw: Callable[[Lock], object] = lambda lock: None
+    ) -> None:
         self._owns = owns
+        self._saw = saw
         self._coins: dict[OutPoint, OwnCoin] = {}
 
     def __len__(self) -> int:
@@ -61,7 +65,7 @@ class CoinIndex:
         """Take in unspent outputs of the store."""
         for outpoint, coin in entries:
             if self._owns(coin.output.lock):
-                self._coins[outpoint] = OwnCoin(outpoint, coin.output, coin.height, coin.coinbase)
+                self._take(OwnCoin(outpoint, coin.output, coin.height, coin.coinbase))
 
     def block(self, height: int, transactions: Iterable[Transaction]) -> None:
         """A certified block: what it made counts with its height, what it spent is gone."""
@@ -79,4 +83,8 @@ class CoinIndex:
         for index, output in enumerate(transaction.outputs):
             if self._owns(output.lock):
                 outpoint = OutPoint(transaction.txid, index)
-                self._coins[outpoint] = OwnCoin(outpoint, output, height, coinbase)
+                self._take(OwnCoin(outpoint, output, height, coinbase))
+
+    def _take(self, coin: OwnCoin) -> None:
+        self._coins[coin.outpoint] = coin
+        self._saw(coin.output.lock)

@@ -126,6 +126,10 @@ class Keystore:
             self._ends[seed.id, branch] = index + 1
         return count
 
+    def end_of(self, role: str) -> int:
+        """The number after the last key of the seed's branch for `role`."""
+        return 0 if self.seed is None else self._ends.get((self.seed.id, BRANCHES[role]), 0)
+
     def unused(self, role: str) -> int:
         """How many keys for `role` can be handed out before the wallet must be open."""
         return len(self._loose if self.seed is None else self._pools[role])
@@ -172,9 +176,11 @@ class Keystore:
         key = self._keys.get(lock.data) if self.owns(lock) else None
         watched = self.watched.get(lock)
         if key is not None:
-            if key.role == POOL:
+            role = key.role
+            if role == POOL:
                 self._unpool(key)
-            self._issue(key, RECEIVE if key.role == POOL else key.role, label)
+                role = ROLES[key.place.branch] if key.place is not None else RECEIVE
+            self._issue(key, role, label)
         elif watched is not None:
             self.watch(attrs.evolve(watched, label=label))
         return key is not None or watched is not None
@@ -218,17 +224,17 @@ class Keystore:
 
         The file must be replaced as a whole after it: records of before hold secrets.
         """
-        if self.vault is None:
-            for each in self._keys.values():
-                if each.secret is not None:
-                    each.sealed = key.seal(each.name, each.secret.seed, self._entropy)
-                    each.secret = None
-            for seed in self._seeds.values():
-                seed.sealed = key.seal(seed.name, seed.secret, self._entropy)
+        for each in self._keys.values():
+            if each.secret is not None:
+                each.sealed = key.seal(each.name, each.secret.seed, self._entropy)
+                each.secret = None
+        for seed in self._seeds.values():
+            seed.sealed = key.seal(seed.name, seed.secret, self._entropy)
+        self.vault, self._data_key = vault, key
+
+    def rewrap(self, vault: Vault) -> None:
+        """Another passphrase opens the same data key from now on."""
         self.vault = vault
-        if self._data_key is not None and self._data_key is not key:
-            self._data_key.clear()
-        self._data_key = key
 
     def unlock(self, key: DataKey, *, grow: bool = True) -> None:
         """Open the seeds; the pool grows again, unless nothing can be written. LocalError when one is damaged: all stay closed."""

@@ -25,7 +25,10 @@ def entropy_of(phrase: str) -> bytes:
     """What the words stand for; LocalError when they are no seed phrase."""
     words = Mnemonic.normalize_string(phrase[: MAX_PHRASE + 1]).lower().split()
     if len(phrase) > MAX_PHRASE or len(words) not in WORD_COUNTS:
-        raise LocalError(f"a seed phrase has 12, 15, 18, 21 or 24 words, not {len(words)}.")
+        raise LocalError(
+            f"a seed phrase has 12, 15, 18, 21 or 24 words, not {len(words)}.",
+            "Write them with blanks between.",
+        )
     reader = Mnemonic("english")
     known = frozenset(reader.wordlist)
     wrong = [str(number) for number, word in enumerate(words, 1) if word not in known]

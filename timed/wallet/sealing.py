@@ -125,7 +125,9 @@ def open_vault(vault: Vault, passphrase: str) -> DataKey:
     try:
         return DataKey(_open(wrapping, _vault_name(vault.cost, vault.salt), vault.wrapped))
     except CryptoError:
-        raise WrongPassphrase("the passphrase is not the one of this wallet.") from None
+        raise WrongPassphrase(
+            "the passphrase is not the one of this wallet.", "Mind capital letters."
+        ) from None
 
 
 def check_passphrase(passphrase: str) -> None:

@@ -79,11 +79,16 @@ class Wallet:
         self.outbox: list[Record] = []
         """Records for the wallet file, oldest first; whoever writes takes them away."""
         self.keys = Keystore(entropy, self.outbox)
-        self.coins = CoinIndex(self.keys.owns)
+        self.coins = CoinIndex(self.keys.watches, self.keys.saw)
         self.reservations = Reservations()
         self._payments: dict[bytes, Payment] = {}
         self._spent: dict[OutPoint, bytes] = {}
         self._backlog: list[object] | None = []
+
+    @property
+    def network(self) -> str:
+        """The name of the network whose coins it keeps."""
+        return self._chain.params.name
 
     # The file.
 
@@ -124,6 +129,10 @@ class Wallet:
         """False until the scan of the coins is over."""
         return self._backlog is None
 
+    def begin_scan(self) -> None:
+        """The set of coins is to be read again: new keys may own some of it."""
+        self._backlog = []
+
     def scan(self, entries: Iterable[tuple[OutPoint, Coin]]) -> None:
         """Take in a part of the store's unspent outputs; what happens meanwhile is kept for later."""
         self.coins.scan(entries)
@@ -151,9 +160,14 @@ class Wallet:
             if transaction is not None:
                 self.coins.final(transaction)
 
-    def unspent(self) -> Iterator[OwnCoin]:
-        """Own coins that nobody spends: not the mempool, not a stored payment."""
+    def unspent(self, *, watched: bool = False) -> Iterator[OwnCoin]:
+        """Own coins that nobody spends: not the mempool, not a stored payment.
+
+        With `watched` those that are only looked after instead.
+        """
         for coin in self.coins:
+            if self.keys.owns(coin.output.lock) == watched:
+                continue
             if coin.outpoint not in self._spent and not self._chain.spenders(coin.outpoint):
                 yield coin
 

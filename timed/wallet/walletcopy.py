@@ -78,7 +78,9 @@ def read_wallet(path: str, network: str) -> list[Record]:
             if journal is not None:
                 os.close(journal)
     except OSError as error:
-        raise LocalError(f"cannot read the wallet {path}: {error.strerror}.") from error
+        raise LocalError(
+            f"cannot read the wallet {path}: {error.strerror}.", "Name a wallet file."
+        ) from error
     return records
 
 

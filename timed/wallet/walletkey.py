@@ -133,6 +133,11 @@ class WalletSeed:
         """Derive the branches; LocalError when the secret is damaged."""
         self._unfold(key.open(self.name, self.sealed))
 
+    def opened(self) -> WalletSeed:
+        """Itself, with its branches derived from the plain secret."""
+        self._unfold(self.secret)
+        return self
+
     def close(self) -> None:
         """Forget the secret; `sealed` must be there."""
         self.secret = b""

@@ -1,0 +1,276 @@
+"""The wallet's secrets in a running process: passphrase, time of being unlocked, copies.
+
+Argon2id runs on a thread, one guess at a time. The file is replaced as a whole
+where a passphrase changes, so that a crash leaves the old state or the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.threads import deferToThreadPool
+
+from timed.errors import LocalError, WrongPassphrase
+from timed.params import SECOND
+from timed.rpc.errors import CLIENT_BUSY, WALLET_ERROR, WRONG_ENCRYPTION_STATE, WRONG_PASSPHRASE, RpcError
+from timed.wallet.guesses import Guesses
+from timed.wallet.keystore import CHANGE, POOL, RECEIVE, Keystore
+from timed.wallet.sealing import DEFAULT_COST, Cost, Vault, new_vault, open_vault
+from timed.wallet.wallet import Wallet
+from timed.wallet.walletcopy import read_wallet, write_copy
+from timed.wallet.walletfile import Record, WalletFile
+from timed.wallet.walletkey import WalletSeed
+
+T = TypeVar("T")
+Thread = Callable[[Callable[[], Any]], Deferred[Any]]
+"""Does a piece of work elsewhere and tells its result."""
+DERIVE_STEP = 200
+"""Keys made in one turn of the reactor."""
+
+
+class Host(Protocol):
+    """`timed.rpc.wallethost.WalletHost`."""
+
+    wallet: Wallet
+
+    def write(self) -> Deferred[None]: ...
+    def replace(self, *, wipe: bool = False) -> Deferred[None]: ...
+    def on_disk(self, work: Callable[[WalletFile], T]) -> Deferred[T]: ...
+    def rescan(self) -> Deferred[None]: ...
+
+
+class Custody:
+    """Changes what can be done with the keys of one wallet; every change is durable when it answers."""
+
+    def __init__(
+        self,
+        host: Host,
+        reactor: Any,
+        entropy: Callable[[int], bytes],
+        cost: Cost = DEFAULT_COST,
+        thread: Thread | None = None,
+    ) -> None:
+        self._host = host
+        self._reactor = reactor
+        self.entropy = entropy
+        self._cost = cost
+        self._thread = thread if thread is not None else self._in_pool
+        self._guesses = Guesses()
+        self._busy = False
+        self._relock: IDelayedCall | None = None
+        self._closed = False
+
+    @property
+    def _keys(self) -> Keystore:
+        return self._host.wallet.keys
+
+    @property
+    def unlocked_for(self) -> int | None:
+        """Microseconds until the wallet locks itself; None without a passphrase, 0 while locked."""
+        if self._keys.vault is None:
+            return None
+        if self._relock is None or not self._relock.active():
+            return 0
+        return max(0, int((self._relock.getTime() - self._reactor.seconds()) * SECOND))
+
+    # The passphrase.
+
+    async def encrypt(self, passphrase: str) -> None:
+        """Seal every secret, leave none of them on the disk, and lock the wallet."""
+        if self._keys.vault is not None:
+            raise _state("The wallet is encrypted already", "Use walletpassphrasechange.")
+        vault, key = await self._stretched(lambda: new_vault(passphrase, self.entropy, self._cost))
+        self._keys.protect(vault, key)
+        self.lock()
+        await self._host.replace(wipe=True)
+
+    async def unlock(self, passphrase: str, timeout_us: int) -> None:
+        """Open the secrets for so long; counted anew when they are open already."""
+        vault = self._vault()
+        key = await self._guessed(lambda: open_vault(vault, passphrase))
+        if self._closed or self._keys.vault is not vault:
+            key.clear()
+            raise _state("The passphrase was changed meanwhile", "Unlock the wallet again.")
+        self._keys.unlock(key)
+        self._cancel()
+        self._relock = self._reactor.callLater(timeout_us / SECOND, self.lock)
+        await self.settle()
+
+    async def change(self, old: str, new: str) -> None:
+        """Another passphrase for the same secrets; what is open stays open."""
+        vault = self._vault()
+
+        def rewrap() -> Vault:
+            opened = open_vault(vault, old)
+            made, copy = new_vault(new, self.entropy, self._cost, opened)
+            opened.clear()
+            copy.clear()
+            return made
+
+        made = await self._guessed(rewrap)
+        if self._closed or self._keys.vault is not vault:
+            raise _state("The passphrase was changed meanwhile", "Try again.")
+        self._keys.rewrap(made)
+        await self._host.replace()
+
+    def require_passphrase(self) -> None:
+        """RpcError -15 when the wallet has none."""
+        self._vault()
+
+    def lock(self) -> None:
+        """Forget the secrets at once."""
+        self._cancel()
+        self._keys.lock()
+
+    def close(self) -> None:
+        """The wallet's process ends."""
+        self._closed = True
+        self.lock()
+
+    async def settle(self) -> None:
+        """Make what was changed durable; RpcError -4 when the file can not be written."""
+        try:
+            await self._host.write()
+        except LocalError as error:
+            raise RpcError(WALLET_ERROR, error.message, rule="wallet-file", hint=error.hint) from error
+
+    # Copies, and keys that come from elsewhere.
+
+    async def backup(self, path: str) -> int:
+        """Write the whole wallet to a new file; the bytes it takes."""
+        records, network = self._host.wallet.records(), self._host.wallet.network
+        return await self._host.on_disk(lambda file: write_copy(path, network, records))
+
+    async def check(self) -> tuple[int, int, int]:
+        """Read the files again and compare; records, keys, and keys whose secret was checked.
+
+        LocalError names what is wrong. Secrets are checked while the wallet is open.
+        """
+        await self.settle()
+        records = await self._host.on_disk(lambda file: file.read_back())
+        found = Keystore(self.entropy, [])
+        found.restore(records)
+        lost = [key for key in self._keys if key.hash not in found and key.role != POOL]
+        if lost:
+            raise LocalError(
+                f"the wallet's file lacks {len(lost)} of its keys.", "Make a backup at once: backupwallet."
+            )
+        checked = 0
+        if not self._keys.locked:
+            for number, key in enumerate(list(self._keys)):
+                if number % DERIVE_STEP == 0:
+                    await self._turn()
+                self._keys.signing_key(key)
+                checked += 1
+        return len(records), len(found), checked
+
+    async def read(self, path: str) -> list[Record]:
+        """The records of a backup."""
+        network = self._host.wallet.network
+        return await self._host.on_disk(lambda file: read_wallet(path, network))
+
+    async def rescan(self) -> None:
+        """Look for coins of keys that are new here."""
+        await self.settle()
+        await self._host.rescan()
+
+    async def opened(self, records: list[Record], passphrase: str) -> Keystore:
+        """The keys of a backup, unlocked."""
+        keys = Keystore(self.entropy, [])
+        keys.restore(records)
+        if keys.vault is not None:
+            vault = keys.vault
+            keys.unlock(await self._guessed(lambda: open_vault(vault, passphrase)), grow=False)
+        return keys
+
+    async def plant(self, seed: WalletSeed, gap: int) -> None:
+        """Take new keys from `seed`, and look for coins until `gap` keys in a row have none.
+
+        Every branch is followed; what has a coin, and all before it, counts as handed out.
+        """
+        self._keys.plant(seed)
+        await self.find(gap)
+
+    async def find(self, gap: int) -> None:
+        """Read the set of coins until every branch ends in `gap` keys without a coin."""
+        while True:
+            for role in (RECEIVE, CHANGE):
+                await self._extend(role, gap)
+            await self.rescan()
+            seed = self._keys.seed
+            if seed is None or not seed.open:
+                break
+            if all(self._keys.unused(role) >= gap for role in (RECEIVE, CHANGE)):
+                break
+        await self.settle()
+
+    async def _extend(self, role: str, gap: int) -> None:
+        while (missing := gap - self._keys.unused(role)) > 0:
+            if not self._keys.derive(role, min(DERIVE_STEP, missing)):
+                return
+            await self._turn()
+
+    def _turn(self) -> Deferred[None]:
+        turn: Deferred[None] = Deferred()
+        self._reactor.callLater(0, turn.callback, None)
+        return turn
+
+    # Guesses.
+
+    def _vault(self) -> Vault:
+        vault = self._keys.vault
+        if vault is None:
+            raise _state("The wallet has no passphrase", "Give it one with encryptwallet.")
+        return vault
+
+    async def _guessed(self, work: Callable[[], T]) -> T:
+        """Do `work` unless there were too many wrong guesses before it."""
+        wait = self._guesses.wait(self._now())
+        if wait:
+            raise RpcError(
+                WRONG_PASSPHRASE,
+                "Too many wrong passphrases",
+                rule="passphrase-delay",
+                hint=f"Try again in {-(-wait // SECOND)} s.",
+            )
+        try:
+            result = await self._stretched(work)
+        except WrongPassphrase:
+            self._guesses.failed(self._now())
+            raise
+        self._guesses.succeeded()
+        return result
+
+    async def _stretched(self, work: Callable[[], T]) -> T:
+        """Do `work`, which takes much memory, on a thread; RpcError -9 while another is under way."""
+        if self._busy:
+            raise RpcError(
+                CLIENT_BUSY,
+                "Another passphrase is being tried",
+                rule="passphrase-busy",
+                hint="Try again soon.",
+            )
+        self._busy = True
+        try:
+            result: T = await self._thread(work)
+            return result
+        finally:
+            self._busy = False
+
+    def _in_pool(self, work: Callable[[], Any]) -> Deferred[Any]:
+        return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)
+
+    def _now(self) -> int:
+        return int(self._reactor.seconds() * SECOND)
+
+    def _cancel(self) -> None:
+        if self._relock is not None and self._relock.active():
+            self._relock.cancel()
+        self._relock = None
+
+
+def _state(problem: str, hint: str) -> RpcError:
+    return RpcError(WRONG_ENCRYPTION_STATE, problem, rule="wallet-encryption", hint=hint)

@@ -1,0 +1,225 @@
+"""Methods about the wallet's secrets: passphrase, seed phrase, backup and restore."""
+
+from __future__ import annotations
+
+import os
+
+from timed.errors import LocalError
+from timed.rpc.environment import Environment
+from timed.rpc.errors import INVALID_PARAMETER, NOT_FOUND, WALLET_ERROR, RpcError
+from timed.rpc.jsontext import amount
+from timed.rpc.present import Object, address_of
+from timed.wallet.derivation import account_path, format_path
+from timed.wallet.keystore import CHANGE, POOL, RECEIVE, Keystore
+from timed.wallet.merging import merge
+from timed.wallet.phrase import ENTROPY_BYTES, entropy_of
+from timed.wallet.sealing import check_passphrase
+from timed.wallet.walletfile import VERSION
+from timed.wallet.walletkey import WalletSeed
+
+NAME = "wallet"
+"""A node keeps one wallet, and this is what it is called."""
+OLD_COPIES = (
+    "The wallet is encrypted and locked. Backups and copies of before hold its keys in plain: "
+    "destroy them, or move the coins to new addresses after sethdseed."
+)
+
+
+def listwallets(env: Environment) -> list[str]:
+    return [NAME] if env.own_wallet is not None else []
+
+
+def getwalletinfo(env: Environment) -> Object:
+    wallet, custody = env.wallet, env.custody
+    keys = wallet.keys
+    shown: Object = {
+        "walletname": NAME,
+        "walletversion": VERSION,
+        "format": "json",
+        "kind": kind_of(keys),
+        "balance": amount(wallet.balance()),
+        "keys": sum(key.role != POOL for key in keys),
+        "keypoolsize": keys.unused(RECEIVE),
+        "keypoolsize_hd_internal": keys.unused(CHANGE),
+        "watchonly": len(keys.watched),
+        "hdseedid": keys.seed.id if keys.seed is not None else None,
+        "hdseeds": [seed.id for seed in keys.seeds],
+        "hdpath": format_path(keys.seed.account) if keys.seed is not None else None,
+        "encrypted": keys.vault is not None,
+        "locked": keys.locked,
+        "private_keys_enabled": True,
+        "scanning": False,
+    }
+    left = custody.unlocked_for
+    if left is not None:
+        shown["unlocked_for_s"] = left // 1_000_000
+    return shown
+
+
+def kind_of(keys: Keystore) -> str:
+    """Where new keys come from."""
+    return "seed-phrase" if keys.seed is not None else "random-keys"
+
+
+async def encryptwallet(env: Environment, passphrase: str) -> str:
+    _usable(passphrase, "passphrase")
+    await env.custody.encrypt(passphrase)
+    return OLD_COPIES
+
+
+async def walletpassphrase(env: Environment, passphrase: str, timeout: int) -> None:
+    """`timeout` arrives in microseconds."""
+    await env.custody.unlock(passphrase, timeout)
+
+
+async def walletpassphrasechange(env: Environment, oldpassphrase: str, newpassphrase: str) -> None:
+    _usable(newpassphrase, "newpassphrase")
+    await env.custody.change(oldpassphrase, newpassphrase)
+
+
+def walletlock(env: Environment) -> None:
+    env.custody.require_passphrase()
+    env.custody.lock()
+
+
+def exportmnemonic(env: Environment, seedid: str | None) -> Object:
+    keys = env.wallet.keys
+    keys.check_open()
+    wanted = keys.seed if seedid is None else next((seed for seed in keys.seeds if seed.id == seedid), None)
+    if wanted is None:
+        raise RpcError(
+            NOT_FOUND,
+            "This wallet has no such seed phrase",
+            rule="seed-unknown",
+            hint="getwalletinfo lists the seeds; a wallet of random keys has none until sethdseed.",
+        )
+    words, passphrase = wanted.phrase()
+    elsewhere = [
+        key for key in keys if key.role != POOL and (key.place is None or key.place.seed != wanted.id)
+    ]
+    return {
+        "seedid": wanted.id,
+        "mnemonic": words,
+        "passphrase": passphrase,
+        "path": format_path(wanted.account),
+        "complete": not elsewhere,
+        "keys_elsewhere": len(elsewhere),
+    }
+
+
+async def sethdseed(env: Environment) -> Object:
+    keys = env.wallet.keys
+    keys.check_open()
+    keys.plant(WalletSeed.of(env.custody.entropy(ENTROPY_BYTES), "", account_path(env.params)))
+    await env.custody.settle()
+    return {"seedid": keys.seed.id if keys.seed is not None else None}
+
+
+async def restorewallet(env: Environment, source: str, passphrase: str, gap: int) -> Object:
+    wallet, custody = env.wallet, env.custody
+    keys = wallet.keys
+    keys.check_open()
+    before = len(keys)
+    if os.path.isabs(source):
+        try:
+            records = await custody.read(source)
+        except LocalError as error:
+            raise _bad(error, "backup", "source") from None
+        opened = await custody.opened(records, passphrase)
+        try:
+            merge(keys, opened)
+        finally:
+            opened.lock()
+        await custody.find(gap)
+    else:
+        try:
+            entropy = entropy_of(source)
+        except LocalError as error:
+            raise _bad(error, "seed-phrase", "source") from None
+        await custody.plant(WalletSeed.of(entropy, passphrase, account_path(env.params)), gap)
+    return {
+        "seedid": keys.seed.id if keys.seed is not None else None,
+        "keys": len(keys) - before,
+        "used": sum(key.role != POOL for key in keys),
+        "balance": amount(env.wallet.balance()),
+    }
+
+
+async def importprivkey(env: Environment, privkey: bytes, label: str, rescan: bool) -> str:
+    key = env.wallet.keys.adopt(privkey, label)
+    await (env.custody.rescan() if rescan else env.custody.settle())
+    return str(address_of(key.lock, env.params))
+
+
+def dumpprivkey(env: Environment, address: str) -> str:
+    keys = env.wallet.keys
+    lock = env.lock_of(address)
+    key = keys.get(lock.data) if keys.owns(lock) else None
+    if key is None:
+        raise RpcError(
+            WALLET_ERROR,
+            "The wallet has no private key for this address",
+            rule="address-foreign",
+            hint="listaddresses shows the wallet's own ones.",
+            param="address",
+        )
+    return keys.signing_key(key).seed.hex()
+
+
+async def backupwallet(env: Environment, destination: str) -> Object:
+    try:
+        size = await env.custody.backup(destination)
+    except LocalError as error:
+        raise _bad(error, "backup", "destination") from error
+    keys = env.wallet.keys
+    return {
+        "destination": destination,
+        "bytes": size,
+        "keys": len(keys),
+        "encrypted": keys.vault is not None,
+        "verified": True,
+    }
+
+
+async def checkwallet(env: Environment) -> Object:
+    keys = env.wallet.keys
+    records, found, checked = await env.custody.check()
+    return {
+        "records": records,
+        "keys": found,
+        "secrets_checked": checked,
+        "locked": keys.locked,
+        "ok": True,
+    }
+
+
+def _usable(passphrase: str, param: str) -> None:
+    """RpcError -8 for a passphrase that protects nothing."""
+    try:
+        check_passphrase(passphrase)
+    except LocalError as error:
+        raise _bad(error, "passphrase-form", param) from None
+
+
+def _bad(error: LocalError, rule: str, param: str) -> RpcError:
+    return RpcError(INVALID_PARAMETER, error.message, rule=rule, hint=error.hint, param=param)
+
+
+HANDLERS = {
+    handler.__name__: handler
+    for handler in (
+        listwallets,
+        getwalletinfo,
+        encryptwallet,
+        walletpassphrase,
+        walletpassphrasechange,
+        walletlock,
+        exportmnemonic,
+        sethdseed,
+        restorewallet,
+        importprivkey,
+        dumpprivkey,
+        backupwallet,
+        checkwallet,
+    )
+}

@@ -37,7 +37,7 @@ def encode(value: Any) -> bytes:
 
 
 def decode(body: bytes) -> Any:
-    """The one value in `body`; RpcError with -32700, or -32600 for a repeated key."""
+    """The one value in `body`; RpcError with -32700, or -32600 for a repeated key or an endless number."""
     try:
         text = body.decode("utf-8")
         value = _decoder.decode(text)
@@ -105,14 +105,23 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(text: str) -> int:
-    if len(text) > MAX_DIGITS:
-        raise ValueError(f"a number has more than {MAX_DIGITS} digits")
+    _check_digits(text)
     return int(text)
 
 
-def _fraction(text: str) -> Decimal:
+def _check_digits(text: str) -> None:
+    """Such a number is JSON; it only means nothing here."""
     if len(text) > MAX_DIGITS:
-        raise ValueError(f"a number has more than {MAX_DIGITS} digits")
+        raise RpcError(
+            INVALID_REQUEST,
+            f"Invalid request: a number has more than {MAX_DIGITS} digits",
+            rule="json-number",
+            hint="No amount, height or time needs a third of it.",
+        )
+
+
+def _fraction(text: str) -> Decimal:
+    _check_digits(text)
     try:
         return Decimal(text)
     except InvalidOperation:

@@ -43,6 +43,8 @@ class Method:
     permission: str = READ
     example: str = ""
     """The arguments of an example, as one would type them after the name."""
+    cost: int = 1
+    """What a call is charged with, in units of a light lookup (about 0.1 ms of one core)."""
 
     @property
     def usage(self) -> str:

@@ -35,6 +35,7 @@ METHODS = (
             Param("verbosity", Verbosity(0, 2), "0: encoded block, 1: with ids, 2: with transactions.", 1),
         ),
         example="0 1",
+        cost=20,
     ),
     Method(
         "getblockheader",
@@ -66,5 +67,6 @@ METHODS = (
         "chain",
         "The set of unspent outputs: its size, sum and digest.",
         "object: height, bestblock, transactions, txouts, total_amount, supply, utxo_root, digests, disk_size",
+        cost=20,
     ),
 )

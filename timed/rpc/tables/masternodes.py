@@ -13,6 +13,7 @@ METHODS = (
         "object: height, total, total_weight, quorum, masternodes (index, operator, owner, address, wallet_address, tier, "
         "weight, connected, is_self)",
         (Param("height", Integer(), "The roster of this height.", None),),
+        cost=5,
     ),
     Method(
         "masternodestatus",

@@ -28,6 +28,7 @@ METHODS = (
         "compression (sent, received: plain, packed bytes), "
         "unread (messages, bytes, paused: its link is not read), pauses, dropped, over_rate, unknown, withheld, requests, "
         "served, score, cpu_per_msg (its part of getnettotals' cpu); times in seconds",
+        cost=20,
     ),
     Method("getconnectioncount", "network", "The number of open sessions.", "integer"),
     Method(
@@ -39,6 +40,7 @@ METHODS = (
         "bytessent: TLS and refused connections), batches, compression, dropped, over_rate, cpu (seconds of "
         "the node's thread by type of message, a sample scaled; other: not for one message), queues (per class: messages, "
         "bytes, age of the oldest); types, incomplete and overhead sum up to the totals",
+        cost=10,
     ),
     Method(
         "explainpeer",
@@ -48,6 +50,7 @@ METHODS = (
         "dials, addresses, book (as getnodeaddresses), conduct (enforce, dry-run), limits, session (null, or as getpeerinfo with rates and throttled)",
         (Param("peer", PEER, "Node id, host:port, address or id of the session."),),
         example="192.0.2.7:24000",
+        cost=10,
     ),
     Method(
         "addnode",
@@ -79,6 +82,7 @@ METHODS = (
             Param("network", Word(words=("ipv4", "ipv6")), "Only ipv4 or ipv6.", None),
         ),
         example="8",
+        cost=10,
     ),
     Method(
         "disconnectnode",

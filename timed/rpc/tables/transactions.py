@@ -12,6 +12,7 @@ METHODS = (
         "transactions",
         "What waits for a block.",
         "object: loaded, size, bytes, usage, maxmempool, waiting, mempoolminfee, minrelaytxfee, counters",
+        cost=1,
     ),
     Method(
         "getrawmempool",
@@ -19,6 +20,7 @@ METHODS = (
         "The transactions that wait for a block, oldest first.",
         "array of ids, or object from id to state when verbose",
         (Param("verbose", Boolean(), "true: with size, fee and state of each.", False),),
+        cost=20,
     ),
     Method(
         "getrawtransaction",
@@ -30,6 +32,7 @@ METHODS = (
             Param("verbose", Verbosity(0, 2), "false: encoded, true: decoded.", 0),
         ),
         example="<txid> true",
+        cost=2,
     ),
     Method(
         "gettransaction",
@@ -39,6 +42,7 @@ METHODS = (
         "height, confirmations, blockhash, blocktime, size, fee, vin, vout, hex",
         (Param("txid", TXID, f"Id of the transaction, {HASHES}."),),
         example="<txid>",
+        cost=2,
     ),
     Method(
         "waittransactionfinality",
@@ -50,6 +54,7 @@ METHODS = (
             Param("timeout_s", Seconds(600), "Longest wait in seconds.", 30_000_000),
         ),
         example="<txid> 10",
+        cost=2,
     ),
     Method(
         "sendrawtransaction",
@@ -59,6 +64,7 @@ METHODS = (
         (Param("hexstring", TRANSACTION, "The encoded transaction."),),
         permission=WALLET,
         example="<hex>",
+        cost=10,
     ),
     Method(
         "createrawtransaction",
@@ -71,6 +77,7 @@ METHODS = (
             Param("lock_height", Integer(), "First block height that may hold it.", 0),
         ),
         example="""'[{"txid":"<txid>","vout":0}]' '{"<address>":1.5}'""",
+        cost=2,
     ),
     Method(
         "decoderawtransaction",
@@ -79,5 +86,6 @@ METHODS = (
         "object: txid, version, kind, size, lock_height, payload, vin, vout, witnesses",
         (Param("hexstring", TRANSACTION, "The encoded transaction."),),
         example="<hex>",
+        cost=2,
     ),
 )

@@ -14,6 +14,7 @@ METHODS = (
         "amount",
         (Param("address", ADDRESS, "Only the coins of this address of the wallet.", None),),
         permission=WALLET,
+        cost=5,
     ),
     Method(
         "listunspent",
@@ -32,6 +33,7 @@ METHODS = (
         ),
         permission=WALLET,
         example="1 9999999",
+        cost=20,
     ),
     Method(
         "getnewaddress",
@@ -62,6 +64,7 @@ METHODS = (
         ),
         permission=WALLET,
         example="TIMER1... 12.5",
+        cost=20,
     ),
     Method(
         "signrawtransactionwithwallet",
@@ -71,5 +74,6 @@ METHODS = (
         (Param("hexstring", TRANSACTION, "The encoded transaction."),),
         permission=WALLET,
         example="<hex>",
+        cost=10,
     ),
 )

@@ -84,6 +84,7 @@ class Passphrases(KeysCase):
         self.assertEqual(self.code("importprivkey", "11" * 32), locked)
         self.assertEqual(self.code("restorewallet", "zoo " * 11 + "wrong"), locked)
         self.assertEqual(len(self.world.wallet.reservations), 0)
+        self.assertEqual(self.result("getwalletinfo")["keypoolsize_hd_internal"], POOL_SIZE)
         self.result("walletpassphrase", PASSPHRASE, 60)
         self.assertEqual(len(self.result("sendtoaddress", friend, "1")), 64)
 
@@ -242,6 +243,12 @@ class Phrases(KeysCase):
         self.assertEqual(self.code("restorewallet", "zoo " * 12), (-8, "seed-phrase"))
         self.assertEqual(self.code("restorewallet", "/no/such/file"), (-8, "backup"))
         self.assertEqual(self.world.wallet.records(), before)
+
+    def test_the_kind_of_wallet_is_told_while_the_coins_are_read(self) -> None:
+        self.world.wallet.begin_scan()
+        info = self.result("getwalletinfo")
+        self.assertEqual((info["scanning"], info["balance"]), (True, None))
+        self.assertEqual(self.code("exportmnemonic"), (-28, "wallet-scan"))
 
     def test_there_is_one_wallet(self) -> None:
         self.assertEqual(self.result("listwallets"), ["wallet"])

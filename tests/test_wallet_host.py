@@ -7,16 +7,18 @@ import random
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.task import deferLater
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.trial.unittest import TestCase
 
 from tests.rpc_world import FRIEND, World, address_of
-from timed.errors import LocalError
+from tests.wallet_world import vectors
+from timed.errors import LocalError, WalletLocked
 from timed.ledger.regtest import well_known_seed
 from timed.primitives.transaction import Lock
 from timed.rpc import wallethost
 from timed.rpc.wallethost import WalletHost
 from timed.wallet import walletfile
+from timed.wallet.keystore import RECEIVE, Keystore
 
 FRIEND_LOCK = Lock.key_hash(FRIEND.public)
 
@@ -165,6 +167,80 @@ class Hosted(TestCase):
         self.assertFalse(host.wallet.ready)
         await self.scanned(host)
         self.assertEqual(host.wallet.balance(), 1_000_000 * 10**8)
+
+    async def test_a_new_wallet_has_a_phrase_and_an_old_one_stays_as_it_is(self) -> None:
+        world = World(with_wallet=False)
+        host = await self.scanned(self.host(world))
+        seed = host.wallet.keys.seed.id
+        await host.stop()
+        again = await self.scanned(self.host(world))
+        self.assertEqual(again.wallet.keys.seed.id, seed)
+        await again.stop()
+        old = vectors("wallet_format_1.json")
+        for path, text in ((self.path, old["snapshot"]), (f"{self.path}.journal", old["journal"])):
+            with open(path, "w", encoding="ascii") as file:
+                file.write(text)
+        host = await self.scanned(self.host(world))
+        self.assertIsNone(host.wallet.keys.seed)
+        self.assertEqual(host.wallet.balance(), 1_000_000 * 10**8)
+        self.assertIn("shop", [key.label for key in host.wallet.keys])
+
+    async def test_a_passphrase_is_stretched_beside_the_reactor(self) -> None:
+        """The real cost: half a second, in which the reactor goes on turning."""
+        world = World(with_wallet=False)
+        host = await self.scanned(self.host(world))
+        turns: list[float] = []
+        turning = LoopingCall(lambda: turns.append(reactor.seconds()))
+        turning.start(0.01)
+        self.addCleanup(turning.stop)
+        await host.custody.encrypt("correct horse")
+        self.assertGreater(len(turns), 5)
+        self.assertTrue(host.wallet.keys.locked)
+        await host.stop()
+        with open(self.path, encoding="ascii") as file:
+            self.assertNotIn(well_known_seed("wallet", 1).hex(), file.read())
+        again = await self.scanned(self.host(world))
+        self.assertTrue(again.wallet.keys.locked)
+        self.assertEqual(again.wallet.balance(), 1_000_000 * 10**8)
+        with self.assertRaises(WalletLocked):
+            again.wallet.prepare(FRIEND_LOCK, 10**8, "", world.now())
+        await again.custody.unlock("correct horse", 60_000_000)
+        prepared = again.wallet.prepare(FRIEND_LOCK, 10**8, "", world.now())
+        world.backend.submit(prepared.payment.transaction.raw)
+        world.advance(1)
+        self.assertEqual(world.backend.status(prepared.payment.txid).state, "final")
+        # Nothing waits after the stop: trial would find the call that locks the wallet.
+        await again.stop()
+
+    async def test_a_rescan_finds_the_coins_of_new_keys_and_the_stop_ends_it(self) -> None:
+        world = World(with_wallet=False)
+        host = WalletHost(self.path, world.backend, reactor, random.Random(5).randbytes)
+        self.hosts.append(host)
+        host.start(None)
+        await self.scanned(host)
+        self.assertEqual(host.wallet.balance(), 0)
+        host.wallet.keys.adopt(well_known_seed("wallet", 1), "")
+        await host.custody.rescan()
+        self.assertEqual(host.wallet.balance(), 1_000_000 * 10**8)
+        self.patch(wallethost, "SCAN_STEP", 1)
+        ended = self.assertFailure(host.rescan(), LocalError)
+        await host.stop()
+        await ended
+
+    async def test_coins_at_unused_addresses_move_the_pool_and_it_is_kept(self) -> None:
+        """The same phrase on another machine has handed out the address."""
+        world = World()
+        host = await self.scanned(self.host(world))
+        copy = Keystore(random.Random(9).randbytes, [])
+        copy.restore(host.wallet.keys.records())
+        ahead = [copy.take(RECEIVE) for _ in range(5)][-1]
+        payment = world.wallet.prepare(ahead.lock, 10**8, "", world.now()).payment.transaction
+        world.backend.submit(payment.raw)
+        world.advance(1)
+        self.assertEqual(host.wallet.keys.get(ahead.hash).role, RECEIVE)
+        await host.stop()
+        again = await self.scanned(self.host(world))
+        self.assertEqual(again.wallet.keys.take(RECEIVE).place.index, 5)
 
     async def test_nothing_is_left_after_stop(self) -> None:
         world = World(with_wallet=False)

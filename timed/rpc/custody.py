@@ -64,6 +64,10 @@ class Custody:
         self._closed = False
 
     @property
+    def wallet(self) -> Wallet:
+        return self._host.wallet
+
+    @property
     def _keys(self) -> Keystore:
         return self._host.wallet.keys
 

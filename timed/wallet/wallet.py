@@ -194,8 +194,9 @@ class Wallet:
         """Choose and reserve coins, sign, and check the result as every node will.
 
         Raises InsufficientFunds, or InvalidTransaction when the payment itself
-        breaks a rule (dust, for one).
+        breaks a rule (dust, for one). WalletLocked before anything is chosen.
         """
+        self.keys.check_open()
         params = self._chain.params
         chosen = select(self.spendable(now), amount, params)
         outputs = [Output(value=amount, lock=lock)]

@@ -87,7 +87,7 @@ class WalletFile:
             try:
                 self._replace(records, wipe=journal if wipe else None)
                 if old is not None:
-                    _blank(old)
+                    _blank(old, 0)
             finally:
                 if old is not None:
                     os.close(old)
@@ -100,7 +100,8 @@ class WalletFile:
         self._generation += 1
         replace_file(self.path, snapshot_text(self._network, self._generation, records))
         if wipe is not None:
-            _blank(wipe)
+            # The first line stays: it says that the rest is in the snapshot already.
+            _blank(wipe, os.pread(wipe, 64, 0).find(b"\n") + 1)
         self._restart_journal()
         self._version = VERSION
 
@@ -213,9 +214,9 @@ def parse_journal(path: str, data: bytes, generation: int) -> list[Record]:
                 f"the wallet's journal {path} is damaged in line {number}.",
                 "Keep a copy of it and restore the wallet from a backup.",
             )
+        if number == 1 and record.get("generation") != generation:
+            return []
         records.append(record)
-    if not records or records[0].get("generation") != generation:
-        return []
     return records[1:]
 
 
@@ -242,10 +243,10 @@ def sync_directory_of(path: str) -> None:
         os.close(directory)
 
 
-def _blank(descriptor: int) -> None:
-    """Overwrite all bytes of a file, durably."""
-    os.lseek(descriptor, 0, os.SEEK_SET)
-    write_all(descriptor, bytes(os.fstat(descriptor).st_size))
+def _blank(descriptor: int, start: int) -> None:
+    """Overwrite the bytes of a file from `start` on, durably."""
+    os.lseek(descriptor, start, os.SEEK_SET)
+    write_all(descriptor, bytes(os.fstat(descriptor).st_size - start))
     os.fsync(descriptor)
 
 

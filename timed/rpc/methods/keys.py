@@ -30,14 +30,15 @@ def listwallets(env: Environment) -> list[str]:
 
 
 def getwalletinfo(env: Environment) -> Object:
-    wallet, custody = env.wallet, env.custody
+    custody = env.custody
+    wallet = custody.wallet
     keys = wallet.keys
     shown: Object = {
         "walletname": NAME,
         "walletversion": VERSION,
         "format": "json",
         "kind": kind_of(keys),
-        "balance": amount(wallet.balance()),
+        "balance": amount(wallet.balance()) if wallet.ready else None,
         "keys": sum(key.role != POOL for key in keys),
         "keypoolsize": keys.unused(RECEIVE),
         "keypoolsize_hd_internal": keys.unused(CHANGE),
@@ -48,7 +49,7 @@ def getwalletinfo(env: Environment) -> Object:
         "encrypted": keys.vault is not None,
         "locked": keys.locked,
         "private_keys_enabled": True,
-        "scanning": False,
+        "scanning": not wallet.ready,
     }
     left = custody.unlocked_for
     if left is not None:

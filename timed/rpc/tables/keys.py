@@ -18,8 +18,8 @@ _SECRETS = (
     Method("listwallets", "wallet", "The wallets of this node: one, or none.", "array of one name", permission=WALLET),
     Method(
         "getwalletinfo", "wallet", "What kind of wallet this is, and whether it is locked.",
-        "object: walletname, walletversion, format, kind (seed-phrase or random-keys), balance, keys, keypoolsize, "
-        "keypoolsize_hd_internal, watchonly, hdseedid, hdseeds, hdpath, encrypted, locked, unlocked_for_s",
+        "object: walletname, walletversion, format, kind (seed-phrase or random-keys), balance (null while scanning), keys, keypoolsize, "
+        "keypoolsize_hd_internal, watchonly, hdseedid, hdseeds, hdpath, encrypted, locked, unlocked_for_s, scanning",
         permission=WALLET,
     ),
     Method(

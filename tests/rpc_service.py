@@ -58,6 +58,7 @@ class FakeContext:
     log_levels: LogLevels = attrs.Factory(lambda: LogLevels("info"))
     started_at: int = attrs.Factory(now_us)
     network: Any = None
+    indexes: Any = None
     stops: int = 0
     wallet_seed: bytes | None = None
 

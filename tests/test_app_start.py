@@ -94,7 +94,7 @@ class Configuration(StartCase):
         self.assertEqual(
             done.stderr,
             "timed: services.enabled: there is no service called 'wallet'. "
-            "There are: chain, monitor, p2p, rpc.\n",
+            "There are: chain, index, monitor, p2p, rpc.\n",
         )
         self.assertEqual(done.returncode, 1)
 

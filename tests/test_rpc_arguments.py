@@ -19,7 +19,7 @@ ABSURD: tuple[Any, ...] = (
     "zz" * 32, "00" * 32, "ff" * 1000, "00" * 300_000, "\x00", "\U0001f600" * 500, [], [[]], {}, {"a": 1},
     [1] * 2000, [{"txid": "00" * 32, "vout": -1}], [{"txid": 1}], {"x": "y"}, {"txid": None}, [None],
 )  # fmt: skip
-CALLER_ERRORS = {-32602, -3, -8, -5, -4, -6, -22, -26, -32601, -23, -24, -29, -30}
+CALLER_ERRORS = {-32602, -3, -8, -5, -4, -6, -22, -26, -32601, -23, -24, -29, -30, -1}
 WAITING = {"waittransactionfinality"}
 """Answers only when its time is over, hence asked with a short one."""
 
@@ -88,13 +88,13 @@ class EveryMethod(RpcTestCase):
         label = kind.label
         if isinstance(kind, Seconds):
             return 0.2
+        if isinstance(kind, Integer):
+            return max(0, kind.minimum)
         if isinstance(kind, Word):
             return kind.words[0]
-        if isinstance(kind, Integer):
-            return kind.minimum
         values: dict[str, Any] = {
             "integer": 0, "integer or boolean": 0, "boolean": False, "amount": "1", "hex": "00" * 32,
-            "height or hash": 0, "id or node id": 0, "string": "TIMER", "array": [], "object": {},
+            "height, hash or date": 0, "time": 0, "id or node id": 0, "string": "TIMER", "array": [], "object": {},
         }  # fmt: skip
         return values[label]
 
@@ -110,7 +110,10 @@ class Table(SynchronousTestCase):
         listunspent getnewaddress validateaddress sendtoaddress waittransactionfinality masternodelist masternodestatus
         getconsensusinfo uptime stop help
         listbanned setban clearbanned disconnectnode addnode getaddednodeinfo getnodeaddresses getnettotals explainpeer
-        logging"""
+        logging
+        getblockheaders findblockbydate getblockfilter getblockstats getblockcertificate getchaintxstats getsupply
+        getrewardreport scantxoutset gettxoutproof verifytxoutproof
+        getaddressbalance getaddresshistory getaddressutxos getspendingtransaction getindexinfo"""
         of_the_keys = """listwallets getwalletinfo encryptwallet walletpassphrase walletpassphrasechange walletlock
         exportmnemonic sethdseed restorewallet importprivkey dumpprivkey backupwallet checkwallet getaddressinfo
         listaddresses setlabel listlabels getaddressesbylabel importaddress importpubkey createmultisig

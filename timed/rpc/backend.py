@@ -87,6 +87,11 @@ class ChainBackend:
     # The chain.
 
     @property
+    def store(self) -> IStore:
+        """What is durable."""
+        return self._store
+
+    @property
     def genesis(self) -> Genesis:
         genesis: Genesis = self._node.ledger.genesis
         return genesis

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import attrs
 
 from timed.errors import DecodeError, InvalidTransaction
+from timed.index.status import Indexes
 from timed.params import NetworkParams
 from timed.primitives.address import InvalidAddress, decode_address
 from timed.primitives.transaction import Lock, Transaction
 from timed.rpc.backend import ChainBackend
+from timed.rpc.chainview import ChainView
+from timed.rpc.coinset import CoinScan
 from timed.rpc.custody import Custody
 from timed.rpc.errors import DESERIALIZATION, NOT_FOUND, WALLET_ERROR, WARMING_UP, RpcError
 from timed.rpc.peering import Peering
+from timed.rpc.slices import Work, sliced
 from timed.rpc.waiting import Waiters
 from timed.wallet.wallet import Wallet
 
 SHORTEST_LOCK = 46
 """Hexadecimal digits; no address consists of them alone."""
 HEX_DIGITS = frozenset("0123456789abcdef")
+
+T = TypeVar("T")
 
 
 @attrs.define
@@ -39,6 +45,10 @@ class LogLevels(Protocol):
     def shown(self) -> dict[str, str]: ...
     def set(self, namespace: str, level: str) -> None: ...
     def clear(self, namespace: str) -> None: ...
+
+
+async def no_pause() -> None:
+    """For whoever has nothing else to do."""
 
 
 @attrs.define
@@ -61,6 +71,11 @@ class Environment:
     log_levels: LogLevels | None = None
     own_wallet: Wallet | None = None
     own_custody: Custody | None = None
+    indexes: Callable[[], Indexes | None] = lambda: None
+    """What is built beside the chain, while the index service runs."""
+    pause: Callable[[], Awaitable[object]] = no_pause
+    """Lets the reactor turn between two slices of a heavy call."""
+    scan: CoinScan = attrs.field(factory=CoinScan)
 
     @property
     def chain(self) -> ChainBackend:
@@ -68,6 +83,16 @@ class Environment:
         if self.backend is None:
             raise self._no_chain()
         return self.backend
+
+    @property
+    def view(self) -> ChainView:
+        """The durable chain with its indexes, for calls about the past; RpcError -28 while there is none."""
+        chain, indexes = self.chain, self.indexes()
+        return ChainView(chain.store, chain.genesis, None if indexes is None else indexes.reader)
+
+    async def heavy(self, work: Work[T]) -> T:
+        """The result of a long computation that reads `view` alone; nobody waits for its end but the caller."""
+        return await sliced(work, self.pause, self.monotonic)
 
     @property
     def peers(self) -> Peering:

@@ -15,6 +15,7 @@ import attrs
 
 from timed.primitives.amounts import InvalidAmount, parse_amount
 from timed.rpc.errors import INVALID_PARAMETER, TYPE_ERROR, RpcError
+from timed.rpc.moment import MAX_TIME, Moment, parse_moment
 
 _HEX_DIGITS = frozenset("0123456789abcdefABCDEF")
 _MAX_DIGITS = 28
@@ -188,14 +189,41 @@ class Hex(ParamType):
 
 
 @attrs.frozen
-class BlockName(ParamType):
-    """A block's height (integer) or its hash (64 hexadecimal digits)."""
+class Time(ParamType):
+    """Unix seconds (integer) or a date of ISO 8601 (string), as unix seconds."""
 
-    label: ClassVar[str] = "height or hash"
+    label: ClassVar[str] = "time"
 
-    def convert(self, name: str, value: Any) -> int | bytes:
+    def convert(self, name: str, value: Any) -> int:
         if isinstance(value, str):
-            return Hex(size=32).convert(name, value)
+            return _moment(name, value).time
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise wrong_type(name, "unix seconds or a date", value)
+        return Integer(0, MAX_TIME - 1).convert(name, value)
+
+    def from_text(self, text: str) -> Any:
+        return int(text) if text.isdecimal() and len(text) < 20 else text
+
+
+def _moment(name: str, text: str) -> Moment:
+    try:
+        return Moment(parse_moment(text))
+    except ValueError:
+        raise bad_value(
+            name, "is not a date", "Write it like 2026-11-26, 2026-11-26T08:00:00Z or @1790000000."
+        ) from None
+
+
+@attrs.frozen
+class BlockName(ParamType):
+    """A block's height (integer), its hash (64 hexadecimal digits), or a date: the last block until then."""
+
+    label: ClassVar[str] = "height, hash or date"
+
+    def convert(self, name: str, value: Any) -> int | bytes | Moment:
+        if isinstance(value, str):
+            is_date = value.startswith("@") or "-" in value
+            return _moment(name, value) if is_date else Hex(size=32).convert(name, value)
         if isinstance(value, bool) or not isinstance(value, int):
             raise wrong_type(name, "a height or a block hash", value)
         return Integer().convert(name, value)

@@ -130,6 +130,8 @@ class RpcService(Service):
             log_levels=context.log_levels,
             own_wallet=self._wallet.wallet if self._wallet is not None else None,
             own_custody=self._wallet.custody if self._wallet is not None else None,
+            indexes=lambda: context.indexes,
+            pause=lambda: deferLater(context.reactor, 0),
         )
 
     def _seeding(self) -> Seeding | None:

@@ -8,11 +8,21 @@ the command line starts fast.
 from __future__ import annotations
 
 from timed.rpc.method import Method
-from timed.rpc.tables import chain, control, keys, masternodes, network, transactions, wallet
+from timed.rpc.tables import (
+    blocks,
+    chain,
+    control,
+    indexes,
+    keys,
+    masternodes,
+    network,
+    transactions,
+    wallet,
+)
 
 METHODS: dict[str, Method] = {
     method.name: method
-    for room in (chain, transactions, wallet, keys, network, masternodes, control)
+    for room in (chain, blocks, indexes, transactions, wallet, keys, network, masternodes, control)
     for method in room.METHODS
 }
 CATEGORIES = ("chain", "transactions", "wallet", "network", "masternodes", "control")

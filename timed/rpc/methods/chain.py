@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from timed.primitives.lthash import LtHash
 from timed.primitives.transaction import OutPoint
-from timed.rpc.backend import ChainBackend
+from timed.rpc.chainview import no_block
 from timed.rpc.environment import Environment
-from timed.rpc.errors import INVALID_PARAMETER, RpcError, not_found
+from timed.rpc.errors import INVALID_PARAMETER, RpcError
 from timed.rpc.jsontext import amount
+from timed.rpc.moment import Moment
 from timed.rpc.present import Object, block_object, coin_object, header_object, lock_object
 
 
@@ -63,24 +63,25 @@ def getblockhash(env: Environment, height: int) -> str:
     return header.hash.hex()
 
 
-def getblock(env: Environment, block: int | bytes, verbosity: int) -> Any:
+def getblock(env: Environment, block: int | bytes | Moment, verbosity: int) -> Any:
     chain = env.chain
-    height = _height(chain, block)
+    height = env.view.height_of(block)
     if verbosity == 0:
         raw = chain.raw_block(height)
         if raw is None:
-            raise _no_block(block)
+            raise no_block(height)
         return raw.hex()
     found = chain.block(height)
     if found is None:
-        raise _no_block(block)
+        raise no_block(height)
     return block_object(found, chain, decoded=verbosity == 2)
 
 
-def getblockheader(env: Environment, block: int | bytes, verbose: bool) -> Any:
-    header = env.chain.header(_height(env.chain, block))
+def getblockheader(env: Environment, block: int | bytes | Moment, verbose: bool) -> Any:
+    height = env.view.height_of(block)
+    header = env.chain.header(height)
     if header is None:
-        raise _no_block(block)
+        raise no_block(height)
     return header_object(header, env.chain) if verbose else header.encode().hex()
 
 
@@ -109,39 +110,6 @@ def gettxout(env: Environment, txid: bytes, n: int, include_mempool: bool) -> Ob
     return shown
 
 
-def gettxoutsetinfo(env: Environment) -> Object:
-    chain = env.chain
-    stored = chain.stored_tip()
-    if stored is None:
-        raise RpcError(INVALID_PARAMETER, "There is no block yet", rule="no-chain", hint="Try again soon.")
-    header = chain.header(stored.height)
-    return {
-        "height": stored.height,
-        "bestblock": stored.block_hash.hex(),
-        "transactions": None,
-        "txouts": stored.coins,
-        "total_amount": amount(stored.supply),
-        "supply": amount(stored.supply),
-        "utxo_root": header.utxo_root.hex() if header is not None else None,
-        "digests": [LtHash.from_state(state).digest().hex() for state in stored.digests],
-        "disk_size": None,
-    }
-
-
-def _height(chain: ChainBackend, block: int | bytes) -> int:
-    if isinstance(block, int):
-        return block
-    height = chain.height_of(block)
-    if height is None:
-        raise _no_block(block)
-    return height
-
-
-def _no_block(block: int | bytes) -> RpcError:
-    text = str(block) if isinstance(block, int) else block.hex()
-    return not_found("Block", text, "Ask getblockcount for the newest height.")
-
-
 HANDLERS = {
     handler.__name__: handler
     for handler in (
@@ -152,6 +120,5 @@ HANDLERS = {
         getblock,
         getblockheader,
         gettxout,
-        gettxoutsetinfo,
     )
 }

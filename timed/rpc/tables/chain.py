@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from timed.rpc.method import Method, Param
-from timed.rpc.schema import BlockName, Boolean, Integer, Verbosity
+from timed.rpc.schema import Boolean, Integer, Verbosity
+from timed.rpc.tables.blocks import BLOCK
 from timed.rpc.tables.common import HASHES, TXID
 
 METHODS = (
@@ -27,11 +28,11 @@ METHODS = (
     Method(
         "getblock",
         "chain",
-        "A block, by height or by hash.",
+        "A block, by height, hash or date.",
         "hex (verbosity 0) or object: the members of getblockheader, and merkleroot, tx (ids, or decoded "
         "transactions with verbosity 2), nTx, size, block_reward (units), masternode_rewards (count), attendance, reports",
         (
-            Param("block", BlockName(), "Height or hash of the block."),
+            BLOCK,
             Param("verbosity", Verbosity(0, 2), "0: encoded block, 1: with ids, 2: with transactions.", 1),
         ),
         example="0 1",
@@ -40,12 +41,12 @@ METHODS = (
     Method(
         "getblockheader",
         "chain",
-        "A block's header with all its roots, by height or by hash.",
+        "A block's header with all its roots, by height, hash or date.",
         "hex (verbose false) or object: hash, confirmations, height, version, chain_id, time, previousblockhash, "
         "nextblockhash, tx_root, utxo_root, filter_root, roster, next_roster, attendance_root, evidence_root, reward, "
         "proposer, round, certificate",
         (
-            Param("block", BlockName(), "Height or hash of the block."),
+            BLOCK,
             Param("verbose", Boolean(), "false: the encoded header.", True),
         ),
         example="0",
@@ -61,12 +62,5 @@ METHODS = (
             Param("include_mempool", Boolean(), "Look at final and pending transactions, too.", True),
         ),
         example="<txid> 0",
-    ),
-    Method(
-        "gettxoutsetinfo",
-        "chain",
-        "The set of unspent outputs: its size, sum and digest.",
-        "object: height, bestblock, transactions, txouts, total_amount, supply, utxo_root, digests, disk_size",
-        cost=20,
     ),
 )

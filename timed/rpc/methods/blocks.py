@@ -7,10 +7,10 @@ from typing import Any
 
 from timed.crypto.batch import verify_batch
 from timed.errors import InvalidCertificate, StoreError
-from timed.ledger.filters import filter_item
+from timed.ledger.filters import output_filter
 from timed.primitives.block import Block
 from timed.primitives.certificate import BlockCertificate, SignatureItem, indices_of
-from timed.primitives.filters import build, check_filter, filter_key, filter_root
+from timed.primitives.filters import check_filter, filter_key, filter_root
 from timed.primitives.roster import quorum_weight
 from timed.rpc.blockstats import (
     MAX_COUNTED,
@@ -68,11 +68,8 @@ async def getblockfilter(env: Environment, block: int | bytes | Moment, filterty
 
 
 def _filter(view: ChainView, block: Block) -> Work[bytes]:
-    """The filter over the locks of all outputs made and all outputs spent."""
     spent = yield from view.spent_outputs(block)
-    made = [output for transaction in block.transactions for output in transaction.outputs]
-    locks = dict.fromkeys(output.lock for output in (*made, *spent))
-    return build([filter_item(lock) for lock in locks], filter_key(block.header.tx_root))
+    return output_filter(block.header.tx_root, block.transactions, spent)
 
 
 async def getblockstats(env: Environment, block: int | bytes | Moment, stats: tuple[str, ...]) -> Object:

@@ -19,7 +19,7 @@ from timed.primitives.block import Block
 from timed.store.files import Files, disk_error, require_space
 
 MAX_BATCH_BLOCKS = 256
-MAX_BATCH_BYTES = 2 * 1024 * 1024
+MAX_BATCH_BYTES = 1024 * 1024
 """A batch ends with the block that fills it, so that it keeps its thread for a fraction of a second."""
 SPARE_SPACE = 256 * 1024 * 1024
 """Free bytes below which no index grows: what is left is for the chain."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
@@ -22,6 +24,8 @@ from timed.index.builder import Step
 from timed.index.reader import IndexReader
 from timed.index.status import IndexStatus, ReadIndexes
 from timed.index.tables import ADDRESSES, NAMES, SPENT
+from timed.monitor.health import CHECKS, DEGRADED, OK
+from timed.monitor.metrics import METRICS
 
 BLOCK = BlockCertified(1, bytes(32), 0, (), True)
 
@@ -152,7 +156,7 @@ class Indexing(SynchronousTestCase):
         self.assertEqual((status.height, status.blocks_per_second), (3, 1))
 
 
-class Service(ServicesCase):
+class ApplicationCase(ServicesCase):
     """The composed application."""
 
     timeout = 20
@@ -184,6 +188,8 @@ class Service(ServicesCase):
         )
         return statuses()
 
+
+class Service(ApplicationCase):
     async def test_it_builds_what_is_on_and_leaves_no_thread(self) -> None:
         application = self.started("index.addresses=yes", "index.spent=yes")
         statuses = await self.until_synced(application, ADDRESSES, SPENT)
@@ -232,3 +238,26 @@ class OtherProcess(SynchronousTestCase):
         self.assertTrue(statuses[SPENT].synced)
         self.assertEqual((statuses[ADDRESSES].height, statuses[ADDRESSES].synced), (-1, False))
         self.assertIsNone(statuses[SPENT].blocks_per_second)
+
+
+class Watched(ApplicationCase):
+    """Health and metrics tell of the indexes."""
+
+    async def test_a_failing_index_is_seen_from_outside(self) -> None:
+        path = self.directory / "index" / SPENT
+        path.mkdir(parents=True)
+        (path / "data.mdb").write_bytes(b"?" * 8192)
+        application = self.started("index.spent=yes", "index.addresses=yes")
+        await self.poll(application, lambda: "does not go on" in self.out.getvalue())
+        await self.until_synced(application, ADDRESSES)
+        context = application.getServiceNamed("index")._context
+        view: Any = SimpleNamespace(context=context)
+        check = next(check for check in CHECKS if check.name == "indexes")
+        found = check.find(view)
+        self.assertEqual(found.state, DEGRADED)
+        self.assertIn(str(path), found.reason)
+        row = next(row for row in METRICS if row.name == "timed_index_height")
+        self.assertEqual(dict(row.source(view)), {(ADDRESSES,): 0.0, (SPENT,): -1.0})
+        await application.stopService()
+        context.indexes = None
+        self.assertEqual((check.find(view).state, list(row.source(view))), (OK, []))

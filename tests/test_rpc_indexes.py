@@ -142,6 +142,13 @@ class Sums(IndexesCase):
         self.assertEqual(shown["txcount"], count)
         self.assertEqual(shown["window_tx_count"], count - 1)
 
+    def test_a_confirmed_payment_shows_its_fee(self) -> None:
+        for transaction in self.naive.blocks[1].transactions:
+            taken = sum(self.naive.outputs[each].value for each in transaction.inputs)
+            paid = taken - sum(output.value for output in transaction.outputs)
+            shown = self.world.result("gettransaction", transaction.txid.hex())
+            self.assertEqual(shown["fee"], paid / UNIT if transaction.inputs else None)
+
     def test_filters_and_statistics_need_no_old_block(self) -> None:
         without: dict[str, Any] = {}
         for enabled in ((), self.enabled):

@@ -142,6 +142,18 @@ def _bugs(view: View) -> Finding:
     return Finding()
 
 
+def _indexes(view: View) -> Finding:
+    indexes = view.context.indexes
+    for status in indexes.statuses() if indexes is not None else ():
+        if status.enabled and status.error is not None:
+            return Finding(
+                DEGRADED,
+                f"the index {status.name} does not go on: {status.error}",
+                "Mend what it names; the index goes on by itself, or is built again after its directory is removed.",
+            )
+    return Finding()
+
+
 CHECKS: tuple[Check, ...] = (
     Check("chain", _chain, ready=True),
     Check("disk", _disk, ready=True),
@@ -151,6 +163,7 @@ CHECKS: tuple[Check, ...] = (
     Check("peers", _peers, ready=True),
     Check("sync", _sync, ready=True),
     Check("blocks", _blocks),
+    Check("indexes", _indexes),
     Check("bugs", _bugs),
 )
 

@@ -29,6 +29,13 @@ def _height(view: View) -> list[Sample]:
     return one(view.node.ledger.tip.height if view.node is not None else None)
 
 
+def _index_heights(view: View) -> list[Sample]:
+    indexes = view.context.indexes
+    return by(
+        (one.name, one.height) for one in (indexes.statuses() if indexes is not None else ()) if one.enabled
+    )
+
+
 def _tip_time(view: View) -> list[Sample]:
     return one(view.node.ledger.tip.header.time if view.node is not None else None)
 
@@ -254,6 +261,13 @@ METRICS: tuple[Row | Durations, ...] = (
     Row(
         "timed_log_suppressed", COUNTER, (), "Log lines held back by the rate limit.",
         lambda view: one(view.context.log_counters.suppressed),
+    ),
+    Row(
+        "timed_index_height",
+        GAUGE,
+        ("index",),
+        "The newest block of each index that is on; -1 before the first.",
+        _index_heights,
     ),
     Row("timed_rpc_calls", COUNTER, ("method",), "RPC calls by method.", _rpc_calls),
     Row("timed_rpc_errors", COUNTER, ("rule",), "RPC errors by rule.", _rpc_errors),

@@ -9,9 +9,12 @@ from timed.rpc.environment import Environment
 from timed.rpc.errors import DESERIALIZATION, INVALID_PARAMETER, NOT_FOUND, RpcError, not_found
 from timed.rpc.methods.blocks import verdicts
 from timed.rpc.moment import Moment
+from timed.rpc.slices import Work
 
 
-def gettxoutproof(env: Environment, txids: tuple[bytes, ...], block: int | bytes | Moment | None) -> str:
+async def gettxoutproof(
+    env: Environment, txids: tuple[bytes, ...], block: int | bytes | Moment | None
+) -> str:
     view = env.view
     if not txids or len(set(txids)) != len(txids):
         raise RpcError(
@@ -22,15 +25,19 @@ def gettxoutproof(env: Environment, txids: tuple[bytes, ...], block: int | bytes
             param="txids",
         )
     height = _block_of(view, txids[0]) if block is None else view.height_of(block)
+    return (await env.heavy(_proof(view, height, txids))).encode().hex()
+
+
+def _proof(view: ChainView, height: int, txids: tuple[bytes, ...]) -> Work[TransactionProof]:
     found = view.block(height)
+    yield
     places = {transaction.txid: index for index, transaction in enumerate(found.transactions)}
     for txid in txids:
         if txid not in places:
             raise not_found("Transaction", f"{txid.hex()} in block {height}", "One proof is for one block.")
-    proof = TransactionProof.make(
+    return TransactionProof.make(
         found.header, view.certificate(height), list(places), [places[txid] for txid in txids]
     )
-    return proof.encode().hex()
 
 
 def _block_of(view: ChainView, txid: bytes) -> int:

@@ -55,7 +55,8 @@ def gettransaction(env: Environment, txid: bytes) -> Object:
     transaction = _find(chain, txid)
     entry = chain.mempool.entry(txid)
     shown = _status(chain, txid) | transaction_object(transaction, chain.params)
-    shown["fee"] = amount(entry.fee) if entry is not None else None
+    fee = entry.fee if entry is not None else _confirmed_fee(env, txid)
+    shown["fee"] = amount(fee) if fee is not None else None
     shown["hex"] = transaction.raw.hex()
     payment = env.own_wallet.payment(txid) if env.own_wallet is not None else None
     if payment is not None:
@@ -105,6 +106,12 @@ def createrawtransaction(
 
 def decoderawtransaction(env: Environment, hexstring: bytes) -> Object:
     return transaction_object(decode_transaction(hexstring), env.params)
+
+
+def _confirmed_fee(env: Environment, txid: bytes) -> int | None:
+    """What a transaction in a block paid; None without the index of transactions."""
+    place = env.chain.store.locate(txid)
+    return None if place is None else env.view.fee(*place)
 
 
 def _find(chain: ChainBackend, txid: bytes) -> Transaction:

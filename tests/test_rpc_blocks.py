@@ -14,6 +14,7 @@ from tests.index_world import Naive, blocks_of
 from tests.rpc_world import FRIEND, RpcTestCase, address_of
 from timed.ledger.rewards import base_reward
 from timed.light.proof import TransactionProof
+from timed.primitives.block import Block
 from timed.primitives.certificate import BlockCertificate
 from timed.primitives.filters import filter_root, match_any
 from timed.primitives.transaction import Lock
@@ -407,3 +408,22 @@ class View(BlocksCase):
             self.assertEqual(
                 at_once(view.spent_outputs(block)), self.naive.spent_outputs(block.header.height)
             )
+
+    def test_a_damaged_block_is_named_and_the_node_answers_on(self) -> None:
+        store: Any = self.world.store
+        store._blocks[2] = store._blocks[2][:-1] + b"\xff\xff"
+        for method in ("getblock", "getblockstats", "getblockfilter"):
+            error = self.world.error(method, 2)
+            self.assertEqual((error["code"], error["data"]["rule"]), (-32603, "local"), method)
+            self.assertIn("block 2 of the store is damaged", error["message"])
+        self.assertEqual(self.world.result("getblockcount"), 4)
+
+    def test_a_long_block_is_decoded_in_many_steps(self) -> None:
+        self.patch(Block, "decode_in_steps", staticmethod(self.steps))
+        view = ChainView(self.world.store, self.world.genesis)
+        self.assertEqual(len(list(view.opened(2))), 3)
+        self.assertEqual(at_once(view.opened(2)), self.blocks[2])
+
+    def steps(self, data: bytes) -> Any:
+        yield from (1, 2, 3)
+        return Block.decode(data)

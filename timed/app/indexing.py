@@ -27,7 +27,7 @@ from timed.index.builder import IndexBuilder, Step
 from timed.index.reader import IndexReader
 from timed.index.status import IndexStatus, ReadIndexes, file_size
 from timed.index.tables import INDEXES
-from timed.interfaces import IEventSink
+from timed.interfaces import IEventSink, IStore
 
 REST_SHARE = 1.0
 """Seconds of rest for each second of building: the interpreter is shared with the node."""
@@ -191,6 +191,13 @@ class Indexer:
         for work in self._works.values():
             work.wanted = True
         self._turn_after(0)
+
+
+def built_elsewhere(context: Context, store: IStore) -> ReadIndexes:
+    """The indexes that another process builds in this data directory, read-only."""
+    directory = str(context.datadir.index)
+    reader = IndexReader(directory, context.genesis.hash, context.config.settings.index.names)
+    return ReadIndexes(directory, store, reader)
 
 
 class IndexService(Service):

@@ -125,6 +125,9 @@ class IndexDatabase:
                 self._tables = {
                     name: self._environment.open_db(name.encode(), create=not readonly) for name in names
                 }
+                if not readonly:
+                    # A reader that was killed would keep old pages from being used again.
+                    self._environment.reader_check()
         except BaseException:
             self._environment.close()
             raise

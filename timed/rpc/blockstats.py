@@ -64,9 +64,10 @@ class BlockStatistics:
 
 def block_statistics(view: ChainView, height: int) -> Work[BlockStatistics]:
     """The statistics of the block at `height`."""
-    block = view.block(height)
+    block = yield from view.opened(height)
     spent = yield from view.spent_outputs(block)
     fees = fees_of(block, spent)
+    yield
     payments = block.transactions[1:]
     sizes = [transaction.size for transaction in payments]
     rates = [fee // size for fee, size in zip(fees, sizes, strict=True)]
@@ -74,7 +75,7 @@ def block_statistics(view: ChainView, height: int) -> Work[BlockStatistics]:
     attending = indices_of(block.attendance, len(roster.members)) if height else ()
     return BlockStatistics(
         block=block,
-        size=len(block.encode()),
+        size=len(view.store.block(height) or b""),
         transactions=len(block.transactions),
         inputs=len(spent),
         outputs=sum(len(transaction.outputs) for transaction in block.transactions),
@@ -138,7 +139,7 @@ def count_transactions(view: ChainView, first: int, last: int) -> Work[Stretch]:
     else:
         count = 0
         for height in range(first + 1, last + 1):
-            count += len(view.block(height).transactions)
+            count += len((yield from view.opened(height)).transactions)
             yield
     return Stretch(first, last, view.header(first).time, view.header(last).time, count, total)
 
@@ -171,7 +172,7 @@ def reward_report(view: ChainView, first: int, last: int) -> Work[RewardReport]:
     sums: dict[tuple[bytes, bytes], MemberReward] = {}
     minted = fees = 0
     for height in range(first, last + 1):
-        block = view.block(height)
+        block = yield from view.opened(height)
         roster = view.genesis.roster_at(height - 1)
         attending = indices_of(block.attendance, len(roster.members))
         reward = base_reward(len(attending))

@@ -77,22 +77,18 @@ def certificate_object(certificate: BlockCertificate | None, chain: ChainBackend
     }
 
 
-def block_object(block: Block, chain: ChainBackend, decoded: bool) -> Object:
-    """A block: its header, and its transactions as ids or decoded."""
-    params = chain.params
+def block_object(block: Block, size: int, transactions: list[Any], chain: ChainBackend) -> Object:
+    """A block of `size` bytes: its header, and its transactions as they are to be shown."""
     coinbase = block.transactions[0]
     shown = header_object(block.header, chain)
     shown["merkleroot"] = shown["tx_root"]
     shown["nTx"] = len(block.transactions)
-    shown["size"] = len(block.encode())
+    shown["size"] = size
     shown["block_reward"] = block.header.reward
     shown["masternode_rewards"] = len(coinbase.outputs) if block.header.height else 0
     shown["attendance"] = block.attendance.hex()
     shown["reports"] = [{"member": each.member, "report": each.report.hex()} for each in block.reports]
-    if decoded:
-        shown["tx"] = [transaction_object(each, params) for each in block.transactions]
-    else:
-        shown["tx"] = [each.txid.hex() for each in block.transactions]
+    shown["tx"] = transactions
     return shown
 
 

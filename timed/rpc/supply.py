@@ -65,7 +65,8 @@ def _unwound(view: ChainView, height: int) -> Work[int]:
     units = tip.supply
     for above in range(height + 1, tip.height + 1):
         count = len(view.genesis.roster_at(above - 1).members)
-        units -= base_reward(len(indices_of(view.block(above).attendance, count)))
+        block = yield from view.opened(above)
+        units -= base_reward(len(indices_of(block.attendance, count)))
         yield
     return units
 

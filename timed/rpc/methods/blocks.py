@@ -8,7 +8,7 @@ from typing import Any
 from timed.crypto.batch import verify_batch
 from timed.errors import InvalidCertificate, StoreError
 from timed.ledger.filters import output_filter
-from timed.primitives.block import Block
+from timed.primitives.block import BlockHeader
 from timed.primitives.certificate import BlockCertificate, SignatureItem, indices_of
 from timed.primitives.filters import check_filter, filter_key, filter_root
 from timed.primitives.roster import quorum_weight
@@ -48,9 +48,7 @@ async def getblockheaders(env: Environment, block: int | bytes | Moment, count: 
 
 async def getblockfilter(env: Environment, block: int | bytes | Moment, filtertype: str) -> Object:
     view = env.view
-    found = view.block(view.height_of(block))
-    encoded = await env.heavy(_filter(view, found))
-    header = found.header
+    header, encoded = await env.heavy(_filter(view, view.height_of(block)))
     if filter_root(encoded) != header.filter_root:
         raise StoreError(
             f"the filter of block {header.height} is not the one its header commits to.",
@@ -67,9 +65,10 @@ async def getblockfilter(env: Environment, block: int | bytes | Moment, filterty
     }
 
 
-def _filter(view: ChainView, block: Block) -> Work[bytes]:
+def _filter(view: ChainView, height: int) -> Work[tuple[BlockHeader, bytes]]:
+    block = yield from view.opened(height)
     spent = yield from view.spent_outputs(block)
-    return output_filter(block.header.tx_root, block.transactions, spent)
+    return block.header, output_filter(block.header.tx_root, block.transactions, spent)
 
 
 async def getblockstats(env: Environment, block: int | bytes | Moment, stats: tuple[str, ...]) -> Object:

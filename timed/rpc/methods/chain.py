@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from timed.primitives.block import Block
 from timed.primitives.transaction import OutPoint
-from timed.rpc.chainview import no_block
+from timed.rpc.chainview import ChainView, no_block
 from timed.rpc.environment import Environment
 from timed.rpc.errors import INVALID_PARAMETER, RpcError
 from timed.rpc.jsontext import amount
 from timed.rpc.moment import Moment
-from timed.rpc.present import Object, block_object, coin_object, header_object, lock_object
+from timed.rpc.present import (
+    Object,
+    block_object,
+    coin_object,
+    header_object,
+    lock_object,
+    transaction_object,
+)
+from timed.rpc.slices import Work
 
 
 def getblockchaininfo(env: Environment) -> Object:
@@ -63,18 +72,29 @@ def getblockhash(env: Environment, height: int) -> str:
     return header.hash.hex()
 
 
-def getblock(env: Environment, block: int | bytes | Moment, verbosity: int) -> Any:
-    chain = env.chain
-    height = env.view.height_of(block)
-    if verbosity == 0:
-        raw = chain.raw_block(height)
-        if raw is None:
-            raise no_block(height)
-        return raw.hex()
-    found = chain.block(height)
-    if found is None:
+async def getblock(env: Environment, block: int | bytes | Moment, verbosity: int) -> Any:
+    view = env.view
+    height = view.height_of(block)
+    raw = view.store.block(height)
+    if raw is None:
         raise no_block(height)
-    return block_object(found, chain, decoded=verbosity == 2)
+    if verbosity == 0:
+        return raw.hex()
+    found, transactions = await env.heavy(_transactions(view, height, decoded=verbosity == 2))
+    return block_object(found, len(raw), transactions, env.chain)
+
+
+def _transactions(view: ChainView, height: int, *, decoded: bool) -> Work[tuple[Block, list[Any]]]:
+    """A block, and its transactions as ids or in full."""
+    block = yield from view.opened(height)
+    shown: list[Any] = []
+    for transaction in block.transactions:
+        shown.append(
+            transaction_object(transaction, view.genesis.params) if decoded else transaction.txid.hex()
+        )
+        if decoded:
+            yield
+    return block, shown
 
 
 def getblockheader(env: Environment, block: int | bytes | Moment, verbose: bool) -> Any:

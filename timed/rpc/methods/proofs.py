@@ -29,7 +29,7 @@ async def gettxoutproof(
 
 
 def _proof(view: ChainView, height: int, txids: tuple[bytes, ...]) -> Work[TransactionProof]:
-    found = view.block(height)
+    found = yield from view.opened(height)
     yield
     places = {transaction.txid: index for index, transaction in enumerate(found.transactions)}
     for txid in txids:

@@ -24,6 +24,10 @@ from tests.index_world import (
     reader_of,
 )
 from tests.process_world import ROOT, ProcessWorld, until
+from timed.index.reader import IndexReader
+from timed.index.tables import ADDRESSES
+from timed.params import REGTEST, UNITS_PER_TIME
+from timed.primitives.address import decode_address
 from timed.store.lmdb import LmdbStore
 from timed.testnet.rpc import ClientError
 
@@ -67,6 +71,28 @@ class KilledBuilders(SynchronousTestCase):
             self.assertGreaterEqual(step.height, reached[-1])
             finish(builder)
         self.assertEqual(differences(reader_of(builders), Naive(blocks_of(store))), [])
+
+    def test_a_reader_that_is_killed_keeps_no_page(self) -> None:
+        directory = os.path.abspath(self.mktemp())
+        store = LmdbStore(directory, "regtest", GENESIS.hash)
+        self.addCleanup(store.close)
+        chain = RandomChain(store)
+        chain.grow([(0, 1)])
+        code = "import sys; from timed.store.database import Database; s = Database(sys.argv[1], readonly=True); "
+        code += "i = s.coins(); next(i); print('reading', flush=True); sys.stdin.read()"
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, os.path.join(directory, "db")],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert child.stdout is not None
+        self.assertEqual(child.stdout.readline(), "reading\n")
+        environment = store._database._environment
+        self.assertIn(f" {child.pid} ", environment.readers())
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        chain.grow([])
+        self.assertNotIn(f" {child.pid} ", environment.readers())
 
     def child(self, chain: str, indexes: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -115,5 +141,20 @@ class KilledNode(SynchronousTestCase):
                 found = self.call("getspendingtransaction", spent["txid"], spent["vout"])
                 self.assertEqual((found["spendingtxid"], found["input"]), (txid, number))
         self.assertEqual(self.call("getsupply")["supply"], self.call("gettxoutsetinfo")["supply"])
+        counted = self.call("gettxoutsetinfo", "recount")
+        self.assertEqual((counted["matches"], counted["differences"]), (True, []))
+        scanned = self.call("scantxoutset", "start", [payee])
+        self.assertEqual(scanned["total_amount"], shown["balance"])
+        self.check_another_process(payee, shown["balance"])
         self.assertNotIn("is built again", self.world.log(1))
         self.assertRaises(ClientError, self.call, "getaddressbalance", "nonsense")
+
+    def check_another_process(self, payee: str, balance: Decimal) -> None:
+        """This process reads the index while the node builds it."""
+        directory, genesis = self.world.node(1).datadir / "index", self.call("getblockhash", 0)
+        reader = IndexReader(str(directory), bytes.fromhex(genesis), (ADDRESSES,))
+        self.addCleanup(reader.close)
+        assert reader.addresses is not None
+        account = reader.addresses.account(decode_address(REGTEST, payee)).account
+        assert account is not None
+        self.assertEqual(Decimal(account.balance) / UNITS_PER_TIME, balance)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from timed.errors import StoreError
 from timed.index.records import IndexIdentity, Progress
-from timed.store.environment import MAP_SIZE, explained, open_environment, sealed, unsealed
+from timed.store.environment import MAP_SIZE, changing, explained, open_environment, sealed, unsealed
 
 INDEX_SCHEMA = 1
 META = "meta"
@@ -125,9 +125,6 @@ class IndexDatabase:
                 self._tables = {
                     name: self._environment.open_db(name.encode(), create=not readonly) for name in names
                 }
-                if not readonly:
-                    # A reader that was killed would keep old pages from being used again.
-                    self._environment.reader_check()
         except BaseException:
             self._environment.close()
             raise
@@ -145,7 +142,7 @@ class IndexDatabase:
     @contextmanager
     def writing(self) -> Iterator[Records]:
         """One change, durable when the block ends and void when it raises."""
-        with explained(self.path, "write"), self._environment.begin(write=True) as transaction:
+        with explained(self.path, "write"), changing(self._environment) as transaction:
             yield Records(transaction, self._tables, self.path)
 
     def progress(self) -> Progress | None:

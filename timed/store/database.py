@@ -17,7 +17,7 @@ from timed.ledger.content import HEADER_SIZE
 from timed.params import STORE_SCHEMA
 from timed.primitives.transaction import OutPoint
 from timed.store.accounting import next_tip
-from timed.store.environment import MAP_SIZE, explained, open_environment, sealed, unsealed
+from timed.store.environment import MAP_SIZE, changing, explained, open_environment, sealed, unsealed
 from timed.store.records import Batch, CoinRecord, HeightRecord, Identity, Location, TipRecord
 
 KEY_SIZE = 8
@@ -74,7 +74,7 @@ class Database:
 
     def make_identity(self, network: str, genesis: bytes) -> None:
         """Mark a new store; one that is marked already is left alone."""
-        with explained(self.path, "write"), self._environment.begin(write=True) as transaction:
+        with explained(self.path, "write"), changing(self._environment) as transaction:
             if self._get(transaction, "meta", _IDENTITY, Identity.decode) is None:
                 self._put(transaction, "meta", _IDENTITY, Identity(STORE_SCHEMA, network, genesis).encode())
 
@@ -118,7 +118,7 @@ class Database:
 
     def write(self, commits: Sequence[BlockCommit]) -> None:
         """Apply consecutive blocks in one durable transaction: all of them, or none."""
-        with explained(self.path, "write"), self._environment.begin(write=True) as transaction:
+        with explained(self.path, "write"), changing(self._environment) as transaction:
             tip = self._get(transaction, "meta", _TIP, _stored_tip)
             for commit in commits:
                 tip = next_tip(tip, commit)

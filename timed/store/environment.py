@@ -72,6 +72,15 @@ def open_environment(path: str, tables: int, *, readonly: bool = False, map_size
 
 
 @contextmanager
+def changing(environment: Any) -> Iterator[Any]:
+    """A transaction that writes. Readers of other processes that were killed are let go first: each would
+    keep the pages of its snapshot from being used again."""
+    environment.reader_check()
+    with environment.begin(write=True) as transaction:
+        yield transaction
+
+
+@contextmanager
 def explained(path: str, action: str) -> Iterator[None]:
     """Turn what LMDB raises into one sentence."""
     try:

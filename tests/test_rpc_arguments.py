@@ -20,7 +20,7 @@ ABSURD: tuple[Any, ...] = (
     [1] * 2000, [{"txid": "00" * 32, "vout": -1}], [{"txid": 1}], {"x": "y"}, {"txid": None}, [None],
 )  # fmt: skip
 CALLER_ERRORS = {-32602, -3, -8, -5, -4, -6, -22, -26, -32601, -23, -24, -29, -30, -1}
-WAITING = {"waittransactionfinality"}
+WAITING = {"waittransactionfinality", "waitforblockheight"}
 """Answers only when its time is over, hence asked with a short one."""
 
 
@@ -111,6 +111,7 @@ class Table(SynchronousTestCase):
         getconsensusinfo uptime stop help
         listbanned setban clearbanned disconnectnode addnode getaddednodeinfo getnodeaddresses getnettotals explainpeer
         logging
+        getchaintips waitfornewblock waitforblockheight
         getblockheaders findblockbydate getblockfilter getblockstats getblockcertificate getchaintxstats getsupply
         getrewardreport scantxoutset gettxoutproof verifytxoutproof
         getaddressbalance getaddresshistory getaddressutxos getspendingtransaction getindexinfo"""

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.builders import genesis, roster
 from tests.index_world import Naive, blocks_of
-from tests.rpc_world import FRIEND, RpcTestCase, address_of
+from tests.rpc_world import FRIEND, RpcTestCase, address_of, parsed
 from timed.ledger.rewards import base_reward
 from timed.light.proof import TransactionProof
 from timed.primitives.block import Block
@@ -427,3 +427,27 @@ class View(BlocksCase):
     def steps(self, data: bytes) -> Any:
         yield from (1, 2, 3)
         return Block.decode(data)
+
+
+class Waiting(BlocksCase):
+    def test_the_next_block_is_told_by_its_event(self) -> None:
+        for method, arguments in (("waitfornewblock", [60]), ("waitforblockheight", [6, 60])):
+            begun = self.world.begin(method, arguments)
+            height = self.world.backend.tip().height
+            shown = parsed(self.world.finish(begun))["result"]
+            self.assertEqual((shown["height"], shown["timed_out"]), (height + 1, False))
+            self.assertEqual(shown["hash"], self.world.result("getblockhash", height + 1))
+        self.assertEqual(len(self.world.waiters), 0)
+
+    def test_a_height_that_is_there_is_not_waited_for(self) -> None:
+        before = self.world.clock.seconds()
+        self.assertEqual(self.world.result("waitforblockheight", 4, 60)["height"], 4)
+        self.assertLess(self.world.clock.seconds() - before, 0.2)
+
+    def test_a_wait_ends_with_its_time(self) -> None:
+        shown = self.world.result("waitforblockheight", 99, 1)
+        self.assertEqual((shown["height"], shown["timed_out"]), (self.world.backend.tip().height, True))
+
+    def test_there_is_one_tip(self) -> None:
+        [tip] = self.world.result("getchaintips")
+        self.assertEqual((tip["hash"], tip["status"]), (self.world.result("getbestblockhash"), "active"))

@@ -1,4 +1,4 @@
-"""Calls that wait for something to happen to a transaction.
+"""Calls that wait for something to happen to a transaction, or for a block.
 
 They wait for published events, never by asking again and again. Their number is
 bounded; a wait ends by its event, by its time, or when the service stops.
@@ -20,6 +20,9 @@ from timed.rpc.errors import CLIENT_BUSY, RpcError
 
 MAX_WAITERS = 1_000
 """Waiting calls at one time; one more is refused with -9."""
+
+NEW_BLOCK = b"block"
+"""What to wait for in place of a transaction; no transaction id is that short."""
 
 Wanted = Callable[[object], bool]
 
@@ -76,7 +79,7 @@ class Waiters:
         if not self._by_txid:
             return
         if isinstance(event, events.BlockCertified):
-            for txid in event.txids:
+            for txid in (*event.txids, NEW_BLOCK):
                 self._tell(txid, event)
         else:
             about: bytes | None = getattr(event, "txid", None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from timed.events import BlockCertified
 from timed.primitives.block import Block
 from timed.primitives.transaction import OutPoint
 from timed.rpc.chainview import ChainView, no_block
@@ -20,6 +21,7 @@ from timed.rpc.present import (
     transaction_object,
 )
 from timed.rpc.slices import Work
+from timed.rpc.waiting import NEW_BLOCK
 
 
 def getblockchaininfo(env: Environment) -> Object:
@@ -70,6 +72,33 @@ def getblockhash(env: Environment, height: int) -> str:
             param="height",
         )
     return header.hash.hex()
+
+
+def getchaintips(env: Environment) -> list[Object]:
+    tip = env.chain.tip()
+    return [{"height": tip.height, "hash": tip.hash.hex(), "branchlen": 0, "status": "active"}]
+
+
+async def waitfornewblock(env: Environment, timeout_s: int) -> Object:
+    """`timeout_s` arrives in microseconds."""
+    return await _wait_for_height(env, env.chain.tip().height + 1, timeout_s)
+
+
+async def waitforblockheight(env: Environment, height: int, timeout_s: int) -> Object:
+    """`timeout_s` arrives in microseconds."""
+    return await _wait_for_height(env, height, timeout_s)
+
+
+async def _wait_for_height(env: Environment, height: int, timeout_us: int) -> Object:
+    chain = env.chain
+
+    def is_there(event: object) -> bool:
+        return isinstance(event, BlockCertified) and event.height >= height
+
+    if chain.tip().height < height:
+        await env.waiters.wait(NEW_BLOCK, is_there, timeout_us)
+    tip = chain.tip()
+    return {"hash": tip.hash.hex(), "height": tip.height, "timed_out": tip.height < height}
 
 
 async def getblock(env: Environment, block: int | bytes | Moment, verbosity: int) -> Any:
@@ -137,6 +166,9 @@ HANDLERS = {
         getblockcount,
         getbestblockhash,
         getblockhash,
+        getchaintips,
+        waitfornewblock,
+        waitforblockheight,
         getblock,
         getblockheader,
         gettxout,

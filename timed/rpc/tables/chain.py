@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from timed.rpc.method import Method, Param
-from timed.rpc.schema import Boolean, Integer, Verbosity
+from timed.rpc.schema import Boolean, Integer, Seconds, Verbosity
 from timed.rpc.tables.blocks import BLOCK
 from timed.rpc.tables.common import HASHES, TXID
 
@@ -24,6 +24,31 @@ METHODS = (
         "hex",
         (Param("height", Integer(0, 2**63 - 1), "Height of the block; genesis is 0."),),
         example="0",
+    ),
+    Method(
+        "getchaintips",
+        "chain",
+        "The ends of the chain: blocks are final, so there is one.",
+        "array of one object: height, hash, branchlen, status",
+    ),
+    Method(
+        "waitfornewblock",
+        "chain",
+        "Waits for the next block, or until the time is over.",
+        "object: hash, height (of the newest block), timed_out",
+        (Param("timeout_s", Seconds(600), "Longest wait in seconds.", 30_000_000),),
+        example="30",
+    ),
+    Method(
+        "waitforblockheight",
+        "chain",
+        "Waits for the block at a height, or until the time is over.",
+        "object: hash, height (of the newest block), timed_out",
+        (
+            Param("height", Integer(), "Height of the block; genesis is 0."),
+            Param("timeout_s", Seconds(600), "Longest wait in seconds.", 30_000_000),
+        ),
+        example="100 30",
     ),
     Method(
         "getblock",

@@ -149,6 +149,26 @@ class Sums(IndexesCase):
             shown = self.world.result("gettransaction", transaction.txid.hex())
             self.assertEqual(shown["fee"], paid / UNIT if transaction.inputs else None)
 
+    def test_a_confirmed_transaction_shows_what_it_spent(self) -> None:
+        for transaction in self.naive.blocks[1].transactions:
+            shown = self.world.result("getrawtransaction", transaction.txid.hex(), 2)
+            spent = [self.naive.outputs[each].value for each in transaction.inputs]
+            self.assertEqual([each["prevout"]["value"] * UNIT for each in shown["vin"]], spent)
+            self.assertEqual(
+                shown.get("fee"), self.world.result("gettransaction", transaction.txid.hex())["fee"]
+            )
+            self.assertNotIn("fee", self.world.result("getrawtransaction", transaction.txid.hex(), 1))
+
+    def test_a_damaged_index_takes_nothing_away(self) -> None:
+        database = self.builders[TRANSACTIONS].database
+        assert database is not None
+        with database.writing() as records:
+            for key, _ in list(records._transaction.cursor(db=database._tables["totals"])):
+                records._transaction.put(key, b"nonsense", db=database._tables["totals"])
+        txid = self.naive.blocks[1].transactions[1].txid.hex()
+        self.assertIsNone(self.world.result("gettransaction", txid)["fee"])
+        self.assertIn("table totals", self.world.error("getsupply", 1)["message"])
+
     def test_filters_and_statistics_need_no_old_block(self) -> None:
         without: dict[str, Any] = {}
         for enabled in ((), self.enabled):

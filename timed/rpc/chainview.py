@@ -118,17 +118,21 @@ class ChainView:
         transactions = self.transactions
         return None if transactions is None else transactions.totals(height)
 
-    def fee(self, height: int, position: int) -> int | None:
-        """What the transaction there paid, in units; None for a coinbase, and without the index."""
-        transactions = self.transactions
-        spent = None if transactions is None or not position else transactions.spent_outputs(height)
+    def prevouts(self, height: int, position: int) -> tuple[Output, ...] | None:
+        """What the transaction there spent, in the order of its inputs; None without the index.
+
+        A damaged index counts as none: it must not take away what is known without it.
+        """
+        try:
+            transactions = self.transactions
+            spent = None if transactions is None else transactions.spent_outputs(height)
+        except StoreError:
+            spent = None
         if spent is None:
             return None
         of_block = self.block(height).transactions
-        transaction = of_block[position]
         begin = sum(len(one.inputs) for one in of_block[:position])
-        taken = spent[begin : begin + len(transaction.inputs)]
-        return sum(output.value for output in taken) - sum(output.value for output in transaction.outputs)
+        return spent[begin : begin + len(of_block[position].inputs)]
 
     def spent_outputs(self, block: Block) -> Work[tuple[Output, ...]]:
         """What the inputs of a block spent, in its order: from the index, else from the blocks that made it.

@@ -12,7 +12,7 @@ from timed.rpc.backend import ChainBackend
 from timed.rpc.environment import Environment, decode_transaction
 from timed.rpc.errors import not_found
 from timed.rpc.jsontext import amount
-from timed.rpc.present import Object, status_object, transaction_object
+from timed.rpc.present import Object, output_object, status_object, transaction_object
 from timed.rpc.submission import submit
 from timed.rpc.waiting import is_settled
 
@@ -47,6 +47,11 @@ def getrawtransaction(env: Environment, txid: bytes, verbose: int) -> Any:
         return transaction.raw.hex()
     shown = transaction_object(transaction, env.chain.params)
     shown["hex"] = transaction.raw.hex()
+    spent = _prevouts(env, txid) if verbose > 1 else None
+    for each, output in zip(shown["vin"], spent or (), strict=False):
+        each["prevout"] = output_object(each["vout"], output, env.params)
+    if spent:
+        shown["fee"] = amount(_fee(transaction, spent))
     return shown | _status(env.chain, txid)
 
 
@@ -55,7 +60,7 @@ def gettransaction(env: Environment, txid: bytes) -> Object:
     transaction = _find(chain, txid)
     entry = chain.mempool.entry(txid)
     shown = _status(chain, txid) | transaction_object(transaction, chain.params)
-    fee = entry.fee if entry is not None else _confirmed_fee(env, txid)
+    fee = entry.fee if entry is not None else _confirmed_fee(env, transaction)
     shown["fee"] = amount(fee) if fee is not None else None
     shown["hex"] = transaction.raw.hex()
     payment = env.own_wallet.payment(txid) if env.own_wallet is not None else None
@@ -108,10 +113,21 @@ def decoderawtransaction(env: Environment, hexstring: bytes) -> Object:
     return transaction_object(decode_transaction(hexstring), env.params)
 
 
-def _confirmed_fee(env: Environment, txid: bytes) -> int | None:
-    """What a transaction in a block paid; None without the index of transactions."""
+def _confirmed_fee(env: Environment, transaction: Transaction) -> int | None:
+    """What a transaction in a block paid; None for a coinbase, and without the index of transactions."""
+    spent = _prevouts(env, transaction.txid)
+    if not spent:
+        return None
+    return _fee(transaction, spent)
+
+
+def _fee(transaction: Transaction, spent: tuple[Output, ...]) -> int:
+    return sum(output.value for output in spent) - sum(output.value for output in transaction.outputs)
+
+
+def _prevouts(env: Environment, txid: bytes) -> tuple[Output, ...] | None:
     place = env.chain.store.locate(txid)
-    return None if place is None else env.view.fee(*place)
+    return None if place is None else env.view.prevouts(*place)
 
 
 def _find(chain: ChainBackend, txid: bytes) -> Transaction:

@@ -26,10 +26,11 @@ METHODS = (
         "getrawtransaction",
         "transactions",
         "A transaction from the mempool or a block.",
-        "hex, or the members of decoderawtransaction with state and block when verbose",
+        "hex, or the members of decoderawtransaction with state and block when verbose; with 2 and the index "
+        "transactions also fee, and prevout in every vin of a confirmed one",
         (
             Param("txid", TXID, f"Id of the transaction, {HASHES}."),
-            Param("verbose", Verbosity(0, 2), "false: encoded, true: decoded.", 0),
+            Param("verbose", Verbosity(0, 2), "false: encoded, true: decoded, 2: with what was spent.", 0),
         ),
         example="<txid> true",
         cost=2,

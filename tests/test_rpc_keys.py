@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import stat
@@ -17,6 +18,9 @@ from tests.rpc_world import FRIEND, address_of
 from tests.wallet_world import PASSPHRASE, KeysWorld
 from timed.ledger.regtest import well_known_key
 from timed.primitives.transaction import Lock
+from timed.rpc.method import REQUIRED
+from timed.rpc.table import METHODS
+from timed.rpc.tables import keys
 from timed.wallet.keystore import POOL, POOL_SIZE
 from timed.wallet.walletfile import WalletFile
 
@@ -197,6 +201,78 @@ class Passphrases(KeysCase):
             self.assertNotIn(secret, text)
 
 
+class Absurdities(KeysCase):
+    """The same as tests.test_rpc_arguments asks of every method, of a wallet that can do everything."""
+
+    def test_absurd_values_of_every_parameter_give_a_result_or_an_error_object(self) -> None:
+        good = {"passphrase": PASSPHRASE, "timeout": 1, "gap": 20, "address": address_of(FRIEND, self.world)}
+        good |= {
+            "newpassphrase": "x",
+            "oldpassphrase": "x",
+            "privkey": "11" * 32,
+            "pubkey": "22" * 32,
+            "nrequired": 1,
+        }
+        values = [
+            None,
+            True,
+            0,
+            -1,
+            2**70,
+            1.5,
+            "",
+            " ",
+            "x" * 5_000,
+            "\x00",
+            "\ud7ff",
+            [],
+            {},
+            [[]],
+            ["00"],
+            {"a": 1},
+        ]
+        values += [
+            "00",
+            "00" * 32,
+            "ff" * 40,
+            "zoo " * 24,
+            "/",
+            "/dev/null",
+            "/proc/self/mem",
+            "../x",
+            "timecoin:?",
+        ]
+        tables = (
+            keys.METHODS,
+            [METHODS[name] for name in ("getnewaddress", "sendtoaddress", "validateaddress")],
+        )
+        for _ in range(2):
+            for method in itertools.chain(*tables):
+                for number in range(len(method.params)):
+                    for value in values:
+                        params = [good.get(param.name, param.default) for param in method.params]
+                        params[number] = value
+                        params = ["TIMER" if each is REQUIRED else each for each in params]
+                        error = self.world.exchange(method.name, params).get("error")
+                        self.assertEqual(self.world.failures, [], (method.name, params))
+                        if error is not None:
+                            self.assertTrue(error["data"]["hint"], (method.name, params, error))
+                            self.assertNotIn(error["code"], (-32603,), (method.name, params, error))
+            if self.world.wallet.keys.vault is None:
+                self.result("encryptwallet", PASSPHRASE)
+            self.world.custody._guesses.succeeded()
+            self.world.exchange("walletpassphrase", [PASSPHRASE, 100_000])
+
+    def test_every_secret_is_marked_as_one(self) -> None:
+        for method in keys.METHODS:
+            for param in method.params:
+                self.assertEqual(
+                    param.secret,
+                    param.name in ("passphrase", "oldpassphrase", "newpassphrase", "privkey", "source"),
+                    (method.name, param.name),
+                )
+
+
 class Phrases(KeysCase):
     def test_a_phrase_on_another_node_finds_every_coin(self) -> None:
         """Also beyond addresses that were handed out and never paid."""
@@ -312,6 +388,18 @@ class Backups(KeysCase):
         self.patch(walletcopy, "read_whole", lambda path, file: b"else")
         self.assertEqual(self.code("backupwallet", self.copy), (-8, "backup"))
         self.assertFalse(os.path.exists(self.copy))
+
+    def test_a_pipe_or_the_wallet_itself_is_no_backup(self) -> None:
+        os.mkfifo(self.copy)
+        for path in (self.copy, self.path, os.path.abspath(self.directory)):
+            self.assertEqual(self.code("restorewallet", path), (-8, "backup"))
+
+    def test_one_restoration_at_a_time(self) -> None:
+        self.result("backupwallet", self.copy)
+        other = self.another(7)
+        first = other.begin("restorewallet", [self.copy, "", 1000])
+        self.assertEqual(other.error("restorewallet", self.copy)["data"]["rule"], "restore-busy")
+        self.assertIn(b"seedid", other.finish(first).body)
 
     def test_the_check_reads_the_files_again(self) -> None:
         self.result("getnewaddress")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+from functools import lru_cache
 from typing import Any
 
 from hypothesis import given
@@ -27,6 +28,12 @@ from timed.wallet.walletfile import WalletFile
 
 TIME = 10**8
 FRIEND = Lock.key_hash(wallet_key(9).public)
+
+
+@lru_cache(maxsize=1)
+def seeded_once() -> Any:
+    """`seeded` for many examples of one property."""
+    return seeded()
 
 
 def unsigned(locks: list[Lock], value: int = 10 * TIME, paid: int | None = None) -> Exported:
@@ -146,6 +153,32 @@ class Exchange(SynchronousTestCase):
             self.assertEqual(self.rule_of(text), rule, text[:200])
         self.assertEqual(self.rule_of(encode_export(self.exported, REGTEST), TESTNET), "export-network")
 
+    @given(st.data())
+    def test_any_damage_is_an_error_of_ours(self, data: Any) -> None:
+        """Members taken away, exchanged or replaced, and bytes of the text changed."""
+        keys, _ = seeded_once()
+        mine = next(iter(keys))
+        content = json.loads(encode_export(unsigned([mine.lock]), REGTEST))
+        odd = (
+            st.none()
+            | st.integers()
+            | st.text(max_size=9)
+            | st.lists(st.integers(), max_size=2)
+            | st.booleans()
+        )
+        for name in data.draw(st.lists(st.sampled_from(sorted(content)), max_size=3)):
+            content[name] = data.draw(
+                odd | st.lists(st.dictionaries(st.text(max_size=6), odd, max_size=3), max_size=2)
+            )
+        text = json.dumps(content)
+        at = data.draw(st.integers(0, len(text)))
+        text = text[:at] + data.draw(st.text(max_size=3)) + text[at + data.draw(st.integers(0, 3)) :]
+        try:
+            exported = decode_export(text, REGTEST)
+        except (InvalidExport, InvalidTransaction):
+            return
+        self.assertEqual(decode_export(encode_export(exported, REGTEST), REGTEST), exported)
+
     def test_a_locked_wallet_signs_nothing(self) -> None:
         encrypt(self.keys)
         with self.assertRaises(WalletLocked):
@@ -251,6 +284,15 @@ class Uris(SynchronousTestCase):
     def test_it_comes_back_as_it_went(self, amount: int | None, label: str, message: str) -> None:
         payment = PaymentUri(encode_address(REGTEST, FRIEND), amount, label, message)
         self.assertEqual(parse_uri(make_uri(payment, REGTEST), REGTEST), payment)
+
+    @given(st.text(st.sampled_from("timecoin:TIMER17?&=%aF0.amountlabelreq-"), max_size=60))
+    def test_any_text_is_a_link_or_an_error_of_ours(self, text: str) -> None:
+        for each in (text, f"timecoin:{encode_address(REGTEST, FRIEND)}?{text}"):
+            try:
+                payment = parse_uri(each, REGTEST)
+            except InvalidUri:
+                continue
+            self.assertEqual(parse_uri(make_uri(payment, REGTEST), REGTEST), payment)
 
     def test_what_everybody_writes_is_read(self) -> None:
         text = f"TimeCoin:{self.address}?amount=0.1&label=a%20b&somethingelse=5&message=x+y"

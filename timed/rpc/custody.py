@@ -6,7 +6,8 @@ where a passphrase changes, so that a crash leaves the old state or the new one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -18,6 +19,7 @@ from timed.params import SECOND
 from timed.rpc.errors import CLIENT_BUSY, WALLET_ERROR, WRONG_ENCRYPTION_STATE, WRONG_PASSPHRASE, RpcError
 from timed.wallet.guesses import Guesses
 from timed.wallet.keystore import CHANGE, POOL, RECEIVE, Keystore
+from timed.wallet.merging import merge
 from timed.wallet.sealing import DEFAULT_COST, Cost, Vault, new_vault, open_vault
 from timed.wallet.wallet import Wallet
 from timed.wallet.walletcopy import read_wallet, write_copy
@@ -60,6 +62,7 @@ class Custody:
         self._thread = thread if thread is not None else self._in_pool
         self._guesses = Guesses()
         self._busy = False
+        self._restoring = False
         self._relock: IDelayedCall | None = None
         self._closed = False
 
@@ -154,9 +157,7 @@ class Custody:
         LocalError names what is wrong. Secrets are checked while the wallet is open.
         """
         await self.settle()
-        records = await self._host.on_disk(lambda file: file.read_back())
-        found = Keystore(self.entropy, [])
-        found.restore(records)
+        count, found = await self._host.on_disk(lambda file: self._loaded(file.read_back()))
         lost = [key for key in self._keys if key.hash not in found and key.role != POOL]
         if lost:
             raise LocalError(
@@ -169,36 +170,48 @@ class Custody:
                     await self._turn()
                 self._keys.signing_key(key)
                 checked += 1
-        return len(records), len(found), checked
+        return count, len(found), checked
 
-    async def read(self, path: str) -> list[Record]:
-        """The records of a backup."""
+    async def read(self, path: str) -> Keystore:
+        """The keys in a backup, locked if it is encrypted."""
         network = self._host.wallet.network
-        return await self._host.on_disk(lambda file: read_wallet(path, network))
+        _, keys = await self._host.on_disk(lambda file: self._loaded(read_wallet(path, network)))
+        return keys
+
+    def _loaded(self, records: list[Record]) -> tuple[int, Keystore]:
+        """How many records there are, and their keys; long lists take a while."""
+        keys = Keystore(self.entropy, [])
+        keys.restore(records)
+        return len(records), keys
 
     async def rescan(self) -> None:
         """Look for coins of keys that are new here."""
         await self.settle()
         await self._host.rescan()
 
-    async def opened(self, records: list[Record], passphrase: str) -> Keystore:
-        """The keys of a backup, unlocked."""
-        keys = Keystore(self.entropy, [])
-        keys.restore(records)
-        if keys.vault is not None:
-            vault = keys.vault
-            keys.unlock(await self._guessed(lambda: open_vault(vault, passphrase)), grow=False)
-        return keys
+    async def merge(self, backup: Keystore, passphrase: str, gap: int) -> None:
+        """Take in the keys of a backup, which `passphrase` opens if it has one, and find their coins."""
+        if backup.vault is not None:
+            vault = backup.vault
+            backup.unlock(await self._guessed(lambda: open_vault(vault, passphrase)), grow=False)
+        with self._alone():
+            try:
+                for _ in merge(self._keys, backup):
+                    await self._turn()
+            finally:
+                backup.lock()
+            await self._find(gap)
 
     async def plant(self, seed: WalletSeed, gap: int) -> None:
         """Take new keys from `seed`, and look for coins until `gap` keys in a row have none.
 
         Every branch is followed; what has a coin, and all before it, counts as handed out.
         """
-        self._keys.plant(seed)
-        await self.find(gap)
+        with self._alone():
+            self._keys.plant(seed)
+            await self._find(gap)
 
-    async def find(self, gap: int) -> None:
+    async def _find(self, gap: int) -> None:
         """Read the set of coins until every branch ends in `gap` keys without a coin."""
         while True:
             for role in (RECEIVE, CHANGE):
@@ -216,6 +229,22 @@ class Custody:
             if not self._keys.derive(role, min(DERIVE_STEP, missing)):
                 return
             await self._turn()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One restoration at a time; RpcError -9 while another is under way."""
+        if self._restoring:
+            raise RpcError(
+                CLIENT_BUSY,
+                "The wallet is being restored",
+                rule="restore-busy",
+                hint="Wait for the other call.",
+            )
+        self._restoring = True
+        try:
+            yield
+        finally:
+            self._restoring = False
 
     def _turn(self) -> Deferred[None]:
         turn: Deferred[None] = Deferred()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Sequence
 
 from timed.errors import LocalError
@@ -69,7 +70,7 @@ def read_wallet(path: str, network: str) -> list[Record]:
         try:
             if journal is not None:
                 _check_unused(path, journal)
-            with open(path, "rb") as file:
+            with os.fdopen(_open_regular(path), "rb") as file:
                 generation, _, records = parse_snapshot(path, read_whole(path, file), network)
             if journal is not None:
                 with os.fdopen(os.dup(journal), "rb") as file:
@@ -82,6 +83,15 @@ def read_wallet(path: str, network: str) -> list[Record]:
             f"cannot read the wallet {path}: {error.strerror}.", "Name a wallet file."
         ) from error
     return records
+
+
+def _open_regular(path: str) -> int:
+    """A descriptor; LocalError for what is no plain file: a pipe would be waited for without end."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise LocalError(f"{path} is not a file.", "Name a wallet file.")
+    return descriptor
 
 
 def _check_unused(path: str, descriptor: int) -> None:

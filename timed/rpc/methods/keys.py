@@ -11,7 +11,6 @@ from timed.rpc.jsontext import amount
 from timed.rpc.present import Object, address_of
 from timed.wallet.derivation import account_path, format_path
 from timed.wallet.keystore import CHANGE, POOL, RECEIVE, Keystore
-from timed.wallet.merging import merge
 from timed.wallet.phrase import ENTROPY_BYTES, entropy_of
 from timed.wallet.sealing import check_passphrase
 from timed.wallet.walletfile import VERSION
@@ -123,15 +122,10 @@ async def restorewallet(env: Environment, source: str, passphrase: str, gap: int
     before = len(keys)
     if os.path.isabs(source):
         try:
-            records = await custody.read(source)
+            backup = await custody.read(source)
         except LocalError as error:
             raise _bad(error, "backup", "source") from None
-        opened = await custody.opened(records, passphrase)
-        try:
-            merge(keys, opened)
-        finally:
-            opened.lock()
-        await custody.find(gap)
+        await custody.merge(backup, passphrase, gap)
     else:
         try:
             entropy = entropy_of(source)

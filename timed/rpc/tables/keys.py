@@ -21,6 +21,7 @@ _SECRETS = (
         "object: walletname, walletversion, format, kind (seed-phrase or random-keys), balance (null while scanning), keys, keypoolsize, "
         "keypoolsize_hd_internal, watchonly, hdseedid, hdseeds, hdpath, encrypted, locked, unlocked_for_s, scanning",
         permission=WALLET,
+        cost=10,
     ),
     Method(
         "encryptwallet", "wallet",
@@ -29,6 +30,7 @@ _SECRETS = (
         (Param("passphrase", PASSPHRASE, "Several words that nobody guesses.", secret=True),),
         permission=ADMIN,
         example="'<passphrase>'",
+        cost=1000,
     ),
     Method(
         "walletpassphrase", "wallet", "Unlocks the wallet for a time.", "null",
@@ -38,6 +40,7 @@ _SECRETS = (
         ),
         permission=WALLET,
         example="'<passphrase>' 60",
+        cost=1000,
     ),
     Method(
         "walletpassphrasechange", "wallet", "Changes the wallet's passphrase.", "null",
@@ -47,6 +50,7 @@ _SECRETS = (
         ),
         permission=ADMIN,
         example="'<passphrase>' '<another>'",
+        cost=1000,
     ),
     Method("walletlock", "wallet", "Locks the wallet at once.", "null", permission=WALLET),
     Method(
@@ -55,10 +59,12 @@ _SECRETS = (
         "object: seedid, mnemonic, passphrase, path, complete (false when other keys are in use as well), keys_elsewhere",
         (Param("seedid", Text(64), "Which seed, when the wallet has several.", None),),
         permission=ADMIN,
+        cost=20,
     ),
     Method(
         "sethdseed", "wallet", "Makes a new seed phrase; new addresses come from it. Older keys stay.",
         "object: seedid", permission=ADMIN,
+        cost=200,
     ),
     Method(
         "restorewallet", "wallet",
@@ -71,12 +77,14 @@ _SECRETS = (
         ),
         permission=ADMIN,
         example="/mnt/usb/wallet-backup.json",
+        cost=5000,
     ),
     Method(
         "importprivkey", "wallet", "Takes in a single key. A seed phrase does not bring it back.", "string: its address",
         (Param("privkey", KEY, "The 32-byte seed of the key in hexadecimal.", secret=True), _NAMED, RESCAN),
         permission=ADMIN,
         example="<hex> paper false",
+        cost=500,
     ),
     Method(
         "dumpprivkey", "wallet", "The secret of one address. Whoever reads it can spend its coins.", "hex",
@@ -91,10 +99,12 @@ _SECRETS = (
         (Param("destination", Text(4_096), "The absolute path of a file that does not exist yet."),),
         permission=ADMIN,
         example="/mnt/usb/wallet-backup.json",
+        cost=200,
     ),
     Method(
         "checkwallet", "wallet", "Reads the wallet's files again and compares; an unlocked wallet's secrets as well.",
         "object: records, keys, secrets_checked, locked, ok", permission=WALLET,
+        cost=500,
     ),
 )  # fmt: skip
 
@@ -113,6 +123,7 @@ _ADDRESSES = (
         (Param("kind", Word(("all", "receive", "change", "watch")), "Only these.", "all"),),
         permission=WALLET,
         example="receive",
+        cost=50,
     ),
     Method(
         "setlabel", "wallet", "Names an address that the wallet knows.", "null",
@@ -120,12 +131,13 @@ _ADDRESSES = (
         permission=WALLET,
         example="TIMER1... shop",
     ),
-    Method("listlabels", "wallet", "The names in use.", "array of strings", permission=WALLET),
+    Method("listlabels", "wallet", "The names in use.", "array of strings", permission=WALLET, cost=20),
     Method(
         "getaddressesbylabel", "wallet", "The addresses of a name.", "object: address to purpose",
         (Param("label", LABEL, "The name."),),
         permission=WALLET,
         example="shop",
+        cost=20,
     ),
     Method(
         "importaddress", "wallet", "Watches an address: its coins are shown and can not be spent.",
@@ -133,6 +145,7 @@ _ADDRESSES = (
         (Param("address", ADDRESS, "An address, or the lock that createmultisig gave."), _NAMED, RESCAN),
         permission=WALLET,
         example="TIMER1... cold false",
+        cost=500,
     ),
     Method(
         "importpubkey", "wallet", "Watches the address of a public key; exported payments then name the key to the signer.",
@@ -146,6 +159,7 @@ _ADDRESSES = (
         ),
         permission=WALLET,
         example="<hex> cold false",
+        cost=500,
     ),
     Method(
         "createmultisig", "wallet", "The lock that several keys open together. It has no address: its encoding takes the place.",
@@ -166,6 +180,7 @@ _EXPORTED = (
         (Param("hexstring", TRANSACTION, "The encoded transaction, signed or not."),),
         permission=WALLET,
         example="<hex>",
+        cost=20,
     ),
     Method(
         "signexported", "wallet", "Adds the signatures of this wallet's keys to an exported payment.",
@@ -173,28 +188,33 @@ _EXPORTED = (
         (_PAYMENT, Param("highfee", Boolean(), "Sign even when the fee is more than ten times the least one.", False)),
         permission=WALLET,
         example="'<payment>'",
+        cost=20,
     ),
     Method(
         "combineexported", "wallet", "One payment with the signatures of several signers.", "string: the payment",
         (Param("payments", Array(EXPORTED, 16), "What the signers made of one export."),),
         example="""'["<payment>","<payment>"]'""",
+        cost=50,
     ),
     Method(
         "finalizeexported", "wallet", "The transaction of a payment that is signed completely, for sendrawtransaction.",
         "object: hex, txid, complete", (_PAYMENT,),
         example="'<payment>'",
+        cost=20,
     ),
     Method(
         "analyzeexported", "wallet", "What an exported payment does, and which signatures lack.",
         "object: txid, inputs, outputs, received, paid, fee, least_fee, keys, complete, next", (_PAYMENT,),
         permission=WALLET,
         example="'<payment>'",
+        cost=20,
     ),
     Method(
         "signmessage", "wallet", "Signs a text with the key of an address.", "string: base64",
         (Param("address", ADDRESS, "An address of this wallet."), Param("message", Text(65_536), "The text.")),
         permission=WALLET,
         example="TIMER1... 'I am it'",
+        cost=3,
     ),
     Method(
         "verifymessage", "wallet", "Whether the owner of an address has signed a text. No wallet is needed.", "boolean",
@@ -204,6 +224,7 @@ _EXPORTED = (
             Param("message", Text(65_536), "The text."),
         ),
         example="TIMER1... <base64> 'I am it'",
+        cost=3,
     ),
     Method(
         "makepaymenturi", "wallet", "A link that asks for a payment, with a QR code if wanted.", "object: uri, qr",
@@ -215,6 +236,7 @@ _EXPORTED = (
             Param("qr", Word(("none", "text", "svg")), "text for a terminal, svg for a page.", "none"),
         ),
         example="TIMER1... 12.5 shop 'order 7' text",
+        cost=100,
     ),
     Method(
         "parsepaymenturi", "wallet", "What a payment link asks for.", "object: address, amount, label, message",

@@ -7,6 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 import attrs
+from twisted.internet.defer import ensureDeferred
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.builders import genesis, roster
@@ -18,7 +20,7 @@ from timed.primitives.block import Block
 from timed.primitives.certificate import BlockCertificate
 from timed.primitives.filters import filter_root, match_any
 from timed.primitives.transaction import Lock
-from timed.rpc import blockstats, chainview
+from timed.rpc import blockstats, chainview, slices
 from timed.rpc import supply as supply_module
 from timed.rpc.blockstats import Spread
 from timed.rpc.chainview import ChainView
@@ -399,6 +401,54 @@ class Slices(SynchronousTestCase):
         with self.assertRaises(StopIteration):
             sliced(work(), pause, lambda: float(next(clock))).send(None)
         self.assertEqual(len(pauses), 5)
+
+
+class Heavy(BlocksCase):
+    """No long call holds up the others."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.pauses = 0
+        self.world.environment.pause = self.pause
+        self.patch(slices, "STEPS_PER_SLICE", 1)
+
+    def pause(self) -> Any:
+        self.pauses += 1
+        return deferLater(self.world.clock, 0)
+
+    def test_every_long_call_pauses(self) -> None:
+        proof = self.world.result("gettxoutproof", [self.txids[0]])
+        for method, arguments in (
+            ("getblock", [3, 2]), ("getblockheaders", [0]), ("getblockfilter", [3]), ("getblockstats", [3]),
+            ("getblockcertificate", [3]), ("getchaintxstats", [3]), ("getsupply", [1]), ("getrewardreport", [1]),
+            ("gettxoutsetinfo", ["recount"]), ("scantxoutset", ["start", [self.friend]]), ("verifytxoutproof", [proof]),
+        ):  # fmt: skip
+            self.pauses = 0
+            self.world.result(method, *arguments)
+            self.assertGreater(self.pauses, 0, method)
+
+    def test_no_more_than_some_are_under_way_at_once(self) -> None:
+        waiting = [self.world.begin("getrewardreport", [1]) for _ in range(slices.MAX_AT_ONCE)]
+        error = self.world.error("getblockstats", 3)
+        self.assertEqual((error["code"], error["data"]["rule"]), (-9, "heavy-full"))
+        for each in waiting:
+            self.assertNotIn("error", parsed(self.world.finish(each)))
+        self.assertEqual(
+            (self.world.environment.slicer.running, self.world.environment.slicer.refused), (0, 1)
+        )
+        self.world.result("getblockstats", 3)
+
+    def test_what_is_under_way_ends_when_the_node_stops(self) -> None:
+        environment = self.world.environment
+        waiting = self.world.begin("gettxoutsetinfo", ["recount"])
+        self.assertTrue(environment.scan.running)
+        stopped = ensureDeferred(environment.slicer.stop(self.pause))
+        self.assertNoResult(stopped)
+        self.world.clock.advance(0)
+        self.world.clock.advance(0)
+        self.successResultOf(stopped)
+        self.assertEqual(parsed(self.successResultOf(waiting))["error"]["data"]["rule"], "stopping")
+        self.assertFalse(environment.scan.running)
 
 
 class View(BlocksCase):

@@ -18,7 +18,7 @@ from timed.rpc.coinset import CoinScan
 from timed.rpc.custody import Custody
 from timed.rpc.errors import DESERIALIZATION, NOT_FOUND, WALLET_ERROR, WARMING_UP, RpcError
 from timed.rpc.peering import Peering
-from timed.rpc.slices import Work, sliced
+from timed.rpc.slices import Slicer, Work
 from timed.rpc.waiting import Waiters
 from timed.wallet.wallet import Wallet
 
@@ -76,6 +76,7 @@ class Environment:
     pause: Callable[[], Awaitable[object]] = no_pause
     """Lets the reactor turn between two slices of a heavy call."""
     scan: CoinScan = attrs.field(factory=CoinScan)
+    slicer: Slicer = attrs.field(factory=Slicer)
 
     @property
     def chain(self) -> ChainBackend:
@@ -92,7 +93,7 @@ class Environment:
 
     async def heavy(self, work: Work[T]) -> T:
         """The result of a long computation that reads `view` alone; nobody waits for its end but the caller."""
-        return await sliced(work, self.pause, self.monotonic)
+        return await self.slicer.run(work, self.pause, self.monotonic)
 
     @property
     def peers(self) -> Peering:

@@ -23,6 +23,7 @@ from timed.rpc.handlers import HANDLERS
 from timed.rpc.http import RpcEndpoint
 from timed.rpc.peering import Peering, SocketCounters
 from timed.rpc.site import BoundedSite
+from timed.rpc.slices import Slicer
 from timed.rpc.waiting import Waiters
 from timed.rpc.wallethost import WalletHost
 
@@ -48,6 +49,7 @@ class RpcService(Service):
         self._waiters = Waiters(context.reactor)
         self._wallet: WalletHost | None = None
         self._cookie: Account | None = None
+        self._slicer = Slicer()
         self._site: BoundedSite | None = None
         self.dispatcher: Dispatcher | None = None
         self.port: IListeningPort | None = None
@@ -75,9 +77,8 @@ class RpcService(Service):
                 )
                 self._wallet.start(context.wallet_seed)
         environment = self._environment(backend)
-        self.dispatcher = Dispatcher(
-            HANDLERS, environment, pause=lambda: deferLater(context.reactor, 0), failed=self._failed
-        )
+        self._slicer = environment.slicer
+        self.dispatcher = Dispatcher(HANDLERS, environment, pause=self._pause, failed=self._failed)
         path = str(context.config.cookie_file)
         self._cookie = write_cookie(path)
         endpoint = RpcEndpoint(self.dispatcher, Authenticator([self._cookie]))
@@ -95,6 +96,7 @@ class RpcService(Service):
         if port is not None:
             await maybeDeferred(port.stopListening)
         self._waiters.close()
+        await self._slicer.stop(self._pause)
         if self._site is not None:
             await self._site.close()
         wallet, self._wallet = self._wallet, None
@@ -131,7 +133,7 @@ class RpcService(Service):
             own_wallet=self._wallet.wallet if self._wallet is not None else None,
             own_custody=self._wallet.custody if self._wallet is not None else None,
             indexes=lambda: context.indexes,
-            pause=lambda: deferLater(context.reactor, 0),
+            pause=self._pause,
         )
 
     def _seeding(self) -> Seeding | None:
@@ -142,6 +144,9 @@ class RpcService(Service):
         """The counters of the p2p service's transports, while it runs."""
         network = self._context.network
         return None if network is None else network.counters
+
+    def _pause(self) -> Deferred[None]:
+        return deferLater(self._context.reactor, 0)
 
     def _write_wallet(self) -> Deferred[None]:
         if self._wallet is None:

@@ -23,7 +23,7 @@ from timed.wallet.exchange import Exported, InvalidExport, combine, decode_expor
 from timed.wallet.keystore import RECEIVE, Keystore
 from timed.wallet.messages import message_hash, sign_message, verify_message
 from timed.wallet.offline import hints_for, is_mine, open_file, sign_exported, sign_with_file
-from timed.wallet.uri import InvalidUri, PaymentUri, make_uri, parse_uri, qr_svg, qr_text
+from timed.wallet.uri import InvalidUri, PaymentUri, make_uri, parse_uri, qr_lines, qr_svg
 from timed.wallet.walletfile import WalletFile
 
 TIME = 10**8
@@ -331,7 +331,7 @@ class Uris(SynchronousTestCase):
 
     def test_a_code_shows_the_same_modules_in_both_forms(self) -> None:
         uri = make_uri(PaymentUri(self.address, 5), REGTEST)
-        lines = qr_text(uri).split("\n")
+        lines = qr_lines(uri)
         self.assertEqual(len({len(line) for line in lines}), 1)
         self.assertEqual(len(lines), (len(lines[0]) + 1) // 2)
         self.assertEqual(set(lines[0] + lines[1]), {"█"})

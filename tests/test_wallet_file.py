@@ -154,6 +154,25 @@ class Files(SynchronousTestCase):
             second.load()
         self.assertIn("another process", str(caught.exception))
 
+    def test_a_wiped_file_and_journal_are_overwritten_before_they_are_let_go(self) -> None:
+        file = self.open()
+        file.load()
+        file.append([{"secret": "seed"}])
+        file.compact([{"secret": "seed"}])
+        file.append([{"secret": "late"}])
+        cut: list[bytes] = []
+        truncate = os.ftruncate
+        self.patch(
+            walletfile.os,
+            "ftruncate",
+            lambda fd, size: (cut.append(Path(self.journal).read_bytes()), truncate(fd, size))[1],
+        )
+        with open(self.path, "rb") as old:
+            file.compact([{"sealed": "x"}], wipe=True)
+            self.assertEqual(old.read().strip(b"\0"), b"")
+        self.assertEqual([data.rstrip(b"\0") for data in cut], [b'{"generation":2}\n'])
+        self.assertEqual(self.records(), [{"sealed": "x"}])
+
     def test_after_a_failed_write_nothing_more_is_written_and_nothing_half_is_left(self) -> None:
         file = self.open()
         file.load()

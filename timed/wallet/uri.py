@@ -117,18 +117,17 @@ def _shortest(units: int) -> str:
     return format_amount(units).rstrip("0").rstrip(".")
 
 
-def qr_text(uri: str) -> str:
-    """A QR code in block letters, for a terminal with light text on a dark ground."""
+def qr_lines(uri: str) -> list[str]:
+    """A QR code in block letters, line by line, for a terminal with light text on a dark ground."""
     rows = [
         [bool(module) for module in row] for row in segno.make_qr(uri, error="m").matrix_iter(border=_QUIET)
     ]
     if len(rows) % 2:
         rows.append([False] * len(rows[0]))
-    lines = (
+    return [
         "".join(_HALVES[pair] for pair in zip(upper, lower, strict=True))
         for upper, lower in zip(rows[::2], rows[1::2], strict=True)
-    )
-    return "\n".join(lines)
+    ]
 
 
 def qr_svg(uri: str) -> str:

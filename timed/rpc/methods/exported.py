@@ -14,7 +14,7 @@ from timed.wallet.derivation import format_path
 from timed.wallet.exchange import Exported, InvalidExport, combine, decode_export, encode_export, finalize
 from timed.wallet.messages import sign_message, verify_message
 from timed.wallet.offline import hints_for, is_mine, sign_exported
-from timed.wallet.uri import InvalidUri, PaymentUri, make_uri, parse_uri, qr_svg, qr_text
+from timed.wallet.uri import InvalidUri, PaymentUri, make_uri, parse_uri, qr_lines, qr_svg
 
 HINTS = {
     "export-network": "Use a node or wallet of the network that made it.",
@@ -164,7 +164,7 @@ def makepaymenturi(
         raise _bad_uri(error, "address") from error
     shown: Object = {"uri": uri}
     if qr != "none":
-        shown["qr"] = qr_text(uri) if qr == "text" else qr_svg(uri)
+        shown["qr"] = qr_lines(uri) if qr == "text" else qr_svg(uri)
     return shown
 
 

@@ -53,7 +53,7 @@ def validateaddress(env: Environment, address: str) -> Object:
         "address": address,
         "scriptPubKey": lock.encode().hex(),
         "ismine": wallet is not None and wallet.keys.owns(lock),
-        "iswatchonly": False,
+        "iswatchonly": wallet is not None and lock in wallet.keys.watched,
         "isscript": False,
         "iswitness": False,
         "label": wallet.keys.label_of(lock.data) if wallet is not None else "",

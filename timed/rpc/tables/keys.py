@@ -227,7 +227,7 @@ _EXPORTED = (
         cost=3,
     ),
     Method(
-        "makepaymenturi", "wallet", "A link that asks for a payment, with a QR code if wanted.", "object: uri, qr",
+        "makepaymenturi", "wallet", "A link that asks for a payment, with a QR code if wanted.", "object: uri, qr (lines of text, or an SVG document)",
         (
             Param("address", ADDRESS, "Who is to be paid."),
             Param("amount", Amount(), "How much, in TIME.", None),

@@ -5,16 +5,23 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from tests.index_world import Naive, blocks_of
 from tests.rpc_world import FRIEND, RpcTestCase, address_of
+from timed.codec.declare import maximum_size
+from timed.index import reader
 from timed.index.builder import IndexBuilder
 from timed.index.reader import IndexReader
 from timed.index.status import ReadIndexes
 from timed.index.tables import ADDRESSES, INDEXES, NAMES, SPENT, TRANSACTIONS
+from timed.light import layouts as light
 from timed.primitives.transaction import Lock, OutPoint
-from timed.rpc import chainview
+from timed.rpc import blockstats, chainview
 from timed.rpc.method import READ
 from timed.rpc.table import METHODS
+from timed.rpc.tables import blocks as blocks_table
+from timed.rpc.tables import indexes as indexes_table
 
 UNIT = Decimal(10**8)
 
@@ -38,8 +45,8 @@ class IndexesCase(RpcTestCase):
             for name in self.enabled
         }
         shared = {name: (lambda builder=builder: builder.database) for name, builder in self.builders.items()}
-        reader = IndexReader(directory, self.world.genesis.hash, self.enabled, shared)
-        self.indexes = ReadIndexes(directory, store, reader)
+        shown = IndexReader(directory, self.world.genesis.hash, self.enabled, shared)
+        self.indexes = ReadIndexes(directory, store, shown)
         self.world.environment.indexes = lambda: self.indexes
         self.follow()
         self.naive = Naive(blocks_of(store))
@@ -256,3 +263,14 @@ class Info(IndexesCase):
     def test_reading_needs_no_more_than_read(self) -> None:
         for name in ("getaddressbalance", "getindexinfo", "scantxoutset", "getrewardreport"):
             self.assertEqual(METHODS[name].permission, READ)
+
+
+class Bounds(SynchronousTestCase):
+    """The table imports no database, so its bounds are numbers of their own: they must agree."""
+
+    def test_they_are_those_of_what_answers(self) -> None:
+        self.assertEqual(indexes_table.MAX_PAGE, reader.MAX_PAGE)
+        self.assertEqual(blocks_table.MAX_PROVEN, light.MAX_PROVEN)
+        self.assertEqual(set(indexes_table.INDEX_NAMES), {"txindex", *NAMES})
+        self.assertIn(f"more than {blockstats.MAX_COUNTED} need", METHODS["getchaintxstats"].params[0].help)
+        self.assertLessEqual(maximum_size(light.PROVEN), blocks_table.MAX_PROOF_BYTES)

@@ -167,6 +167,14 @@ class DirectoryTests(LmdbCase):
             file.write(b"?" * 8192)
         self.assertIn("damaged or not a chain database", self.refused().message)
 
+    def test_a_database_that_was_cut_short(self) -> None:
+        store = self.open()
+        store.commit_many(self.commits)
+        store.close()
+        with open(os.path.join(self.directory, "db", "data.mdb"), "r+b") as file:
+            file.truncate(8 * 4096)
+        self.assertIn("was cut short", self.refused().message)
+
     def test_a_refusal_leaves_nothing_open(self) -> None:
         self.open().close()
         self.refused(network="testnet")

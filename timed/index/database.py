@@ -11,14 +11,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from timed.errors import StoreError
 from timed.index.records import IndexIdentity, Progress
-from timed.store.environment import MAP_SIZE, changing, explained, open_environment, sealed, unsealed
+from timed.store.environment import (
+    DATA_FILE,
+    MAP_SIZE,
+    changing,
+    explained,
+    open_environment,
+    sealed,
+    unsealed,
+)
 
 INDEX_SCHEMA = 1
 META = "meta"
 KEY_SIZE = 8
-DATA_FILE = "data.mdb"
 _IDENTITY = b"identity"
 _PROGRESS = b"progress"
 
@@ -120,7 +126,6 @@ class IndexDatabase:
         names = (META, *tables)
         self._environment = open_environment(path, len(names), readonly=readonly, map_size=map_size)
         try:
-            self._check_length()
             with explained(path, "read"):
                 self._tables = {
                     name: self._environment.open_db(name.encode(), create=not readonly) for name in names
@@ -152,17 +157,3 @@ class IndexDatabase:
     def size(self) -> int:
         """Bytes of the file."""
         return os.stat(os.path.join(self.path, DATA_FILE)).st_size
-
-    def _check_length(self) -> None:
-        """A file that was cut short would end the process with a signal when it is read."""
-        info = self._environment.info()
-        page = self._environment.stat()["psize"]
-        needed, found = (info["last_pgno"] + 1) * page, self.size()
-        if found < needed:
-            raise StoreError(
-                f"{self.path} was cut short: {found} bytes where {needed} are needed.", _hint(self.path)
-            )
-
-
-def _hint(path: str) -> str:
-    return f"Remove the directory {path} and restart: the index is built again."

@@ -9,10 +9,10 @@ from typing import Protocol
 import attrs
 
 from timed.errors import StoreError
-from timed.index.database import DATA_FILE
 from timed.index.reader import IndexReader
 from timed.index.tables import INDEXES
 from timed.interfaces import IStore
+from timed.store.environment import DATA_FILE
 
 MAX_LAG = 2
 """Blocks an index may be behind the chain and still answer: it follows a moment after each block."""

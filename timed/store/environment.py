@@ -5,6 +5,7 @@ Every value carries a CRC-32C, so that a damaged record is named and never used.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -23,6 +24,7 @@ MAX_READERS = 254
 SPARE_TRANSACTIONS = 8
 FILE_MODE = 0o600
 SEAL_SIZE = 4
+DATA_FILE = "data.mdb"
 
 T = TypeVar("T")
 
@@ -50,7 +52,7 @@ def open_environment(path: str, tables: int, *, readonly: bool = False, map_size
     """Open with as much address space as there is, down to MIN_MAP_SIZE; `tables` is how many it may hold."""
     while True:
         try:
-            return lmdb.open(
+            environment = lmdb.open(
                 path,
                 map_size=map_size,
                 readonly=readonly,
@@ -61,6 +63,8 @@ def open_environment(path: str, tables: int, *, readonly: bool = False, map_size
                 max_spare_txns=SPARE_TRANSACTIONS,
                 readahead=False,
             )
+            _check_length(environment, path)
+            return environment
         except lmdb.MemoryError as error:
             if map_size // 2 < MIN_MAP_SIZE:
                 raise StoreError(
@@ -69,6 +73,21 @@ def open_environment(path: str, tables: int, *, readonly: bool = False, map_size
             map_size //= 2
         except lmdb.Error as error:
             raise _explanation(path, "open", error) from error
+
+
+def _check_length(environment: Any, path: str) -> None:
+    """StoreError, with the environment closed, when the file was cut short.
+
+    Reading what is missing would end the process with a signal.
+    """
+    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    found = os.stat(os.path.join(path, DATA_FILE)).st_size
+    if found < needed:
+        environment.close()
+        raise StoreError(
+            f"{path} was cut short: {found} bytes where {needed} are needed.",
+            "Move it away and start again, or restore a copy.",
+        )
 
 
 @contextmanager

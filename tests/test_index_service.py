@@ -106,8 +106,6 @@ class Indexing(SynchronousTestCase):
         for waiting, result in results:
             waiting.callback(result)
         self.run_until_quiet()
-        self.indexer.published(BLOCK, 0)
-        self.run_until_quiet()
         self.assertEqual([self.status(name).height for name in NAMES], [6, 6, 6])
 
     def test_a_failure_of_one_stops_neither_the_others_nor_itself_for_ever(self) -> None:

@@ -44,6 +44,8 @@ class Work:
     builder: IndexBuilder
     wanted: bool = True
     """There may be blocks that it has not seen."""
+    woken: bool = False
+    """A block came while its step was under way, which may have begun too early to see it."""
     height: int = -1
     target: int = -1
     failed: str | None = None
@@ -97,7 +99,8 @@ class Indexer:
         """`IEventSink.published`: a wake, nothing more."""
         if isinstance(event, BlockCertified):
             for work in self._works.values():
-                work.wanted = work.wanted or work.failed is None
+                if work.failed is None:
+                    work.wanted = work.woken = True
             self._turn_after(0)
 
     def sharpen(self, status: IndexStatus) -> IndexStatus:
@@ -123,7 +126,7 @@ class Indexer:
         if not works:
             return
         work = min(works, key=lambda work: work.height)
-        self._busy = True
+        self._busy, work.woken = True, False
         started = self._monotonic()
         if not work.catching_up:
             work.begun, work.blocks = started, 0
@@ -139,7 +142,7 @@ class Indexer:
             self._log.info("the index {name} goes on", name=name)
         work.failed, work.height, work.target = None, step.height, step.target
         work.blocks += step.blocks
-        work.wanted = not step.done
+        work.wanted = work.woken or not step.done
         if step.done:
             if work.catching_up:
                 self._log.info(

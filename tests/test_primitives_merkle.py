@@ -114,3 +114,12 @@ class Branches(SynchronousTestCase):
                 merkle.root_from_branch(leaves[5], index, count, given_branch)
         self.assertRaises(IndexError, merkle.branch, leaves, 6)
         self.assertRaises(IndexError, merkle.branch, leaves, -1)
+        self.assertRaises(IndexError, merkle.branches_of, leaves, (0, 6))
+
+    def test_a_few_branches_are_those_among_all(self) -> None:
+        for count in (1, 2, 3, 7, 8, 33):
+            leaves = leaves_of(count)
+            _, every = merkle.branches(leaves)
+            for chosen in ((0,), (count - 1, 0), tuple(range(count))):
+                self.assertEqual(merkle.branches_of(leaves, chosen), [every[index] for index in chosen])
+        self.assertEqual(merkle.branches_of([], ()), [])

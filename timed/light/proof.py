@@ -37,12 +37,15 @@ class TransactionProof(Value, frozen=True, gc=False):
         indices: Sequence[int],
     ) -> TransactionProof:
         """The proof for the transactions at `indices` of a block that holds `txids`."""
-        _, paths = merkle.branches(txids)
+        paths = merkle.branches_of(txids, indices)
         return cls(
             header,
             certificate,
             len(txids),
-            tuple(ProvenTransaction(index, txids[index], paths[index]) for index in indices),
+            tuple(
+                ProvenTransaction(index, txids[index], path)
+                for index, path in zip(indices, paths, strict=True)
+            ),
         )
 
     def signature_items(self, roster: Roster) -> list[SignatureItem]:

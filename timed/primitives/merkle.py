@@ -47,32 +47,35 @@ def branches(leaves: Sequence[bytes]) -> tuple[bytes, list[tuple[bytes, ...]]]:
     """The root and the branch of every leaf, for one hashing of the tree."""
     if not leaves:
         return EMPTY_ROOT, []
+    return _walk(leaves, range(len(leaves)))
+
+
+def branches_of(leaves: Sequence[bytes], indices: Sequence[int]) -> list[tuple[bytes, ...]]:
+    """The branches of the leaves at `indices`, for one hashing of the tree; IndexError outside."""
+    for index in indices:
+        if not 0 <= index < len(leaves):
+            raise IndexError(index)
+    return _walk(leaves, indices)[1] if indices else []
+
+
+def branch(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
+    """The partners of leaf `index` on the way to the root, lowest first; IndexError outside."""
+    return branches_of(leaves, (index,))[0]
+
+
+def _walk(leaves: Sequence[bytes], indices: Sequence[int]) -> tuple[bytes, list[tuple[bytes, ...]]]:
+    """The root, and the partners of the leaves at `indices` on every level that has one for them."""
     level = _leaves(leaves)
-    paths: list[list[bytes]] = [[] for _ in level]
+    paths: list[list[bytes]] = [[] for _ in indices]
     depth = 0
     while len(level) > 1:
-        for index, path in enumerate(paths):
+        for index, path in zip(indices, paths, strict=True):
             partner = (index >> depth) ^ 1
             if partner < len(level):
                 path.append(level[partner])
         level = _parents(level)
         depth += 1
     return level[0], [tuple(path) for path in paths]
-
-
-def branch(leaves: Sequence[bytes], index: int) -> tuple[bytes, ...]:
-    """The partners of leaf `index` on the way to the root, lowest first; IndexError outside."""
-    if not 0 <= index < len(leaves):
-        raise IndexError(index)
-    level = _leaves(leaves)
-    path = []
-    while len(level) > 1:
-        partner = index ^ 1
-        if partner < len(level):
-            path.append(level[partner])
-        level = _parents(level)
-        index >>= 1
-    return tuple(path)
 
 
 def root_from_branch(leaf: bytes, index: int, count: int | None, branch: Sequence[bytes]) -> bytes:

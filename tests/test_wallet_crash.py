@@ -232,6 +232,7 @@ class Crashes(SynchronousTestCase):
     def test_what_a_crash_left_beside_the_wallet_is_removed(self) -> None:
         """A half snapshot of a plain wallet holds secrets."""
         path = self.fresh(self.plain())
+        Running(path).file.close()
         Path(f"{path}.new").write_text("half of a snapshot")
         Running(path).file.close()
         self.assertFalse(os.path.exists(f"{path}.new"))

@@ -17,7 +17,7 @@ from tests.wallet_world import ACCOUNT, PASSPHRASE, encrypt, seeded
 from timed.errors import InvalidSignature, InvalidTransaction, LocalError, WalletLocked, WrongPassphrase
 from timed.params import MAINNET, MAX_MONEY, REGTEST, TESTNET
 from timed.primitives.address import encode_address
-from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
+from timed.primitives.transaction import Lock, OutPoint, Output, Transaction, Witness, signing_hash
 from timed.wallet import messages
 from timed.wallet.exchange import Exported, InvalidExport, combine, decode_export, encode_export, finalize
 from timed.wallet.keystore import RECEIVE, Keystore
@@ -112,6 +112,15 @@ class Exchange(SynchronousTestCase):
         signed = sign_exported(lying, self.keys, REGTEST).exported
         true = Exported(signed.transaction, self.exported.spent)
         self.assertEqual(self.rule_of(encode_export(true, REGTEST)), "export-witness")
+
+    def test_a_witness_nobody_asked_for_is_refused(self) -> None:
+        """Every node would refuse the transaction for it; its signer signed for nothing."""
+        exported = unsigned([self.mine[0].lock])
+        message = signing_hash(REGTEST.chain_id, exported.transaction.txid, exported.spent)
+        stranger = wallet_key(5)
+        witness = Witness(stranger.public, stranger.sign(message))
+        strange = Exported(exported.transaction.with_witnesses([witness]), exported.spent)
+        self.assertEqual(self.rule_of(encode_export(strange, REGTEST)), "export-witness")
 
     def test_a_strange_fee_is_not_signed_unless_asked_for(self) -> None:
         greedy = unsigned([self.mine[0].lock], paid=5 * TIME)

@@ -139,6 +139,14 @@ class Files(SynchronousTestCase):
         Path(self.path).write_text(json.dumps(content))
         self.assertIn("timed-wallet 3", self.refused())
 
+    def test_an_older_format_is_written_anew_at_the_first_start(self) -> None:
+        self.records()
+        content = json.loads(Path(self.path).read_text()) | {"version": 1, "records": [{"n": 1}]}
+        Path(self.path).write_text(json.dumps(content))
+        Path(self.journal).write_text(f'{{"generation":{content["generation"]}}}\n')
+        self.assertEqual(self.records(), [{"n": 1}])
+        self.assertEqual(json.loads(Path(self.path).read_text())["version"], walletfile.VERSION)
+
     def test_a_wallet_others_can_read_is_refused(self) -> None:
         self.records()
         os.chmod(self.path, 0o640)

@@ -284,6 +284,16 @@ class Passphrase(SynchronousTestCase):
         with self.assertRaises(WalletLocked):
             self.keys.signing_key(self.mine)
 
+    def test_a_damaged_seed_leaves_no_other_one_open(self) -> None:
+        other, _ = seeded(2)
+        self.keys.plant(type(other.seed).of(entropy_of(other.seed.phrase()[0]), "", ACCOUNT))
+        encrypt(self.keys)
+        self.keys.seeds[1].sealed = bytes(60)
+        with self.assertRaises(LocalError):
+            self.unlock(self.keys)
+        self.assertEqual([seed.open for seed in self.keys.seeds], [False, False])
+        self.assertTrue(self.keys.locked)
+
     def test_secrets_stay_out_of_reprs(self) -> None:
         secrets = self.secrets()
         shown = repr([*self.keys, *self.keys.seeds, self.keys.vault, DataKey(b"x" * 32)])

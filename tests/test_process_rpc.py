@@ -129,7 +129,7 @@ class BodyTests(HttpCase):
             (b'{"a":' * 50_000 + b"1" + b"}" * 50_000, -32700),
             (call % b"[NaN]", -32700),
             (call % b"[-Infinity]", -32700),
-            (call % (b"[" + b"9" * 100_000 + b"]"), -32700),
+            (call % (b"[" + b"9" * 100_000 + b"]"), -32600),
             (call % b"[1e999999999]", -3),
             (call % b'["\\ud800"]', -32700),
             (b'{"id":1,"id":2,"method":"help"}', -32600),
@@ -198,7 +198,7 @@ class MethodTests(HttpCase):
 
     def test_gives_an_error_or_an_answer_but_never_an_internal_error(self) -> None:
         for method in sorted(METHODS):
-            if method in ("stop", "waittransactionfinality", "waitforblockheight"):
+            if method in ("stop", "waittransactionfinality", "waitforblockheight", "encryptwallet"):
                 continue
             calls = [[], *([value] for value in self.ABSURD), *([value, value] for value in self.ABSURD)]
             calls += [[value] * 4 for value in self.ABSURD] + [{"nosuch": 1}, {"": None}]

@@ -202,6 +202,11 @@ class Permissions(RpcTestCase):
                 "getbalance", "listunspent", "getnewaddress", "sendtoaddress", "signrawtransactionwithwallet",
                 "sendrawtransaction", "stop",
                 "addnode", "clearbanned", "disconnectnode", "logging", "setban",
+                "listwallets", "getwalletinfo", "encryptwallet", "walletpassphrase", "walletpassphrasechange",
+                "walletlock", "exportmnemonic", "sethdseed", "restorewallet", "importprivkey", "dumpprivkey",
+                "backupwallet", "checkwallet", "getaddressinfo", "listaddresses", "setlabel", "listlabels",
+                "getaddressesbylabel", "importaddress", "importpubkey", "exporttransaction", "signexported",
+                "analyzeexported", "signmessage",
             },
         )  # fmt: skip
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from timed.cli.words import Options, UsageError, arguments, method_name, shown, split
 from timed.client.blocking import Client
-from timed.client.errors import BadResponse, CannotConnect, RpcFailure
+from timed.client.errors import CannotConnect, ClientError, RpcFailure
 from timed.client.location import Location, from_datadir, from_url
 from timed.errors import ConfigError
 
@@ -89,7 +89,7 @@ def _run(client: Client, name: str, params: list[object] | dict[str, object]) ->
     except CannotConnect as error:
         print(f"timed-cli: {error}", file=sys.stderr)
         return UNREACHABLE
-    except BadResponse as error:
+    except ClientError as error:
         print(f"timed-cli: {error}", file=sys.stderr)
         return FAILED
     if result is not None:

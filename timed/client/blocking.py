@@ -4,27 +4,40 @@ from __future__ import annotations
 
 import http.client
 import select
-from collections.abc import Mapping, Sequence
+import ssl
+import time
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from timed.client import message
-from timed.client.errors import BadResponse, CannotConnect, Unauthorized
+from timed.client import answers, message
+from timed.client.errors import CannotConnect, ClientError, ConnectionLost, TimedOut
 from timed.client.location import Location
+from timed.client.retry import NEVER, Retry, only_reads, pause_for
 
 DEFAULT_TIMEOUT_S = 60.0
+FINAL_WAIT_S = 30.0
+"""One question of `wait_final`; a longer wait is several."""
 
 
 class Client:
     """Calls methods of one node: `client.getblock(0)`, `client.call("getblock", 0)`.
 
     Amounts come back as Decimal; give them as Decimal, string or integer. Errors
-    are those of `timed.client.errors`. A call is sent once: a connection that the
-    node has closed meanwhile is noticed before sending, never after.
+    are those of `timed.client.errors`. Without a `retry` policy a call is sent once: a
+    connection that the node has closed meanwhile is noticed before sending, never after.
     """
 
-    def __init__(self, location: Location, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        location: Location,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        retry: Retry = NEVER,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._location = location
         self._timeout_s = timeout_s
+        self._retry = retry
+        self._sleep = sleep
         self._connection: http.client.HTTPConnection | None = None
         self._next_id = 0
 
@@ -32,14 +45,38 @@ class Client:
         """The result of one call; arguments go by position or by name, not both."""
         if args and named:
             raise TypeError("give arguments by position or by name, not both")
-        return message.result(self.exchange(message.request(self._id(), method, named or list(args))))
+        params: message.Params = named or list(args)
+        return self._patiently(
+            only_reads(method),
+            lambda: message.result(self.exchange(message.request(self._id(), method, params))),
+        )
 
     def batch(self, calls: Sequence[message.Call]) -> list[Any]:
         """Results in order; a call that failed gives its exception as its result."""
-        requests = [message.request(self._id(), method, params) for method, params in calls]
-        if not requests:
+        if not calls:
             return []
-        return message.results(self.exchange(requests), [each["id"] for each in requests])
+
+        def once() -> list[Any]:
+            requests = [message.request(self._id(), method, params) for method, params in calls]
+            return message.results(self.exchange(requests), [each["id"] for each in requests])
+
+        found: list[Any] = self._patiently(all(only_reads(method) for method, _ in calls), once)
+        return found
+
+    def wait_final(self, txid: str, timeout_s: float = 60.0) -> Any:
+        """What the node says of a transaction that is final; TimedOut when it is not within `timeout_s`.
+
+        A transaction that was rejected is not waited for: its `rejected` names the rule.
+        """
+        deadline = time.monotonic() + timeout_s
+        while True:
+            left = deadline - time.monotonic()
+            wait = max(0, int(min(left, FINAL_WAIT_S, self._timeout_s / 2)))
+            found = self.call("waittransactionfinality", txid, wait)
+            if found["final"] or found.get("rejected"):
+                return found
+            if left <= 1:
+                raise TimedOut(f"the transaction {txid} is not final after {timeout_s:g} s.")
 
     def close(self) -> None:
         """End the connection; a later call opens another."""
@@ -59,53 +96,92 @@ class Client:
         return lambda *args, **named: self.call(name, *args, **named)
 
     def exchange(self, payload: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> bytes:
-        """Send one body and return the one that comes back."""
+        """Send one body, once, and return the one that comes back."""
         headers = {
             "Authorization": message.authorization(*self._location.credentials()),
             "Content-Type": "application/json",
         }
+        data = message.dump(payload)
         connection = self._connected()
         try:
-            connection.request("POST", "/", message.dump(payload), headers)
+            connection.request("POST", "/", data, headers)
             response = connection.getresponse()
             body = response.read()
         except (OSError, http.client.HTTPException) as error:
             self.close()
-            raise self._unreachable(error) from error
-        if response.status == http.client.UNAUTHORIZED:
-            raise Unauthorized(
-                f"the node at {self._place} does not take these credentials.",
-                "Use the cookie file of that node: --datadir names its directory.",
-            )
-        if response.getheader("Content-Type") != "application/json":
-            raise BadResponse(
-                f"HTTP {response.status} from {self._place}: {body[:200].decode(errors='replace')}"
-            )
-        return body
+            raise self._lost(error) from error
+        return answers.check(
+            self._location.place,
+            response.status,
+            response.getheader("Content-Type", ""),
+            response.getheader("Retry-After", ""),
+            body,
+        )
 
-    @property
-    def _place(self) -> str:
-        return f"{self._location.host}:{self._location.port}"
+    def _patiently(self, reads: bool, once: Callable[[], Any]) -> Any:
+        for planned in self._retry.pauses():
+            try:
+                return once()
+            except ClientError as error:
+                pause = pause_for(error, reads, planned, self._retry.most_s)
+                if pause is None:
+                    raise
+            self._sleep(pause)
+        return once()
 
     def _id(self) -> int:
         self._next_id += 1
         return self._next_id
 
     def _connected(self) -> http.client.HTTPConnection:
+        """A connection that stands; CannotConnect when there is none, in which case nothing was sent."""
         connection = self._connection
         if connection is not None and connection.sock is not None:
             readable, _, _ = select.select([connection.sock], [], [], 0)
             if readable:
                 self.close()
         if self._connection is None:
-            self._connection = http.client.HTTPConnection(
-                self._location.host, self._location.port, timeout=self._timeout_s
-            )
+            connection = self._new_connection()
+            try:
+                connection.connect()
+            except OSError as error:
+                connection.close()
+                raise self._unreachable(error) from error
+            self._connection = connection
         return self._connection
 
-    def _unreachable(self, error: Exception) -> CannotConnect:
+    def _new_connection(self) -> http.client.HTTPConnection:
+        place = self._location
+        if not place.tls:
+            return http.client.HTTPConnection(place.host, place.port, timeout=self._timeout_s)
+        try:
+            context = ssl.create_default_context(cafile=place.ca_file or None)
+        except OSError as error:
+            raise CannotConnect(
+                f"cannot use the certificates in {place.ca_file}: {error.strerror or error}.",
+                "Name a PEM file with --cacert.",
+            ) from error
+        return http.client.HTTPSConnection(place.host, place.port, timeout=self._timeout_s, context=context)
+
+    def _lost(self, error: Exception) -> ConnectionLost:
+        place = self._location.place
+        if isinstance(error, TimeoutError):
+            return TimedOut(f"the node at {place} did not answer within {self._timeout_s:g} s.")
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return ConnectionLost(
+            f"the connection to {place} ended before the answer: {reason}.",
+            "The call may have been carried out: look before you repeat it.",
+        )
+
+    def _unreachable(self, error: OSError) -> CannotConnect:
+        place = self._location.place
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return CannotConnect(
+                f"the certificate of {place} is not to be trusted: {error.verify_message}.",
+                "Name the authority that signed it with --cacert.",
+            )
+        reason = error.strerror or str(error) or type(error).__name__
         return CannotConnect(
-            f"cannot reach a node at {self._place}: {reason}.",
+            f"cannot reach a node at {place}: {reason}.",
             "Start it with `timed`, or give its port with --rpcport.",
         )

@@ -23,8 +23,41 @@ class CannotConnect(ClientError):
         return f"{self.message} {self.hint}".rstrip()
 
 
+class ConnectionLost(CannotConnect):
+    """The connection ended after the call was sent: whether it was carried out is unknown."""
+
+
+class TimedOut(ConnectionLost):
+    """No answer within the time given: whether the call was carried out is unknown."""
+
+
 class Unauthorized(CannotConnect):
     """A node answers, but does not take these credentials."""
+
+
+class Forbidden(ClientError):
+    """HTTP 403: whoever calls from there, or in this way, is not served."""
+
+
+class Busy(ClientError):
+    """HTTP 503: nobody has time for the call, which was not carried out.
+
+    `retry_after` is the number of seconds the server asks to wait, None when it names none.
+    """
+
+    def __init__(self, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        if self.retry_after is None:
+            return f"{self.message} Try again later."
+        return f"{self.message} Try again in {self.retry_after} s."
+
+
+class RateLimited(Busy):
+    """HTTP 429: this caller has used up its budget; the call was not carried out."""
 
 
 class BadResponse(ClientError):

@@ -20,13 +20,30 @@ MAX_COOKIE = 1024
 
 @attrs.frozen
 class Location:
-    """An HTTP address, and either a user and password or a cookie file that holds them."""
+    """An HTTP address, and either a user and password or a cookie file that holds them.
+
+    With `tls` the server must show a certificate for `host`, signed by an authority in
+    the PEM file `ca_file`, or by one the system trusts when that is empty.
+    """
 
     host: str
     port: int
     user: str = ""
     password: str = attrs.field(default="", repr=False)
     cookie_file: str = ""
+    tls: bool = False
+    ca_file: str = ""
+
+    @property
+    def place(self) -> str:
+        """`host:port`, for messages and the Host header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """Where requests are posted."""
+        return f"{'https' if self.tls else 'http'}://{self.place}/"
 
     def credentials(self) -> tuple[str, str]:
         """(user, password); CannotConnect when the cookie file cannot be read."""
@@ -59,17 +76,22 @@ def from_datadir(
     return Location(host, port or params.rpc_port, cookie_file=os.path.join(directory, COOKIE))
 
 
-def from_url(url: str, cookie_file: str = "") -> Location:
-    """`http://user:password@host:port/`; CannotConnect for anything else."""
+def from_url(url: str, cookie_file: str = "", ca_file: str = "") -> Location:
+    """`http://user:password@host:port/`, or https; CannotConnect for anything else."""
+    hint = "Write it like http://127.0.0.1:8000."
     try:
         parts = urlsplit(url if "//" in url else f"//{url}", scheme="http")
         port = parts.port
     except ValueError as error:
-        raise CannotConnect(
-            f"{url!r} is not an address: {error}.", "Write it like http://127.0.0.1:8000."
-        ) from None
-    if parts.scheme != "http" or not parts.hostname or port is None:
-        raise CannotConnect(f"{url!r} is not an address.", "Write it like http://127.0.0.1:8000.")
+        raise CannotConnect(f"{url!r} is not an address: {error}.", hint) from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or port is None:
+        raise CannotConnect(f"{url!r} is not an address.", hint)
     return Location(
-        parts.hostname, port, unquote(parts.username or ""), unquote(parts.password or ""), cookie_file
+        parts.hostname,
+        port,
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
+        cookie_file,
+        tls=parts.scheme == "https",
+        ca_file=ca_file,
     )

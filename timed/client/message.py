@@ -24,6 +24,25 @@ def dump(value: Any) -> bytes:
     return json.dumps(value, default=_plain).encode("ascii")
 
 
+def exact(value: Any, indent: int | None = 2, level: int = 0) -> str:
+    """JSON in which a Decimal is a number with the digits it has; `indent` None gives one line."""
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if not value or not isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    level += 1
+    if isinstance(value, dict):
+        colon = ":" if indent is None else ": "
+        items = [f"{json.dumps(key)}{colon}{exact(item, indent, level)}" for key, item in value.items()]
+    else:
+        items = [exact(item, indent, level) for item in value]
+    start, end = ("{", "}") if isinstance(value, dict) else ("[", "]")
+    if indent is None:
+        return start + ",".join(items) + end
+    inner, outer = "\n" + " " * (indent * level), "\n" + " " * (indent * (level - 1))
+    return start + inner + f",{inner}".join(items) + outer + end
+
+
 def authorization(user: str, password: str) -> str:
     """The value of the Authorization header."""
     return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode("ascii")

@@ -15,7 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rpc_service import DEADLINE_S, ServiceTestCase
 from timed.cli import main as cli
-from timed.cli.words import UsageError, arguments, method_name, shown, split
+from timed.cli.options import UsageError, split
+from timed.cli.place import locate
+from timed.cli.words import arguments, method_name
 from timed.rpc.table import METHODS
 
 ROOT = str(Path(__file__).parent.parent)
@@ -59,10 +61,10 @@ class AgainstANode(ServiceTestCase):
         self.assertIn("Block height out of range (-8)", err)
         self.assertIn("The newest block is", err)
 
-    async def test_wrong_credentials_are_status_3(self) -> None:
+    async def test_wrong_credentials_are_status_4(self) -> None:
         url = f"http://someone:else@127.0.0.1:{self.rpc_port}"
         status, _, err = await self.in_thread(run, "--rpc-url", url, "uptime")
-        self.assertEqual(status, 3)
+        self.assertEqual(status, 4)
         self.assertIn("cookie", err)
 
 
@@ -96,7 +98,7 @@ class Words(SynchronousTestCase):
             self.assertTrue(err)
 
     def test_a_misspelt_method_names_the_nearest(self) -> None:
-        self.assertIn("did you mean getblock?", self.call("getblokc")[2])
+        self.assertIn("did you mean getblock ", self.call("getblokc")[2])
 
     def test_help_and_version(self) -> None:
         status, out, _ = self.call("--help")
@@ -134,23 +136,35 @@ class Words(SynchronousTestCase):
             self.assertEqual(len(arguments(method.name, words, False)), len(words), method.name)
 
     def test_results_are_shown_as_the_node_wrote_them(self) -> None:
-        from timed.client.message import load
+        from timed.client.message import exact, load
 
         text = '{\n  "a": 0.00000001,\n  "b": [\n    1,\n    null\n  ],\n  "c": {},\n  "d": "ü"\n}'
-        self.assertEqual(shown(load(text.encode())), text)
+        self.assertEqual(exact(load(text.encode())), text)
+        self.assertEqual(exact(load(text.encode()), None), '{"a":0.00000001,"b":[1,null],"c":{},"d":"ü"}')
 
     def test_a_start_imports_neither_twisted_nor_treq(self) -> None:
-        code = (
-            "import sys, timed.cli.main as m; m.main(['--datadir', '/nowhere', 'uptime']);"
-            "print([name for name in ('twisted', 'treq', 'asyncio', 'nacl') if name in sys.modules])"
-        )
-        done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE_S, check=True,
-            env={**os.environ, "PYTHONPATH": ROOT},
+        """What a start costs is what it imports: the HTTP client only for a call, tables only when shown."""
+        heavy = (
+            "twisted", "treq", "asyncio", "nacl", "OpenSSL", "cryptography", "msgspec", "construct", "argparse",
+            "difflib", "http.client", "ssl", "getpass", "timed.app", "timed.cli.human", "timed.cli.helping",
+            "timed.rpc.documentation", "timed.wire", "timed.peer",
         )  # fmt: skip
-        self.assertEqual(done.stdout, "[]\n")
+        code = (
+            "import sys, timed.cli.main as m; m.main(%r);"
+            f"print([name for name in {heavy!r} if name in sys.modules], file=sys.stderr)"
+        )
+        for words, loaded in (
+            (["--version"], []),
+            (["help", "getblock"], ["timed.cli.helping", "timed.rpc.documentation"]),
+            (["--datadir", "/nowhere", "uptime"], ["http.client", "ssl"]),
+        ):
+            done = subprocess.run(
+                [sys.executable, "-c", code % words], capture_output=True, text=True, timeout=DEADLINE_S, check=True,
+                env={**os.environ, "PYTHONPATH": ROOT},
+            )  # fmt: skip
+            self.assertEqual(done.stderr.splitlines()[-1], str(loaded), words)
 
     def test_the_ports_of_a_numbered_node(self) -> None:
-        place = cli.locate(split(["--node-id", "2", "uptime"])[0])
+        place = locate(split(["--node-id", "2", "uptime"])[0])
         self.assertEqual(place.port, 8001)
         self.assertTrue(place.cookie_file.endswith("timed-2/.cookie"))

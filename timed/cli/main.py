@@ -1,41 +1,29 @@
 """`timed-cli METHOD [arguments]`: one call to a running node.
 
-It imports neither Twisted nor treq, so that it starts fast.
+It imports neither Twisted nor treq, and the HTTP client, the help and the tables for
+people only when they are used, so that it starts fast.
 """
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from timed.cli.words import Options, UsageError, arguments, method_name, shown, split
-from timed.client.blocking import Client
-from timed.client.errors import CannotConnect, ClientError, RpcFailure
-from timed.client.location import Location, from_datadir, from_url
-from timed.errors import ConfigError
+from timed.cli import status
+from timed.cli.commands import COMMANDS
+from timed.cli.options import Options, UsageError, split
+from timed.cli.place import locate
+from timed.cli.show import terminal_width, text_of, watch, write
+from timed.cli.words import arguments, method, method_name
+from timed.client.errors import ClientError, InvalidArguments, RpcFailure
+from timed.errors import ConfigError, LocalError
 
-OK, FAILED, USAGE, UNREACHABLE = 0, 1, 2, 3
+if TYPE_CHECKING:
+    from timed.client.blocking import Client
 
-SEEDLIST = "seedlist"
-
-HELP = """\
-usage: timed-cli [options] METHOD [arguments]
-       timed-cli seedlist --help     make, sign and check lists of nodes; no node is asked
-
-  --datadir DIR     the node's data directory, for its cookie file
-  --network NAME    mainnet, testnet or regtest (default testnet)
-  --rpcport PORT    the node's RPC port (default: the network's)
-  --rpc-url URL     http://user:password@host:port instead of a cookie
-  --config FILE     the node's configuration file, for all of these
-  --node-id N       a node started with `timed --node-id N` in this directory
-  --timeout S       longest wait for an answer (default 60)
-  -named            arguments are given as name=value
-  --help, --version
-
-Exit status: 0 done, 1 the node answered with an error, 2 usage, 3 no node answers.
-Names may be written with dashes: get-block-count.
-"""
+POLL_S = 1.0
+"""Between two tries of --wait."""
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -44,85 +32,138 @@ def main(words: Sequence[str] | None = None) -> int:
         options, rest = split(sys.argv[1:] if words is None else words)
         if options.version:
             return _version()
-        if options.help or not rest:
+        if options.help or not (rest or options.getinfo or options.netinfo):
             return _help(asked=options.help)
-        if rest[0] == SEEDLIST:
-            return _seedlist(rest[1:])
-        name = method_name(rest[0])
-        params = arguments(name, rest[1:], options.named)
-        location = locate(options)
-    except UsageError as error:
-        print(f"timed-cli: {error}", file=sys.stderr)
-        return USAGE
-    except (CannotConnect, ConfigError) as error:
-        print(f"timed-cli: {error}", file=sys.stderr)
-        return USAGE if isinstance(error, ConfigError) else UNREACHABLE
-    with Client(location, options.timeout) as client:
-        return _run(client, name, params)
-
-
-def locate(options: Options) -> Location:
-    """Where the node is; ConfigError or CannotConnect when the options do not tell."""
-    if options.rpc_url:
-        cookie = from_datadir(options.datadir, options.network).cookie_file if options.datadir else ""
-        return from_url(options.rpc_url, cookie)
-    if options.config or options.node_id:
-        from timed.app.config import load
-
-        config = load(options.config or None, node_id=options.node_id or None)
-        port = options.rpcport or config.rpc_port
-        return Location(config.settings.rpc.host, port, cookie_file=str(config.cookie_file))
-    return from_datadir(options.datadir, options.network, port=options.rpcport)
-
-
-def _run(client: Client, name: str, params: list[object] | dict[str, object]) -> int:
-    try:
-        if isinstance(params, dict):
-            result = client.call(name, **params)
-        else:
-            result = client.call(name, *params)
-    except RpcFailure as error:
-        print(f"error: {str(error).removeprefix('Error: ')}", file=sys.stderr)
-        if error.hint:
-            print(error.hint, file=sys.stderr)
-        return FAILED
-    except CannotConnect as error:
-        print(f"timed-cli: {error}", file=sys.stderr)
-        return UNREACHABLE
+        if rest and rest[0] in COMMANDS:
+            return run_command(rest[0], rest[1:], options)
+        return _call(options, rest)
+    except (UsageError, ConfigError) as error:
+        return _complain(error, status.USAGE)
+    except LocalError as error:
+        return _complain(error, status.FAILED)
     except ClientError as error:
-        print(f"timed-cli: {error}", file=sys.stderr)
-        return FAILED
-    if result is not None:
-        _print(result if isinstance(result, str) else shown(result))
-    return OK
+        return _complain(error, status.of(error))
+    except KeyboardInterrupt:
+        return 130
 
 
-def _print(text: str) -> None:
-    """Write a result; a reader that has seen enough, as `head` has, is no failure."""
+def run_command(name: str, words: Sequence[str], options: Options) -> int:
+    """One of `COMMANDS`; its module is imported now."""
+    from importlib import import_module
+
+    found: int = import_module(f"timed.cli.{COMMANDS[name].module}").main(words, options)
+    return found
+
+
+def _call(options: Options, rest: Sequence[str]) -> int:
+    once = _question(options, rest)
+    from timed.cli import secrets
+    from timed.client.blocking import Client
+
+    location = locate(options, secrets.password)
+    with Client(location, options.timeout) as client:
+        if options.watch:
+            return watch(lambda: _shown(once, client), options.watch)
+        try:
+            text = _patiently(once, client, options.wait)
+        except RpcFailure as error:
+            return _refused(error, rest)
+        if text:
+            write(text)
+        return status.OK
+
+
+def _question(options: Options, rest: Sequence[str]) -> Callable[[Client], str]:
+    """What is asked, and how its answer becomes text; UsageError before anything is sent."""
+    if options.getinfo or options.netinfo:
+        if rest:
+            raise UsageError(f"after -{'getinfo' if options.getinfo else 'netinfo'} stands nothing")
+        return _screen(options)
+    from timed.cli import secrets
+
+    name = method_name(rest[0])
+    params = arguments(
+        name, rest[1:], options.named, secrets.ask if options.stdin else None, secrets.everything
+    )
+
+    def ask(client: Client) -> str:
+        result: Any = client.call(name, **params) if isinstance(params, dict) else client.call(name, *params)
+        return text_of(name, result, options, terminal_width())
+
+    return ask
+
+
+def _screen(options: Options) -> Callable[[Client], str]:
+    def ask(client: Client) -> str:
+        from time import time
+
+        from timed.cli import screens
+
+        found = screens.ask(client, screens.INFO if options.getinfo else screens.NET)
+        if options.json or options.compact:
+            return text_of("", {name: _plain(value) for name, value in found.items()}, options, None)
+        if options.getinfo:
+            return screens.getinfo(found, terminal_width())
+        return screens.netinfo(found, int(time()), terminal_width())
+
+    return ask
+
+
+def _plain(value: Any) -> Any:
+    return {"error": value.message, "code": value.code} if isinstance(value, RpcFailure) else value
+
+
+def _patiently(once: Callable[[Client], str], client: Client, wait_s: float) -> str:
+    """Ask, and for `wait_s` seconds again while nothing was carried out and a later try may do."""
+    from time import monotonic, sleep
+
+    from timed.client.errors import ConnectionLost
+
+    deadline = monotonic() + wait_s
+    while True:
+        try:
+            return once(client)
+        except ClientError as error:
+            waits = status.of(error) in (status.UNREACHABLE, status.LATER)
+            if isinstance(error, ConnectionLost) or not waits or monotonic() >= deadline:
+                raise
+        sleep(min(POLL_S, max(0.0, deadline - monotonic())))
+
+
+def _shown(once: Callable[[Client], str], client: Client) -> tuple[str, int]:
     try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return once(client), status.OK
+    except ClientError as error:
+        return f"timed-cli: {error}", status.of(error)
 
 
-def _seedlist(words: Sequence[str]) -> int:
-    from timed.cli import seedlist
+def _refused(error: RpcFailure, rest: Sequence[str]) -> int:
+    """The node's own words, its hint, and for a wrong argument how the method is called."""
+    print(f"error: {str(error).removeprefix('Error: ')}", file=sys.stderr)
+    if error.hint:
+        print(error.hint, file=sys.stderr)
+    if isinstance(error, InvalidArguments) and rest:
+        print(f"usage: timed-cli {method(method_name(rest[0])).usage}", file=sys.stderr)
+    return status.of(error)
 
-    return seedlist.main(words)
+
+def _complain(error: Exception, number: int) -> int:
+    print(f"timed-cli: {error}", file=sys.stderr)
+    return number
 
 
 def _version() -> int:
     from timed import __version__
 
     print(f"timed-cli {__version__}")
-    return OK
+    return status.OK
 
 
 def _help(asked: bool) -> int:
-    from timed.rpc.documentation import overview
+    from timed.cli.helping import overview
 
-    print(f"{HELP}\n{overview()}", file=sys.stdout if asked else sys.stderr)
-    return OK if asked else USAGE
+    print(overview(), file=sys.stdout if asked else sys.stderr)
+    return status.OK if asked else status.USAGE
 
 
 if __name__ == "__main__":

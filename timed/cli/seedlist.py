@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from timed.cli.options import Options
 from timed.crypto.keys import SigningKey, create_key_file, load_key_file
 from timed.errors import LocalError, RemoteError
 from timed.params import NETWORKS, REGTEST
@@ -41,8 +42,9 @@ Sign again before the list expires; the old file may be replaced at any time.
 """
 
 
-def main(words: Sequence[str]) -> int:
+def main(words: Sequence[str], given: Options | None = None) -> int:
     """The exit status: 0 done, 1 it could not be, 2 usage (argparse leaves with that)."""
+    del given
     options = arguments().parse_args(words)
     try:
         print(options.act(options), end="")

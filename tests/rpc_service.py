@@ -59,6 +59,7 @@ class FakeContext:
     started_at: int = attrs.Factory(now_us)
     network: Any = None
     indexes: Any = None
+    desk: Any = None
     stops: int = 0
     wallet_seed: bytes | None = None
 

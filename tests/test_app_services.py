@@ -108,7 +108,7 @@ class StartAndStop(ServicesCase):
         async def scenario() -> None:
             application = self.compose("services.enabled=chain")
             names = [service.name for service in application if service.name]
-            self.assertEqual(names, ["chain"])
+            self.assertEqual(names, ["chain", "desk"])
             application.startService()
             await application.stopService()
 

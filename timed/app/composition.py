@@ -33,6 +33,8 @@ from timed.params import REGTEST
 
 NEED_GENESIS = frozenset({"chain", "p2p"})
 """Services that have nothing to do on a network without a genesis."""
+COMES_WITH = {"chain": ("desk",)}
+"""What runs beside a service without being named in services.enabled."""
 
 log = Logger()
 
@@ -128,15 +130,17 @@ def choose_genesis(config: Config) -> Genesis | None:
 
 
 def service_makers(enabled: Sequence[str]) -> list[IServiceMaker]:
-    """The makers of the enabled services, in their order."""
+    """The makers of the enabled services and of what comes with them, in their order."""
     makers = find(IServiceMaker)
+    unnamed = {other for others in COMES_WITH.values() for other in others}
     for name in enabled:
-        if name not in makers:
+        if name not in makers or name in unnamed:
             raise ConfigError(
                 f"services.enabled: there is no service called {name!r}.",
-                f"There are: {', '.join(names(makers.values()))}.",
+                f"There are: {', '.join(known for known in names(makers.values()) if known not in unnamed)}.",
             )
-    return sorted((makers[name] for name in enabled), key=lambda maker: (maker.order, maker.name))
+    wanted = {*enabled, *(other for name in enabled for other in COMES_WITH.get(name, ()))}
+    return sorted((makers[name] for name in wanted), key=lambda maker: (maker.order, maker.name))
 
 
 def check_ports(config: Config) -> None:

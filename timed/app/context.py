@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from timed.index.status import Indexes
     from timed.interfaces import IStore
     from timed.node.node import Node
+    from timed.rpc.desk import Desk
 
 
 @attrs.define
@@ -52,6 +53,8 @@ class Context:
     running: Running | None = None
     indexes: Indexes | None = None
     """While the index service runs."""
+    desk: Desk | None = None
+    """What answers calls, while the desk service runs."""
     network: Any = None
     """`timed.net.Network` while the p2p service runs."""
     seeds: Seeds | None = None

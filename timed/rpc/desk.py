@@ -1,0 +1,152 @@
+"""What answers calls, however they arrive: dispatcher, environment, waiting calls, and the wallet.
+
+A front (`timed.rpc.service` for TCP) hands requests to `dispatcher` and the replies
+back. One desk serves all fronts of a process.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from timed import __version__
+from timed.errors import LocalError
+from timed.rpc.backend import ChainBackend
+from timed.rpc.dispatch import Dispatcher
+from timed.rpc.environment import Environment, Identity
+from timed.rpc.handlers import HANDLERS
+from timed.rpc.peering import Peering, SocketCounters
+from timed.rpc.waiting import Waiters
+from timed.rpc.wallethost import WalletHost
+
+if TYPE_CHECKING:
+    from timed.app.context import Context
+    from timed.peer.seeding import Seeding
+
+SOFTWARE = f"timed/{__version__}"
+
+
+class Desk:
+    """The desk of the process that runs the node.
+
+    After `stop` no waiting call, thread or file is left.
+    """
+
+    _log = Logger()
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._wallet: WalletHost | None = None
+        self.waiters = Waiters(context.reactor)
+        backend = None if context.running is None else ChainBackend(context.driver, context.store)
+        if backend is not None and context.config.settings.wallet.enabled:
+            self._wallet = WalletHost(str(context.config.wallet_file), backend, context.reactor, os.urandom)
+        self._backend = backend
+        self._environment = environment = self._make_environment()
+        self.dispatcher = Dispatcher(HANDLERS, environment, pause=self._pause, failed=self._failed)
+
+    def start(self) -> None:
+        """LocalError when the wallet cannot be had."""
+        if self._backend is not None:
+            self._backend.subscribe(self.waiters)
+        if self._wallet is not None:
+            self._wallet.start(self._context.wallet_seed)
+
+    async def end_calls(self) -> None:
+        """Every call under way is answered soon; a second time does nothing more."""
+        self.waiters.close()
+        await self._environment.slicer.stop(self._pause)
+
+    async def stop(self) -> None:
+        """Once no front hands in calls any more."""
+        await self.end_calls()
+        wallet, self._wallet = self._wallet, None
+        if wallet is not None:
+            await wallet.stop()
+
+    def _make_environment(self) -> Environment:
+        context, wallet = self._context, self._wallet
+        operator = context.operator_key
+        identity = Identity(
+            node_id=context.node_key.public,
+            operator=operator.public if operator is not None else None,
+            software=SOFTWARE,
+            p2p_port=context.config.p2p_port,
+        )
+        backend = self._backend
+        return Environment(
+            params=context.params,
+            identity=identity,
+            monotonic=context.monotonic,
+            started=context.monotonic(),
+            shut_down=context.shut_down,
+            waiters=self.waiters,
+            write_wallet=self._write_wallet,
+            remember=self._remember,
+            backend=backend,
+            peering=Peering(context.driver, self._sockets, self._seeding) if backend is not None else None,
+            log_levels=context.log_levels,
+            own_wallet=wallet.wallet if wallet is not None else None,
+            own_custody=wallet.custody if wallet is not None else None,
+            indexes=lambda: context.indexes,
+            pause=self._pause,
+        )
+
+    def _seeding(self) -> Seeding | None:
+        seeds = self._context.seeds
+        return None if seeds is None else seeds.seeding
+
+    def _sockets(self) -> SocketCounters | None:
+        """The counters of the p2p service's transports, while it runs."""
+        network = self._context.network
+        return None if network is None else network.counters
+
+    def _pause(self) -> Deferred[None]:
+        return deferLater(self._context.reactor, 0)
+
+    def _write_wallet(self) -> Deferred[None]:
+        if self._wallet is None:
+            return fail(LocalError("the wallet is closed."))
+        return self._wallet.write()
+
+    def _remember(self) -> Deferred[None]:
+        running = self._context.running
+        return fail(LocalError("the node stops.")) if running is None else running.remember()
+
+    def _failed(self, method: str, error: Exception) -> None:
+        self._log.failure("the RPC method {method} raised", Failure(error), method=method)
+
+
+class DeskService(Service):
+    """Keeps the desk of a node for the fronts that start after it; comes with the chain service."""
+
+    def __init__(self, context: Context) -> None:
+        self.setName("desk")
+        self._context = context
+
+    def startService(self) -> None:
+        """LocalError when the wallet cannot be had."""
+        super().startService()
+        desk = Desk(self._context)
+        desk.start()
+        self._context.desk = desk
+
+    def stopService(self) -> Deferred[None]:
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        desk, self._context.desk = self._context.desk, None
+        if desk is not None:
+            await desk.stop()
+
+
+def make_service(context: Context) -> DeskService:
+    """`IServiceMaker.make` of the desk service."""
+    return DeskService(context)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import attrs
 
 from timed import params as networks
-from timed.app.inifile import Entry, read_ini
+from timed.app.inifile import Entry, read_ini, read_text, scan_ini
 from timed.app.schema import Settings, keys, sections
 from timed.errors import ConfigError
 from timed.params import BUILTIN_MEMBERS
@@ -81,18 +81,50 @@ def settings_from(entries: Sequence[Entry]) -> Settings:
     ConfigError names origin and key, and for a key that does not exist the
     nearest one that does.
     """
+    settings, mistakes = examine(entries)
+    if mistakes:
+        raise mistakes[0]
+    return settings
+
+
+def examine(entries: Sequence[Entry]) -> tuple[Settings, list[ConfigError]]:
+    """The settings as far as `entries` can be understood, and every mistake among them."""
     table = {row.full_name: row for row in keys()}
     values: dict[str, dict[str, Any]] = {name: {} for name, _ in sections()}
+    mistakes = []
     for entry in entries:
         full_name = f"{entry.section}.{entry.key}"
         row = table.get(full_name)
         if row is None:
-            raise ConfigError(f"{entry.origin}: there is no key {full_name}.", _nearest(full_name, table))
+            mistakes.append(
+                ConfigError(f"{entry.origin}: there is no key {full_name}.", nearest(full_name, list(table)))
+            )
+            continue
         try:
             values[entry.section][entry.key] = row.kind.parse(entry.text)
         except ValueError as error:
-            raise ConfigError(f"{entry.origin}: {full_name} {error}.") from error
-    return Settings(**{name: cls(**values[name]) for name, cls in sections()})
+            mistakes.append(ConfigError(f"{entry.origin}: {full_name} {error}."))
+    return Settings(**{name: cls(**values[name]) for name, cls in sections()}), mistakes
+
+
+def mistakes_in(path: str, cwd: str = ".") -> list[ConfigError]:
+    """Everything that is wrong with a configuration file, in the order of its lines.
+
+    What keys do to each other is looked at once each of them can be understood.
+    ConfigError when the file cannot be read.
+    """
+    file = Path(cwd) / Path(path).expanduser()
+    entries, unread = scan_ini(read_text(file), str(file))
+    settings, misunderstood = examine(entries)
+    found = [*unread, *misunderstood]
+    if not found:
+        found = list(_conflicts(Config(settings, file.parent.absolute())))
+    return sorted(found, key=_line_of)
+
+
+def _line_of(mistake: ConfigError) -> int:
+    number = mistake.message.partition(": ")[0].rpartition(":")[2]
+    return int(number) if number.isdigit() else 0
 
 
 def load(
@@ -152,6 +184,11 @@ def _builtin_entries(node_id: int, overrides: Sequence[Entry]) -> list[Entry]:
 
 def _check(config: Config) -> None:
     """What no single key can check."""
+    for conflict in _conflicts(config):
+        raise conflict
+
+
+def _conflicts(config: Config) -> Iterator[ConfigError]:
     settings = config.settings
     p2p = settings.p2p
     for chosen, what, hint in (
@@ -161,17 +198,17 @@ def _check(config: Config) -> None:
         (not p2p.priorities, "priorities no", "Only regtest may do without priorities."),
     ):
         if chosen and not config.params.plain_allowed:
-            raise ConfigError(f"p2p.{what} is not allowed on {config.params.name}.", hint)
+            yield ConfigError(f"p2p.{what} is not allowed on {config.params.name}.", hint)
     if settings.crypto.backend == "reference" and config.params is not networks.REGTEST:
-        raise ConfigError(f"crypto.backend reference is not allowed on {config.params.name}.", "Use pynacl.")
+        yield ConfigError(f"crypto.backend reference is not allowed on {config.params.name}.", "Use pynacl.")
     if settings.p2p.seed_urls and not settings.p2p.seed_keys:
-        raise ConfigError(
+        yield ConfigError(
             "p2p.seed_urls is set and p2p.seed_keys is not: no list could be believed.",
             "Set p2p.seed_keys to the public key of whoever signs the lists.",
         )
     enabled = settings.services.enabled
     if settings.index.names and "chain" in enabled and "index" not in enabled:
-        raise ConfigError(
+        yield ConfigError(
             f"index.{settings.index.names[0]} is on and services.enabled lacks index: nothing would build it.",
             "Add index to services.enabled.",
         )
@@ -179,15 +216,32 @@ def _check(config: Config) -> None:
     wanted = [(name, port) for name, port in ports.items() if name in settings.services.enabled]
     for index, (name, port) in enumerate(wanted):
         if port > 65_535:
-            raise ConfigError(f"{name}.port would be {port}, which is no port.", f"Set {name}.port.")
+            yield ConfigError(f"{name}.port would be {port}, which is no port.", f"Set {name}.port.")
         for other, taken in wanted[:index]:
             if port == taken:
-                raise ConfigError(f"{other}.port and {name}.port are both {port}.")
+                yield ConfigError(f"{other}.port and {name}.port are both {port}.")
 
 
-def _nearest(full_name: str, table: Mapping[str, object]) -> str:
-    close = difflib.get_close_matches(full_name, table, n=1, cutoff=0.6)
-    if not close:
-        section, _, name = full_name.partition(".")
-        close = [row for row in table if row.endswith(f".{name}") or row.startswith(f"{section}.")][:1]
-    return f"The nearest is {close[0]}." if close else f"The keys are: {', '.join(table)}."
+def nearest(full_name: str, names: Sequence[str]) -> str:
+    """What was probably meant by a key that does not exist, as a sentence."""
+    section, _, name = full_name.partition(".")
+    known = list(dict.fromkeys(each.partition(".")[0] for each in names))
+    if section not in known:
+        near = difflib.get_close_matches(section, known, n=1, cutoff=0.5)
+        meant = f"{near[0]}.{name}" if near else ""
+        if meant in names:
+            return f"The nearest is {meant}."
+        elsewhere = [each for each in names if each.endswith(f".{name}")]
+        if len(elsewhere) == 1:
+            return f"The nearest is {elsewhere[0]}."
+        if near:
+            return f"There is no section [{section}]; the nearest is [{near[0]}]."
+        return f"There is no section [{section}]; there are [{'], ['.join(known)}]."
+    own = [each.partition(".")[2] for each in names if each.startswith(f"{section}.")]
+    close = difflib.get_close_matches(name, own, n=1, cutoff=0.6)
+    if close:
+        return f"The nearest is {section}.{close[0]}."
+    elsewhere = [each for each in names if each.endswith(f".{name}")]
+    if elsewhere:
+        return f"The nearest is {elsewhere[0]}."
+    return f"The keys of [{section}] are: {', '.join(own)}."

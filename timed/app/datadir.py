@@ -10,6 +10,7 @@
     seeds.json     the last good answers of the sources of addresses
     wallet.json    the wallet
     .cookie        the RPC password of this run
+    node.ini       the configuration, if `timed-cli init` wrote it here
     timed.log      the log of a daemon that was given no other
 """
 
@@ -31,7 +32,8 @@ INDEX = "index"
 PEERS = "peers.json"
 SEEDS = "seeds.json"
 DAEMON_LOG = "timed.log"
-OURS = frozenset({NODE_KEY, OPERATOR_KEY, CHAIN, INDEX, PEERS, SEEDS, DAEMON_LOG, "wallet.json"})
+CONFIG_FILE = "node.ini"
+OURS = frozenset({NODE_KEY, OPERATOR_KEY, CHAIN, INDEX, PEERS, SEEDS, DAEMON_LOG, CONFIG_FILE, "wallet.json"})
 LEFT_BY_OTHERS = frozenset({"lost+found", ".gitkeep"})
 
 

@@ -27,13 +27,22 @@ class Entry:
 
 
 def parse_ini(text: str, name: str) -> tuple[Entry, ...]:
-    """The entries of an ini text, in their order.
+    """The entries of an ini text, in their order; ConfigError for its first mistake.
 
     A line that starts with `#` or `;` is a comment; an indented line continues
     the value above it. A key given twice, a key outside a section and a line
-    without `=` raise ConfigError.
+    without `=` are mistakes.
     """
+    entries, mistakes = scan_ini(text, name)
+    if mistakes:
+        raise mistakes[0]
+    return entries
+
+
+def scan_ini(text: str, name: str) -> tuple[tuple[Entry, ...], tuple[ConfigError, ...]]:
+    """The entries that can be read, and every mistake, both in the order of their lines."""
     entries: list[Entry] = []
+    mistakes: list[ConfigError] = []
     seen: dict[tuple[str, str], str] = {}
     section = ""
     for number, line in enumerate(text.splitlines(), start=1):
@@ -46,36 +55,53 @@ def parse_ini(text: str, name: str) -> tuple[Entry, ...]:
             continue
         if stripped[0] == "[":
             if stripped[-1] != "]":
-                raise ConfigError(f"{origin}: the section {stripped!r} lacks its closing bracket.")
-            section = stripped[1:-1].strip()
+                mistakes.append(ConfigError(f"{origin}: the section {stripped!r} lacks its closing bracket."))
+            section = stripped[1:].removesuffix("]").strip()
             continue
-        key, equals, value = (part.strip() for part in stripped.partition("="))
-        if not equals or not key:
-            raise ConfigError(f"{origin}: {stripped!r} is not 'key = value'.")
-        if not section:
-            raise ConfigError(f"{origin}: {key} stands before the first [section].")
-        if (section, key) in seen:
-            raise ConfigError(f"{origin}: {section}.{key} was already given at {seen[section, key]}.")
-        seen[section, key] = origin
-        entries.append(Entry(section, key, value, origin))
-    return tuple(entries)
+        entry = _entry(section, stripped, origin, seen)
+        if isinstance(entry, ConfigError):
+            mistakes.append(entry)
+        else:
+            entries.append(entry)
+    return tuple(entries), tuple(mistakes)
+
+
+def _entry(section: str, line: str, origin: str, seen: dict[tuple[str, str], str]) -> Entry | ConfigError:
+    """One `key = value`, noted in `seen`, or what is wrong with it."""
+    key, equals, value = (part.strip() for part in line.partition("="))
+    if not equals or not key:
+        return ConfigError(f"{origin}: {line!r} is not 'key = value'.")
+    if not section:
+        return ConfigError(f"{origin}: {key} stands before the first [section].")
+    if (section, key) in seen:
+        return ConfigError(f"{origin}: {section}.{key} was already given at {seen[section, key]}.")
+    seen[section, key] = origin
+    return Entry(section, key, value, origin)
 
 
 def read_ini(path: Path) -> tuple[Entry, ...]:
     """The entries of a file; ConfigError when it cannot be read as text."""
+    return parse_ini(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """A configuration file as text; ConfigError when it cannot be read."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}.") from error
-    return decode_ini(data, str(path))
+    return _text(data, str(path))
 
 
 def decode_ini(data: bytes, name: str) -> tuple[Entry, ...]:
     """The entries in the content of the file `name`; ConfigError when it is no text."""
+    return parse_ini(_text(data, name), name)
+
+
+def _text(data: bytes, name: str) -> str:
     if len(data) > MAX_FILE_BYTES:
         raise ConfigError(f"{name} is {len(data)} bytes long; that is no configuration.")
     try:
-        text = data.decode("utf-8")
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigError(f"{name} is not UTF-8 text (byte {error.start}).") from error
-    return parse_ini(text, name)

@@ -21,6 +21,17 @@ COMMANDS: dict[str, Command] = {
     for command in (
         Command("help", "helping", "what a method or a command does; without a name, all of them"),
         Command("completion", "completion", "completion for a shell", ("bash", "zsh", "fish")),
+        Command("init", "initial", "write a commented configuration"),
+        Command(
+            "config",
+            "configfile",
+            "check a configuration, show the one in force, explain a key",
+            ("check", "show", "explain"),
+        ),
+        Command("keys", "keyfiles", "the node's keys: show, make, import", ("show", "generate", "import")),
+        Command("address", "addresses", "what an address is, and whose", ("check", "convert", "of")),
+        Command("backup", "backup", "copy keys, configuration and wallet of a node"),
+        Command("sign-offline", "signing", "sign an exported payment without a node"),
         Command("seedlist", "seedlist", "make, sign and check lists of nodes", ("key", "sign", "check")),
     )
 }

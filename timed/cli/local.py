@@ -1,0 +1,85 @@
+"""What the commands without a node share: where the data directory is, and new private files."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from timed.cli.options import Options
+from timed.cli.place import CONFIG_FILE, DEFAULT_NETWORK
+from timed.errors import LocalError
+from timed.params import NETWORKS
+
+if TYPE_CHECKING:
+    from timed.app.config import Config
+
+
+def parser(name: str, summary: str, options: Options, epilog: str = "") -> argparse.ArgumentParser:
+    """A parser with the options that say which node is meant; those before the command are its defaults."""
+    made = argparse.ArgumentParser(
+        prog=f"timed-cli {name}", description=summary, epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    add_place(made, options)
+    return made
+
+
+def add_place(made: argparse.ArgumentParser, options: Options) -> None:
+    """--network, --datadir, --config and --node-id."""
+    made.add_argument("--network", choices=sorted(NETWORKS), default=options.network, help="default testnet")
+    made.add_argument("--datadir", metavar="DIR", default=options.datadir, help="the data directory")
+    made.add_argument("--config", metavar="FILE", default=options.config, help="the configuration file")
+    made.add_argument(
+        "--node-id", metavar="N", type=int, default=options.node_id, help="a node of `timed --node-id N`"
+    )
+
+
+def as_options(found: argparse.Namespace) -> Options:
+    """The same as options of a call."""
+    return Options(
+        network=found.network, datadir=found.datadir, config=found.config, node_id=found.node_id or 0
+    )
+
+
+def config_of(found: argparse.Namespace) -> Config:
+    """The configuration that is meant; ConfigError when it cannot be used."""
+    from timed.app.config import load, override
+
+    datadir = os.path.abspath(os.path.expanduser(found.datadir)) if found.datadir else ""
+    file = found.config
+    if not file and not found.node_id:
+        beside = Path(datadir or f"~/.timed/{found.network or DEFAULT_NETWORK}").expanduser() / CONFIG_FILE
+        file = str(beside) if beside.exists() else ""
+    given = {"node.network": found.network, "node.datadir": datadir}
+    overrides = [override(name, text, "the command line") for name, text in given.items() if text]
+    return load(file or None, overrides, node_id=found.node_id or None)
+
+
+def write_new(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """A new file, durable; LocalError when it exists or cannot be written, and no half file then."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    except FileExistsError:
+        raise LocalError(f"{path} exists already.", "Nothing is overwritten: name another.") from None
+    except OSError as error:
+        raise LocalError(f"cannot write {path}: {error.strerror}.") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+        sync_directory(path.parent)
+    except OSError as error:
+        path.unlink()
+        raise LocalError(f"cannot write {path}: {error.strerror}.") from error
+
+
+def sync_directory(path: Path) -> None:
+    """Make the names in a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

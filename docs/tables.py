@@ -16,6 +16,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from timed.app.schema import keys
+from timed.cli.commands import COMMANDS
+from timed.cli.options import GROUPS
+from timed.cli.status import MEANINGS
 from timed.monitor.eventlog import CLOSED, LINES, LOST, REFUSED, SPARED, Line
 from timed.monitor.health import CHECKS
 from timed.monitor.metrics import COUNTER, METRICS
@@ -227,6 +230,33 @@ def lines() -> str:
     return grid(("event", "level", "line"), rows)
 
 
+# The command line
+
+
+def options() -> str:
+    """The options of `timed-cli`, group by group."""
+    parts = []
+    for title, group in GROUPS.items():
+        rows = []
+        for option in group:
+            variable = f" Else ``{option.environment}`` of the environment." if option.environment else ""
+            rows.append(
+                (code(f"{option.spelling} {option.metavar}".rstrip()), f"{_escaped(option.help)}.{variable}")
+            )
+        parts.append(f"**{title}**\n\n{grid(('option', 'meaning'), rows, (30, 70))}")
+    return "\n".join(parts)
+
+
+def statuses() -> str:
+    return grid(("status", "meaning"), [(str(number), said) for number, said in MEANINGS.items()], (10, 90))
+
+
+def commands() -> str:
+    return grid(
+        ("command", "what it does"), [(code(each.name), each.summary) for each in COMMANDS.values()], (25, 75)
+    )
+
+
 # The simulator
 
 
@@ -288,6 +318,9 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "metrics": metrics,
     "health": health,
     "lines": lines,
+    "options": options,
+    "statuses": statuses,
+    "commands": commands,
     "mutants": mutants,
     "modules": modules,
 }

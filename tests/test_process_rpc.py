@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from decimal import Decimal
@@ -79,6 +81,62 @@ class BitcoinRpcTests(ProcessCase):
             with self.assertRaises(JSONRPCException) as caught:
                 call()
             self.assertEqual(caught.exception.error["code"], code)
+
+
+class CurlTests(ProcessCase):
+    """curl from Debian, as one types it."""
+
+    CALL = '{"jsonrpc": "2.0", "id": %d, "method": "%s", "params": %s}'
+
+    def setUp(self) -> None:
+        if shutil.which("curl") is None:
+            raise SkipTest("there is no curl here")
+        super().setUp()
+        self.node = self.world.node(1)
+
+    def curl(self, body: str, *options: str, user: str = "") -> tuple[int, str, str]:
+        """(status, headers, body) of one POST; the body goes through a pipe, as a script would write it."""
+        account = user or self.node.cookie.read_text()
+        done = subprocess.run(
+            ["curl", "--silent", "--show-error", "--include", "--max-time", "20", "--config", "-",
+             "--data-binary", body, *options, f"http://{HOST}:{self.node.rpc_port}/"],
+            input=f'user = "{account}"\n', capture_output=True, text=True, timeout=30, check=True,
+        )  # fmt: skip
+        head, _, content = done.stdout.rpartition("\n\n")
+        final = head.split("HTTP/1.1 ")[-1]
+        return int(final.split()[0]), final.lower(), content
+
+    def test_one_call_and_a_batch(self) -> None:
+        status, head, body = self.curl(self.CALL % (1, "getblockcount", "[]"))
+        self.assertEqual((status, json.loads(body)["id"]), (200, 1))
+        self.assertIn("content-type: application/json", head)
+        calls = ",".join(self.CALL % (n, "getblockhash", '{"height": 0}') for n in range(3))
+        status, _, body = self.curl(f"[{calls}]")
+        self.assertEqual([each["id"] for each in json.loads(body)], [0, 1, 2])
+        self.assertEqual(len({each["result"] for each in json.loads(body)}), 1)
+
+    def test_a_body_in_chunks_and_a_compressed_answer(self) -> None:
+        for options in (
+            ("--header", "Transfer-Encoding: chunked"),
+            ("--compressed",),
+            ("--header", "Expect: 100-continue"),
+        ):
+            status, _, body = self.curl(self.CALL % (1, "getpeerinfo", "[]"), *options)
+            self.assertEqual(status, 200, options)
+            self.assertEqual(len(json.loads(body)["result"]), len(self.world.numbers) - 1, options)
+
+    def test_two_calls_on_one_connection(self) -> None:
+        place = f"http://{HOST}:{self.node.rpc_port}/"
+        body = self.CALL % (1, "getconnectioncount", "[]")
+        _, _, first = self.curl(body, "--write-out", "%{num_connects}", place)
+        self.assertTrue(first.endswith("0"), first)
+
+    def test_refusals_have_the_status_that_http_gives_them(self) -> None:
+        body = self.CALL % (1, "getblockcount", "[]")
+        self.assertEqual(self.curl(body, user="someone:else")[0], 401)
+        self.assertEqual(self.curl(body, "--request", "PUT")[0], 405)
+        self.assertEqual(self.curl(body, "--header", "Origin: http://shop.example")[0], 403)
+        self.assertEqual(self.curl("{")[0], 400)
 
 
 class HttpCase(ProcessCase):

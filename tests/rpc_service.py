@@ -68,6 +68,10 @@ class FakeContext:
         return self.config.params
 
     @property
+    def genesis(self) -> Any:
+        return self.chosen_genesis
+
+    @property
     def driver(self) -> NodeDriver:
         assert self.running is not None
         return self.running.driver
@@ -132,6 +136,7 @@ class ServiceTestCase(TestCase):
         self.directory = self.mktemp()
         os.mkdir(self.directory)
         self.context = make_context(self.directory, chain=self.chain, interval=self.interval)
+        self.prepare()
         if self.context.running is not None:
             self.context.driver.start()
         self.services = MultiService()
@@ -140,6 +145,9 @@ class ServiceTestCase(TestCase):
         self.rpc.setServiceParent(self.services)
         self.monitor.setServiceParent(self.services)
         self.services.startService()
+
+    def prepare(self) -> None:
+        """What a test wants to change before anything starts."""
 
     async def tearDown(self) -> None:
         await self.services.stopService()

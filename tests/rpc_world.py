@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +21,7 @@ from tests.builders import genesis, wallet_key
 from timed.app.driver import Hands, NodeDriver
 from timed.app.logging import LogLevels
 from timed.crypto.batch import verify_batch
+from timed.index.status import Indexes
 from timed.interfaces import IStore
 from timed.ledger.genesis import Genesis
 from timed.ledger.regtest import well_known_key, well_known_seed
@@ -29,11 +31,14 @@ from timed.params import SECOND
 from timed.primitives.address import encode_address
 from timed.primitives.transaction import Lock
 from timed.rpc.backend import ChainBackend
+from timed.rpc.coinset import CoinScan
 from timed.rpc.dispatch import Dispatcher, Reply
 from timed.rpc.environment import Environment, Identity
 from timed.rpc.handlers import HANDLERS
 from timed.rpc.method import PERMISSIONS
 from timed.rpc.peering import Peering
+from timed.rpc.reader import Reader
+from timed.rpc.snapshot import Snapshot, SnapshotSource
 from timed.rpc.waiting import Waiters
 from timed.store.memory import MemoryStore
 from timed.wallet.wallet import Wallet
@@ -85,6 +90,15 @@ class World:
         self.remembered: list[int] = []
         """Bans there were, each time they were to be made durable."""
         self.stopped = 0
+        self.scan = CoinScan()
+        self.threads: Any = InlineThreads()
+        self.reader = Reader(
+            SnapshotSource(self.store, self.genesis, self.indexes, self.scan),
+            self,
+            lambda func, *args: func(*args),
+            self.clock.seconds,
+            rest=lambda seconds: None,
+        )
         self.failures: list[tuple[str, Exception]] = []
         self.environment = Environment(
             params=self.genesis.params,
@@ -99,6 +113,8 @@ class World:
             peering=Peering(self.driver, lambda: None),
             log_levels=LogLevels("info"),
             own_wallet=self.wallet if with_wallet else None,
+            scan=self.scan,
+            reader=self.reader,
         )
         self.dispatcher = Dispatcher(
             HANDLERS,
@@ -110,6 +126,17 @@ class World:
         self.driver.add_sink(Sink(self.wallet.published))
         self.wallet.scan(self.backend.coins())
         self.wallet.scanned()
+
+    def callInThread(self, func: Callable[..., object], *args: object) -> None:
+        """The reader's thread: at once, unless a test has put another one in `threads`."""
+        self.threads.callInThread(func, *args)
+
+    def indexes(self) -> Indexes | None:
+        return self.environment.indexes()
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """What a method computed from the snapshot receives."""
+        return SnapshotSource(self.store, self.genesis, self.indexes, self.scan)()
 
     def now(self) -> int:
         return self.start_us + round(self.clock.seconds() * SECOND)

@@ -7,9 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 import attrs
-from twisted.internet.defer import ensureDeferred
-from twisted.internet.task import deferLater
-from twisted.trial.unittest import SynchronousTestCase
 
 from tests.builders import genesis, roster
 from tests.index_world import Naive, blocks_of
@@ -20,14 +17,14 @@ from timed.primitives.block import Block
 from timed.primitives.certificate import BlockCertificate
 from timed.primitives.filters import filter_root, match_any
 from timed.primitives.transaction import Lock
-from timed.rpc import blockstats, chainview, slices
+from timed.rpc import blockstats, chainview, reader
 from timed.rpc import supply as supply_module
 from timed.rpc.blockstats import Spread
 from timed.rpc.chainview import ChainView
 from timed.rpc.methods import blocks as block_methods
 from timed.rpc.methods import supply as supply_methods
 from timed.rpc.moment import parse_moment
-from timed.rpc.slices import STEPS_PER_SLICE, at_once, sliced
+from timed.rpc.slices import at_once
 from timed.rpc.supply import scheduled
 
 UNIT = Decimal(10**8)
@@ -334,11 +331,12 @@ class CoinSet(BlocksCase):
     def test_one_walk_at_a_time_that_can_be_watched_and_aborted(self) -> None:
         self.assertIsNone(self.world.result("scantxoutset", "status"))
         self.assertIs(self.world.result("scantxoutset", "abort"), False)
-        scan, view = self.world.environment.scan, self.world.environment.view
-        work = scan.find(view, [Lock.key_hash(FRIEND.public)])
-        next(work)
+        scan = self.world.scan
+        with self.world.snapshot() as snapshot:
+            work = scan.find(snapshot, [Lock.key_hash(FRIEND.public)])
+            next(work)
         status = self.world.result("scantxoutset", "status")
-        self.assertEqual((status["scanned"], status["progress"]), (100, 100 * 100 // view.tip().coins))
+        self.assertEqual((status["scanned"], status["progress"]), (100, 100 * 100 // snapshot.tip().coins))
         for method, arguments in (
             ("scantxoutset", ["start", [self.friend]]),
             ("gettxoutsetinfo", ["recount"]),
@@ -349,106 +347,35 @@ class CoinSet(BlocksCase):
         self.assertFalse(scan.running)
 
     def test_a_walk_that_is_dropped_leaves_the_place_free(self) -> None:
-        work = self.world.environment.scan.recount(self.world.environment.view)
-        next(work)
-        work.close()
-        self.assertFalse(self.world.environment.scan.running)
+        with self.world.snapshot() as snapshot:
+            work = self.world.scan.recount(snapshot)
+            next(work)
+            work.close()
+        self.assertFalse(self.world.scan.running)
 
-    def test_a_block_between_the_reads_that_begin_a_walk(self) -> None:
-        """The tip and the coins are of one snapshot: the reads are made again."""
-        view, world = self.world.environment.view, self.world
-        coins, calls = world.store.coins, []
-
-        def late() -> Any:
-            calls.append(1)
-            found = coins()
-            if len(calls) == 1:
-                world.block()
-            return found
-
-        self.patch(world.store, "coins", late)
-        found = at_once(world.environment.scan.recount(view))
-        self.assertEqual((len(calls), found.differences), (2, ()))
+    def test_a_block_that_comes_during_a_walk_is_not_in_it(self) -> None:
+        with self.world.snapshot() as snapshot:
+            work = self.world.scan.recount(snapshot)
+            next(work)
+            self.world.block()
+            found = at_once(work)
+        self.assertEqual((found.tip.height, found.differences), (4, ()))
 
 
-class Slices(SynchronousTestCase):
-    def test_a_long_computation_pauses(self) -> None:
-        pauses = []
-
-        def work() -> Any:
-            for _ in range(3 * STEPS_PER_SLICE):
-                yield
-            return "done"
-
-        async def pause() -> None:
-            pauses.append(1)
-
-        call = sliced(work(), pause, lambda: 0.0)
-        with self.assertRaises(StopIteration) as stop:
-            call.send(None)
-        self.assertEqual((stop.exception.value, len(pauses)), ("done", 3))
-        self.assertEqual(at_once(work()), "done")
-
-    def test_a_slice_ends_with_its_time_as_well(self) -> None:
-        pauses, clock = [], iter(range(1_000))
-
-        def work() -> Any:
-            yield from (None,) * 5
-
-        async def pause() -> None:
-            pauses.append(1)
-
-        with self.assertRaises(StopIteration):
-            sliced(work(), pause, lambda: float(next(clock))).send(None)
-        self.assertEqual(len(pauses), 5)
-
-
-class Heavy(BlocksCase):
+class Slices(BlocksCase):
     """No long call holds up the others."""
 
-    def setUp(self) -> None:
-        super().setUp()
-        self.pauses = 0
-        self.world.environment.pause = self.pause
-        self.patch(slices, "STEPS_PER_SLICE", 1)
-
-    def pause(self) -> Any:
-        self.pauses += 1
-        return deferLater(self.world.clock, 0)
-
-    def test_every_long_call_pauses(self) -> None:
+    def test_every_long_call_is_made_in_slices(self) -> None:
+        self.patch(reader, "STEPS_PER_SLICE", 1)
         proof = self.world.result("gettxoutproof", [self.txids[0]])
         for method, arguments in (
             ("getblock", [3, 2]), ("getblockheaders", [0]), ("getblockfilter", [3]), ("getblockstats", [3]),
             ("getblockcertificate", [3]), ("getchaintxstats", [3]), ("getsupply", [1]), ("getrewardreport", [1]),
             ("gettxoutsetinfo", ["recount"]), ("scantxoutset", ["start", [self.friend]]), ("verifytxoutproof", [proof]),
         ):  # fmt: skip
-            self.pauses = 0
+            before = self.world.reader.counters.slices
             self.world.result(method, *arguments)
-            self.assertGreater(self.pauses, 0, method)
-
-    def test_no_more_than_some_are_under_way_at_once(self) -> None:
-        waiting = [self.world.begin("getrewardreport", [1]) for _ in range(slices.MAX_AT_ONCE)]
-        error = self.world.error("getblockstats", 3)
-        self.assertEqual((error["code"], error["data"]["rule"]), (-9, "heavy-full"))
-        for each in waiting:
-            self.assertNotIn("error", parsed(self.world.finish(each)))
-        self.assertEqual(
-            (self.world.environment.slicer.running, self.world.environment.slicer.refused), (0, 1)
-        )
-        self.world.result("getblockstats", 3)
-
-    def test_what_is_under_way_ends_when_the_node_stops(self) -> None:
-        environment = self.world.environment
-        waiting = self.world.begin("gettxoutsetinfo", ["recount"])
-        self.assertTrue(environment.scan.running)
-        stopped = ensureDeferred(environment.slicer.stop(self.pause))
-        self.assertNoResult(stopped)
-        self.world.clock.advance(0)
-        self.world.clock.advance(0)
-        self.successResultOf(stopped)
-        self.assertEqual(parsed(self.successResultOf(waiting))["error"]["data"]["rule"], "stopping")
-        self.assertFalse(environment.scan.running)
+            self.assertGreater(self.world.reader.counters.slices, before + 1, method)
 
 
 class View(BlocksCase):

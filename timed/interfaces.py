@@ -10,6 +10,7 @@ threads and files behind it belong to `timed.app` and `timed.store`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import attrs
@@ -61,13 +62,8 @@ class StoredTip:
     """Sum of the unspent outputs, in units."""
 
 
-class IStore(Interface):
-    """Blocks, coins and the log of one data directory.
-
-    Reading sees the last committed block and may be done from any thread.
-    `append` and `commit` are called from one thread (or none) and return when
-    durable. Errors of the disk are `StoreError`.
-    """
+class IReads(Interface):
+    """Reading blocks and coins. Errors of the disk are `StoreError`."""
 
     def tip() -> StoredTip | None:
         """The newest committed block, None before genesis is committed."""
@@ -92,6 +88,21 @@ class IStore(Interface):
 
     def coins() -> Iterator[tuple[OutPoint, Coin]]:
         """Every unspent output of one consistent snapshot, in key order."""
+
+
+class IStore(IReads):
+    """Blocks, coins and the log of one data directory.
+
+    Reading sees the last committed block and may be done from any thread.
+    `append` and `commit` are called from one thread (or none) and return when
+    durable. Errors of the disk are `StoreError`.
+    """
+
+    def snapshot() -> AbstractContextManager[IReads]:
+        """What is durable at this moment, to be read by one thread.
+
+        It is to be closed soon: what is replaced meanwhile keeps its space.
+        """
 
     def append(records: Sequence[bytes]) -> None:
         """Append to the log; one fsync whatever the number of records."""

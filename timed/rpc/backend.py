@@ -108,6 +108,12 @@ class ChainBackend:
         """The newest durable block, with the size and sum of the set of coins."""
         return self._store.tip()
 
+    def newest(self) -> BlockHeader:
+        return self.tip().header
+
+    def find_header(self, height: int) -> BlockHeader | None:
+        return self.header(height)
+
     def header(self, height: int) -> BlockHeader | None:
         header: BlockHeader | None = self._node.ledger.header(height)
         return header

@@ -14,7 +14,7 @@ import attrs
 from timed.errors import DecodeError, StoreError
 from timed.index.reader import IndexReader, TransactionReader
 from timed.index.records import Totals
-from timed.interfaces import IStore, StoredTip
+from timed.interfaces import IReads, StoredTip
 from timed.ledger.genesis import Genesis
 from timed.primitives.block import Block, BlockHeader
 from timed.primitives.certificate import BlockCertificate
@@ -35,7 +35,7 @@ KEPT_BLOCKS = 16
 class ChainView:
     """What a call about the past reads from."""
 
-    store: IStore
+    store: IReads
     genesis: Genesis
     indexes: IndexReader | None = None
 

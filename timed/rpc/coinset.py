@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import islice
 
 import attrs
 
@@ -108,10 +108,18 @@ class CoinScan:
 
     @contextmanager
     def _walk(self, view: ChainView) -> Iterator[tuple[StoredTip, Iterator[Entry]]]:
-        """The tip and all coins of one snapshot.
+        """The tip and all coins of a snapshot."""
+        self.check_free()
+        self.running, self.aborted, self.scanned = True, False, 0
+        try:
+            tip = view.tip()
+            self.total = tip.coins
+            yield tip, iter(view.store.coins())
+        finally:
+            self.running = False
 
-        A block may come between the two reads that begin it; then they are made again.
-        """
+    def check_free(self) -> None:
+        """RpcError -9 while another walk is under way."""
         if self.running:
             raise RpcError(
                 CLIENT_BUSY,
@@ -119,15 +127,3 @@ class CoinScan:
                 rule="scan-busy",
                 hint="Ask scantxoutset status, or abort it.",
             )
-        self.running, self.aborted, self.scanned = True, False, 0
-        try:
-            while True:
-                tip = view.tip()
-                walk = iter(view.store.coins())
-                first = tuple(islice(walk, 1))
-                if view.tip().block_hash == tip.block_hash:
-                    break
-            self.total = tip.coins
-            yield tip, chain(first, walk)
-        finally:
-            self.running = False

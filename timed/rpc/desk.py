@@ -7,6 +7,7 @@ back. One desk serves all fronts of a process.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from twisted.application.service import Service
@@ -14,14 +15,18 @@ from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
 
 from timed import __version__
 from timed.errors import LocalError
 from timed.rpc.backend import ChainBackend
+from timed.rpc.coinset import CoinScan
 from timed.rpc.dispatch import Dispatcher
 from timed.rpc.environment import Environment, Identity
 from timed.rpc.handlers import HANDLERS
 from timed.rpc.peering import Peering, SocketCounters
+from timed.rpc.reader import Reader
+from timed.rpc.snapshot import SnapshotSource
 from timed.rpc.waiting import Waiters
 from timed.rpc.wallethost import WalletHost
 
@@ -48,27 +53,48 @@ class Desk:
         if backend is not None and context.config.settings.wallet.enabled:
             self._wallet = WalletHost(str(context.config.wallet_file), backend, context.reactor, os.urandom)
         self._backend = backend
-        self._environment = environment = self._make_environment()
-        self.dispatcher = Dispatcher(HANDLERS, environment, pause=self._pause, failed=self._failed)
+        self._scan = CoinScan()
+        self._pool: ThreadPool | None = None
+        self._reader = None if backend is None else self._make_reader()
+        self.dispatcher = Dispatcher(
+            HANDLERS, self._make_environment(), pause=self._pause, failed=self._failed
+        )
 
     def start(self) -> None:
         """LocalError when the wallet cannot be had."""
+        self._pool = ThreadPool(minthreads=0, maxthreads=1, name="timed-reader")
+        self._pool.start()
         if self._backend is not None:
             self._backend.subscribe(self.waiters)
         if self._wallet is not None:
             self._wallet.start(self._context.wallet_seed)
 
+    def callInThread(self, func: Callable[..., object], *args: object) -> None:  # noqa: N802 - as a ThreadPool's
+        """`timed.rpc.reader.Threads`."""
+        if self._pool is None:
+            raise LocalError("the desk is closed.")
+        self._pool.callInThread(func, *args)
+
     async def end_calls(self) -> None:
         """Every call under way is answered soon; a second time does nothing more."""
         self.waiters.close()
-        await self._environment.slicer.stop(self._pause)
+        if self._reader is not None:
+            await self._reader.stop()
 
     async def stop(self) -> None:
         """Once no front hands in calls any more."""
         await self.end_calls()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.stop()
         wallet, self._wallet = self._wallet, None
         if wallet is not None:
             await wallet.stop()
+
+    def _make_reader(self) -> Reader:
+        context = self._context
+        source = SnapshotSource(context.store, context.genesis, lambda: context.indexes, self._scan)
+        return Reader(source, self, context.reactor.callFromThread, context.monotonic)
 
     def _make_environment(self) -> Environment:
         context, wallet = self._context, self._wallet
@@ -95,7 +121,8 @@ class Desk:
             own_wallet=wallet.wallet if wallet is not None else None,
             own_custody=wallet.custody if wallet is not None else None,
             indexes=lambda: context.indexes,
-            pause=self._pause,
+            scan=self._scan,
+            reader=self._reader,
         )
 
     def _seeding(self) -> Seeding | None:

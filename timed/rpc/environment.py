@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import Any, Protocol
 
 import attrs
 
-from timed.errors import DecodeError, InvalidTransaction
+from timed.errors import DecodeError
 from timed.index.status import Indexes
 from timed.params import NetworkParams
-from timed.primitives.address import InvalidAddress, decode_address
 from timed.primitives.transaction import Lock, Transaction
 from timed.rpc.backend import ChainBackend
 from timed.rpc.chainview import ChainView
 from timed.rpc.coinset import CoinScan
 from timed.rpc.custody import Custody
-from timed.rpc.errors import DESERIALIZATION, NOT_FOUND, WALLET_ERROR, WARMING_UP, RpcError
+from timed.rpc.errors import DESERIALIZATION, WALLET_ERROR, WARMING_UP, RpcError
+from timed.rpc.locks import lock_of
 from timed.rpc.peering import Peering
-from timed.rpc.slices import Slicer, Work
+from timed.rpc.reader import Read, Reader
 from timed.rpc.waiting import Waiters
 from timed.wallet.wallet import Wallet
-
-SHORTEST_LOCK = 46
-"""Hexadecimal digits; no address consists of them alone."""
-HEX_DIGITS = frozenset("0123456789abcdef")
-
-T = TypeVar("T")
 
 
 @attrs.define
@@ -45,10 +39,6 @@ class LogLevels(Protocol):
     def shown(self) -> dict[str, str]: ...
     def set(self, namespace: str, level: str) -> None: ...
     def clear(self, namespace: str) -> None: ...
-
-
-async def no_pause() -> None:
-    """For whoever has nothing else to do."""
 
 
 @attrs.define
@@ -73,10 +63,10 @@ class Environment:
     own_custody: Custody | None = None
     indexes: Callable[[], Indexes | None] = lambda: None
     """What is built beside the chain, while the index service runs."""
-    pause: Callable[[], Awaitable[object]] = no_pause
-    """Lets the reactor turn between two slices of a heavy call."""
     scan: CoinScan = attrs.field(factory=CoinScan)
-    slicer: Slicer = attrs.field(factory=Slicer)
+    """The walk over the coins that may be under way."""
+    reader: Reader | None = None
+    """Answers from the durable chain."""
 
     @property
     def chain(self) -> ChainBackend:
@@ -91,9 +81,11 @@ class Environment:
         chain, indexes = self.chain, self.indexes()
         return ChainView(chain.store, chain.genesis, None if indexes is None else indexes.reader)
 
-    async def heavy(self, work: Work[T]) -> T:
-        """The result of a long computation that reads `view` alone; nobody waits for its end but the caller."""
-        return await self.slicer.run(work, self.pause, self.monotonic)
+    async def read(self, read: Read) -> Any:
+        """What `read` answers of a snapshot, off the reactor thread; RpcError -28 while there is no chain."""
+        if self.reader is None:
+            raise self._no_chain()
+        return await self.reader.read(read)
 
     @property
     def peers(self) -> Peering:
@@ -136,32 +128,8 @@ class Environment:
         return self.own_custody
 
     def lock_of(self, address: str) -> Lock:
-        """The lock of an address of this network, or of a lock in hexadecimal; RpcError -5 otherwise.
-
-        A lock of several keys has no address: its encoding takes the place.
-        """
-        try:
-            if len(address) >= SHORTEST_LOCK and HEX_DIGITS.issuperset(address):
-                return lock_of_hex(address)
-            return decode_address(self.params, address)
-        except InvalidAddress as error:
-            raise RpcError(
-                NOT_FOUND,
-                f"Invalid address: {error}",
-                rule=error.rule,
-                hint=f"An address of {self.params.name} starts with {self.params.address_prefix}.",
-                param="address",
-            ) from error
-
-
-def lock_of_hex(text: str) -> Lock:
-    """A well-formed lock from its encoding; InvalidAddress("address-lock") otherwise."""
-    try:
-        lock = Lock.decode(bytes.fromhex(text))
-        lock.check_form()
-    except (DecodeError, InvalidTransaction, ValueError):
-        raise InvalidAddress("address-lock", "no encoding of a lock") from None
-    return lock
+        """As `timed.rpc.locks.lock_of`, of this network."""
+        return lock_of(self.params, address)
 
 
 def decode_transaction(data: bytes) -> Transaction:

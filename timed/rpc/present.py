@@ -13,6 +13,7 @@ from timed.primitives.roster import Member, Roster, Tier
 from timed.primitives.transaction import LOCK_KEY_HASH, Lock, Output, Transaction, TransactionKind
 from timed.rpc.backend import ChainBackend, TransactionStatus
 from timed.rpc.jsontext import amount
+from timed.rpc.snapshot import Blocks
 
 Object = dict[str, Any]
 
@@ -36,13 +37,13 @@ def lock_object(lock: Lock, params: NetworkParams) -> Object:
     return shown
 
 
-def header_object(header: BlockHeader, chain: ChainBackend) -> Object:
+def header_object(header: BlockHeader, blocks: Blocks) -> Object:
     """A header with all its roots and its place in the chain."""
-    tip = chain.tip()
-    following = chain.header(header.height + 1) if header.height < tip.height else None
+    newest = blocks.newest().height
+    following = blocks.find_header(header.height + 1) if header.height < newest else None
     return {
         "hash": header.hash.hex(),
-        "confirmations": tip.height - header.height + 1,
+        "confirmations": newest - header.height + 1,
         "height": header.height,
         "version": header.version,
         "chain_id": header.chain_id,
@@ -59,15 +60,15 @@ def header_object(header: BlockHeader, chain: ChainBackend) -> Object:
         "reward": amount(header.reward),
         "proposer": header.proposer.hex(),
         "round": header.round,
-        "certificate": certificate_object(chain.certificate(header.height), chain),
+        "certificate": certificate_object(blocks.certificate(header.height), blocks),
     }
 
 
-def certificate_object(certificate: BlockCertificate | None, chain: ChainBackend) -> Object | None:
+def certificate_object(certificate: BlockCertificate | None, blocks: Blocks) -> Object | None:
     """Who signed a block; None for genesis."""
     if certificate is None:
         return None
-    roster = chain.roster(certificate.height)
+    roster = blocks.roster(certificate.height)
     signers = indices_of(certificate.bitmap, len(roster.members))
     return {
         "round": certificate.round,
@@ -77,10 +78,10 @@ def certificate_object(certificate: BlockCertificate | None, chain: ChainBackend
     }
 
 
-def block_object(block: Block, size: int, transactions: list[Any], chain: ChainBackend) -> Object:
+def block_object(block: Block, size: int, transactions: list[Any], blocks: Blocks) -> Object:
     """A block of `size` bytes: its header, and its transactions as they are to be shown."""
     coinbase = block.transactions[0]
-    shown = header_object(block.header, chain)
+    shown = header_object(block.header, blocks)
     shown["merkleroot"] = shown["tx_root"]
     shown["nTx"] = len(block.transactions)
     shown["size"] = size

@@ -9,12 +9,13 @@ survives is opened again by a new `LossyStore` over the same disk.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Union
 
 from zope.interface import implementer
 
 from timed.errors import StoreError
-from timed.interfaces import BlockCommit, IStore
+from timed.interfaces import BlockCommit, IReads, IStore
 from timed.store.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -98,6 +99,9 @@ class LossyStore:
         else:
             self.disk.commit(write)
             self.doubtful = False
+
+    def snapshot(self) -> AbstractContextManager[IReads]:
+        return self.disk.snapshot()
 
     def tip(self) -> StoredTip | None:
         return self.disk.tip()

@@ -9,10 +9,13 @@ from any thread, and from other processes, while one process writes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from zope.interface import implementer
+
 from timed.errors import StoreError
-from timed.interfaces import BlockCommit, Coin, StoredTip
+from timed.interfaces import BlockCommit, Coin, IReads, StoredTip
 from timed.ledger.content import HEADER_SIZE
 from timed.params import STORE_SCHEMA
 from timed.primitives.transaction import OutPoint
@@ -30,7 +33,45 @@ _CARRIED = b"carried"
 T = TypeVar("T")
 
 
-class Database:
+@implementer(IReads)
+class Reads:
+    """The questions that the tables answer; a subclass says in which transaction."""
+
+    def tip(self) -> StoredTip | None:
+        return self._read("meta", _TIP, _stored_tip)
+
+    def block(self, height: int) -> bytes | None:
+        return self._at("blocks", height)
+
+    def header(self, height: int) -> bytes | None:
+        return self._at("headers", height)
+
+    def certificate(self, height: int) -> bytes | None:
+        return self._at("certificates", height)
+
+    def height_of(self, block_hash: bytes) -> int | None:
+        found = self._read("heights", block_hash, HeightRecord.decode)
+        return None if found is None else found.height
+
+    def locate(self, txid: bytes) -> tuple[int, int] | None:
+        found = self._read("locations", txid, Location.decode)
+        return None if found is None else (found.height, found.position)
+
+    def coin(self, outpoint: OutPoint) -> Coin | None:
+        return self._read("coins", outpoint.key, _coin)
+
+    def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
+        """Every coin of one snapshot, in key order."""
+        raise NotImplementedError
+
+    def _at(self, table: str, height: int) -> bytes | None:
+        return self._read(table, _height_key(height), bytes) if height >= 0 else None
+
+    def _read(self, table: str, key: bytes, decode: Callable[[bytes], T]) -> T | None:
+        raise NotImplementedError
+
+
+class Database(Reads):
     """The environment in `path`; `readonly` for a process that does not own the store."""
 
     def __init__(self, path: str, *, readonly: bool = False, map_size: int = MAP_SIZE) -> None:
@@ -49,7 +90,7 @@ class Database:
     def check_identity(self, network: str, genesis: bytes) -> None:
         """StoreError when the store belongs to another network, genesis or schema."""
         with explained(self.path, "read"), self._environment.begin() as transaction:
-            found = self._get(transaction, "meta", _IDENTITY, Identity.decode)
+            found = self.get(transaction, "meta", _IDENTITY, Identity.decode)
         if found is None:
             raise StoreError(f"{self.path} holds no store of timed.", "Start the node once to make one.")
         if found.schema > STORE_SCHEMA:
@@ -75,33 +116,16 @@ class Database:
     def make_identity(self, network: str, genesis: bytes) -> None:
         """Mark a new store; one that is marked already is left alone."""
         with explained(self.path, "write"), changing(self._environment) as transaction:
-            if self._get(transaction, "meta", _IDENTITY, Identity.decode) is None:
+            if self.get(transaction, "meta", _IDENTITY, Identity.decode) is None:
                 self._put(transaction, "meta", _IDENTITY, Identity(STORE_SCHEMA, network, genesis).encode())
 
     # Reading
 
-    def tip(self) -> StoredTip | None:
-        return self._read("meta", _TIP, _stored_tip)
-
-    def block(self, height: int) -> bytes | None:
-        return self._at("blocks", height)
-
-    def header(self, height: int) -> bytes | None:
-        return self._at("headers", height)
-
-    def certificate(self, height: int) -> bytes | None:
-        return self._at("certificates", height)
-
-    def height_of(self, block_hash: bytes) -> int | None:
-        found = self._read("heights", block_hash, HeightRecord.decode)
-        return None if found is None else found.height
-
-    def locate(self, txid: bytes) -> tuple[int, int] | None:
-        found = self._read("locations", txid, Location.decode)
-        return None if found is None else (found.height, found.position)
-
-    def coin(self, outpoint: OutPoint) -> Coin | None:
-        return self._read("coins", outpoint.key, _coin)
+    @contextmanager
+    def snapshot(self) -> Iterator[IReads]:
+        """What is durable at this moment, for as long as the block lasts."""
+        with explained(self.path, "read"), self._environment.begin() as transaction:
+            yield _Snapshot(self, transaction)
 
     def carried(self) -> tuple[bytes, ...]:
         """The records that went over to the current epoch with the newest block."""
@@ -110,16 +134,15 @@ class Database:
 
     def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
         """Every coin of one snapshot, in key order; the snapshot lasts as long as the iterator."""
-        with explained(self.path, "read"), self._environment.begin(db=self._tables["coins"]) as transaction:
-            for key, value in transaction.cursor():
-                yield OutPoint.from_key(key), self._unsealed("coins", key, value, _coin)
+        with self.snapshot() as reads:
+            yield from reads.coins()
 
     # Writing
 
     def write(self, commits: Sequence[BlockCommit]) -> None:
         """Apply consecutive blocks in one durable transaction: all of them, or none."""
         with explained(self.path, "write"), changing(self._environment) as transaction:
-            tip = self._get(transaction, "meta", _TIP, _stored_tip)
+            tip = self.get(transaction, "meta", _TIP, _stored_tip)
             for commit in commits:
                 tip = next_tip(tip, commit)
                 self._write_block(transaction, commit)
@@ -152,22 +175,40 @@ class Database:
 
     # Records
 
-    def _at(self, table: str, height: int) -> bytes | None:
-        return self._read(table, _height_key(height), bytes) if height >= 0 else None
-
     def _read(self, table: str, key: bytes, decode: Callable[[bytes], T]) -> T | None:
         with explained(self.path, "read"), self._environment.begin() as transaction:
-            return self._get(transaction, table, key, decode)
+            return self.get(transaction, table, key, decode)
 
-    def _get(self, transaction: Any, table: str, key: bytes, decode: Callable[[bytes], T]) -> T | None:
+    def get(self, transaction: Any, table: str, key: bytes, decode: Callable[[bytes], T]) -> T | None:
+        """The record under `key` in a transaction of this environment; StoreError when it is damaged."""
         value = transaction.get(key, db=self._tables[table])
         return None if value is None else self._unsealed(table, key, value, decode)
+
+    def coins_in(self, transaction: Any) -> Iterator[tuple[OutPoint, Coin]]:
+        """Every coin that a transaction sees, in key order."""
+        with explained(self.path, "read"):
+            for key, value in transaction.cursor(db=self._tables["coins"]):
+                yield OutPoint.from_key(key), self._unsealed("coins", key, value, _coin)
 
     def _unsealed(self, table: str, key: bytes, value: bytes, decode: Callable[[bytes], T]) -> T:
         return unsealed(value, decode, key, table, self.path)
 
     def _put(self, transaction: Any, table: str, key: bytes, data: bytes) -> None:
         transaction.put(key, sealed(data), db=self._tables[table])
+
+
+class _Snapshot(Reads):
+    """Every read in one transaction of a database."""
+
+    def __init__(self, database: Database, transaction: Any) -> None:
+        self._database = database
+        self._transaction = transaction
+
+    def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
+        return self._database.coins_in(self._transaction)
+
+    def _read(self, table: str, key: bytes, decode: Callable[[bytes], T]) -> T | None:
+        return self._database.get(self._transaction, table, key, decode)
 
 
 def _height_key(height: int) -> bytes:

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 
 from zope.interface import implementer
 
 from timed.errors import StoreError
-from timed.interfaces import BlockCommit, Coin, IStore, IStoreBackend, StoredTip
+from timed.interfaces import BlockCommit, Coin, IReads, IStore, IStoreBackend, StoredTip
 from timed.primitives.transaction import OutPoint
 from timed.store.database import Database
 from timed.store.files import Files, disk_error, require_space
@@ -89,6 +90,9 @@ class LmdbStore:
 
     def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
         return self._database.coins()
+
+    def snapshot(self) -> AbstractContextManager[IReads]:
+        return self._database.snapshot()
 
     def append(self, records: Sequence[bytes]) -> None:
         self._log.append(records)

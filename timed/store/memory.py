@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from zope.interface import implementer
 
 from timed.errors import StoreError
-from timed.interfaces import BlockCommit, Coin, IStore, IStoreBackend, StoredTip
+from timed.interfaces import BlockCommit, Coin, IReads, IStore, IStoreBackend, StoredTip
 from timed.ledger.content import HEADER_SIZE
 from timed.primitives.transaction import OutPoint
 from timed.store.accounting import next_tip
@@ -53,6 +54,14 @@ class MemoryStore:
 
     def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
         return iter(sorted(self._coins.items(), key=_by_key))
+
+    def snapshot(self) -> AbstractContextManager[IReads]:
+        """A copy: what is done to the store afterwards does not show in it."""
+        copied = MemoryStore()
+        copied._tip, copied._blocks, copied._certificates = self._tip, [*self._blocks], [*self._certificates]
+        copied._heights, copied._locations = dict(self._heights), dict(self._locations)
+        copied._coins = dict(self._coins)
+        return nullcontext(copied)
 
     def append(self, records: Sequence[bytes]) -> None:
         self._log.extend(records)

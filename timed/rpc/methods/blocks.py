@@ -8,7 +8,6 @@ from typing import Any
 from timed.crypto.batch import verify_batch
 from timed.errors import InvalidCertificate, StoreError
 from timed.ledger.filters import output_filter
-from timed.primitives.block import BlockHeader
 from timed.primitives.certificate import BlockCertificate, SignatureItem, indices_of
 from timed.primitives.filters import check_filter, filter_key, filter_root
 from timed.primitives.roster import quorum_weight
@@ -20,35 +19,36 @@ from timed.rpc.blockstats import (
     count_transactions,
 )
 from timed.rpc.chainview import ChainView, index_needed
-from timed.rpc.environment import Environment
 from timed.rpc.errors import INVALID_PARAMETER, MISC, RpcError, not_found
 from timed.rpc.jsontext import amount
 from timed.rpc.moment import Moment
+from timed.rpc.placing import from_snapshot
 from timed.rpc.present import Object, address_of, header_object
 from timed.rpc.slices import Work
+from timed.rpc.snapshot import Snapshot
 
 SIGNATURES_PER_STEP = 16
 
 
-async def getblockheaders(env: Environment, block: int | bytes | Moment, count: int, verbose: bool) -> Any:
-    view = env.view
-    first = view.height_of(block, after=True)
-    last = min(view.tip().height, first + count - 1)
-
-    def headers() -> Work[list[Any]]:
-        shown: list[Any] = []
-        for height in range(first, last + 1):
-            header = view.header(height)
-            shown.append(header_object(header, env.chain) if verbose else header.encode().hex())
-            yield
-        return shown
-
-    return await env.heavy(headers())
+@from_snapshot
+def getblockheaders(
+    snapshot: Snapshot, block: int | bytes | Moment, count: int, verbose: bool
+) -> Work[list[Any]]:
+    first = snapshot.height_of(block, after=True)
+    last = min(snapshot.tip().height, first + count - 1)
+    shown: list[Any] = []
+    for height in range(first, last + 1):
+        header = snapshot.header(height)
+        shown.append(header_object(header, snapshot) if verbose else header.encode().hex())
+        yield
+    return shown
 
 
-async def getblockfilter(env: Environment, block: int | bytes | Moment, filtertype: str) -> Object:
-    view = env.view
-    header, encoded = await env.heavy(_filter(view, view.height_of(block)))
+@from_snapshot
+def getblockfilter(snapshot: Snapshot, block: int | bytes | Moment, filtertype: str) -> Work[Object]:
+    opened = yield from snapshot.opened(snapshot.height_of(block))
+    spent = yield from snapshot.spent_outputs(opened)
+    header, encoded = opened.header, output_filter(opened.header.tx_root, opened.transactions, spent)
     if filter_root(encoded) != header.filter_root:
         raise StoreError(
             f"the filter of block {header.height} is not the one its header commits to.",
@@ -65,15 +65,9 @@ async def getblockfilter(env: Environment, block: int | bytes | Moment, filterty
     }
 
 
-def _filter(view: ChainView, height: int) -> Work[tuple[BlockHeader, bytes]]:
-    block = yield from view.opened(height)
-    spent = yield from view.spent_outputs(block)
-    return block.header, output_filter(block.header.tx_root, block.transactions, spent)
-
-
-async def getblockstats(env: Environment, block: int | bytes | Moment, stats: tuple[str, ...]) -> Object:
-    view = env.view
-    found = await env.heavy(block_statistics(view, view.height_of(block)))
+@from_snapshot
+def getblockstats(snapshot: Snapshot, block: int | bytes | Moment, stats: tuple[str, ...]) -> Work[Object]:
+    found = yield from block_statistics(snapshot, snapshot.height_of(block))
     shown = _statistics_object(found)
     return {name: shown[name] for name in stats} if stats else shown
 
@@ -118,20 +112,20 @@ def _statistics_object(found: BlockStatistics) -> Object:
     }
 
 
-def findblockbydate(env: Environment, time: int, side: str) -> Object:
-    view = env.view
-    height = view.height_at(time, after=side == "after")
+@from_snapshot
+def findblockbydate(snapshot: Snapshot, time: int, side: str) -> Object:
+    height = snapshot.height_at(time, after=side == "after")
     if height is None:
-        raise not_found("Block", f"{side} {time}", f"The chain begins at {view.header(0).time}.")
-    header = view.header(height)
+        raise not_found("Block", f"{side} {time}", f"The chain begins at {snapshot.header(0).time}.")
+    header = snapshot.header(height)
     return {"height": height, "hash": header.hash.hex(), "time": header.time, "asked": time, "side": side}
 
 
-async def getchaintxstats(
-    env: Environment, nblocks: int | None, block: int | bytes | Moment | None
-) -> Object:
-    view = env.view
-    last = view.tip().height if block is None else view.height_of(block)
+@from_snapshot
+def getchaintxstats(
+    snapshot: Snapshot, nblocks: int | None, block: int | bytes | Moment | None
+) -> Work[Object]:
+    last = snapshot.tip().height if block is None else snapshot.height_of(block)
     count = min(last, MAX_COUNTED) if nblocks is None else nblocks
     if count > last:
         raise RpcError(
@@ -141,14 +135,14 @@ async def getchaintxstats(
             hint="Ask for fewer blocks.",
             param="nblocks",
         )
-    if count > MAX_COUNTED and (view.totals(last) is None or view.totals(last - count) is None):
+    if count > MAX_COUNTED and (snapshot.totals(last) is None or snapshot.totals(last - count) is None):
         raise index_needed(f"Counting more than {MAX_COUNTED} blocks", "transactions")
-    found = await env.heavy(count_transactions(view, last - count, last))
+    found = yield from count_transactions(snapshot, last - count, last)
     seconds = found.last_time - found.first_time
     return {
         "time": found.last_time,
         "txcount": found.total,
-        "window_final_block_hash": view.header(last).hash.hex(),
+        "window_final_block_hash": snapshot.header(last).hash.hex(),
         "window_final_block_height": last,
         "window_block_count": count,
         "window_tx_count": found.transactions,
@@ -157,10 +151,10 @@ async def getchaintxstats(
     }
 
 
-async def getblockcertificate(env: Environment, block: int | bytes | Moment) -> Object:
-    view = env.view
-    height = view.height_of(block)
-    header, certificate = view.header(height), view.certificate(height)
+@from_snapshot
+def getblockcertificate(snapshot: Snapshot, block: int | bytes | Moment) -> Work[Object]:
+    height = snapshot.height_of(block)
+    header, certificate = snapshot.header(height), snapshot.certificate(height)
     if certificate is None:
         raise RpcError(
             MISC,
@@ -172,12 +166,12 @@ async def getblockcertificate(env: Environment, block: int | bytes | Moment) -> 
     try:
         if (certificate.height, certificate.target) != (height, header.hash):
             raise InvalidCertificate("certificate-target", "it certifies another block")
-        items = certificate.signature_items(view.genesis.roster_at(height))
-        if not all(await env.heavy(verdicts(items))):
+        items = certificate.signature_items(snapshot.genesis.roster_at(height))
+        if not all((yield from verdicts(items))):
             raise InvalidCertificate("signature")
     except InvalidCertificate as error:
         problem = str(error)
-    return _certificate_object(view, certificate, problem)
+    return _certificate_object(snapshot, certificate, problem)
 
 
 def _certificate_object(view: ChainView, certificate: BlockCertificate, problem: str | None) -> Object:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from timed.events import BlockCertified
-from timed.primitives.block import Block
 from timed.primitives.transaction import OutPoint
-from timed.rpc.chainview import ChainView, no_block
+from timed.rpc.chainview import no_block
 from timed.rpc.environment import Environment
 from timed.rpc.errors import INVALID_PARAMETER, RpcError
 from timed.rpc.jsontext import amount
 from timed.rpc.moment import Moment
+from timed.rpc.placing import from_blocks, from_snapshot
 from timed.rpc.present import (
     Object,
     block_object,
@@ -21,6 +21,7 @@ from timed.rpc.present import (
     transaction_object,
 )
 from timed.rpc.slices import Work
+from timed.rpc.snapshot import Blocks, Snapshot
 from timed.rpc.waiting import NEW_BLOCK
 
 
@@ -53,29 +54,33 @@ def getblockchaininfo(env: Environment) -> Object:
     }
 
 
-def getblockcount(env: Environment) -> int:
-    return env.chain.tip().height
+@from_blocks
+def getblockcount(blocks: Blocks) -> int:
+    return blocks.newest().height
 
 
-def getbestblockhash(env: Environment) -> str:
-    return env.chain.tip().hash.hex()
+@from_blocks
+def getbestblockhash(blocks: Blocks) -> str:
+    return blocks.newest().hash.hex()
 
 
-def getblockhash(env: Environment, height: int) -> str:
-    header = env.chain.header(height)
+@from_blocks
+def getblockhash(blocks: Blocks, height: int) -> str:
+    header = blocks.find_header(height)
     if header is None:
         raise RpcError(
             INVALID_PARAMETER,
             "Block height out of range",
             rule="param-value",
-            hint=f"The newest block is {env.chain.tip().height}.",
+            hint=f"The newest block is {blocks.newest().height}.",
             param="height",
         )
     return header.hash.hex()
 
 
-def getchaintips(env: Environment) -> list[Object]:
-    tip = env.chain.tip()
+@from_blocks
+def getchaintips(blocks: Blocks) -> list[Object]:
+    tip = blocks.newest()
     return [{"height": tip.height, "hash": tip.hash.hex(), "branchlen": 0, "status": "active"}]
 
 
@@ -101,37 +106,29 @@ async def _wait_for_height(env: Environment, height: int, timeout_us: int) -> Ob
     return {"hash": tip.hash.hex(), "height": tip.height, "timed_out": tip.height < height}
 
 
-async def getblock(env: Environment, block: int | bytes | Moment, verbosity: int) -> Any:
-    view = env.view
-    height = view.height_of(block)
-    raw = view.store.block(height)
+@from_snapshot
+def getblock(snapshot: Snapshot, block: int | bytes | Moment, verbosity: int) -> Work[Any]:
+    height = snapshot.height_of(block)
+    raw = snapshot.store.block(height)
     if raw is None:
         raise no_block(height)
     if verbosity == 0:
         return raw.hex()
-    found, transactions = await env.heavy(_transactions(view, height, decoded=verbosity == 2))
-    return block_object(found, len(raw), transactions, env.chain)
-
-
-def _transactions(view: ChainView, height: int, *, decoded: bool) -> Work[tuple[Block, list[Any]]]:
-    """A block, and its transactions as ids or in full."""
-    block = yield from view.opened(height)
+    found = yield from snapshot.opened(height)
     shown: list[Any] = []
-    for transaction in block.transactions:
-        shown.append(
-            transaction_object(transaction, view.genesis.params) if decoded else transaction.txid.hex()
-        )
-        if decoded:
+    for transaction in found.transactions:
+        if verbosity == 2:
+            shown.append(transaction_object(transaction, snapshot.params))
             yield
-    return block, shown
+        else:
+            shown.append(transaction.txid.hex())
+    return block_object(found, len(raw), shown, snapshot)
 
 
-def getblockheader(env: Environment, block: int | bytes | Moment, verbose: bool) -> Any:
-    height = env.view.height_of(block)
-    header = env.chain.header(height)
-    if header is None:
-        raise no_block(height)
-    return header_object(header, env.chain) if verbose else header.encode().hex()
+@from_snapshot
+def getblockheader(snapshot: Snapshot, block: int | bytes | Moment, verbose: bool) -> Any:
+    header = snapshot.header(snapshot.height_of(block))
+    return header_object(header, snapshot) if verbose else header.encode().hex()
 
 
 def gettxout(env: Environment, txid: bytes, n: int, include_mempool: bool) -> Object | None:

@@ -9,14 +9,17 @@ from timed.rpc.coinset import Found, Recount
 from timed.rpc.environment import Environment
 from timed.rpc.errors import INVALID_PARAMETER, RpcError
 from timed.rpc.jsontext import amount
+from timed.rpc.placing import anywhere, from_snapshot
 from timed.rpc.present import Object, address_of
+from timed.rpc.slices import Work
+from timed.rpc.snapshot import Snapshot
 
 
-async def gettxoutsetinfo(env: Environment, hash_type: str) -> Object:
-    view = env.view
+@from_snapshot
+def gettxoutsetinfo(snapshot: Snapshot, hash_type: str) -> Work[Object]:
     if hash_type == "recount":
-        found = await env.heavy(env.scan.recount(view))
-        return _set_object(env, found) | {
+        found = yield from snapshot.scan.recount(snapshot)
+        return _set_object(snapshot, found) | {
             "txouts": found.coins,
             "total_amount": amount(found.supply),
             "transactions": found.transactions,
@@ -25,11 +28,11 @@ async def gettxoutsetinfo(env: Environment, hash_type: str) -> Object:
             "matches": not found.differences,
             "differences": list(found.differences),
         }
-    stored = view.tip()
-    return _set_object(env, Recount(stored, stored.coins, 0, stored.supply, stored.digests))
+    stored = snapshot.tip()
+    return _set_object(snapshot, Recount(stored, stored.coins, 0, stored.supply, stored.digests))
 
 
-def _set_object(env: Environment, found: Recount) -> Object:
+def _set_object(snapshot: Snapshot, found: Recount) -> Object:
     tip = found.tip
     return {
         "height": tip.height,
@@ -38,7 +41,7 @@ def _set_object(env: Environment, found: Recount) -> Object:
         "txouts": tip.coins,
         "total_amount": amount(tip.supply),
         "supply": amount(tip.supply),
-        "utxo_root": env.view.header(tip.height).utxo_root.hex(),
+        "utxo_root": snapshot.header(tip.height).utxo_root.hex(),
         "digests": _digests(tip.digests),
         "disk_size": None,
         "recounted": False,
@@ -49,6 +52,7 @@ def _digests(states: tuple[bytes, ...]) -> list[str]:
     return [LtHash.from_state(state).digest().hex() for state in states]
 
 
+@anywhere
 async def scantxoutset(env: Environment, action: str, scanobjects: tuple[str, ...]) -> Any:
     scan = env.scan
     if action == "abort":
@@ -66,7 +70,8 @@ async def scantxoutset(env: Environment, action: str, scanobjects: tuple[str, ..
             param="scanobjects",
         )
     locks = {env.lock_of(_plain(text)) for text in scanobjects}
-    found = await env.heavy(scan.find(env.view, locks))
+    scan.check_free()
+    found = await env.read(lambda snapshot: snapshot.scan.find(snapshot, locks))
     return {"success": False, "unspents": []} if found is None else _found_object(env, found)
 
 

@@ -8,15 +8,16 @@ from typing import TypeVar
 from timed.errors import StoreError
 from timed.index.reader import AddressReader, IndexReader, Place, SpentReader
 from timed.index.records import Account
-from timed.index.status import MAX_LAG, Indexes, IndexStatus
+from timed.index.status import MAX_LAG, IndexStatus
 from timed.index.tables import ADDRESSES, SPENT
 from timed.primitives.transaction import OutPoint
-from timed.rpc.chainview import ChainView, index_needed
-from timed.rpc.environment import Environment
+from timed.rpc.chainview import index_needed
 from timed.rpc.errors import MISC, WARMING_UP, RpcError
 from timed.rpc.jsontext import amount
+from timed.rpc.placing import from_snapshot
 from timed.rpc.present import Object
 from timed.rpc.schema import bad_value
+from timed.rpc.snapshot import Snapshot
 
 LOOKUP = "txindex"
 """Bitcoin's name for finding a transaction by its id, which the store itself does."""
@@ -26,9 +27,10 @@ Kind = TypeVar("Kind")
 R = TypeVar("R")
 
 
-def getaddressbalance(env: Environment, address: str) -> Object:
-    lock = env.lock_of(address)
-    page = ask(env, ADDRESSES, _addresses, lambda reader: reader.account(lock), lambda page: page.height)
+@from_snapshot
+def getaddressbalance(snapshot: Snapshot, address: str) -> Object:
+    lock = snapshot.lock_of(address)
+    page = ask(snapshot, ADDRESSES, _addresses, lambda reader: reader.account(lock), lambda page: page.height)
     account = page.account or Account(0, 0, 0, 0, 0, 0, 0)
     seen = page.account is not None
     return {
@@ -44,17 +46,19 @@ def getaddressbalance(env: Environment, address: str) -> Object:
     }
 
 
-def getaddresshistory(env: Environment, address: str, count: int, cursor: str, newest_first: bool) -> Object:
-    lock, after = env.lock_of(address), _place(cursor)
+@from_snapshot
+def getaddresshistory(
+    snapshot: Snapshot, address: str, count: int, cursor: str, newest_first: bool
+) -> Object:
+    lock, after = snapshot.lock_of(address), _place(cursor)
     page = ask(
-        env,
+        snapshot,
         ADDRESSES,
         _addresses,
         lambda reader: reader.history(lock, count, after, newest_first=newest_first),
         lambda page: page.height,
     )
-    view = env.view
-    times = {height: view.header(height).time for height in {entry.height for entry in page.entries}}
+    times = {height: snapshot.header(height).time for height in {entry.height for entry in page.entries}}
     return {
         "address": address,
         "height": page.height,
@@ -75,10 +79,15 @@ def getaddresshistory(env: Environment, address: str, count: int, cursor: str, n
     }
 
 
-def getaddressutxos(env: Environment, address: str, count: int, cursor: str) -> Object:
-    lock, after = env.lock_of(address), _outpoint(cursor)
+@from_snapshot
+def getaddressutxos(snapshot: Snapshot, address: str, count: int, cursor: str) -> Object:
+    lock, after = snapshot.lock_of(address), _outpoint(cursor)
     page = ask(
-        env, ADDRESSES, _addresses, lambda reader: reader.coins(lock, count, after), lambda page: page.height
+        snapshot,
+        ADDRESSES,
+        _addresses,
+        lambda reader: reader.coins(lock, count, after),
+        lambda page: page.height,
     )
     following = page.following
     return {
@@ -99,8 +108,11 @@ def getaddressutxos(env: Environment, address: str, count: int, cursor: str) -> 
     }
 
 
-def getspendingtransaction(env: Environment, txid: bytes, n: int) -> Object:
-    page = ask(env, SPENT, _spent, lambda reader: reader.spender(OutPoint(txid, n)), lambda page: page.height)
+@from_snapshot
+def getspendingtransaction(snapshot: Snapshot, txid: bytes, n: int) -> Object:
+    page = ask(
+        snapshot, SPENT, _spent, lambda reader: reader.spender(OutPoint(txid, n)), lambda page: page.height
+    )
     spend = page.spend
     return {
         "txid": txid.hex(),
@@ -114,9 +126,9 @@ def getspendingtransaction(env: Environment, txid: bytes, n: int) -> Object:
     }
 
 
-def getindexinfo(env: Environment, index_name: str) -> Object:
-    tip = env.view.tip().height
-    indexes = env.indexes()
+@from_snapshot
+def getindexinfo(snapshot: Snapshot, index_name: str) -> Object:
+    tip = snapshot.tip().height
     shown: Object = {
         LOOKUP: {
             "synced": True,
@@ -130,7 +142,7 @@ def getindexinfo(env: Environment, index_name: str) -> Object:
             "error": None,
         }
     }
-    for status in indexes.statuses() if indexes is not None else ():
+    for status in snapshot.statuses():
         shown[status.name] = _status_object(status)
     return {name: one for name, one in shown.items() if index_name in ("", name)}
 
@@ -158,31 +170,31 @@ def _spent(reader: IndexReader) -> SpentReader | None:
 
 
 def ask(
-    env: Environment,
+    snapshot: Snapshot,
     name: str,
     choose: Callable[[IndexReader], Kind | None],
     question: Callable[[Kind], R],
     height: Callable[[R], int],
 ) -> R:
     """The answer of an index that is on, complete and whole; RpcError names the key, the progress or the damage."""
-    indexes, view = env.indexes(), env.view
-    if indexes is None or name not in indexes.reader.enabled:
+    reader = snapshot.indexes
+    if reader is None or name not in reader.enabled:
         raise index_needed("This node does not keep what is asked for", name)
     try:
-        index = choose(indexes.reader)
+        index = choose(reader)
         if index is not None:
             answer = question(index)
-            if height(answer) >= max(0, view.tip().height - MAX_LAG):
+            if height(answer) >= max(0, snapshot.tip().height - MAX_LAG):
                 return answer
     except StoreError as error:
         raise RpcError(
             MISC, f"The index {name} cannot be read: {error.message}", rule="index-damaged", hint=error.hint
         ) from error
-    raise _not_yet(indexes, name, view)
+    raise _not_yet(snapshot, name)
 
 
-def _not_yet(indexes: Indexes, name: str, view: ChainView) -> RpcError:
-    status = next(status for status in indexes.statuses() if status.name == name)
+def _not_yet(snapshot: Snapshot, name: str) -> RpcError:
+    status = next(status for status in snapshot.statuses() if status.name == name)
     if status.error is not None:
         return RpcError(
             MISC,
@@ -192,7 +204,7 @@ def _not_yet(indexes: Indexes, name: str, view: ChainView) -> RpcError:
         )
     return RpcError(
         WARMING_UP,
-        f"The index {name} is at block {status.height} of {view.tip().height}",
+        f"The index {name} is at block {status.height} of {snapshot.tip().height}",
         rule="index-syncing",
         hint="Try again later; getindexinfo says how far it is.",
     )

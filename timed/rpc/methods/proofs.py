@@ -5,17 +5,18 @@ from __future__ import annotations
 from timed.errors import DecodeError, InvalidCertificate, RemoteError
 from timed.light.proof import TransactionProof
 from timed.rpc.chainview import ChainView
-from timed.rpc.environment import Environment
 from timed.rpc.errors import DESERIALIZATION, INVALID_PARAMETER, NOT_FOUND, RpcError, not_found
 from timed.rpc.methods.blocks import verdicts
 from timed.rpc.moment import Moment
+from timed.rpc.placing import from_snapshot
 from timed.rpc.slices import Work
+from timed.rpc.snapshot import Snapshot
 
 
-async def gettxoutproof(
-    env: Environment, txids: tuple[bytes, ...], block: int | bytes | Moment | None
-) -> str:
-    view = env.view
+@from_snapshot
+def gettxoutproof(
+    snapshot: Snapshot, txids: tuple[bytes, ...], block: int | bytes | Moment | None
+) -> Work[str]:
     if not txids or len(set(txids)) != len(txids):
         raise RpcError(
             INVALID_PARAMETER,
@@ -24,8 +25,8 @@ async def gettxoutproof(
             hint="Give a list of different transaction ids.",
             param="txids",
         )
-    height = _block_of(view, txids[0]) if block is None else view.height_of(block)
-    return (await env.heavy(_proof(view, height, txids))).encode().hex()
+    height = _block_of(snapshot, txids[0]) if block is None else snapshot.height_of(block)
+    return (yield from _proof(snapshot, height, txids)).encode().hex()
 
 
 def _proof(view: ChainView, height: int, txids: tuple[bytes, ...]) -> Work[TransactionProof]:
@@ -47,8 +48,8 @@ def _block_of(view: ChainView, txid: bytes) -> int:
     return place[0]
 
 
-async def verifytxoutproof(env: Environment, proof: bytes) -> list[str]:
-    view = env.view
+@from_snapshot
+def verifytxoutproof(snapshot: Snapshot, proof: bytes) -> Work[list[str]]:
     try:
         decoded = TransactionProof.decode(proof)
     except DecodeError as error:
@@ -60,11 +61,11 @@ async def verifytxoutproof(env: Environment, proof: bytes) -> list[str]:
             param="proof",
         ) from error
     height = decoded.header.height
-    if view.store.height_of(decoded.header.hash) != height:
+    if snapshot.store.height_of(decoded.header.hash) != height:
         raise not_found("Block", decoded.header.hash.hex(), "The proof is of a block that this chain lacks.")
     try:
-        items = decoded.signature_items(view.genesis.roster_at(height))
-        if not all(await env.heavy(verdicts(items))):
+        items = decoded.signature_items(snapshot.genesis.roster_at(height))
+        if not all((yield from verdicts(items))):
             raise InvalidCertificate("signature")
     except RemoteError as error:
         raise RpcError(

@@ -6,22 +6,24 @@ from timed.ledger.rewards import base_reward
 from timed.primitives.transaction import Lock
 from timed.rpc.blockstats import MemberReward, reward_report
 from timed.rpc.chainview import check_range
-from timed.rpc.environment import Environment
 from timed.rpc.jsontext import amount
 from timed.rpc.moment import Moment
+from timed.rpc.placing import from_snapshot
 from timed.rpc.present import Object, address_of
+from timed.rpc.slices import Work
+from timed.rpc.snapshot import Snapshot
 from timed.rpc.supply import supply
 from timed.rpc.tables.blocks import MAX_REPORTED
 
 
-async def getsupply(env: Environment, block: int | bytes | Moment | None) -> Object:
-    view = env.view
-    height = view.tip().height if block is None else view.height_of(block)
-    found = await env.heavy(supply(view, height))
-    members = len(view.genesis.roster_at(height).members)
+@from_snapshot
+def getsupply(snapshot: Snapshot, block: int | bytes | Moment | None) -> Work[Object]:
+    height = snapshot.tip().height if block is None else snapshot.height_of(block)
+    found = yield from supply(snapshot, height)
+    members = len(snapshot.genesis.roster_at(height).members)
     return {
         "height": height,
-        "blockhash": view.header(height).hash.hex(),
+        "blockhash": snapshot.header(height).hash.hex(),
         "time": found.time,
         "supply": amount(found.supply),
         "allocation": amount(found.allocation),
@@ -33,35 +35,35 @@ async def getsupply(env: Environment, block: int | bytes | Moment | None) -> Obj
     }
 
 
-async def getrewardreport(
-    env: Environment, begin: int | bytes | Moment, end: int | bytes | Moment | None, address: str
-) -> Object:
-    view = env.view
-    wanted = env.lock_of(address) if address else None
-    first = max(1, view.height_of(begin, after=True))
-    last = view.tip().height if end is None else view.height_of(end)
+@from_snapshot
+def getrewardreport(
+    snapshot: Snapshot, begin: int | bytes | Moment, end: int | bytes | Moment | None, address: str
+) -> Work[Object]:
+    wanted = snapshot.lock_of(address) if address else None
+    first = max(1, snapshot.height_of(begin, after=True))
+    last = snapshot.tip().height if end is None else snapshot.height_of(end)
     check_range(first, last, MAX_REPORTED)
-    found = await env.heavy(reward_report(view, first, last))
+    found = yield from reward_report(snapshot, first, last)
     shown = [one for one in found.members if wanted is None or one.output.lock == wanted]
     return {
         "begin": first,
         "end": last,
-        "begin_time": view.header(first).time,
-        "end_time": view.header(last).time,
+        "begin_time": snapshot.header(first).time,
+        "end_time": snapshot.header(last).time,
         "blocks": last - first + 1,
         "minted": amount(found.minted),
         "fees": amount(found.fees),
         "total": amount(found.minted + found.fees),
         "shown_total": amount(sum(one.output.value for one in shown)),
-        "masternodes": [_reward_object(env, one, last - first + 1) for one in shown],
+        "masternodes": [_reward_object(snapshot, one, last - first + 1) for one in shown],
     }
 
 
-def _reward_object(env: Environment, one: MemberReward, blocks: int) -> Object:
+def _reward_object(snapshot: Snapshot, one: MemberReward, blocks: int) -> Object:
     lock: Lock = one.output.lock
     return {
         "operator": one.operator.hex(),
-        "wallet_address": address_of(lock, env.params),
+        "wallet_address": address_of(lock, snapshot.params),
         "reward": amount(one.output.value),
         "attended": one.blocks,
         "missed": blocks - one.blocks,

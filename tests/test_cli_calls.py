@@ -145,6 +145,23 @@ class Display(CliCase):
         self.assertEqual(out.splitlines()[1:], ["7", "7"])
         self.assertNotIn("\x1b", out)
 
+    def test_watch_ends_when_nobody_reads(self) -> None:
+        shown = []
+
+        def write(text: str) -> bool:
+            shown.append(text)
+            return len(shown) < 3
+
+        self.patch(show, "write", write)
+        self.assertEqual(show.watch(lambda: ("7", 0), 1.0, lambda seconds: None), 0)
+        self.assertEqual(len(shown), 3)
+
+    def test_json_shows_nothing_a_terminal_obeys_and_says_the_same(self) -> None:
+        hostile = {"subver\x9b": "a\x1b[2J\x9b2J\u202eb\U000e0001"}
+        out = self.call(self.node({"getnetworkinfo": hostile}), "getnetworkinfo")[1]
+        self.assertTrue(all(line.isprintable() for line in out.splitlines()))
+        self.assertEqual(json.loads(out), hostile)
+
 
 class Secrets(CliCase):
     def test_stdin_takes_secrets_from_its_lines_and_the_rest_from_the_words(self) -> None:
@@ -184,6 +201,30 @@ class Secrets(CliCase):
         )
         self.assertEqual((options.rpcuser, options.rpcpassword, options.datadir), ("a", "b", "/d"))
         self.assertNotIn("b'", repr(options))
+
+    def test_the_command_line_overrules_the_environment(self) -> None:
+        environment = {"TIMED_RPCUSER": "c", "TIMED_DATADIR": "/d"}
+        for words in (["--node-id", "1"], ["--config", "x"], ["--rpc-url", "http://u:p@h:1"]):
+            self.assertEqual(split(words, environment)[0].datadir, "")
+        for words in (["--rpccookiefile", "x"], ["--rpc-url", "http://u:p@h:1"]):
+            self.assertEqual(split(words, environment)[0].rpcuser, "")
+
+    def test_the_password_is_the_first_line(self) -> None:
+        node = self.node({"walletpassphrase": None})
+        url = node.url.replace(f"{USER}:{PASSWORD}@", "")
+        words = (
+            "--rpc-url",
+            url,
+            "--rpcuser",
+            USER,
+            "--rpcpassword",
+            "-",
+            "--stdin",
+            "walletpassphrase",
+            "60",
+        )
+        self.assertEqual(self.run_cli(*words, stdin=f"{PASSWORD}\nhorse\n")[0], 0)
+        self.assertEqual(node.calls, [("walletpassphrase", ["horse", 60])])
 
 
 class CommandLine(CliCase):

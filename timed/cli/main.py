@@ -44,7 +44,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except ClientError as error:
         return _complain(error, status.of(error))
     except KeyboardInterrupt:
-        return 130
+        return status.INTERRUPTED
 
 
 def run_command(name: str, words: Sequence[str], options: Options) -> int:
@@ -56,11 +56,12 @@ def run_command(name: str, words: Sequence[str], options: Options) -> int:
 
 
 def _call(options: Options, rest: Sequence[str]) -> int:
-    once = _question(options, rest)
     from timed.cli import secrets
-    from timed.client.blocking import Client
 
     location = locate(options, secrets.password)
+    once = _question(options, rest)
+    from timed.client.blocking import Client
+
     with Client(location, options.timeout) as client:
         if options.watch:
             return watch(lambda: _shown(once, client), options.watch)

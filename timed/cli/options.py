@@ -130,11 +130,19 @@ def split(words: Sequence[str], environment: Mapping[str, str] = os.environ) -> 
                 raise UsageError(f"the option {word!r} needs a value: {option.spelling} {option.metavar}")
             value = rest.pop(0)
         setattr(options, name, _value(option, name, value))
-    for name, option in OPTIONS.items():
-        if option.environment and not getattr(options, name):
-            setattr(options, name, environment.get(option.environment, ""))
     _check(options)
+    _complete(options, environment)
     return options, rest[1:] if rest[:1] == ["--"] else rest
+
+
+def _complete(options: Options, environment: Mapping[str, str]) -> None:
+    """What the environment says, unless the command line says it, or says otherwise."""
+    named = options.config or options.node_id or options.rpc_url
+    account = options.rpccookiefile or "@" in options.rpc_url
+    for name, option in OPTIONS.items():
+        overruled = named if name == "datadir" else account
+        if option.environment and not getattr(options, name) and not overruled:
+            setattr(options, name, environment.get(option.environment, ""))
 
 
 def _value(option: Option, name: str, text: str) -> Any:

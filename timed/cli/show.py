@@ -38,18 +38,20 @@ def terminal_width() -> int | None:
         return None
 
 
-def write(text: str) -> None:
-    """Write a result; a reader that has seen enough, as `head` has, is no failure."""
+def write(text: str) -> bool:
+    """Write a result; False when the reader has seen enough, as `head` has, which is no failure."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return False
+    return True
 
 
 def watch(
     once: Callable[[], tuple[str, int]], every_s: float, sleep: Callable[[float], None] = time.sleep
 ) -> int:
-    """Show `once()` again and again until Ctrl-C; the status of the last time.
+    """Show `once()` again and again until Ctrl-C, or until nobody reads; the status of the last time.
 
     A terminal is cleared each time; in a pipe one result follows the other.
     """
@@ -59,7 +61,8 @@ def watch(
             text, status = once()
             if sys.stdout.isatty():
                 text = f"{CLEAR}{time.strftime('%H:%M:%S')}  every {every_s:g} s, Ctrl-C ends\n\n{text}"
-            write(text)
+            if not write(text):
+                return status
             sleep(every_s)
     except KeyboardInterrupt:
         return status

@@ -28,12 +28,14 @@ def exact(value: Any, indent: int | None = 2, level: int = 0) -> str:
     """JSON in which a Decimal is a number with the digits it has; `indent` None gives one line."""
     if isinstance(value, Decimal):
         return format(value, "f")
+    if isinstance(value, str):
+        return _quoted(value)
     if not value or not isinstance(value, dict | list):
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value)
     level += 1
     if isinstance(value, dict):
         colon = ":" if indent is None else ": "
-        items = [f"{json.dumps(key)}{colon}{exact(item, indent, level)}" for key, item in value.items()]
+        items = [f"{_quoted(key)}{colon}{exact(item, indent, level)}" for key, item in value.items()]
     else:
         items = [exact(item, indent, level) for item in value]
     start, end = ("{", "}") if isinstance(value, dict) else ("[", "]")
@@ -41,6 +43,14 @@ def exact(value: Any, indent: int | None = 2, level: int = 0) -> str:
         return start + ",".join(items) + end
     inner, outer = "\n" + " " * (indent * level), "\n" + " " * (indent * (level - 1))
     return start + inner + f",{inner}".join(items) + outer + end
+
+
+def _quoted(text: str) -> str:
+    """A JSON string; what a terminal would obey, or hide, is written as an escape."""
+    quoted = json.dumps(text, ensure_ascii=False)
+    if quoted.isprintable():
+        return quoted
+    return "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in quoted)
 
 
 def authorization(user: str, password: str) -> str:

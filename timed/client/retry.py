@@ -20,15 +20,15 @@ from timed.client.errors import (
     Unauthorized,
 )
 
-CHANGES = frozenset({"getnewaddress", "getrawchangeaddress"})
-"""Methods named like a question that leave something behind."""
+CHANGES = ("getnew", "getrawchange")
+"""How the names of methods begin that look like a question and leave something behind."""
 QUESTIONS = ("get", "list", "wait", "decode", "validate", "verify", "find")
 QUESTIONS_ALSO = frozenset({"help", "uptime", "masternodelist", "masternodestatus", "explainpeer"})
 
 
 def only_reads(method: str) -> bool:
     """True when carrying a call out twice is the same as once; False for every name not known to be."""
-    return method in QUESTIONS_ALSO or (method.startswith(QUESTIONS) and method not in CHANGES)
+    return method in QUESTIONS_ALSO or (method.startswith(QUESTIONS) and not method.startswith(CHANGES))
 
 
 @attrs.frozen

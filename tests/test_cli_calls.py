@@ -12,11 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from timed.cli import main as cli
 from timed.cli import secrets, show, status
+from timed.cli import words as conversion
 from timed.cli.options import GROUPS, OPTIONS, Options, UsageError, split
 from timed.cli.place import locate
 from timed.cli.words import arguments
 from timed.client.errors import RpcFailure
 from timed.client.testing import PASSWORD, USER, FakeNode, Refusal
+from timed.rpc.method import Method, Param
+from timed.rpc.schema import Integer
 
 NODE_ID = "ab" * 32
 PEER = {
@@ -181,9 +184,14 @@ class Secrets(CliCase):
         self.assertIn("'passphrase'", err)
 
     def test_a_wrong_secret_is_not_repeated_in_the_complaint(self) -> None:
+        pin = Method(
+            "unlock", "wallet", "Unlocks.", "null", (Param("pin", Integer(), "The pin.", secret=True),)
+        )
+        self.patch(conversion, "METHODS", {"unlock": pin})
         with self.assertRaises(UsageError) as caught:
-            arguments("importprivkey", ["5", "x", "maybe"], False)
-        self.assertIn("'rescan'", str(caught.exception))
+            arguments("unlock", ["12e4"], False)
+        self.assertIn("'pin'", str(caught.exception))
+        self.assertNotIn("12e4", str(caught.exception))
 
     def test_a_dash_is_the_whole_of_standard_input(self) -> None:
         node = self.node({"sendrawtransaction": "id"})

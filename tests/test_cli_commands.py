@@ -233,6 +233,15 @@ class Backups(CommandCase):
         self.assertIn("2 keys, by the running node", out)
         self.assertEqual((self.base / "copy" / "wallet.json").read_text(), "a copy")
 
+    def test_a_node_that_does_not_take_the_cookie_is_not_gone_around(self) -> None:
+        with FakeNode({}) as node:
+            self.init("--set", f"rpc.port={node.location.port}")
+            (self.datadir / ".cookie").write_text(f"{USER}:old")
+            (self.datadir / "wallet.json").write_text("in use")
+            number, _, err = self.run_cli("backup", "--datadir", str(self.datadir), str(self.base / "copy"))
+        self.assertEqual(number, 4)
+        self.assertIn("credentials", err)
+
 
 class OfflineSignatures(CommandCase):
     def setUp(self) -> None:
@@ -266,6 +275,10 @@ class OfflineSignatures(CommandCase):
         self.assertIn("complete", err)
         self.assertEqual(self.sign("--yes", "--out", str(self.base / "signed"))[0], 0)
         self.assertEqual((self.base / "signed").read_text(), out)
+        self.assertEqual(self.sign("--yes", "--out", str(self.base / "signed"))[0], 1)
+        (self.base / "taken").write_text("kept")
+        self.assertEqual(self.sign("--yes", "--out", str(self.base / "taken"))[0], 1)
+        self.assertEqual((self.base / "taken").read_text(), "kept")
 
     def test_signs_nothing_unseen(self) -> None:
         number, out, err = self.sign()

@@ -83,6 +83,11 @@ class Tables(SynchronousTestCase):
             self.assertTrue(all(len(line) <= width for line in lines), width)
             self.assertIn("10000.00000001", lines[2])
 
+    def test_a_long_number_is_left_out_rather_than_cut(self) -> None:
+        rows = [{"name": "x" * 30, "supply": Decimal("123456789012345678901234.00000001")}]
+        self.assertIn("123456789012345678901234.00000001", table(rows, 60))
+        self.assertNotIn("12345", table(rows, 40))
+
     def test_ids_on_a_terminal_stay_different(self) -> None:
         rows = [{"nodeid": f"{number:064x}"[::-1]} for number in range(300)]
         shown = table(rows, 80).split("\n")[1:]

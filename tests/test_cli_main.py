@@ -19,6 +19,7 @@ from timed.cli.options import UsageError, split
 from timed.cli.place import locate
 from timed.cli.words import arguments, method_name
 from timed.rpc.table import METHODS
+from timed.wallet.walletcopy import read_wallet
 
 ROOT = str(Path(__file__).parent.parent)
 
@@ -54,6 +55,25 @@ class AgainstANode(ServiceTestCase):
         self.assertEqual(status, 0)
         _, out, _ = await self.cli("waittransactionfinality", txid.strip(), "10")
         self.assertTrue(json.loads(out)["final"])
+
+    async def test_screens_and_tables_of_a_real_node(self) -> None:
+        status, out, _ = await self.cli("-getinfo")
+        self.assertEqual((status, out.count("\n(")), (0, 0), out)
+        self.assertIn("1000000.00000000 TIME", out)
+        self.assertEqual((await self.cli("-netinfo"))[0], 0)
+        _, out, _ = await self.cli("--human", "listunspent")
+        self.assertEqual(out.split()[0], "amount")
+
+    async def test_a_backup_of_a_running_node_is_made_by_it(self) -> None:
+        Path(self.directory, "node.ini").write_text(
+            f"[node]\nnetwork = regtest\n[rpc]\nport = {self.rpc_port}\n"
+        )
+        copy = Path(self.directory).absolute() / "copy"
+        status, out, err = await self.in_thread(run, "--datadir", self.directory, "backup", str(copy))
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn("by the running node", out)
+        self.assertEqual(sorted(os.listdir(copy)), ["node.ini", "wallet.json"])
+        self.assertTrue(await self.in_thread(read_wallet, str(copy / "wallet.json"), "regtest"))
 
     async def test_an_error_of_the_node_is_status_1_with_its_hint(self) -> None:
         status, out, err = await self.cli("getblockhash", "999999")

@@ -1,0 +1,56 @@
+"""The client for Twisted programs repeats what the blocking one repeats, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.trial.unittest import TestCase
+from twisted.web.client import Agent, HTTPConnectionPool
+
+from timed.client import errors
+from timed.client.asynchronous import AsyncClient
+from timed.client.retry import Retry
+from timed.client.testing import FakeNode, Refusal
+
+PAYMENT = "sendtoaddress"
+
+
+class Repetition(TestCase):
+    def client(self, answers: dict[str, Any], *refusals: Refusal) -> AsyncClient:
+        self.node = FakeNode(answers, list(refusals))
+        self.node.__enter__()
+        self.addCleanup(self.node.__exit__)
+        agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
+        return AsyncClient(self.node.location, reactor, agent, 5, Retry(3, first_s=0.0))
+
+    async def test_a_question_is_asked_again(self) -> None:
+        for refusal in (Refusal(503), Refusal(429, "0"), Refusal(0)):
+            client = self.client({"getblockcount": 7}, refusal)
+            self.assertEqual(await client.call("getblockcount"), 7)
+            client = self.client({"getblockcount": 7}, refusal)
+            self.assertEqual(await client.batch([("getblockcount", [])]), [7])
+
+    async def test_a_payment_is_never_sent_twice(self) -> None:
+        for refusal in (Refusal(503), Refusal(429, "0"), Refusal(0)):
+            client = self.client({PAYMENT: "id"}, refusal)
+            with self.assertRaises(errors.ClientError):
+                await client.call(PAYMENT, "a", 1)
+            client = self.client({PAYMENT: "id", "uptime": 1}, refusal)
+            with self.assertRaises(errors.ClientError):
+                await client.batch([("uptime", []), (PAYMENT, ["a", 1])])
+            self.assertEqual(self.node.calls, [])
+
+    async def test_it_ends_with_the_error_of_the_last_time(self) -> None:
+        client = self.client({}, *[Refusal(503, "0")] * 9)
+        with self.assertRaises(errors.Busy):
+            await client.call("uptime")
+        self.assertEqual(len(self.node.refusals), 6)
+
+    async def test_waits_until_a_payment_is_final(self) -> None:
+        answers = [{"final": False, "rejected": None}, {"final": True, "rejected": None}]
+        client = self.client({"waittransactionfinality": lambda txid, seconds: answers.pop(0)})
+        self.assertTrue((await client.wait_final("ab"))["final"])
+        client = self.client({"waittransactionfinality": {"final": False, "rejected": None}})
+        with self.assertRaises(errors.TimedOut):
+            await client.wait_final("ab", 0.5)

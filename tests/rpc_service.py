@@ -102,6 +102,7 @@ def make_context(
         monitor_port=port,
         p2p_port=7000,
         datadir=Path(directory),
+        apart=False,
         cookie_file=Path(directory) / ".cookie",
         wallet_file=Path(directory) / "wallet.json",
     )

@@ -18,7 +18,7 @@ from timed import __version__
 from timed.app.collector import settle_collector
 from timed.app.config import Config
 from timed.app.context import Context
-from timed.app.datadir import prepare
+from timed.app.datadir import attach, prepare
 from timed.app.genesis_file import read_genesis
 from timed.app.logging import LineObserver
 from timed.app.ports import check_port
@@ -162,13 +162,20 @@ def make_context(config: Config, reactor: Any, observer: LineObserver) -> Contex
     use_backend(backend.with_test_keys() if config.params.plain_allowed else backend)
     genesis = choose_genesis(config)
     check_ports(config)
-    datadir = prepare(config.datadir)
+    if config.apart and genesis is None:
+        raise ConfigError(
+            f"{config.params.name} has no genesis of its own yet, so there is no chain to answer from.",
+            "Set node.genesis, or put chain into services.enabled.",
+        )
+    datadir = attach(config.datadir) if config.apart else prepare(config.datadir)
     return Context(
         config=config,
         chosen_genesis=genesis,
         datadir=datadir,
-        node_key=datadir.node_key(os.urandom),
-        operator_key=datadir.operator_key(operator_entropy(config)) if config.settings.node.member else None,
+        own_node_key=None if config.apart else datadir.node_key(os.urandom),
+        operator_key=None
+        if config.apart or not config.settings.node.member
+        else datadir.operator_key(operator_entropy(config)),
         reactor=reactor,
         clock=now_us,
         monotonic=time.monotonic,
@@ -195,7 +202,7 @@ def announce(context: Context) -> None:
         "p2p {p2p}, rpc {rpc}, monitor {monitor}, services {services}",
         version=__version__,
         network=config.params.name,
-        node_id=context.node_key.public.hex(),
+        node_id="apart" if context.own_node_key is None else context.node_key.public.hex(),
         datadir=str(config.datadir),
         p2p=config.p2p_port,
         rpc=config.rpc_port,

@@ -52,6 +52,16 @@ class Config:
         return self._path(self.settings.rpc.cookie, self.datadir)
 
     @property
+    def socket_file(self) -> Path:
+        return self._path(self.settings.rpc.socket, self.datadir)
+
+    @property
+    def apart(self) -> bool:
+        """True for a process that answers RPC beside the one that runs the node."""
+        enabled = self.settings.services.enabled
+        return "rpc" in enabled and "chain" not in enabled
+
+    @property
     def wallet_file(self) -> Path:
         return self._path(self.settings.wallet.file, self.datadir)
 

@@ -39,7 +39,8 @@ class Context:
     chosen_genesis: Genesis | None
     """None on a network that has no genesis yet; the chain service does not run then."""
     datadir: DataDirectory
-    node_key: SigningKey
+    own_node_key: SigningKey | None
+    """None in a process without a node: it reads no key."""
     operator_key: SigningKey | None
     reactor: Any
     clock: Callable[[], int]
@@ -63,6 +64,12 @@ class Context:
     @property
     def params(self) -> NetworkParams:
         return self.config.params
+
+    @property
+    def node_key(self) -> SigningKey:
+        if self.own_node_key is None:
+            raise LocalError("this process has no node key.", "Put chain into services.enabled.")
+        return self.own_node_key
 
     @property
     def genesis(self) -> Genesis:

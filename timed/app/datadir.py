@@ -10,6 +10,7 @@
     seeds.json     the last good answers of the sources of addresses
     wallet.json    the wallet
     .cookie        the RPC password of this run
+    node.sock      where RPC processes of their own reach the node
     node.ini       the configuration, if `timed-cli init` wrote it here
     timed.log      the log of a daemon that was given no other
 """
@@ -32,6 +33,8 @@ INDEX = "index"
 PEERS = "peers.json"
 SEEDS = "seeds.json"
 DAEMON_LOG = "timed.log"
+APART_LOG = "timed-rpc-{port}.log"
+"""Of a daemon that answers RPC beside the chain process."""
 CONFIG_FILE = "node.ini"
 OURS = frozenset({NODE_KEY, OPERATOR_KEY, CHAIN, INDEX, PEERS, SEEDS, DAEMON_LOG, CONFIG_FILE, "wallet.json"})
 LEFT_BY_OTHERS = frozenset({"lost+found", ".gitkeep"})
@@ -72,6 +75,16 @@ class DataDirectory:
         if path.exists():
             return load_key_file(str(path))
         return create_key_file(str(path), entropy)
+
+
+def attach(path: Path) -> DataDirectory:
+    """The directory of another process; ConfigError when there is none."""
+    if not (path / NODE_KEY).exists():
+        raise ConfigError(
+            f"{path} is no data directory of a node.",
+            "Set node.datadir to that of the chain process, and start that one first.",
+        )
+    return DataDirectory(path)
 
 
 def prepare(path: Path) -> DataDirectory:

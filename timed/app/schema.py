@@ -137,6 +137,11 @@ class RPCSection:
     cookie: str = key(
         PATH, ".cookie", "The file that holds user:password for this run, relative to the data directory."
     )
+    socket: str = key(
+        PATH,
+        "node.sock",
+        "Where RPC processes of their own reach the chain process, relative to the data directory.",
+    )
 
 
 @attrs.frozen

@@ -12,8 +12,8 @@ from twisted.application.service import IService
 from twisted.python import usage
 
 from timed import __version__
-from timed.app.config import load, override
-from timed.app.datadir import DAEMON_LOG, prepare
+from timed.app.config import Config, load, override
+from timed.app.datadir import APART_LOG, DAEMON_LOG, attach, prepare
 from timed.app.inifile import Entry
 from timed.app.logging import terminal
 from timed.errors import LocalError
@@ -98,13 +98,18 @@ class Options(usage.Options):
         return given + self.overrides
 
 
-def log_file(options: Any, datadir: Path) -> TextIO:
+def log_file(options: Any, config: Config) -> TextIO:
     """Where lines go: twistd's --logfile, standard output, or for a daemon a file in the data directory."""
     parent = options.parent if options.parent is not None else {}
     name = parent.get("logfile")
     if name == "-" or (name is None and parent.get("nodaemon", True)):
         return terminal()
-    path = name if name is not None else prepare(datadir).path / DAEMON_LOG
+    if name is not None:
+        path = Path(name)
+    elif config.apart:
+        path = attach(config.datadir).path / APART_LOG.format(port=config.rpc_port)
+    else:
+        path = prepare(config.datadir).path / DAEMON_LOG
     try:
         return open(path, "a", encoding="utf-8", errors="replace")
     except OSError as error:
@@ -119,7 +124,7 @@ def makeService(options: Options) -> IService:
 
     try:
         config = load(options["config"], options.entries(), node_id=options["node-id"])
-        out = log_file(options, config.datadir)
+        out = log_file(options, config)
         return compose(config, reactor, out, journal="JOURNAL_STREAM" in os.environ)
     except LocalError as error:
         print_error(sys.stderr, error)

@@ -11,7 +11,7 @@ import attrs
 from timed.errors import StoreError
 from timed.index.reader import IndexReader
 from timed.index.tables import INDEXES
-from timed.interfaces import IStore
+from timed.interfaces import StoredTip
 from timed.store.environment import DATA_FILE
 
 MAX_LAG = 2
@@ -54,11 +54,17 @@ class Indexes(Protocol):
 Sharpen = Callable[[IndexStatus], IndexStatus]
 
 
+class HasTip(Protocol):
+    """A store, of this process or another one."""
+
+    def tip(self) -> StoredTip | None: ...
+
+
 class ReadIndexes:
     """`Indexes` from the files alone: `sharpen` adds what only the process that builds knows."""
 
     def __init__(
-        self, directory: str, store: IStore, reader: IndexReader, sharpen: Sharpen = lambda status: status
+        self, directory: str, store: HasTip, reader: IndexReader, sharpen: Sharpen = lambda status: status
     ) -> None:
         self.reader = reader
         self._directory = directory

@@ -18,12 +18,14 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from timed import __version__
-from timed.errors import LocalError
+from timed.errors import ConfigError, LocalError
 from timed.rpc.backend import ChainBackend
 from timed.rpc.coinset import CoinScan
 from timed.rpc.dispatch import Dispatcher
 from timed.rpc.environment import Environment, Identity
 from timed.rpc.handlers import HANDLERS
+from timed.rpc.linkwire import Hello
+from timed.rpc.localfront import LocalFront, check_path
 from timed.rpc.peering import Peering, SocketCounters
 from timed.rpc.reader import Reader
 from timed.rpc.snapshot import SnapshotSource
@@ -153,16 +155,23 @@ class Desk:
 class DeskService(Service):
     """Keeps the desk of a node for the fronts that start after it; comes with the chain service."""
 
+    _log = Logger()
+
     def __init__(self, context: Context) -> None:
         self.setName("desk")
         self._context = context
+        self.front: LocalFront | None = None
+        """Where RPC processes connect, while there is a node."""
 
     def startService(self) -> None:
-        """LocalError when the wallet cannot be had."""
+        """LocalError when the wallet or the local socket cannot be had."""
         super().startService()
-        desk = Desk(self._context)
+        context = self._context
+        desk = Desk(context)
         desk.start()
-        self._context.desk = desk
+        context.desk = desk
+        if context.running is not None:
+            self._open_front(desk)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -170,8 +179,26 @@ class DeskService(Service):
 
     async def _stop(self) -> None:
         desk, self._context.desk = self._context.desk, None
-        if desk is not None:
-            await desk.stop()
+        if desk is None:
+            return
+        await desk.end_calls()
+        front, self.front = self.front, None
+        if front is not None:
+            await front.stop()
+        await desk.stop()
+
+    def _open_front(self, desk: Desk) -> None:
+        """A path that is too long is no reason not to run: most nodes have no process apart."""
+        context = self._context
+        path = str(context.config.socket_file)
+        try:
+            check_path(path)
+        except ConfigError as error:
+            self._log.warn("no RPC process can connect: {reason}", reason=str(error))
+            return
+        front = LocalFront(desk.dispatcher, Hello.of(context.genesis), context.reactor, path)
+        front.start()
+        self.front = front
 
 
 def make_service(context: Context) -> DeskService:

@@ -74,11 +74,20 @@ class Forbidden(RpcError):
         )
 
 
+@attrs.frozen
+class Forward:
+    """The methods that another process answers, and the way there: method, params and the caller's permissions."""
+
+    names: frozenset[str]
+    call: Callable[[str, Any, Iterable[str]], Awaitable[Any]]
+
+
 class Dispatcher:
     """Binds the table of methods to handlers and answers requests.
 
     `pause` is awaited between the slices of a long batch; `failed` is told about
-    an exception that no handler should have let through.
+    an exception that no handler should have let through; what `forward` names is
+    handed on whole.
     """
 
     def __init__(
@@ -88,11 +97,13 @@ class Dispatcher:
         *,
         pause: Callable[[], Awaitable[object]],
         failed: Callable[[str, Exception], None],
+        forward: Forward | None = None,
     ) -> None:
         self._handlers = handlers
         self._environment = environment
         self._pause = pause
         self._failed = failed
+        self._forward = forward
         self.calls: Counter[str] = Counter()
         """Calls by method."""
         self.refused: Counter[str] = Counter()
@@ -180,6 +191,8 @@ class Dispatcher:
         self.calls[method.name] += 1
         if method.permission not in allowed:
             raise Forbidden(method)
+        if self._forward is not None and method.name in self._forward.names:
+            return await self._forward.call(method.name, request.params, allowed)
         arguments = bind(method, request.params)
         try:
             result = self._handlers[method.name](self._environment, **arguments)

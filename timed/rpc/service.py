@@ -11,8 +11,10 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from timed.errors import ConfigError, LocalError
+from timed.rpc.apart import ApartDesk
 from timed.rpc.auth import Account, Authenticator, remove_cookie, write_cookie
 from timed.rpc.desk import Desk
+from timed.rpc.followed import CookieFollower
 from timed.rpc.http import RpcEndpoint
 from timed.rpc.site import BoundedSite
 
@@ -34,7 +36,7 @@ class RpcService(Service):
         self.setName("rpc")
         self._context = context
         self._cookie: Account | None = None
-        self._desk: Desk | None = None
+        self._desk: Desk | ApartDesk | None = None
         self._owns_desk = False
         self.site: BoundedSite | None = None
         """The HTTP side, with its counters."""
@@ -53,15 +55,26 @@ class RpcService(Service):
         super().startService()
         context = self._context
         self._owns_desk = context.desk is None
-        self._desk = desk = Desk(context) if context.desk is None else context.desk
+        self._desk = desk = make_desk(context)
         if self._owns_desk:
             desk.start()
-        self._cookie = write_cookie(str(context.config.cookie_file))
-        endpoint = RpcEndpoint(desk.dispatcher, Authenticator([self._cookie]))
+        endpoint = RpcEndpoint(desk.dispatcher, self._authenticator(), self._unready)
         self.site = BoundedSite(endpoint, context.reactor, limit=endpoint.limit)
         self.port = listen(
             context.reactor, self.site, context.config.settings.rpc.host, context.config.rpc_port, "rpc.port"
         )
+
+    def _authenticator(self) -> Authenticator:
+        """The chain process makes the cookie of a data directory; the others take it."""
+        path = str(self._context.config.cookie_file)
+        if self._context.config.apart:
+            return CookieFollower(path)
+        self._cookie = write_cookie(path)
+        return Authenticator([self._cookie])
+
+    def _unready(self) -> str | None:
+        """The chain process may be away: then snapshots are answered, and nobody else could do more."""
+        return None if self.port is not None else "stopping"
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -83,6 +96,13 @@ class RpcService(Service):
                 remove_cookie(str(self._context.config.cookie_file), cookie)
             except LocalError as error:
                 self._log.warn("{reason}", reason=str(error))
+
+
+def make_desk(context: Context) -> Desk | ApartDesk:
+    """The process's desk; a new one for a process whose rpc service runs alone."""
+    if context.desk is not None:
+        return context.desk
+    return ApartDesk(context) if context.config.apart else Desk(context)
 
 
 def listen(reactor: Any, site: BoundedSite, host: str, port: int, key: str) -> IListeningPort:

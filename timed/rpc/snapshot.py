@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 import attrs
 
 from timed.index.status import Indexes, IndexStatus
-from timed.interfaces import IStore
+from timed.interfaces import IReads
 from timed.ledger.genesis import Genesis
 from timed.params import NetworkParams
 from timed.primitives.block import BlockHeader
@@ -58,11 +58,17 @@ class Snapshot(ChainView):
         return lock_of(self.params, address)
 
 
+class Snapshots(Protocol):
+    """A store, of this process or another one."""
+
+    def snapshot(self) -> AbstractContextManager[IReads]: ...
+
+
 @attrs.frozen
 class SnapshotSource:
     """Opens snapshots of a store that this process has open."""
 
-    store: IStore
+    store: Snapshots
     genesis: Genesis
     indexes: Callable[[], Indexes | None]
     scan: CoinScan

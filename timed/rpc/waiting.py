@@ -16,7 +16,7 @@ from zope.interface import implementer
 from timed import events
 from timed.interfaces import IEventSink
 from timed.params import SECOND
-from timed.rpc.errors import CLIENT_BUSY, RpcError
+from timed.rpc.errors import CLIENT_BUSY, MISC, RpcError
 
 MAX_WAITERS = 1_000
 """Waiting calls at one time; one more is refused with -9."""
@@ -28,10 +28,10 @@ Wanted = Callable[[object], bool]
 
 
 class _Waiter:
-    def __init__(self, txid: bytes, wanted: Wanted) -> None:
+    def __init__(self, txid: bytes, wanted: Wanted, forget: Callable[[Deferred[Any]], None]) -> None:
         self.txid = txid
         self.wanted = wanted
-        self.done: Deferred[Any] = Deferred()
+        self.done: Deferred[Any] = Deferred(forget)
         self.timer: IDelayedCall | None = None
 
 
@@ -52,7 +52,10 @@ class Waiters:
         return self._count
 
     def wait(self, txid: bytes, wanted: Wanted, timeout_us: int) -> Deferred[Any]:
-        """Fires with the event, or with None when the time is over; RpcError -9 when too many wait."""
+        """Fires with the event, or with None when the time is over; RpcError -9 when too many wait.
+
+        To cancel it is to wait no longer.
+        """
         if self._count >= MAX_WAITERS or self._closed:
             self.refused += 1
             raise RpcError(
@@ -61,7 +64,7 @@ class Waiters:
                 rule="waiters-full",
                 hint="Wait for fewer transactions at once, or ask with gettransaction.",
             )
-        waiter = _Waiter(txid, wanted)
+        waiter = _Waiter(txid, wanted, self._cancelled)
         waiter.timer = self._reactor.callLater(timeout_us / SECOND, self._end, waiter, None)
         self._by_txid.setdefault(txid, []).append(waiter)
         self._count += 1
@@ -73,6 +76,10 @@ class Waiters:
             for waiter in list(waiters):
                 if waiter.done is done:
                     self._remove(waiter)
+
+    def _cancelled(self, done: Deferred[Any]) -> None:
+        self.forget(done)
+        done.errback(RpcError(MISC, "The call was ended", rule="cancelled", hint="Ask again."))
 
     def published(self, event: object, now_us: int) -> None:
         """`IEventSink.published`."""

@@ -51,6 +51,8 @@ class Reply:
 
     status: int
     body: bytes = b""
+    retry_after_s: int = 0
+    """With 429 and 503: when it is worth asking again."""
 
 
 @attrs.frozen

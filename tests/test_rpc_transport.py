@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.rpc_service import ServiceTestCase, exchange_raw, fetch
+from tests.rpc_service import DEADLINE_S, ServiceTestCase, exchange_raw, fetch
+from timed.rpc import waiting
 from timed.rpc.http import PACK_FROM, takes_gzip
 from timed.rpc.jsontext import MAX_BODY_BYTES
 
@@ -86,6 +88,61 @@ class Transport(ServiceTestCase):
         self.assertTrue(
             received.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"), received[:80]
         )
+
+    async def test_what_is_sent_ahead_is_not_all_taken_in(self) -> None:
+        """While a call waits, its connection is not read any further than Twisted's small buffer."""
+        wait = b'{"jsonrpc":"2.0","id":0,"method":"waittransactionfinality","params":["%s",30]}' % (
+            b"00" * 32
+        )
+
+        def flood() -> int:
+            sent = 0
+            with socket.create_connection(("127.0.0.1", self.rpc_port), timeout=DEADLINE_S) as raw:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65_536)
+                raw.sendall(self.head(f"Content-Length: {len(wait)}") + wait)
+                raw.settimeout(0.3)
+                try:
+                    while sent < 64 * 1024 * 1024:
+                        sent += raw.send(b"POST / HTTP/1.1\r\nHost: x\r\n" * 4_000)
+                except TimeoutError:
+                    return sent
+            return sent
+
+        self.assertLess(await self.in_thread(flood), 64 * 1024 * 1024)
+
+    async def test_no_room_for_a_call_is_503_with_a_time(self) -> None:
+        self.patch(waiting, "MAX_WAITERS", 0)
+        for version in ('"jsonrpc":"2.0",', ""):
+            call = '"id":1,"method":"waittransactionfinality","params":["' + "00" * 32 + '"]}'
+            status, headers, answer = await self.post(("{" + version + call).encode())
+            self.assertEqual((status, headers["retry-after"]), (503, str(waiting.RETRY_AFTER_S)))
+            error = json.loads(answer)["error"]
+            self.assertEqual((error["code"], error["data"]["rule"]), (-9, "waiters-full"))
+            self.assertEqual(error["data"]["retry_after_s"], waiting.RETRY_AFTER_S)
+
+    async def test_no_room_for_one_call_of_a_batch_leaves_the_others(self) -> None:
+        self.patch(waiting, "MAX_WAITERS", 0)
+        wait = {"jsonrpc": "2.0", "id": 1, "method": "waittransactionfinality", "params": ["00" * 32]}
+        silent = {key: value for key, value in wait.items() if key != "id"}
+        status, headers, answer = await self.post(json.dumps([wait, silent, json.loads(COUNT)]).encode())
+        self.assertEqual((status, headers.get("retry-after")), (200, None))
+        first, second = json.loads(answer)
+        self.assertEqual((first["error"]["code"], second["result"]), (-9, 0))
+
+    async def test_head_and_options_have_no_body_to_wait_for(self) -> None:
+        for method in ("HEAD", "OPTIONS"):
+            head = self.head("Connection: close").replace(b"POST", method.encode(), 1)
+            received = await self.in_thread(exchange_raw, self.rpc_port, head)
+            self.assertTrue(received.startswith(b"HTTP/1.1 405 "), received[:60])
+            self.assertIn(b"\r\nAllow: POST\r\n", received)
+            if method == "HEAD":
+                self.assertTrue(received.endswith(b"\r\n\r\n"), received)
+
+    async def test_any_type_of_content_is_read(self) -> None:
+        """curl says that JSON is a form; clients of Bitcoin say nothing, or text/plain."""
+        for kind in ("application/json", "application/x-www-form-urlencoded", "text/plain", "nonsense"):
+            status, _, answer = await self.post(COUNT, Content_Type=kind)
+            self.assertEqual((status, json.loads(answer)["result"]), (200, 0), kind)
 
     async def test_http_1_0_is_answered_and_closed(self) -> None:
         head = self.head(f"Content-Length: {len(COUNT)}", version="1.0")

@@ -23,6 +23,7 @@ from timed.rpc.errors import (
     INVALID_REQUEST,
     METHOD_NOT_FOUND,
     PARSE_ERROR,
+    Busy,
     RpcError,
     local,
     rejected,
@@ -100,7 +101,9 @@ class Dispatcher:
         pause: Callable[[], Awaitable[object]],
         failed: Callable[[str, Exception], None],
         forward: Forward | None = None,
+        methods: Mapping[str, Method] = METHODS,
     ) -> None:
+        self._methods = methods
         self._handlers = handlers
         self._environment = environment
         self._pause = pause
@@ -137,6 +140,10 @@ class Dispatcher:
         except Forbidden as error:
             self._count(error)
             return Reply(FORBIDDEN, _failure(error, request.id, request.modern))
+        except Busy as error:
+            self._count(error)
+            body = b"" if request.notification else _failure(error, request.id, request.modern)
+            return Reply(error.status, body, error.retry_after_s)
         except RpcError as error:
             self._count(error)
             status = OK if request.modern else _LEGACY_STATUS.get(error.code, SERVER_ERROR)
@@ -148,7 +155,7 @@ class Dispatcher:
         if not values or len(values) > MAX_BATCH:
             raise RpcError(
                 INVALID_REQUEST,
-                f"Invalid request: a batch holds 1 to {MAX_BATCH} calls, not {len(values)}",
+                f"Invalid Request: a batch holds 1 to {MAX_BATCH} calls, not {len(values)}",
                 rule="batch-size",
                 hint="Split it into several requests.",
             )
@@ -158,7 +165,7 @@ class Dispatcher:
             if number and number % CALLS_PER_TURN == 0:
                 await self._pause()
             part = await self._member(value, allowed, room)
-            if part is not None:
+            if part is not None and part.body:
                 parts.append(part.body)
                 room -= len(part.body)
                 if part.status == FORBIDDEN:
@@ -182,7 +189,7 @@ class Dispatcher:
         return None if reply.status == NO_CONTENT else reply
 
     async def _call(self, request: _Request, allowed: frozenset[str]) -> Any:
-        method = METHODS.get(request.method)
+        method = self._methods.get(request.method)
         if method is None:
             raise RpcError(
                 METHOD_NOT_FOUND,
@@ -241,7 +248,7 @@ def _request(value: Any) -> _Request:
 def _invalid(problem: str) -> RpcError:
     return RpcError(
         INVALID_REQUEST,
-        f"Invalid request: {problem}",
+        f"Invalid Request: {problem}",
         rule="request-form",
         hint='Send {"jsonrpc": "2.0", "id": 1, "method": "help", "params": []}.',
     )

@@ -56,6 +56,15 @@ class RpcError(TimedError):
         return {"code": self.code, "message": self.message, "data": self.data}
 
 
+class Busy(RpcError):
+    """Not now: HTTP 429 for who has spent its budget, 503 when the node has no room for anybody."""
+
+    def __init__(self, status: int, retry_after_s: int, message: str, *, rule: str, hint: str) -> None:
+        super().__init__(CLIENT_BUSY, message, rule=rule, hint=hint, retry_after_s=retry_after_s)
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
 def not_found(what: str, text: str, hint: str = "") -> RpcError:
     """Something the caller named does not exist here."""
     return RpcError(NOT_FOUND, f"{what} not found: {text}", rule=f"{what.lower()}-unknown", hint=hint)

@@ -97,7 +97,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) != len(pairs):
         raise RpcError(
             INVALID_REQUEST,
-            "Invalid request: an object names the same key twice",
+            "Invalid Request: an object names the same key twice",
             rule="json-duplicate-key",
             hint="Give every key once.",
         )
@@ -114,7 +114,7 @@ def _check_digits(text: str) -> None:
     if len(text) > MAX_DIGITS:
         raise RpcError(
             INVALID_REQUEST,
-            f"Invalid request: a number has more than {MAX_DIGITS} digits",
+            f"Invalid Request: a number has more than {MAX_DIGITS} digits",
             rule="json-number",
             hint="No amount, height or time needs a third of it.",
         )

@@ -16,10 +16,11 @@ from zope.interface import implementer
 from timed import events
 from timed.interfaces import IEventSink
 from timed.params import SECOND
-from timed.rpc.errors import CLIENT_BUSY, MISC, RpcError
+from timed.rpc.errors import MISC, Busy, RpcError
 
 MAX_WAITERS = 1_000
-"""Waiting calls at one time; one more is refused with -9."""
+"""Waiting calls at one time; one more is refused with 503."""
+RETRY_AFTER_S = 5
 
 NEW_BLOCK = b"block"
 """What to wait for in place of a transaction; no transaction id is that short."""
@@ -52,14 +53,15 @@ class Waiters:
         return self._count
 
     def wait(self, txid: bytes, wanted: Wanted, timeout_us: int) -> Deferred[Any]:
-        """Fires with the event, or with None when the time is over; RpcError -9 when too many wait.
+        """Fires with the event, or with None when the time is over; Busy when too many wait.
 
         To cancel it is to wait no longer.
         """
         if self._count >= MAX_WAITERS or self._closed:
             self.refused += 1
-            raise RpcError(
-                CLIENT_BUSY,
+            raise Busy(
+                503,
+                RETRY_AFTER_S,
                 "Too many calls are waiting",
                 rule="waiters-full",
                 hint="Wait for fewer transactions at once, or ask with gettransaction.",

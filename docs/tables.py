@@ -1,4 +1,4 @@
-"""The tables in `docs/*.rst` that the code writes itself.
+"""The tables in `docs/*.rst` and `docs/rpc/*.rst` that the code writes itself.
 
 `python docs/tables.py` puts them between their markers; `--check` names the pages in
 which they differ and ends with status 1. A table stands between two comments::
@@ -28,6 +28,7 @@ from timed.peer.conduct import POLICY
 from timed.peer.outbox import SHARES
 from timed.peer.rates import RATES
 from timed.primitives.roster import is_quorum
+from timed.rpc import dispatch, errors, http, jsontext, reader, site, waiting
 from timed.sim.mutants import MUTANTS
 from timed.wire import describe
 from timed.wire.message import Priority
@@ -257,6 +258,88 @@ def commands() -> str:
     )
 
 
+# The RPC
+
+
+def rpc_codes() -> str:
+    return grid(
+        ("code", "name", "when"),
+        [(str(number), code(name), said) for name, (number, said) in errors.CODES.items()],
+    )
+
+
+def rpc_rules() -> str:
+    """Every rule that stands as `rule=` in the rooms of the RPC, with the hint beside it."""
+    found: dict[str, tuple[str, str]] = {}
+    for path in sorted((PACKAGE / "rpc").rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call):
+                given = {word.arg: word.value for word in call.keywords}
+                rule, hint = _said(given.get("rule")), _said(given.get("hint"))
+                if rule and not rule.startswith("…"):
+                    found.setdefault(rule, (_number(call), hint))
+    for _, number, rule in errors.LOCAL_RULES:
+        found.setdefault(rule, (str(number), ""))
+    rows = [(code(rule), number, _escaped(hint)) for rule, (number, hint) in sorted(found.items())]
+    return grid(("rule", "code", "hint"), rows)
+
+
+def _number(call: ast.Call) -> str:
+    named = call.args[0].id if call.args and isinstance(call.args[0], ast.Name) else "CLIENT_BUSY"
+    number, _ = errors.CODES.get(named, (errors.MISC, ""))
+    return str(number)
+
+
+def _said(value: ast.expr | None) -> str:
+    """A text of the source; what is filled in when it is said stands as a dash."""
+    if isinstance(value, ast.Constant):
+        return str(value.value)
+    if isinstance(value, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in value.values)
+    return "" if value is None else "…"
+
+
+def rpc_rejections() -> str:
+    """The rules by which a transaction is refused, as data.rule of -26 shows them."""
+    found = {
+        rule: hint for room in ("primitives", "ledger", "node") for rule, hint in _refusals(PACKAGE / room)
+    }
+    return grid(("rule", "hint"), [(code(rule), hint) for rule, hint in sorted(found.items())])
+
+
+def _refusals(folder: Path) -> Iterator[tuple[str, str]]:
+    for path in sorted(folder.glob("*.py")):
+        for rule in re.findall(r'InvalidTransaction\(\s*"([a-z-]+)"', path.read_text(encoding="utf-8")):
+            yield rule, errors.HINTS.get(rule, "")
+
+
+def rpc_limits() -> str:
+    mib = 1024 * 1024
+    rows = (
+        (f"{jsontext.MAX_BODY_BYTES // mib} MiB", "a request's body, also once it is unpacked", "413"),
+        (f"{http.STRANGER_BYTES // 1024} KiB", "a body without good credentials", "413"),
+        (f"{jsontext.MAX_DEPTH}", "arrays and objects inside each other", "-32700, ``json-depth``"),
+        (f"{jsontext.MAX_DIGITS}", "digits of a number", "-32600, ``json-number``"),
+        (f"{dispatch.MAX_BATCH:,}", "calls of a batch", "-32600, ``batch-size``"),
+        (
+            f"{dispatch.MAX_REPLY_BYTES // mib} MiB",
+            "a batch's answer",
+            "-32603 for the calls past it, ``reply-size``",
+        ),
+        (f"{site.MAX_CONNECTIONS:,}", "connections", "the one that has been idle for longest is closed"),
+        (f"{site.IDLE_S} s", "a connection without a byte", "it is closed"),
+        (f"{waiting.MAX_WAITERS:,}", "calls that wait for an event", "503, ``waiters-full``"),
+        (f"{reader.MAX_WAITING:,}", "questions to the chain that wait", "503, ``reader-full``"),
+        (f"{reader.DEADLINE_S:g} s", "the answer to such a question", "-1, ``deadline``"),
+        (
+            f"{http.PACK_FROM:,} bytes to {http.PACK_UP_TO // mib} MiB",
+            "answers that are compressed",
+            "others are sent plain",
+        ),
+    )
+    return grid(("limit", "of", "past it"), rows)
+
+
 # The simulator
 
 
@@ -321,6 +404,10 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "options": options,
     "statuses": statuses,
     "commands": commands,
+    "rpc_codes": rpc_codes,
+    "rpc_rules": rpc_rules,
+    "rpc_rejections": rpc_rejections,
+    "rpc_limits": rpc_limits,
     "mutants": mutants,
     "modules": modules,
 }
@@ -346,7 +433,7 @@ def renewed(page: str) -> str:
 
 
 def pages() -> list[Path]:
-    return sorted(DOCS.glob("*.rst"))
+    return sorted((*DOCS.glob("*.rst"), *DOCS.glob("rpc/*.rst")))
 
 
 def main(arguments: Sequence[str]) -> int:

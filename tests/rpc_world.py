@@ -57,9 +57,17 @@ class InlineThreads:
 class World:
     """One member that finalises alone, its wallet, and a dispatcher; `advance` moves time."""
 
-    def __init__(self, store: IStore | None = None, *, member: bool = True, with_wallet: bool = True) -> None:
+    def __init__(
+        self,
+        store: IStore | None = None,
+        *,
+        member: bool = True,
+        with_wallet: bool = True,
+        members: int = 1,
+    ) -> None:
+        """With more `members` than one nothing is certified: the others are not there."""
         self.clock = Clock()
-        self.genesis: Genesis = genesis(1)
+        self.genesis: Genesis = genesis(members)
         self.start_us = (self.genesis.time + 1) * SECOND
         self.store = store if store is not None else MemoryStore()
         operator = well_known_key("operator", 1)

@@ -26,7 +26,7 @@ from timed.sim.violation import NAMES
 from timed.testnet.main import arguments as testnet_arguments
 
 DOCS = ROOT / "docs"
-PAGES = [ROOT / "README.rst", *sorted(DOCS.glob("*.rst"))]
+PAGES = [ROOT / "README.rst", *sorted(DOCS.glob("*.rst")), *sorted(DOCS.glob("rpc/*.rst"))]
 HANDS = (".", "cat", "cd", "cp", "curl", "install", "systemctl", "git")
 """Programs that are not ours."""
 

@@ -120,12 +120,15 @@ class Table(SynchronousTestCase):
         listaddresses setlabel listlabels getaddressesbylabel importaddress importpubkey createmultisig
         exporttransaction signexported combineexported finalizeexported analyzeexported signmessage verifymessage
         makepaymenturi parsepaymenturi"""
-        self.assertEqual(set(asked.split()) | set(of_the_keys.split()), set(METHODS))
+        of_the_core = """rpc.discover gettransactionfinality explaintransaction testmempoolaccept getmempoolentry
+        getmempoolancestors getmempooldescendants gettxspendingprevout combinerawtransaction estimatesmartfee
+        getfeeschedule getmasternode getblockattendance"""
+        self.assertEqual({*asked.split(), *of_the_keys.split(), *of_the_core.split()}, set(METHODS))
 
     def test_rows_are_complete(self) -> None:
         for name, method in METHODS.items():
             self.assertEqual(name, method.name)
-            self.assertTrue(name.isascii() and name.islower() and name.isalnum())
+            self.assertTrue(name.isascii() and name.islower() and name.replace(".", "").isalnum())
             self.assertIn(method.category, CATEGORIES)
             self.assertIn(method.permission, PERMISSIONS)
             self.assertTrue(method.summary.endswith((".", "?")), name)

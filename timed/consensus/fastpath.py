@@ -174,7 +174,7 @@ class FastPath:
         if not self._expected(bundle):
             self.counters.votes_ignored += len(bundle.entries)
             return
-        self._advance(self._count(Ballot(bundle, recorded=False), now), now)
+        self._advance(self._count(Ballot(bundle, recorded=False, heard=now), now), now)
 
     def own(self, bundle: messages.TransactionVote, now: int) -> None:
         """Our own bundle is durable: it counts, and the next one may be signed."""
@@ -185,7 +185,7 @@ class FastPath:
         if bundle.kind == VOTE:
             for txid in bundle.entries:
                 self._effects.add(Tell(TransactionLocked(txid, self.epoch)))
-        self._advance(self._count(Ballot(bundle, recorded=True), now), now)
+        self._advance(self._count(Ballot(bundle, recorded=True, heard=now), now), now)
         self._sign_due(now)
 
     def certificate(self, certificate: BundleCertificate, now: int) -> None:

@@ -44,6 +44,8 @@ class Ballot(msgspec.Struct, gc=False):
     bundle: TransactionVote
     recorded: bool
     """The log has it, or will have it in front of whatever comes next."""
+    heard: int = 0
+    """When it was counted, in microseconds of unix time; 0 for one of the log."""
     _branches: tuple[tuple[bytes, ...], ...] = ()
 
     def signer(self, txid: bytes) -> BundleSigner:

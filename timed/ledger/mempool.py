@@ -158,24 +158,32 @@ class Mempool:
             found.update(dict.fromkeys(frontier))
         return tuple(found)
 
+    def judge(self, transaction: Transaction, fee: int) -> tuple[bytes, ...]:
+        """The txids that would have to give way to a checked transaction; nothing changes.
+
+        Raises InvalidTransaction: `mempool-duplicate`, `mempool-conflict` or `mempool-full`.
+        """
+        if transaction.txid in self._entries:
+            raise InvalidTransaction("mempool-duplicate")
+        if any(len(self._spenders.get(outpoint, ())) >= MAX_CONFLICTS for outpoint in transaction.inputs):
+            raise InvalidTransaction("mempool-conflict", "two others spend the same output")
+        return self._room_for(Entry(transaction, fee, 0, self._sequence))
+
     def add(self, transaction: Transaction, fee: int, height: int) -> tuple[bytes, ...]:
         """Admit a checked transaction; return the txids that had to give way.
 
-        `height` is the tip's. Raises InvalidTransaction: `mempool-duplicate`,
-        `mempool-conflict` or `mempool-full`; then nothing has changed.
+        `height` is the tip's. Raises InvalidTransaction as `judge` does; then nothing has changed.
         """
-        txid = transaction.txid
-        if txid in self._entries:
-            raise InvalidTransaction("mempool-duplicate")
-        if any(len(self._spenders.get(outpoint, ())) >= MAX_CONFLICTS for outpoint in transaction.inputs):
-            self.counters.refused_conflict += 1
-            raise InvalidTransaction("mempool-conflict", "two others spend the same output")
-        entry = Entry(transaction, fee, height, self._sequence)
-        victims = self._room_for(entry)
+        try:
+            victims = self.judge(transaction, fee)
+        except InvalidTransaction as refusal:
+            self.counters.refused_conflict += refusal.rule == "mempool-conflict"
+            self.counters.refused_full += refusal.rule == "mempool-full"
+            raise
         for victim in victims:
             self._remove(victim)
         self.counters.evicted += len(victims)
-        self._insert(entry)
+        self._insert(Entry(transaction, fee, height, self._sequence))
         self.counters.admitted += 1
         return victims
 
@@ -235,7 +243,6 @@ class Mempool:
         while count > self.max_count or size > self.max_bytes:
             candidate = self._next_cheapest(newcomer, tried)
             if candidate is None:
-                self.counters.refused_full += 1
                 break
             for txid in self._group(newcomer, candidate):
                 if txid not in victims:

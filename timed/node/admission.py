@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import attrs
 
-from timed.errors import InvalidTransaction
+from timed.errors import DecodeError, InvalidTransaction
 from timed.interfaces import Coin
 from timed.ledger.ledger import Ledger
 from timed.ledger.mempool import Mempool
@@ -44,6 +44,15 @@ class Look:
     coins: tuple[Coin, ...]
     fee: int
     tip: bytes | None
+
+
+@attrs.frozen
+class Verdict:
+    """What would come of a transaction: its fee and who would give way to it, or why it would be refused."""
+
+    fee: int | None = None
+    displaced: tuple[bytes, ...] = ()
+    refusal: InvalidTransaction | None = None
 
 
 @attrs.define
@@ -103,11 +112,45 @@ class Admission:
         else:
             self._verify(offer, look)
 
+    def decode(self, raw: bytes) -> Transaction:
+        """A user's transaction out of its encoding; InvalidTransaction for what a block holds already."""
+        try:
+            transaction = Transaction.decode(raw)
+        except DecodeError as error:
+            raise InvalidTransaction("transaction-encoding", error.detail or error.rule) from None
+        if self._ledger.locate(transaction.txid) is not None:
+            raise InvalidTransaction("already-confirmed")
+        return transaction
+
     def submit(self, transaction: Transaction) -> None:
         """Offer a user's transaction; InvalidTransaction for what can be said at once."""
         offer = Offer(transaction, None)
         if self._known(offer):
             return
+        self._verify(offer, self._judge(transaction))
+
+    def examine(self, transaction: Transaction, told: Callable[[Verdict], None]) -> None:
+        """Tell what would come of it if a user offered it now, by the same checks; nothing is taken."""
+        try:
+            look = self._judge(transaction)
+            self._mempool.judge(transaction, look.fee)
+        except InvalidTransaction as refusal:
+            told(Verdict(refusal=refusal))
+            return
+        items = signature_items(transaction, look.coins, self._ledger.params.chain_id)
+        self._check(items, lambda good, _: told(self._examined(transaction, look, good)))
+
+    def _examined(self, transaction: Transaction, look: Look, good: bool) -> Verdict:
+        try:
+            if not good:
+                raise InvalidTransaction("signature")
+            look = self._renewed(transaction, look)
+            return Verdict(look.fee, self._mempool.judge(transaction, look.fee))
+        except InvalidTransaction as refusal:
+            return Verdict(look.fee, refusal=refusal)
+
+    def _judge(self, transaction: Transaction) -> Look:
+        """All that can be said of a user's transaction before its signatures are checked."""
         check_form(transaction, self._ledger.params)
         try:
             look = self._look(transaction)
@@ -118,7 +161,7 @@ class Admission:
         rivals = self._mempool.conflicts(transaction)
         if rivals:
             raise InvalidTransaction("mempool-conflict", f"{rivals[0].hex()} spends the same output")
-        self._verify(offer, look)
+        return look
 
     def restore(self, transaction: Transaction) -> bool:
         """Take a transaction back from the log: its signatures were checked before it was written."""
@@ -202,14 +245,17 @@ class Admission:
         transaction = offer.transaction
         if transaction.txid in self._mempool:
             return False
-        if look.tip != self._ledger.tip.hash:
-            look = self._look(transaction)
+        look = self._renewed(transaction, look)
         try:
             self._displaced(self._mempool.add(transaction, look.fee, self._ledger.tip.height))
         except InvalidTransaction:
             if not offer.certified:
                 raise
         return True
+
+    def _renewed(self, transaction: Transaction, look: Look) -> Look:
+        """What holds by the tip of now."""
+        return look if look.tip == self._ledger.tip.hash else self._look(transaction)
 
     def _wait(self, offer: Offer, parents: tuple[bytes, ...], now: int) -> None:
         self._mempool.waiting.add(offer.transaction, parents, offer.origin, certified=offer.certified)

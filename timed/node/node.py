@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from timed.consensus import effects as fx
-from timed.errors import DecodeError, InvalidBlock, InvalidTransaction
+from timed.errors import InvalidBlock, InvalidTransaction
 from timed.events import (
     Action,
     CommitBlock,
@@ -28,7 +28,7 @@ from timed.interfaces import IStore
 from timed.ledger.ledger import Ledger
 from timed.ledger.mempool import Mempool
 from timed.node import wiring
-from timed.node.admission import Admission, Offer, conduct_event
+from timed.node.admission import Admission, Offer, Verdict, conduct_event
 from timed.node.chain import Chain
 from timed.node.config import NodeConfig
 from timed.node.exchange import Exchange
@@ -195,15 +195,16 @@ class Node:
         `TransactionDropped` follows.
         """
         self.now = now
-        try:
-            transaction = Transaction.decode(raw)
-        except DecodeError as error:
-            raise InvalidTransaction("transaction-encoding", error.detail or error.rule) from None
-        if self.ledger.locate(transaction.txid) is not None:
-            raise InvalidTransaction("already-confirmed")
+        transaction = self.admission.decode(raw)
         self.admission.submit(transaction)
         self._settle(now)
         return transaction.txid
+
+    def examine(self, raw: bytes, told: Callable[[Verdict], None], now: int) -> None:
+        """Tell what `submit` would come to; nothing is taken, and nobody hears of it. InvalidTransaction
+        for what can be said of the encoding."""
+        self.now = now
+        self.admission.examine(self.admission.decode(raw), told)
 
     def stop(self, now: int) -> None:
         """Say goodbye to every peer and sign nothing more."""

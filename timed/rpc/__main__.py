@@ -1,18 +1,23 @@
-"""`python -m timed.rpc --docs` writes docs/rpc.rst to standard output."""
+"""`python -m timed.rpc --docs docs/rpc` writes the pages of the methods into a directory."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
-from timed.rpc.documentation import overview, reference
+from timed.rpc.documentation import overview, pages
 
 
 def main(arguments: list[str]) -> int:
-    """The exit status; 2 for anything but `--docs` or nothing."""
-    if arguments not in ([], ["--docs"]):
-        sys.stderr.write("usage: python -m timed.rpc [--docs]\n")
+    """The exit status; 2 for anything but `--docs DIRECTORY` or nothing."""
+    if not arguments:
+        sys.stdout.write(overview() + "\n")
+        return 0
+    if len(arguments) != 2 or arguments[0] != "--docs" or not Path(arguments[1]).is_dir():
+        sys.stderr.write("usage: python -m timed.rpc [--docs DIRECTORY]\n")
         return 2
-    sys.stdout.write(reference() if arguments else overview() + "\n")
+    for name, text in pages().items():
+        (Path(arguments[1]) / name).write_text(text, encoding="utf-8")
     return 0
 
 

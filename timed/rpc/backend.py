@@ -6,7 +6,7 @@ the node calls a thing is mended here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -14,14 +14,16 @@ import attrs
 from timed.interfaces import Coin, IEventSink, IStore, StoredTip
 from timed.ledger.compose import Tip
 from timed.ledger.genesis import Genesis
+from timed.node.voting import Voting, VotingState
 from timed.params import NULL_HASH, NetworkParams
 from timed.primitives.block import Block, BlockHeader
 from timed.primitives.certificate import BlockCertificate
 from timed.primitives.roster import Roster
-from timed.primitives.transaction import OutPoint, Transaction
+from timed.primitives.transaction import OutPoint, Output, Transaction
 
 if TYPE_CHECKING:
     from timed.ledger.mempool import Mempool
+    from timed.node.admission import Verdict
     from timed.node.views import ConsensusState, OutpointState, TransactionState
     from timed.peer.statistics import PeerStatistics
     from timed.peer.values import PeerHandle
@@ -84,6 +86,10 @@ class ChainBackend:
         txid: bytes = self._driver.submit(raw)
         return txid
 
+    def examine(self, raw: bytes, told: Callable[[Verdict], None]) -> None:
+        """Tell, now or later in a turn of the node, what `submit` would come to; InvalidTransaction at once."""
+        self._driver.operate(lambda now: self._node.examine(raw, told, now))
+
     # The chain.
 
     @property
@@ -140,6 +146,11 @@ class ChainBackend:
         coin: Coin | None = self._node.ledger.coin(outpoint)
         return coin
 
+    def output(self, outpoint: OutPoint) -> Output | None:
+        """An unspent output, or one of a pending transaction."""
+        coin = self.coin(outpoint)
+        return coin.output if coin is not None else self.mempool.output(outpoint)
+
     def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
         """Every unspent output of one consistent snapshot."""
         return self._store.coins()
@@ -180,6 +191,11 @@ class ChainBackend:
             acknowledgements=found.acknowledgements,
             total_weight=found.total_weight,
         )
+
+    def voting(self, txid: bytes) -> VotingState:
+        """Who has signed for a transaction in this epoch, and what stands in its way."""
+        node = self._node
+        return Voting(node.chain, node.views).of(txid, self.body(txid))
 
     def output_status(self, outpoint: OutPoint) -> OutputStatus:
         """The state of an outpoint, derived by the node."""

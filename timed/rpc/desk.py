@@ -112,6 +112,7 @@ class Desk:
             params=context.params,
             identity=identity,
             monotonic=context.monotonic,
+            pause=self._pause,
             started=context.monotonic(),
             shut_down=context.shut_down,
             waiters=self.waiters,

@@ -17,6 +17,7 @@ import msgspec
 
 from timed.errors import LocalError, RemoteError
 from timed.rpc import jsontext
+from timed.rpc.absent import unknown
 from timed.rpc.arguments import bind
 from timed.rpc.errors import (
     INTERNAL_ERROR,
@@ -191,12 +192,7 @@ class Dispatcher:
     async def _call(self, request: _Request, allowed: frozenset[str]) -> Any:
         method = self._methods.get(request.method)
         if method is None:
-            raise RpcError(
-                METHOD_NOT_FOUND,
-                f"Method not found: {request.method[:64]}",
-                rule="method-unknown",
-                hint="Call help for the list of methods.",
-            )
+            raise unknown(request.method)
         self.calls[method.name] += 1
         if method.permission not in allowed:
             raise Forbidden(method)

@@ -1,23 +1,36 @@
-"""Help texts and docs/rpc.rst, both from the table of methods."""
+"""Help texts and the pages of docs/rpc that list methods, both from the table of methods."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+from timed.rpc.absent import ABSENT, MEANINGLESS
 from timed.rpc.method import Method, Param
 from timed.rpc.table import CATEGORIES, METHODS
 
-_HEAD = """\
-.. This file is made by `python -m timed.rpc --docs`; a test compares them.
+_MADE = """\
+.. This file is made by `python -m timed.rpc --docs docs/rpc`; a test compares them.
+"""
 
-The methods of the RPC
-======================
+_INDEX = """\
+The RPC
+=======
 
-JSON-RPC 2.0 over HTTP POST to ``/``; see `quickstart <quickstart.rst>`_ for the first call.
-Arguments go by position or by name. Amounts are JSON numbers with eight decimals,
-or strings; hashes are hexadecimal in the order of their bytes. An error carries
-``code``, ``message`` and ``data`` with ``rule`` (a stable name) and ``hint``
-(what to do about it).
+A node answers JSON-RPC 2.0 over HTTP POST to ``/``; `quickstart <../quickstart.rst>`__ has a
+first call. How requests, numbers and HTTP are read, and every limit, is in `conventions
+<conventions.rst>`__; what can go wrong, with codes and rules, in `errors <errors.rst>`__. Every
+example here is run by the tests. A program reads the same table with ``timed-cli rpc.discover``,
+as an OpenRPC document.
+
+A price is in units of a light lookup, about 0.1 ms of one core.
+"""
+
+_ABSENT = """\
+What other nodes have
+=====================
+
+A call of one of these is answered with -32601, ``data.rule`` is ``method-meaningless`` or
+``method-renamed``, and ``data.hint`` says what to use instead.
 """
 
 
@@ -40,34 +53,93 @@ def page(method: Method) -> str:
             for number, param in enumerate(method.params, 1)
         ]
     lines += ["", f"Result: {method.result}", f"Permission: {method.permission}"]
-    lines += ["", "Example:", f"> timed-cli {method.name} {method.example}".rstrip()]
+    lines += ["", f"Price: {method.cost}", "", "Example:"]
+    lines += [_call(method, example, "> ") for example in method.examples]
     return "\n".join(lines)
 
 
-def reference() -> str:
-    """The text of docs/rpc.rst."""
-    return "\n".join([_HEAD, *(line for category in CATEGORIES for line in _section(category))])
+def pages() -> dict[str, str]:
+    """The text of every page that is made, by its file's name."""
+    made = {f"{category}.rst": "\n".join([_MADE, *_category(category)]) for category in CATEGORIES}
+    made["index.rst"] = "\n".join([_MADE, _INDEX, *_contents()])
+    made["absent.rst"] = "\n".join([_MADE, _ABSENT, *_absent()])
+    return made
 
 
-def _section(category: str) -> Iterator[str]:
-    title = category.capitalize()
+def _contents() -> Iterator[str]:
+    for category in CATEGORIES:
+        title = category.capitalize()
+        yield from (title, "-" * len(title), "", f"`All of {category} <{category}.rst>`__", "")
+        yield from _table(
+            ("method", "what it does", "permission", "price"),
+            [
+                (
+                    f"`{each.name} <{category}.rst#{_anchor(each.name)}>`__",
+                    each.summary,
+                    each.permission,
+                    str(each.cost),
+                )
+                for each in _of(category)
+            ],
+        )
+    title = "Elsewhere"
+    yield from (
+        title,
+        "-" * len(title),
+        "",
+        "`What other nodes have <absent.rst>`__ and this one has not, and why.",
+        "",
+    )
+
+
+def _absent() -> Iterator[str]:
+    meaningless = [(name, each) for name, each in sorted(ABSENT.items()) if each.rule == MEANINGLESS]
+    renamed = [(name, each) for name, each in sorted(ABSENT.items()) if each.rule != MEANINGLESS]
+    title = "Without meaning here"
     yield from (title, "-" * len(title), "")
+    yield from _table(
+        ("method", "why", "instead"),
+        [(f"``{name}``", each.reason, each.instead) for name, each in meaningless],
+    )
+    title = "Under another name"
+    yield from (title, "-" * len(title), "")
+    yield from _table(("method", "here"), [(f"``{name}``", each.instead) for name, each in renamed])
+
+
+def _category(category: str) -> Iterator[str]:
+    title = category.capitalize()
+    yield from (title, "=" * len(title), "")
     for method in _of(category):
-        yield from (method.name, "~" * len(method.name), "", method.summary, "")
-        yield from ("::", "", f"    timed-cli {method.name} {method.example}".rstrip(), "")
+        yield from (method.name, "-" * len(method.name), "", method.summary, "", "::", "")
+        yield from (_call(method, example, "    ") for example in method.examples)
+        yield ""
         if method.params:
-            yield from (
-                ".. list-table::",
-                "   :header-rows: 1",
-                "",
-                "   * - argument",
-                "     - type",
-                "     - meaning",
+            yield from _table(
+                ("argument", "type", "meaning"),
+                [(f"``{each.name}``", _kind(each), each.help) for each in method.params],
             )
-            for param in method.params:
-                yield from (f"   * - ``{param.name}``", f"     - {_kind(param)}", f"     - {param.help}")
-            yield ""
-        yield from (f":Result: {method.result}", f":Permission: {method.permission}", "")
+        yield from (
+            f":Result: {method.result}",
+            f":Permission: {method.permission}",
+            f":Price: {method.cost}",
+            "",
+        )
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> Iterator[str]:
+    yield from (".. list-table::", "   :header-rows: 1", "")
+    for row in (header, *rows):
+        yield f"   * - {row[0]}"
+        yield from (f"     - {cell}" for cell in row[1:])
+    yield ""
+
+
+def _anchor(name: str) -> str:
+    return name.replace(".", "-")
+
+
+def _call(method: Method, example: str, before: str) -> str:
+    return f"{before}timed-cli {method.name} {example}".rstrip()
 
 
 def _of(category: str) -> list[Method]:

@@ -41,6 +41,10 @@ class LogLevels(Protocol):
     def clear(self, namespace: str) -> None: ...
 
 
+async def no_pause() -> None:
+    """For whoever has nothing else to do."""
+
+
 @attrs.define
 class Environment:
     """Handed to every handler. What does not run is None."""
@@ -61,6 +65,8 @@ class Environment:
     log_levels: LogLevels | None = None
     own_wallet: Wallet | None = None
     own_custody: Custody | None = None
+    pause: Callable[[], Awaitable[object]] = no_pause
+    """Lets the reactor, and the node, have a turn."""
     indexes: Callable[[], Indexes | None] = lambda: None
     """What is built beside the chain, while the index service runs."""
     scan: CoinScan = attrs.field(factory=CoinScan)

@@ -38,6 +38,37 @@ NODE_NOT_CONNECTED = -29
 INVALID_SUBNET = -30
 NODE_CAPACITY = -34
 
+CODES: dict[str, tuple[int, str]] = {
+    "PARSE_ERROR": (PARSE_ERROR, "The body is not JSON."),
+    "INVALID_REQUEST": (INVALID_REQUEST, "The body is JSON but no request."),
+    "METHOD_NOT_FOUND": (METHOD_NOT_FOUND, "There is no such method, or it has no meaning on this network."),
+    "INVALID_PARAMS": (INVALID_PARAMS, "A parameter is missing, unknown, or one too many."),
+    "INTERNAL_ERROR": (INTERNAL_ERROR, "The node failed; its log says how."),
+    "MISC": (MISC, "Something else, which the message names."),
+    "TYPE_ERROR": (TYPE_ERROR, "A parameter has the wrong JSON type."),
+    "WALLET_ERROR": (WALLET_ERROR, "The wallet cannot do it."),
+    "NOT_FOUND": (NOT_FOUND, "What was named does not exist here, or is no address of this network."),
+    "INSUFFICIENT_FUNDS": (INSUFFICIENT_FUNDS, "The wallet has not that much to spend."),
+    "INVALID_PARAMETER": (INVALID_PARAMETER, "A parameter is malformed or out of range."),
+    "CLIENT_BUSY": (
+        CLIENT_BUSY,
+        "Too much at once; data.retry_after_s says when to try again, where it is known.",
+    ),
+    "KEYPOOL_RAN_OUT": (KEYPOOL_RAN_OUT, "A locked wallet has no fresh address left."),
+    "UNLOCK_NEEDED": (UNLOCK_NEEDED, "The wallet is locked."),
+    "WRONG_PASSPHRASE": (WRONG_PASSPHRASE, "The passphrase is not the wallet's."),
+    "WRONG_ENCRYPTION_STATE": (WRONG_ENCRYPTION_STATE, "The wallet is encrypted already, or not at all."),
+    "DESERIALIZATION": (DESERIALIZATION, "An encoded transaction or proof cannot be read."),
+    "NODE_ALREADY_ADDED": (NODE_ALREADY_ADDED, "The address or ban is on the list already."),
+    "NODE_NOT_ADDED": (NODE_NOT_ADDED, "The address is not on the list."),
+    "REJECTED": (REJECTED, "The node does not take the transaction; data.rule is the rule it breaks."),
+    "WARMING_UP": (WARMING_UP, "What is needed does not run yet, or not at all."),
+    "NODE_NOT_CONNECTED": (NODE_NOT_CONNECTED, "There is no session with this peer."),
+    "INVALID_SUBNET": (INVALID_SUBNET, "It is neither an address nor a network, or not on the list."),
+    "NODE_CAPACITY": (NODE_CAPACITY, "The list of added addresses is full."),
+}
+"""By name: the number and when it is answered."""
+
 
 class RpcError(TimedError):
     """What a call answers instead of a result."""
@@ -78,17 +109,18 @@ def rejected(reason: RemoteError) -> RpcError:
 
 def local(error: LocalError) -> RpcError:
     """What this process could not do, with the way to mend it."""
-    for kind, code, rule in _LOCAL:
+    for kind, code, rule in LOCAL_RULES:
         if isinstance(error, kind):
             return RpcError(code, error.message, rule=rule, hint=error.hint)
     return RpcError(INTERNAL_ERROR, error.message, rule="local", hint=error.hint)
 
 
-_LOCAL = (
+LOCAL_RULES = (
     (WalletLocked, UNLOCK_NEEDED, "wallet-locked"),
     (WrongPassphrase, WRONG_PASSPHRASE, "wallet-passphrase"),
     (PoolEmpty, KEYPOOL_RAN_OUT, "wallet-pool"),
 )
+"""(kind of LocalError, code, rule); each error brings its own hint."""
 
 
 HINTS: dict[str, str] = {

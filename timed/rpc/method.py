@@ -43,8 +43,15 @@ class Method:
     permission: str = READ
     example: str = ""
     """The arguments of an example, as one would type them after the name."""
+    more: tuple[str, ...] = ()
+    """Further examples."""
     cost: int = 1
     """What a call is charged with, in units of a light lookup (about 0.1 ms of one core)."""
+
+    @property
+    def examples(self) -> tuple[str, ...]:
+        """The arguments of each example; a part in angle brackets stands for a value of the reader's own."""
+        return (self.example, *self.more)
 
     @property
     def usage(self) -> str:

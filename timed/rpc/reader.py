@@ -19,7 +19,7 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
-from timed.rpc.errors import CLIENT_BUSY, MISC, RpcError
+from timed.rpc.errors import MISC, Busy, RpcError
 
 if TYPE_CHECKING:
     from timed.rpc.snapshot import Snapshot
@@ -34,6 +34,7 @@ MAX_AT_ONCE = 16
 """Computations between their slices: each may hold a whole block, and each holds a snapshot."""
 MAX_WAITING = 256
 """Computations that have not begun; one more is refused."""
+RETRY_AFTER_S = 1
 DEADLINE_S = 30.0
 """The age at which a computation is ended: its snapshot keeps the database from using space again."""
 
@@ -115,14 +116,15 @@ class Reader:
     def read(self, read: Read) -> Deferred[Any]:
         """Fires with the answer, or with what it raised; to cancel it ends the reading at its next slice.
 
-        RpcError -9 when too many wait.
+        Busy when too many wait.
         """
         if self._stopped:
             raise _stopping()
         if len(self._waiting) >= MAX_WAITING:
             self.counters.refused += 1
-            raise RpcError(
-                CLIENT_BUSY,
+            raise Busy(
+                503,
+                RETRY_AFTER_S,
                 f"{MAX_WAITING} questions to the chain are waiting",
                 rule="reader-full",
                 hint="Try again in a moment, and ask for less at once.",
@@ -240,4 +242,4 @@ class Reader:
 
 
 def _stopping() -> RpcError:
-    return RpcError(MISC, "The node stops", rule="stopping", hint="Ask again when it runs.")
+    return Busy(503, RETRY_AFTER_S, "The node stops", rule="stopping", hint="Ask again when it runs.")

@@ -15,6 +15,7 @@ from timed.rpc.tables import (
     indexes,
     keys,
     masternodes,
+    mempool,
     network,
     transactions,
     wallet,
@@ -22,7 +23,7 @@ from timed.rpc.tables import (
 
 METHODS: dict[str, Method] = {
     method.name: method
-    for room in (chain, blocks, indexes, transactions, wallet, keys, network, masternodes, control)
+    for room in (chain, blocks, indexes, transactions, mempool, wallet, keys, network, masternodes, control)
     for method in room.METHODS
 }
 CATEGORIES = ("chain", "transactions", "wallet", "network", "masternodes", "control")

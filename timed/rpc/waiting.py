@@ -95,6 +95,10 @@ class Waiters:
             if about is not None:
                 self._tell(about, event)
 
+    def tell(self, subject: bytes, event: object) -> None:
+        """End the waits for `event` about `subject`, which may be anything that two sides agree on."""
+        self._tell(subject, event)
+
     def close(self) -> None:
         """End every wait as if its time were over; later ones are refused."""
         self._closed = True

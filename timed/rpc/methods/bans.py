@@ -5,6 +5,7 @@ from __future__ import annotations
 from timed.errors import LocalError
 from timed.params import SECOND
 from timed.peer.bans import Ban, Subject, parse_subject, subject_text
+from timed.peer.location import parse_peer
 from timed.rpc.environment import Environment
 from timed.rpc.errors import (
     INVALID_PARAMETER,
@@ -121,10 +122,19 @@ def _subject(text: str) -> Subject:
             INVALID_SUBNET,
             f"Error: Invalid IP/Subnet: {text}",
             rule="subnet",
-            hint="Give a node id of 64 hexadecimal digits, an address, or a subnet like 10.0.0.0/8.",
+            hint=_address_hint(text),
             param="subnet",
         )
     return subject
+
+
+def _address_hint(text: str) -> str:
+    try:
+        place = parse_peer(text)
+    except ValueError:
+        return "Give a node id of 64 hexadecimal digits, an address, or a subnet like 10.0.0.0/8."
+    named = f" or its node id, {place.node_id.hex()}" if place.node_id is not None else ""
+    return f"A ban has no port: give {place.host}{named}."
 
 
 def _lift(env: Environment, subject: Subject, text: str) -> None:

@@ -23,6 +23,7 @@ from timed.rpc.present import (
 from timed.rpc.slices import Work
 from timed.rpc.snapshot import Blocks, Snapshot
 from timed.rpc.waiting import NEW_BLOCK
+from timed.rpc.warnings import warnings
 
 
 def getblockchaininfo(env: Environment) -> Object:
@@ -50,7 +51,7 @@ def getblockchaininfo(env: Environment) -> Object:
         "pruned": False,
         "consensus": "BFT",
         "instant_finality": True,
-        "warnings": "",
+        "warnings": warnings(env),
     }
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from timed.errors import LocalError
+from timed.rpc.absent import unknown
 from timed.rpc.dispatch import Handler
 from timed.rpc.documentation import overview, page
 from timed.rpc.environment import Environment
-from timed.rpc.errors import INVALID_PARAMETER, METHOD_NOT_FOUND, MISC, RpcError
+from timed.rpc.errors import INVALID_PARAMETER, MISC, RpcError
+from timed.rpc.openrpc import document
+from timed.rpc.placing import anywhere
+from timed.rpc.present import Object
 from timed.rpc.schema import bad_value
 from timed.rpc.table import METHODS
 from timed.rpc.tables.common import DEFAULT_LEVEL
@@ -26,13 +30,13 @@ def help_(env: Environment, command: str) -> str:
         return overview()
     method = METHODS.get(command)
     if method is None:
-        raise RpcError(
-            METHOD_NOT_FOUND,
-            f"Method not found: {command}",
-            rule="method-unknown",
-            hint="Call help without an argument for the list of methods.",
-        )
+        raise unknown(command)
     return page(method)
+
+
+@anywhere
+def discover(env: Environment) -> Object:
+    return document(METHODS)
 
 
 def logging(env: Environment, namespace: str | None, level: str | None) -> dict[str, str]:
@@ -54,4 +58,10 @@ def logging(env: Environment, namespace: str | None, level: str | None) -> dict[
     return levels.shown()
 
 
-HANDLERS: dict[str, Handler] = {"uptime": uptime, "stop": stop, "help": help_, "logging": logging}
+HANDLERS: dict[str, Handler] = {
+    "uptime": uptime,
+    "stop": stop,
+    "help": help_,
+    "rpc.discover": discover,
+    "logging": logging,
+}

@@ -18,6 +18,7 @@ from timed.rpc.errors import (
 from timed.rpc.jsontext import amount
 from timed.rpc.present import Object
 from timed.rpc.schema import bad_value
+from timed.rpc.warnings import warnings
 
 
 def getnetworkinfo(env: Environment) -> Object:
@@ -37,7 +38,7 @@ def getnetworkinfo(env: Environment) -> Object:
         "networks": [{"name": env.params.name, "limited": False, "reachable": True, "proxy": ""}],
         "relayfee": fee,
         "incrementalfee": fee,
-        "localaddresses": [],
+        "localaddresses": _own_addresses(env),
         "listenport": env.identity.p2p_port,
         "timeoffset": None if offset is None else round(offset / SECOND),
         "seeds": [
@@ -49,7 +50,7 @@ def getnetworkinfo(env: Environment) -> Object:
             }
             for seed in env.peers.seeds()
         ],
-        "warnings": "",
+        "warnings": warnings(env),
     }
 
 
@@ -93,6 +94,20 @@ def version_number(text: str) -> int:
     parts = [int("".join(filter(str.isdigit, part)) or 0) for part in text.split(".")[:3]]
     major, minor, patch = (*parts, 0, 0, 0)[:3]
     return major * 10_000 + minor * 100 + patch
+
+
+def _own_addresses(env: Environment) -> list[Object]:
+    """Where others find this node: what the roster says of it. A node that is no member tells nobody."""
+    operator = env.identity.operator
+    roster = env.chain.roster(env.chain.tip().height + 1)
+    index = roster.index_of(operator) if operator is not None else None
+    if index is None:
+        return []
+    try:
+        place = parse_peer(roster.members[index].network_address.decode("utf-8", "replace"))
+    except ValueError:
+        return []
+    return [{"address": place.host, "port": place.port, "score": 1}]
 
 
 def _added(env: Environment, target: Target) -> Object:

@@ -141,11 +141,13 @@ def _explained(
     dials = peering.dialled(node_id, host, port)
     kind = known.kind if known is not None else conduct.class_of(node_id, seen, member=False)
     records = peering.records_of(node_id, host if node_id is None else "")
+    summary = _summary(known, kind, list(bans.values()), dials, records, peering.now())
+    own = node_id == env.identity.node_id
     return {
-        "summary": _summary(known, kind, list(bans.values()), dials, records, peering.now()),
+        "summary": "this is this node itself" if own else summary,
         "nodeid": node_id.hex() if node_id is not None else None,
         "addr": peer.address if peer is not None else seen or None,
-        "state": _state(known is not None, bool(bans), bool(dials)),
+        "state": "self" if own else _state(known is not None, bool(bans), bool(dials)),
         "class": kind.name.lower(),
         "score": peering.score(node_id) if node_id is not None else 0.0,
         "bans": [ban_object(each, peering.now()) for each in bans.values()],

@@ -1,13 +1,11 @@
-"""Methods around transactions: the mempool, their way to finality, making and sending them."""
+"""Methods around transactions: what they hold, their way to finality, sending them."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from timed import events
-from timed.ledger.mempool import MAX_BYTES, MAX_COUNT
-from timed.primitives.amounts import checked_sum
-from timed.primitives.transaction import OutPoint, Output, Transaction
+from timed.primitives.transaction import Output, Transaction
 from timed.rpc.backend import ChainBackend
 from timed.rpc.environment import Environment, decode_transaction
 from timed.rpc.errors import not_found
@@ -15,30 +13,6 @@ from timed.rpc.jsontext import amount
 from timed.rpc.present import Object, output_object, status_object, transaction_object
 from timed.rpc.submission import submit
 from timed.rpc.waiting import is_settled
-
-
-def getmempoolinfo(env: Environment) -> Object:
-    mempool = env.chain.mempool
-    least = amount(env.chain.params.minimum_fee)
-    return {
-        "loaded": True,
-        "size": len(mempool),
-        "bytes": mempool.bytes,
-        "usage": mempool.bytes,
-        "maxmempool": MAX_BYTES,
-        "maxcount": MAX_COUNT,
-        "waiting": len(mempool.waiting),
-        "mempoolminfee": least,
-        "minrelaytxfee": least,
-        "counters": env.chain.mempool_counters(),
-    }
-
-
-def getrawmempool(env: Environment, verbose: bool) -> Any:
-    chain = env.chain
-    if not verbose:
-        return [txid.hex() for txid in chain.mempool.txids()]
-    return {txid.hex(): _entry_object(chain, txid) for txid in chain.mempool.txids()}
 
 
 def getrawtransaction(env: Environment, txid: bytes, verbose: int) -> Any:
@@ -93,26 +67,6 @@ async def sendrawtransaction(env: Environment, hexstring: bytes) -> str:
     return (await submit(env, decode_transaction(hexstring))).hex()
 
 
-def createrawtransaction(
-    env: Environment,
-    inputs: tuple[dict[str, Any], ...],
-    outputs: tuple[tuple[str, int], ...],
-    lock_height: int,
-) -> str:
-    made = [Output(value=units, lock=env.lock_of(address)) for address, units in outputs]
-    checked_sum(output.value for output in made)
-    transaction = Transaction.make(
-        inputs=[OutPoint(each["txid"], each["vout"]) for each in inputs],
-        outputs=made,
-        lock_height=lock_height,
-    )
-    return transaction.encode().hex()
-
-
-def decoderawtransaction(env: Environment, hexstring: bytes) -> Object:
-    return transaction_object(decode_transaction(hexstring), env.params)
-
-
 def _confirmed_fee(env: Environment, transaction: Transaction) -> int | None:
     """What a transaction in a block paid; None for a coinbase, and without the index of transactions."""
     spent = _prevouts(env, transaction.txid)
@@ -149,33 +103,12 @@ def _status(chain: ChainBackend, txid: bytes) -> Object:
     return status_object(status, chain) if status is not None else {}
 
 
-def _entry_object(chain: ChainBackend, txid: bytes) -> Object:
-    entry = chain.mempool.entry(txid)
-    if entry is None:
-        return {}
-    status = chain.status(txid)
-    return {
-        "size": entry.transaction.size,
-        "fee": amount(entry.fee),
-        "height": entry.height,
-        "state": status.state if status is not None else None,
-        "depends": [
-            outpoint.txid.hex() for outpoint in entry.transaction.inputs if outpoint.txid in chain.mempool
-        ],
-        "spentby": [child.hex() for child in chain.mempool.children(txid)],
-    }
-
-
 HANDLERS = {
     handler.__name__: handler
     for handler in (
-        getmempoolinfo,
-        getrawmempool,
         getrawtransaction,
         gettransaction,
         waittransactionfinality,
         sendrawtransaction,
-        createrawtransaction,
-        decoderawtransaction,
     )
 }

@@ -15,6 +15,10 @@ METHODS = (
         example="getblock",
     ),
     Method(
+        "rpc.discover", "control", "This table of methods, as an OpenRPC document.",
+        "object: openrpc, info, methods (with x-permission and x-cost), components", cost=50,
+    ),
+    Method(
         "logging", "control",
         "The least important level that is written, by namespace; with a level, sets it until the node stops.",
         "object: level by namespace; * stands for all others",

@@ -107,7 +107,7 @@ METHODS = (
             ),
             Param("block", BlockName(), "The last block of the stretch; the newest by default.", None),
         ),
-        example="100",
+        example="2",
         cost=200,
     ),
     Method(

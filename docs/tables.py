@@ -276,7 +276,8 @@ def rpc_rules() -> str:
             if isinstance(call, ast.Call):
                 given = {word.arg: word.value for word in call.keywords}
                 rule, hint = _said(given.get("rule")), _said(given.get("hint"))
-                if rule and not rule.startswith("…"):
+                handed_on = bool(call.args) and isinstance(call.args[0], ast.Attribute)
+                if rule and not rule.startswith("…") and not handed_on:
                     found.setdefault(rule, (_number(call), hint))
     for _, number, rule in errors.LOCAL_RULES:
         found.setdefault(rule, (str(number), ""))
@@ -284,14 +285,20 @@ def rpc_rules() -> str:
     return grid(("rule", "code", "hint"), rows)
 
 
+_CODE_OF = {"Busy": "CLIENT_BUSY", "ChainAway": "WARMING_UP", "Forbidden": "INVALID_REQUEST"}
+"""Errors that bring their code themselves."""
+
+
 def _number(call: ast.Call) -> str:
-    named = call.args[0].id if call.args and isinstance(call.args[0], ast.Name) else "CLIENT_BUSY"
-    number, _ = errors.CODES.get(named, (errors.MISC, ""))
-    return str(number)
+    """The code of an error where it is raised; an error of our own classes calls `super().__init__` with it."""
+    named = _CODE_OF.get(call.func.id, "") if isinstance(call.func, ast.Name) else ""
+    if not named and call.args and isinstance(call.args[0], ast.Name):
+        named = call.args[0].id
+    return str(errors.CODES[named][0])
 
 
 def _said(value: ast.expr | None) -> str:
-    """A text of the source; what is filled in when it is said stands as a dash."""
+    """A text of the source; what is filled in when it is said stands as `…`."""
     if isinstance(value, ast.Constant):
         return str(value.value)
     if isinstance(value, ast.JoinedStr):

@@ -27,7 +27,7 @@ from timed.errors import ConfigError
 from timed.rpc import chainlink, jsontext, localfront
 from timed.rpc.chainlink import ChainLink
 from timed.rpc.dispatch import CALLS_PER_TURN, Reply
-from timed.rpc.errors import RpcError
+from timed.rpc.errors import Busy, RpcError
 from timed.rpc.linkwire import Caller, Hello, Line, Lines, LinkError, decode, encode, request
 from timed.rpc.localfront import MAX_PATH_BYTES, LocalFront, check_path, remove_stale
 
@@ -154,6 +154,15 @@ class Calls(LinkCase):
         for each in waiting:
             each.cancel()
             await self.error(each)
+
+    async def test_what_has_no_room_there_has_none_here(self) -> None:
+        await self.connect()
+        self.dispatcher.reply = (
+            b'{"error":{"code":-9,"message":"x","data":{"rule":"waiters-full","hint":"y","retry_after_s":5}}}'
+        )
+        error = await self.error(self.call())
+        self.assertIsInstance(error, Busy)
+        self.assertEqual((error.status, error.retry_after_s, error.data["rule"]), (503, 5, "waiters-full"))
 
     async def test_a_reply_that_is_too_long_is_an_error_and_the_connection_stays(self) -> None:
         self.patch(localfront, "MAX_REPLY_BYTES", 100)

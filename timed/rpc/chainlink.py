@@ -15,25 +15,23 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from timed.rpc import jsontext
-from timed.rpc.errors import CLIENT_BUSY, INTERNAL_ERROR, MISC, WARMING_UP, RpcError
+from timed.rpc.errors import INTERNAL_ERROR, MISC, WARMING_UP, Busy, RpcError
 from timed.rpc.linkwire import Caller, Hello, Line, Lines, LinkError, decode, encode, request
 
 MAX_CALLS = 1_000
 """Calls that are under way; one more is refused."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 2.0
 """Between two attempts to connect, growing."""
+UNAVAILABLE = 503
 RETRY_AFTER_S = 1
 """What a caller is told while the other process is away."""
 
 
-class ChainAway(RpcError):
+class ChainAway(Busy):
     """The process that runs the node cannot be asked: HTTP 503."""
 
-    status = 503
-    retry_after_s = RETRY_AFTER_S
-
     def __init__(self, message: str, *, rule: str, hint: str) -> None:
-        super().__init__(WARMING_UP, message, rule=rule, hint=hint, retry_after_s=RETRY_AFTER_S)
+        super().__init__(UNAVAILABLE, RETRY_AFTER_S, message, rule=rule, hint=hint, code=WARMING_UP)
 
 
 class _Response(msgspec.Struct):
@@ -189,8 +187,9 @@ class ChainLink(Factory):
             raise self._away()
         if len(self._calls) >= MAX_CALLS:
             self.counters["full"] += 1
-            raise RpcError(
-                CLIENT_BUSY,
+            raise Busy(
+                UNAVAILABLE,
+                RETRY_AFTER_S,
                 f"{MAX_CALLS} calls wait for the chain process",
                 rule="forwards-full",
                 hint="Wait for fewer things at once.",
@@ -273,6 +272,9 @@ class ChainLink(Factory):
 def _error(found: _ErrorObject, line: Line) -> RpcError:
     """The error as it was raised, its data as exact as it came."""
     error = RpcError(found.code, found.message, rule="internal")
+    if "retry_after_s" in found.data:
+        seconds = jsontext.decode(bytes(found.data["retry_after_s"]))
+        error = Busy(UNAVAILABLE, seconds, found.message, rule="internal", hint="", code=found.code)
     data: dict[str, Any] = dict(found.data)
     for name in ("rule", "hint"):
         data[name] = jsontext.decode(bytes(found.data.get(name, b'""')))

@@ -90,8 +90,17 @@ class RpcError(TimedError):
 class Busy(RpcError):
     """Not now: HTTP 429 for who has spent its budget, 503 when the node has no room for anybody."""
 
-    def __init__(self, status: int, retry_after_s: int, message: str, *, rule: str, hint: str) -> None:
-        super().__init__(CLIENT_BUSY, message, rule=rule, hint=hint, retry_after_s=retry_after_s)
+    def __init__(
+        self,
+        status: int,
+        retry_after_s: int,
+        message: str,
+        *,
+        rule: str,
+        hint: str,
+        code: int = CLIENT_BUSY,
+    ) -> None:
+        super().__init__(code, message, rule=rule, hint=hint, retry_after_s=retry_after_s)
         self.status = status
         self.retry_after_s = retry_after_s
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
@@ -9,6 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rpc_world import FRIEND, RpcTestCase, World
 from timed.node.admission import Offer
+from timed.node.voting import Voting
 from timed.primitives.certificate import BundleCertificate
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
 from timed.rpc.waiting import Waiters
@@ -83,11 +85,19 @@ class Alone(SynchronousTestCase):
         other = self.world.result("explaintransaction", holder)
         self.assertEqual([(each["txid"], each["locked"]) for each in other["conflicts"]], [(txid, False)])
 
-    def test_a_lock_is_not_shown_before_it_is_durable(self) -> None:
-        """What a crash could forget is not said."""
-        self.world.driver.operate(lambda now: self.world.node.submit(self.first.raw, now))
-        shown = self.world.backend.voting(self.first.txid)
-        self.assertEqual((shown.votes.weight, shown.votes.certificate), (0, None))
+    def test_too_many_votes_for_another_make_it_impossible(self) -> None:
+        """The others vote for the rival: what is left is no quorum."""
+        txid, rival = self.send(self.second), self.first.txid
+        self.arrive(self.first)
+        count = self.world.node.chain.fastpath.tallies[rival].votes
+        own = next(iter(self.world.node.chain.fastpath.tallies[self.second.txid].votes.signers.items()))
+        count.signers.update({member: own[1] for member in range(3) if member != own[0]})
+        count.weight = 2
+        shown = self.world.result("explaintransaction", rival.hex())
+        self.assertTrue(shown["certifiable"])
+        lost = self.world.result("explaintransaction", txid)
+        self.assertEqual((lost["certifiable"], lost["weight"]["votes"]), (False, 1))
+        self.assertIn("cannot be certified before the next block", lost["summary"])
 
     def test_a_payment_with_an_unknown_parent_names_it(self) -> None:
         child = Transaction.make(
@@ -118,6 +128,60 @@ class Alone(SynchronousTestCase):
     def test_a_member_without_the_others_is_warned(self) -> None:
         for method in ("getblockchaininfo", "getnetworkinfo"):
             self.assertIn("Members of weight 1 out of 3", self.world.result(method)["warnings"])
+
+
+class Held:
+    """Threads of a store whose disk is slow: `release` lets it write."""
+
+    def __init__(self) -> None:
+        self.work: list[Callable[[], object]] = []
+
+    def callInThread(self, func: Callable[..., object], *args: object) -> None:
+        self.work.append(lambda: func(*args))
+
+    def release(self) -> None:
+        work, self.work = self.work, []
+        for each in work:
+            each()
+
+
+class Durability(SynchronousTestCase):
+    """Nothing is said that a crash could undo."""
+
+    def world(self, members: int) -> tuple[World, Held]:
+        world, held = World(members=members), Held()
+        self.patch(world.driver.store_queue, "_threads", held)
+        return world, held
+
+    def test_a_lock_is_not_shown_before_it_is_durable(self) -> None:
+        world, held = self.world(3)
+        first, second = payment(world), payment(World(members=3), 2 * COIN)
+        world.driver.operate(lambda now: world.node.submit(first.raw, now))
+        world.advance(2)
+        place = first.inputs[0]
+        self.assertEqual(world.node.chain.fastpath.lock_of(place), first.txid)
+        voting = Voting(world.node.chain, world.node.views)
+        self.assertEqual([rival.locked for rival in voting.of(second.txid, second).rivals], [False])
+        self.assertEqual(voting.of(first.txid, first).votes.weight, 0)
+        held.release()
+        world.advance(1)
+        self.assertEqual([rival.locked for rival in voting.of(second.txid, second).rivals], [True])
+        self.assertEqual(voting.of(first.txid, first).votes.weight, 1)
+
+    def test_a_certificate_is_not_shown_before_it_is_durable(self) -> None:
+        world, held = self.world(1)
+        sent = payment(world)
+        world.driver.operate(lambda now: world.node.submit(sent.raw, now))
+        tallies, waited = world.node.chain.fastpath.tallies, 0
+        for _ in range(40):
+            world.advance(0.1)
+            tally, shown = tallies.get(sent.txid), world.backend.voting(sent.txid)
+            state = world.backend.status(sent.txid)
+            durable = state is not None and state.state in ("certified", "final")
+            self.assertEqual(shown.votes.certificate is not None, durable)
+            waited += tally is not None and tally.certified and not durable
+            held.release()
+        self.assertGreater(waited, 0)
 
 
 class Finality(RpcTestCase):

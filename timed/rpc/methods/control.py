@@ -25,6 +25,7 @@ def stop(env: Environment) -> str:
     return "TIME Coin server stopping"
 
 
+@anywhere
 def help_(env: Environment, command: str) -> str:
     if not command:
         return overview()

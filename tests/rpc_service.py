@@ -24,6 +24,7 @@ from tests.rpc_world import InlineThreads
 from timed.app.context import Running
 from timed.app.driver import Hands, NodeDriver
 from timed.app.logging import LogCounters, LogLevels
+from timed.app.schema import RPCSection
 from timed.client.location import Location
 from timed.crypto.batch import verify_batch
 from timed.ledger.regtest import well_known_key, well_known_seed
@@ -86,12 +87,18 @@ class FakeContext:
 
 
 def make_context(
-    directory: str, *, chain: bool = True, wallet: bool = True, port: int = 0, interval: int = 600
+    directory: str,
+    *,
+    chain: bool = True,
+    wallet: bool = True,
+    port: int = 0,
+    interval: int = 600,
+    rpc: dict[str, Any] | None = None,
 ) -> FakeContext:
     """A context whose services listen on free ports of the loopback address."""
     start = genesis(1, time=now_us() // 1_000_000 - 1, interval=interval)
     settings = SimpleNamespace(
-        rpc=SimpleNamespace(host="127.0.0.1"),
+        rpc=RPCSection(**(rpc or {})),
         monitor=SimpleNamespace(host="127.0.0.1"),
         wallet=SimpleNamespace(enabled=wallet),
     )
@@ -136,7 +143,9 @@ class ServiceTestCase(TestCase):
     def setUp(self) -> None:
         self.directory = self.mktemp()
         os.mkdir(self.directory)
-        self.context = make_context(self.directory, chain=self.chain, interval=self.interval)
+        self.context = make_context(
+            self.directory, chain=self.chain, interval=self.interval, rpc=self.rpc_settings()
+        )
         self.prepare()
         if self.context.running is not None:
             self.context.driver.start()
@@ -146,6 +155,10 @@ class ServiceTestCase(TestCase):
         self.rpc.setServiceParent(self.services)
         self.monitor.setServiceParent(self.services)
         self.services.startService()
+
+    def rpc_settings(self) -> dict[str, Any]:
+        """Keys of the section [rpc] that are not the default's."""
+        return {}
 
     def prepare(self) -> None:
         """What a test wants to change before anything starts."""

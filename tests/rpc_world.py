@@ -31,6 +31,7 @@ from timed.params import SECOND
 from timed.primitives.address import encode_address
 from timed.primitives.transaction import Lock
 from timed.rpc.backend import ChainBackend
+from timed.rpc.caller import Caller
 from timed.rpc.coinset import CoinScan
 from timed.rpc.dispatch import Dispatcher, Reply
 from timed.rpc.environment import Environment, Identity
@@ -178,7 +179,9 @@ class World:
 
     def answer(self, body: bytes | str, permissions: tuple[str, ...] = PERMISSIONS) -> Deferred[Reply]:
         data = body.encode("utf-8", "surrogatepass") if isinstance(body, str) else body
-        return ensureDeferred(self.dispatcher.answer(data, permissions))
+        return ensureDeferred(
+            self.dispatcher.answer(data, Caller("test", permissions=frozenset(permissions)))
+        )
 
     def begin(self, method: str, params: Any = None) -> Deferred[Reply]:
         request = {

@@ -98,7 +98,7 @@ class Cookies(SynchronousTestCase):
 
     def known(self, password: str) -> bool:
         header = authorization(COOKIE_USER, password).encode()
-        return self.follower.permissions(header) is not None
+        return self.follower.caller(header) is not None
 
     def written(self) -> str:
         write_cookie(self.path)
@@ -142,8 +142,8 @@ class Handing(RpcTestCase):
             forward=Forward(FORWARDED, self.call),
         )
 
-    async def call(self, method: str, params: Any, permissions: Any) -> Any:
-        self.handed.append((method, params, frozenset(permissions)))
+    async def call(self, method: str, params: Any, caller: Any) -> Any:
+        self.handed.append((method, params, caller.permissions))
         raise RpcError(-1, "x", rule="handed", hint="x")
 
     def test_what_needs_the_node_is_handed_on_with_what_was_given(self) -> None:

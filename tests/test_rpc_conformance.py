@@ -55,7 +55,7 @@ class Specification(TestCase):
         dispatcher = Dispatcher(
             handlers, None, pause=lambda: succeed(None), failed=self.fail_in_handler, methods=TABLE
         )
-        endpoint = RpcEndpoint(dispatcher, Authenticator([Account.of("u", "p")]))
+        endpoint = RpcEndpoint(dispatcher, Authenticator([Account.of("u", "p")]), reactor)
         self.site = BoundedSite(endpoint, reactor, limit=endpoint.limit)
         self.port = reactor.listenTCP(0, self.site, interface="127.0.0.1")  # type: ignore[attr-defined]
 

@@ -334,9 +334,11 @@ class Cookies(TestCase):
         from timed.client.message import authorization
 
         known = Authenticator([Account.of("a", "pa"), Account.of("b", "pb", ["read"])])
-        self.assertEqual(known.permissions(authorization("b", "pb").encode()), frozenset({"read"}))
+        caller = known.caller(authorization("b", "pb").encode())
+        assert caller is not None
+        self.assertEqual((caller.user, caller.permissions), ("b", frozenset({"read"})))
         for user, password in (("a", "pb"), ("b", "pa"), ("a", ""), ("", "pa"), ("a", "pa ")):
-            self.assertIsNone(known.permissions(authorization(user, password).encode()))
+            self.assertIsNone(known.caller(authorization(user, password).encode()))
 
     def test_comparison_takes_constant_time(self) -> None:
         """Every account is compared, by `hmac.compare_digest`, whatever came before."""
@@ -352,5 +354,5 @@ class Cookies(TestCase):
         known = Authenticator([Account.of("a", "pa"), Account.of("b", "pb")])
         for header in (None, b"", b"Basic !", rpc_http.JSON):
             compared.clear()
-            self.assertIsNone(known.permissions(header))
+            self.assertIsNone(known.caller(header))
             self.assertEqual(len(compared), 4)

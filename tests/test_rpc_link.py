@@ -25,10 +25,11 @@ from twisted.trial.unittest import SynchronousTestCase, TestCase
 from tests.builders import genesis
 from timed.errors import ConfigError
 from timed.rpc import chainlink, jsontext, localfront
+from timed.rpc.caller import Caller
 from timed.rpc.chainlink import ChainLink
 from timed.rpc.dispatch import CALLS_PER_TURN, Reply
 from timed.rpc.errors import Busy, RpcError
-from timed.rpc.linkwire import Caller, Hello, Line, Lines, LinkError, decode, encode, request
+from timed.rpc.linkwire import Behalf, Hello, Line, Lines, LinkError, decode, encode, request
 from timed.rpc.localfront import MAX_PATH_BYTES, LocalFront, check_path, remove_stale
 
 HELLO = Hello.of(genesis(1))
@@ -44,9 +45,9 @@ class FakeDispatcher:
         self.hold = False
         self.reply: bytes | None = None
 
-    async def answer(self, body: bytes, permissions: Iterable[str]) -> Reply:
+    async def answer(self, body: bytes, caller: Caller) -> Reply:
         asked = jsontext.decode(body)
-        self.asked.append((asked, frozenset(permissions)))
+        self.asked.append((asked, caller.permissions))
         if self.hold:
             self.held.append(Deferred(self._end))
             return await self.held[-1]
@@ -95,7 +96,7 @@ class LinkCase(TestCase):
     def call(
         self, method: str = "getbalance", params: Any = None, permissions: Iterable[str] = ("read",)
     ) -> Any:
-        return ensureDeferred(self.link.call(method, params, permissions))
+        return ensureDeferred(self.link.call(method, params, Caller("x", permissions=frozenset(permissions))))
 
     async def error(self, done: Any) -> RpcError:
         with self.assertRaises(RpcError) as caught:
@@ -272,7 +273,7 @@ class Turns(SynchronousTestCase):
         self.link.dataReceived(encode(Line(hello=HELLO)))
 
     def send(self, count: int) -> None:
-        lines = [encode(Line(id=number, caller=Caller([]), body=request("x", []))) for number in range(count)]
+        lines = [encode(Line(id=number, caller=Behalf([]), body=request("x", []))) for number in range(count)]
         self.link.dataReceived(b"".join(lines))
 
     def test_a_flood_of_calls_is_worked_off_a_few_per_turn(self) -> None:
@@ -304,7 +305,7 @@ class Turns(SynchronousTestCase):
         link: Any = self.front.buildProtocol(None)
         transport: Any = StringTransport()
         link.makeConnection(transport)
-        link.dataReceived(encode(Line(id=1, caller=Caller([]), body=request("x", []))))
+        link.dataReceived(encode(Line(id=1, caller=Behalf([]), body=request("x", []))))
         self.assertTrue(transport.disconnecting)
         self.assertIn("before the hello", decode(transport.value().splitlines()[-1]).bye or "")
         self.assertEqual(self.dispatcher.asked, [])

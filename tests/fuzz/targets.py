@@ -37,8 +37,8 @@ from timed.peer.memory import Memory
 from timed.peer.values import PeerAddress
 from timed.primitives.address import decode_address, encode_address
 from timed.primitives.amounts import format_amount, parse_amount
+from timed.rpc.caller import Caller
 from timed.rpc.dispatch import Dispatcher
-from timed.rpc.method import PERMISSIONS
 from timed.rpc.table import METHODS
 from timed.store.records import SegmentHeader
 from timed.store.segment import SEGMENT_HEADER_SIZE, frame, read_segment_header, scan, sealed
@@ -410,7 +410,7 @@ def run_rpc(data: bytes) -> None:
     dispatcher = Dispatcher(
         handlers, None, pause=_paused, failed=lambda name, error: failures.append(error)
     )  # fmt: skip
-    answering = dispatcher.answer(data, PERMISSIONS)
+    answering = dispatcher.answer(data, Caller("fuzz"))
     try:
         while True:
             answering.send(None)

@@ -7,7 +7,8 @@ ValueError whose text completes the sentence "section.key …".
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Generic, TypeVar
 
 import attrs
@@ -15,6 +16,8 @@ import attrs
 from timed.peer import limits
 from timed.peer.location import MAX_PORT, check_host, parse_node_id, parse_peer
 from timed.peer.values import PeerAddress
+from timed.rpc.credentials import MAX_ACCOUNTS, ROLES, Secret
+from timed.rpc.credentials import parse as parse_secret
 
 T = TypeVar("T")
 
@@ -148,6 +151,42 @@ def _name(text: str) -> str:
     return text
 
 
+def _secrets(text: str) -> tuple[Secret, ...]:
+    secrets = tuple(parse_secret(word) for word in _words(text))
+    if len(secrets) > MAX_ACCOUNTS:
+        raise ValueError(f"names {len(secrets)} accounts, more than {MAX_ACCOUNTS}")
+    if len({secret.user for secret in secrets}) != len(secrets):
+        raise ValueError("names one user twice")
+    return secrets
+
+
+def _roles(text: str) -> Mapping[str, str]:
+    roles = {}
+    for word in _words(text):
+        user, colon, role = word.rpartition(":")
+        if not colon or role not in ROLES:
+            raise ValueError(f"names {word!r}, which is not user:{'|'.join(ROLES)}")
+        roles[user] = role
+    return roles
+
+
+def _whitelist(text: str) -> Mapping[str, tuple[str, ...]]:
+    lists = {}
+    for word in _words(text):
+        user, colon, methods = word.partition(":")
+        if not colon or not user or not methods:
+            raise ValueError(f"names {word!r}, which is not user:method+method")
+        lists[user] = tuple(methods.split("+"))
+    return lists
+
+
+def _subnets(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(word) for word in _words(text))
+    except ValueError as error:
+        raise ValueError(f"names no address or subnet: {error}") from None
+
+
 def _show_list(values: tuple[object, ...]) -> str:
     return ", ".join(str(value) for value in values)
 
@@ -165,6 +204,22 @@ HOST_PORTS: Kind[tuple[HostPort, ...]] = Kind(
     "list of name or name:port", _host_ports, lambda names: ", ".join(map(show_host_port, names))
 )
 KEYS: Kind[tuple[bytes, ...]] = Kind("list of public keys", NODE_IDS.parse, NODE_IDS.show)
+SECRETS: Kind[tuple[Secret, ...]] = Kind(
+    "list of user:salt$hash", _secrets, lambda secrets: ", ".join(secret.line for secret in secrets)
+)
+ROLES_OF: Kind[Mapping[str, str]] = Kind(
+    f"list of user:{'|'.join(ROLES)}",
+    _roles,
+    lambda roles: ", ".join(f"{user}:{role}" for user, role in roles.items()),
+)
+WHITELIST: Kind[Mapping[str, tuple[str, ...]]] = Kind(
+    "list of user:method+method",
+    _whitelist,
+    lambda lists: ", ".join(f"{user}:{'+'.join(methods)}" for user, methods in lists.items()),
+)
+SUBNETS: Kind[tuple[IPv4Network | IPv6Network, ...]] = Kind(
+    "list of addresses or subnets", _subnets, _show_list
+)
 SEED_PEERS: Kind[tuple[PeerAddress, ...]] = Kind(PEERS.name, _seed_peers, _show_list)
 URLS: Kind[tuple[str, ...]] = Kind("list of http or https URLs", _urls, _show_list)
 WORDS: Kind[tuple[str, ...]] = Kind("list of names", _words, _show_list)

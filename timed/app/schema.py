@@ -6,7 +6,8 @@ the command line's `--set` and the error messages all come from it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, TypeVar
 
 import attrs
@@ -21,8 +22,12 @@ from timed.app.kinds import (
     PATH,
     PEERS,
     PORT,
+    ROLES_OF,
+    SECRETS,
     SEED_PEERS,
+    SUBNETS,
     URLS,
+    WHITELIST,
     WORDS,
     HostPort,
     Kind,
@@ -31,6 +36,7 @@ from timed.app.kinds import (
 )
 from timed.params import NETWORKS, WIRE_VERSION, WIRE_VERSION_MIN
 from timed.peer.values import PeerAddress
+from timed.rpc.credentials import Secret
 
 T = TypeVar("T")
 
@@ -141,6 +147,35 @@ class RPCSection:
         PATH,
         "node.sock",
         "Where RPC processes of their own reach the chain process, relative to the data directory.",
+    )
+    auth: tuple[Secret, ...] = key(
+        SECRETS, (), "Accounts beside the cookie, as Bitcoin's rpcauth; timed-cli rpcauth USER makes one."
+    )
+    roles: Mapping[str, str] = key(
+        ROLES_OF, {}, "What accounts may do: read, wallet (and read), admin (everything, the default)."
+    )
+    whitelist: Mapping[str, tuple[str, ...]] = key(
+        WHITELIST, {}, "Accounts that may call these methods only, of those that their role allows."
+    )
+    allow: tuple[IPv4Network | IPv6Network, ...] = key(
+        SUBNETS, (), "Who may connect besides this machine. Empty: everybody who can reach rpc.host."
+    )
+    tls_certificate: str = key(
+        PATH, "", "A PEM file with the certificate and its chain. Needed for a host that others can reach."
+    )
+    tls_key: str = key(PATH, "", "A PEM file with the certificate's key, not encrypted.")
+    budget_per_s: int = key(
+        integer(0, 1_000_000),
+        3_000,
+        "What a client other than an administrator may spend a second, in light calls. 0: no limit.",
+    )
+    deadline_s: int = key(
+        integer(1, 3_600), 30, "The longest time of a call, unless it waits on purpose for a time of its own."
+    )
+    max_connections: int = key(
+        integer(8, 50_000),
+        1_024,
+        "Open connections at most; one more ends the one that was idle for longest.",
     )
 
 

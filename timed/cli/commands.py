@@ -32,6 +32,7 @@ COMMANDS: dict[str, Command] = {
         Command("address", "addresses", "what an address is, and whose", ("check", "convert", "of")),
         Command("backup", "backup", "copy keys, configuration and wallet of a node"),
         Command("sign-offline", "signing", "sign an exported payment without a node"),
+        Command("rpcauth", "rpcauth", "make an account for rpc.auth"),
         Command("seedlist", "seedlist", "make, sign and check lists of nodes", ("key", "sign", "check")),
     )
 }

@@ -76,7 +76,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "reactor-late", WARNING, Quantile("timed_reactor_late_seconds", 0.99, 2 * MINUTE), 0.25,
         "the event loop is later than {value}s one time in a hundred",
-        "Debug logging, a heavy caller (getrpcinfo) or a starved machine; timed-cli logging shows the levels.",
+        "Debug logging, a heavy caller (timed_rpc_calls_total) or a starved machine; timed-cli logging shows the levels.",
         for_s=2 * MINUTE, clear_s=2 * MINUTE, unit="s",
     ),
     Rule(
@@ -94,7 +94,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "memory-grows", WARNING, Slope("timed_memory_bytes", HOUR // 2, (("kind", "anonymous"),)), 64 * MIB,
         "memory grows by {value} bytes an hour",
-        "getmemoryinfo names the owners; restart in a quiet hour and report it with the figures.",
+        "Note timed_mempool_bytes and timed_queue_bytes, restart in a quiet hour and report the figures.",
         for_s=HOUR // 2, clear_s=10 * MINUTE,
     ),
     Rule(

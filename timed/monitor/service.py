@@ -17,8 +17,8 @@ from timed.monitor.readings import EVERY_S, Readings, read
 from timed.monitor.rules import CRITICAL, WATCHED
 from timed.monitor.view import View
 from timed.monitor.watch import Watch
+from timed.rpc.access import listen
 from timed.rpc.http import JSON, TEXT
-from timed.rpc.service import listen
 from timed.rpc.site import BoundedRequest, BoundedSite
 
 if TYPE_CHECKING:

@@ -30,6 +30,7 @@ from timed.rpc.localfront import check_path
 from timed.rpc.placing import Place, place_of
 from timed.rpc.reader import Reader
 from timed.rpc.snapshot import Snapshot, SnapshotSource
+from timed.rpc.toll import Toll
 from timed.rpc.waiting import Waiters
 from timed.store.shared import SharedStore
 
@@ -86,12 +87,16 @@ class ApartDesk:
         self.reader = Reader(
             self._source, self, context.reactor.callFromThread, context.monotonic, rest_share=REST_SHARE
         )
+        settings = context.config.settings.rpc
+        self.toll = Toll(context.reactor, settings.budget_per_s, settings.deadline_s)
         self.dispatcher = Dispatcher(
             HANDLERS,
             self._make_environment(),
             pause=self._pause,
             failed=self._failed,
             forward=Forward(FORWARDED, self.link.call),
+            admit=self.toll.admit,
+            within=self.toll.within,
         )
 
     def start(self) -> None:
@@ -115,6 +120,7 @@ class ApartDesk:
     async def end_calls(self) -> None:
         """Every call under way is answered soon; a second time does nothing more."""
         self.waiters.close()
+        self.toll.close()
         await self.reader.stop()
         await self.link.stop()
 

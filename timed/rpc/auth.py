@@ -11,29 +11,43 @@ import binascii
 import hashlib
 import hmac
 import os
+from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
 import attrs
 
 from timed.errors import LocalError
+from timed.rpc.caller import Caller
+from timed.rpc.credentials import PASSWORD_BYTES, Secret, make
+from timed.rpc.failures import Failures
 from timed.rpc.method import PERMISSIONS
 
 COOKIE_USER = "__cookie__"
-_SECRET_BYTES = 32
+MAX_KNOWN = 256
+"""Good headers remembered, so that a client's every call does not cost a comparison with all accounts."""
 
 
 @attrs.frozen
 class Account:
-    """A name, the hash of its password, and what it may do."""
+    """What is kept of a password, what its holder may do, and the methods it is limited to, if any."""
 
-    user: str
-    password_hash: bytes = attrs.field(repr=False)
-    permissions: frozenset[str]
+    secret: Secret
+    permissions: frozenset[str] = frozenset(PERMISSIONS)
+    methods: frozenset[str] | None = None
 
     @classmethod
-    def of(cls, user: str, password: str, permissions: Iterable[str] = PERMISSIONS) -> Account:
+    def of(
+        cls,
+        user: str,
+        password: str,
+        permissions: Iterable[str] = PERMISSIONS,
+        methods: Iterable[str] | None = None,
+        *,
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> Account:
         """An account; only the hash of the password is kept."""
-        return cls(user, _hash(password.encode("utf-8")), frozenset(permissions))
+        allowed = None if methods is None else frozenset(methods)
+        return cls(make(user, password, entropy), frozenset(permissions), allowed)
 
 
 class Authenticator:
@@ -41,29 +55,46 @@ class Authenticator:
 
     def __init__(self, accounts: Iterable[Account]) -> None:
         self._accounts = tuple(accounts)
+        self._known: OrderedDict[bytes, Account] = OrderedDict()
+        self.failures = Failures()
         self.refused = 0
         """Requests that matched no account."""
 
-    def permissions(self, header: bytes | None) -> frozenset[str] | None:
-        """What the caller may do; None for anybody unknown.
+    def replace(self, accounts: Iterable[Account]) -> None:
+        """Other accounts from now on; what was good before is compared anew."""
+        self._accounts = tuple(accounts)
+        self._known.clear()
 
-        Every account is compared with every attempt, so that the time taken
-        tells nothing about names or passwords.
+    def caller(self, header: bytes | None, address: str = "") -> Caller | None:
+        """Who sent it; None for anybody unknown.
+
+        Every account is compared with every new attempt, so that the time taken tells
+        nothing about names or passwords. Good headers are remembered by their hash.
         """
-        user, password = _credentials(header)
-        found: frozenset[str] | None = None
-        digest = _hash(password)
+        key = hashlib.sha256(header or b"").digest()
+        account = self._known.get(key)
+        if account is None:
+            account = self._find(*_credentials(header))
+            if account is None:
+                return None
+            self._known[key] = account
+            if len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
+        return Caller(account.secret.user, address, account.permissions, account.methods)
+
+    def _find(self, user: bytes, password: bytes) -> Account | None:
+        found: Account | None = None
         for account in self._accounts:
-            same_user = hmac.compare_digest(account.user.encode("utf-8"), user)
-            same_password = hmac.compare_digest(account.password_hash, digest)
+            same_user = hmac.compare_digest(account.secret.user.encode("utf-8"), user)
+            same_password = account.secret.matches(password)
             if same_user & same_password:
-                found = account.permissions
+                found = account
         return found
 
 
 def write_cookie(path: str, entropy: Callable[[int], bytes] = os.urandom) -> Account:
     """A new cookie file, mode 0600, put in place atomically; LocalError when it cannot be."""
-    password = entropy(_SECRET_BYTES).hex()
+    password = entropy(PASSWORD_BYTES).hex()
     temporary = f"{path}.{os.getpid()}"
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
@@ -84,7 +115,7 @@ def remove_cookie(path: str, account: Account) -> None:
     try:
         with open(path, encoding="ascii") as file:
             password = file.read(256).partition(":")[2]
-        if hmac.compare_digest(_hash(password.encode("ascii")), account.password_hash):
+        if account.secret.matches(password.encode("ascii")):
             os.unlink(path)
     except FileNotFoundError:
         return
@@ -101,7 +132,3 @@ def _credentials(header: bytes | None) -> tuple[bytes, bytes]:
     except (binascii.Error, ValueError):
         return b"", b""
     return user, password
-
-
-def _hash(password: bytes) -> bytes:
-    return hashlib.sha256(password).digest()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -15,8 +14,9 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from timed.rpc import jsontext
+from timed.rpc.caller import Caller
 from timed.rpc.errors import INTERNAL_ERROR, MISC, WARMING_UP, Busy, RpcError
-from timed.rpc.linkwire import Caller, Hello, Line, Lines, LinkError, decode, encode, request
+from timed.rpc.linkwire import Behalf, Hello, Line, Lines, LinkError, decode, encode, request
 
 MAX_CALLS = 1_000
 """Calls that are under way; one more is refused."""
@@ -162,12 +162,12 @@ class ChainLink(Factory):
         """Calls that are not answered yet."""
         return len(self._calls)
 
-    async def call(self, method: str, params: Any, permissions: Iterable[str]) -> Any:
+    async def call(self, method: str, params: Any, caller: Caller) -> Any:
         """The result, as JSON; RpcError as the other process raised it, or ChainAway.
 
         To cancel the wait ends the call there.
         """
-        line = await self._ask(method, params, permissions)
+        line = await self._ask(method, params, caller)
         if not line.body:
             raise RpcError(
                 INTERNAL_ERROR,
@@ -180,7 +180,7 @@ class ChainLink(Factory):
             raise _error(response.error, line)
         return response.result
 
-    def _ask(self, method: str, params: Any, permissions: Iterable[str]) -> Deferred[Line]:
+    def _ask(self, method: str, params: Any, caller: Caller) -> Deferred[Line]:
         protocol = self._protocol
         if protocol is None:
             self.counters["away"] += 1
@@ -207,7 +207,8 @@ class ChainLink(Factory):
 
         done: Deferred[Line] = Deferred(cancel)
         self._calls[number] = done
-        protocol.write(Line(id=number, caller=Caller(sorted(permissions)), body=request(method, params)))
+        behalf = Behalf(sorted(caller.permissions))
+        protocol.write(Line(id=number, caller=behalf, body=request(method, params)))
         return done
 
     def _away(self) -> ChainAway:

@@ -29,6 +29,7 @@ from timed.rpc.localfront import LocalFront, check_path
 from timed.rpc.peering import Peering, SocketCounters
 from timed.rpc.reader import Reader
 from timed.rpc.snapshot import SnapshotSource
+from timed.rpc.toll import Toll
 from timed.rpc.waiting import Waiters
 from timed.rpc.wallethost import WalletHost
 
@@ -58,8 +59,15 @@ class Desk:
         self._scan = CoinScan()
         self._pool: ThreadPool | None = None
         self._reader = None if backend is None else self._make_reader()
+        settings = context.config.settings.rpc
+        self.toll = Toll(context.reactor, settings.budget_per_s, settings.deadline_s)
         self.dispatcher = Dispatcher(
-            HANDLERS, self._make_environment(), pause=self._pause, failed=self._failed
+            HANDLERS,
+            self._make_environment(),
+            pause=self._pause,
+            failed=self._failed,
+            admit=self.toll.admit,
+            within=self.toll.within,
         )
 
     def start(self) -> None:
@@ -80,6 +88,7 @@ class Desk:
     async def end_calls(self) -> None:
         """Every call under way is answered soon; a second time does nothing more."""
         self.waiters.close()
+        self.toll.close()
         if self._reader is not None:
             await self._reader.stop()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +19,7 @@ from timed.errors import LocalError, RemoteError
 from timed.rpc import jsontext
 from timed.rpc.absent import unknown
 from timed.rpc.arguments import bind
+from timed.rpc.caller import Caller
 from timed.rpc.errors import (
     INTERNAL_ERROR,
     INVALID_REQUEST,
@@ -69,10 +70,13 @@ class _Request:
 class Forbidden(RpcError):
     """The caller is known but may not use this method: HTTP 403."""
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: Method, caller: Caller) -> None:
+        message = f"Method {method.name} needs the permission {method.permission!r}"
+        if method.permission in caller.permissions:
+            message = f"Method {method.name} is not on the list of {caller.user!r} in rpc.whitelist"
         super().__init__(
             INVALID_REQUEST,
-            f"Method {method.name} needs the permission {method.permission!r}",
+            message,
             rule="forbidden",
             hint="Use the cookie file of the node, or an account that has this permission.",
         )
@@ -80,10 +84,18 @@ class Forbidden(RpcError):
 
 @attrs.frozen
 class Forward:
-    """The methods that another process answers, and the way there: method, params and the caller's permissions."""
+    """The methods that another process answers, and the way there: method, params and the caller."""
 
     names: frozenset[str]
-    call: Callable[[str, Any, Iterable[str]], Awaitable[Any]]
+    call: Callable[[str, Any, Caller], Awaitable[Any]]
+
+
+Admit = Callable[[Caller, Method], Awaitable[None] | None]
+"""Lets a call in: at once with None, or once what it returns is done. Raises Busy."""
+
+
+def admit_all(caller: Caller, method: Method) -> None:
+    """No budget and no order: what a node in one's own process needs."""
 
 
 class Dispatcher:
@@ -91,7 +103,7 @@ class Dispatcher:
 
     `pause` is awaited between the slices of a long batch; `failed` is told about
     an exception that no handler should have let through; what `forward` names is
-    handed on whole.
+    handed on whole; `within` ends what takes longer than a call may.
     """
 
     def __init__(
@@ -103,8 +115,12 @@ class Dispatcher:
         failed: Callable[[str, Exception], None],
         forward: Forward | None = None,
         methods: Mapping[str, Method] = METHODS,
+        admit: Admit = admit_all,
+        within: Callable[[Method, Awaitable[Any]], Awaitable[Any]] = lambda method, result: result,
     ) -> None:
         self._methods = methods
+        self._admit = admit
+        self._within = within
         self._handlers = handlers
         self._environment = environment
         self._pause = pause
@@ -115,28 +131,27 @@ class Dispatcher:
         self.refused: Counter[str] = Counter()
         """Errors by rule."""
 
-    async def answer(self, body: bytes, permissions: Iterable[str]) -> Reply:
-        """The reply to one HTTP body from a caller who holds `permissions`."""
-        allowed = frozenset(permissions)
+    async def answer(self, body: bytes, caller: Caller) -> Reply:
+        """The reply to one HTTP body."""
         try:
             value = jsontext.decode(body)
         except RpcError as error:
             return self._malformed(error, None)
         try:
             if isinstance(value, list):
-                return await self._batch(value, allowed)
+                return await self._batch(value, caller)
             request = _request(value)
         except RpcError as error:
             return self._malformed(error, value)
-        return await self._single(request, allowed)
+        return await self._single(request, caller)
 
     def _malformed(self, error: RpcError, value: Any) -> Reply:
         self._count(error)
         return Reply(_LEGACY_STATUS[error.code], _failure(error, _plain_id(value), modern=True))
 
-    async def _single(self, request: _Request, allowed: frozenset[str]) -> Reply:
+    async def _single(self, request: _Request, caller: Caller) -> Reply:
         try:
-            result = await self._call(request, allowed)
+            result = await self._call(request, caller)
             body = _success(result, request)
         except Forbidden as error:
             self._count(error)
@@ -152,7 +167,7 @@ class Dispatcher:
             return Reply(NO_CONTENT) if request.notification else Reply(status, body)
         return Reply(NO_CONTENT) if request.notification else Reply(OK, body)
 
-    async def _batch(self, values: list[Any], allowed: frozenset[str]) -> Reply:
+    async def _batch(self, values: list[Any], caller: Caller) -> Reply:
         if not values or len(values) > MAX_BATCH:
             raise RpcError(
                 INVALID_REQUEST,
@@ -165,7 +180,7 @@ class Dispatcher:
         for number, value in enumerate(values):
             if number and number % CALLS_PER_TURN == 0:
                 await self._pause()
-            part = await self._member(value, allowed, room)
+            part = await self._member(value, caller, room)
             if part is not None and part.body:
                 parts.append(part.body)
                 room -= len(part.body)
@@ -173,7 +188,7 @@ class Dispatcher:
                     return part
         return Reply(OK, b"[" + b",".join(parts) + b"]") if parts else Reply(NO_CONTENT)
 
-    async def _member(self, value: Any, allowed: frozenset[str], room: int) -> Reply | None:
+    async def _member(self, value: Any, caller: Caller, room: int) -> Reply | None:
         try:
             request = _request(value)
             if room <= 0:
@@ -186,22 +201,28 @@ class Dispatcher:
         except RpcError as error:
             self._count(error)
             return Reply(OK, _failure(error, _plain_id(value), modern=True))
-        reply = await self._single(request, allowed)
+        reply = await self._single(request, caller)
         return None if reply.status == NO_CONTENT else reply
 
-    async def _call(self, request: _Request, allowed: frozenset[str]) -> Any:
+    async def _call(self, request: _Request, caller: Caller) -> Any:
         method = self._methods.get(request.method)
         if method is None:
             raise unknown(request.method)
         self.calls[method.name] += 1
-        if method.permission not in allowed:
-            raise Forbidden(method)
+        if not caller.may_call(method):
+            raise Forbidden(method, caller)
         if self._forward is not None and method.name in self._forward.names:
-            return await self._forward.call(method.name, request.params, allowed)
+            turn = self._admit(caller, method)
+            if turn is not None:
+                await turn
+            return await self._within(method, self._forward.call(method.name, request.params, caller))
         arguments = bind(method, request.params)
+        turn = self._admit(caller, method)
+        if turn is not None:
+            await turn
         try:
             result = self._handlers[method.name](self._environment, **arguments)
-            return await result if inspect.isawaitable(result) else result
+            return await self._within(method, result) if inspect.isawaitable(result) else result
         except RpcError:
             raise
         except RemoteError as error:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from timed.rpc.auth import COOKIE_USER, Account, Authenticator
+from timed.rpc.caller import Caller
 
 FileState = tuple[int, int, int]
 
@@ -16,14 +18,16 @@ class CookieFollower(Authenticator):
     content stays good until another one is there.
     """
 
-    def __init__(self, path: str) -> None:
-        super().__init__(())
+    def __init__(self, path: str, known: Iterable[Account] = ()) -> None:
+        """`known` are the configured accounts."""
+        super().__init__(known)
+        self._configured = self._accounts
         self._path = path
         self._state: FileState | None = None
 
-    def permissions(self, header: bytes | None) -> frozenset[str] | None:
+    def caller(self, header: bytes | None, address: str = "") -> Caller | None:
         self._follow()
-        return super().permissions(header)
+        return super().caller(header, address)
 
     def _follow(self) -> None:
         try:
@@ -38,4 +42,4 @@ class CookieFollower(Authenticator):
             return
         self._state = state
         if user == COOKIE_USER and password:
-            self._accounts = (Account.of(user, password),)
+            self.replace((Account.of(user, password), *self._configured))

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import gzip
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from timed.rpc.auth import Authenticator
+from timed.rpc.caller import Caller
 from timed.rpc.dispatch import Dispatcher, Reply
 from timed.rpc.jsontext import MAX_BODY_BYTES
 from timed.rpc.site import BoundedRequest
+
+Address = IPv4Address | IPv6Address
+Subnet = IPv4Network | IPv6Network
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
@@ -46,20 +52,26 @@ class RpcEndpoint:
         self,
         dispatcher: Dispatcher,
         authenticator: Authenticator,
+        reactor: Any,
+        allow: Sequence[Subnet] = (),
         unready: Callable[[], str | None] = lambda: None,
     ) -> None:
         """`unready` says why no calls are answered, None while they are."""
         self._unready = unready
         self._dispatcher = dispatcher
         self._authenticator = authenticator
+        self._reactor = reactor
+        self._allow = tuple(allow)
+        self._held: dict[Deferred[None], None] = {}
 
     def limit(self, request: BoundedRequest) -> int:
         """Bytes of body a request may have: little, unless its credentials are good."""
-        known = self._authenticator.permissions(request.getHeader(b"authorization"))
-        return MAX_BODY_BYTES if known is not None else STRANGER_BYTES
+        return MAX_BODY_BYTES if self._caller(request) is not None else STRANGER_BYTES
 
     def __call__(self, request: BoundedRequest) -> None:
-        if request.path == READY_PATH and request.method in (b"GET", b"HEAD"):
+        if not self._is_allowed(request):
+            request.respond(403, TEXT, b"This address is not in rpc.allow.\n")
+        elif request.path == READY_PATH and request.method in (b"GET", b"HEAD"):
             reason = self._unready()
             request.respond(200 if reason is None else 503, TEXT, (reason or "ready").encode() + b"\n")
         elif request.path not in PATHS:
@@ -71,23 +83,60 @@ class RpcEndpoint:
         else:
             self._authenticated(request)
 
+    def close(self) -> None:
+        """Answer what is held back."""
+        for held in list(self._held):
+            held.cancel()
+
+    def _caller(self, request: BoundedRequest) -> Caller | None:
+        return self._authenticator.caller(request.getHeader(b"authorization"), place_of(_address(request)))
+
+    def _is_allowed(self, request: BoundedRequest) -> bool:
+        if not self._allow:
+            return True
+        address = _address(request)
+        return address is not None and (
+            address.is_loopback or any(address in subnet for subnet in self._allow)
+        )
+
     def _authenticated(self, request: BoundedRequest) -> None:
-        permissions = self._authenticator.permissions(request.getHeader(b"authorization"))
-        if permissions is None:
-            hint = b"Give the user and password from the node's .cookie file.\n"
-            request.respond(401, TEXT, hint, WWW_Authenticate='Basic realm="timed"')
-            self._authenticator.refused += 1
+        caller = self._caller(request)
+        if caller is None:
+            self._turn_away(request)
             return
         try:
             body = unpacked(request.content.getvalue(), request.getHeader(b"content-encoding"))
         except Unpacked as refusal:
             request.respond(refusal.status, TEXT, refusal.text)
             return
-        done: Deferred[Reply] = ensureDeferred(self._dispatcher.answer(body, permissions))
+        done: Deferred[Reply] = ensureDeferred(self._dispatcher.answer(body, caller))
         # Nobody waits for the answer of a call whose client has gone, and nothing is computed for it.
         request.notifyFinish().addErrback(lambda failure: done.cancel())
         done.addCallback(self._reply, request)
         done.addErrback(self._failed, request)
+
+    def _turn_away(self, request: BoundedRequest) -> None:
+        """401, the later the more often it happens; its connection makes room for others meanwhile."""
+        self._authenticator.refused += 1
+        failures = self._authenticator.failures
+        if request.getHeader(b"authorization") is None:
+            _unauthorized(request)
+            return
+        delay = failures.delay(place_of(_address(request)), self._reactor.seconds())
+        if delay is None:
+            request.respond(429, TEXT, b"Too many wrong passwords.\n", Retry_After="10")
+            return
+        request.channel.busy = False
+        failures.held += 1
+        held: Deferred[None] = deferLater(self._reactor, delay)
+        self._held[held] = None
+        held.addErrback(lambda failure: failure.trap(CancelledError))
+        held.addCallback(lambda _: self._let_go(held, request))
+
+    def _let_go(self, held: Deferred[None], request: BoundedRequest) -> None:
+        self._authenticator.failures.held -= 1
+        del self._held[held]
+        _unauthorized(request)
 
     def _reply(self, reply: Reply, request: BoundedRequest) -> None:
         body, headers = reply.body, {}
@@ -104,6 +153,27 @@ class RpcEndpoint:
             return
         self._log.failure("an RPC request could not be answered", failure=failure)
         request.respond(500, TEXT, b"Internal error\n")
+
+
+def _address(request: BoundedRequest) -> Address | None:
+    """Where the client is; one that came over IPv6 with an IPv4 address has that."""
+    try:
+        found = ip_address(str(getattr(request.getClientAddress(), "host", "")))
+    except ValueError:
+        return None
+    return getattr(found, "ipv4_mapped", None) or found
+
+
+def place_of(address: Address | None) -> str:
+    """What budgets and delays are kept for: an IPv4 address, or the /64 in which one host may choose freely."""
+    if address is None:
+        return ""
+    return str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+
+
+def _unauthorized(request: BoundedRequest) -> None:
+    hint = b"Give the user and password from the node's .cookie file, or of an account in rpc.auth.\n"
+    request.respond(401, TEXT, hint, WWW_Authenticate='Basic realm="timed"')
 
 
 def unpacked(body: bytes, encoding: bytes | None) -> bytes:

@@ -51,7 +51,7 @@ class Hello(msgspec.Struct, frozen=True):
             raise LinkError(f"{who} follows the chain with genesis {other.genesis}, this one {self.genesis}")
 
 
-class Caller(msgspec.Struct, frozen=True):
+class Behalf(msgspec.Struct, frozen=True):
     """On whose behalf a call is made."""
 
     permissions: list[str]
@@ -63,7 +63,7 @@ class Line(msgspec.Struct, frozen=True, omit_defaults=True):
     hello: Hello | None = None
     bye: str | None = None
     id: int | None = None
-    caller: Caller | None = None
+    caller: Behalf | None = None
     body: msgspec.Raw = msgspec.Raw(b"")
     status: int = 200
     retry_after_s: int = 0

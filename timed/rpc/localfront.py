@@ -23,6 +23,7 @@ from twisted.python.failure import Failure
 
 from timed.errors import ConfigError
 from timed.rpc import jsontext
+from timed.rpc.caller import Caller
 from timed.rpc.dispatch import CALLS_PER_TURN, MAX_REPLY_BYTES, Dispatcher, Reply
 from timed.rpc.errors import INTERNAL_ERROR, RpcError
 from timed.rpc.linkwire import Hello, Line, Lines, LinkError, decode, encode
@@ -144,7 +145,9 @@ class LocalLink(Protocol):
 
     def _begin(self, number: int, body: bytes, permissions: frozenset[str]) -> None:
         self._front.counters["calls"] += 1
-        done = ensureDeferred(self._front.dispatcher.answer(body, permissions))
+        done = ensureDeferred(
+            self._front.dispatcher.answer(body, Caller("apart", "", permissions, charged=True))
+        )
         self._calls[number] = done
         done.addCallbacks(self._answered, self._failed, callbackArgs=(number,), errbackArgs=(number,))
 

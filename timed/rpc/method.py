@@ -47,6 +47,8 @@ class Method:
     """Further examples."""
     cost: int = 1
     """What a call is charged with, in units of a light lookup (about 0.1 ms of one core)."""
+    patient: bool = False
+    """It waits on purpose, for a time that the caller gives."""
 
     @property
     def examples(self) -> tuple[str, ...]:

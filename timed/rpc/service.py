@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
-from timed.errors import ConfigError, LocalError
+from timed.errors import LocalError
+from timed.rpc.access import accounts, check_exposure, listen, tls
 from timed.rpc.apart import ApartDesk
 from timed.rpc.auth import Account, Authenticator, remove_cookie, write_cookie
 from timed.rpc.desk import Desk
@@ -38,6 +38,7 @@ class RpcService(Service):
         self._cookie: Account | None = None
         self._desk: Desk | ApartDesk | None = None
         self._owns_desk = False
+        self._endpoint: RpcEndpoint | None = None
         self.site: BoundedSite | None = None
         """The HTTP side, with its counters."""
         self.port: IListeningPort | None = None
@@ -54,23 +55,31 @@ class RpcService(Service):
         """LocalError when the port, the cookie or the wallet cannot be had."""
         super().startService()
         context = self._context
+        settings = context.config.settings.rpc
+        known = accounts(settings)
+        check_exposure(settings)
+        options = tls(settings)
         self._owns_desk = context.desk is None
         self._desk = desk = make_desk(context)
         if self._owns_desk:
             desk.start()
-        endpoint = RpcEndpoint(desk.dispatcher, self._authenticator(), self._unready)
-        self.site = BoundedSite(endpoint, context.reactor, limit=endpoint.limit)
+        self._endpoint = endpoint = RpcEndpoint(
+            desk.dispatcher, self._authenticator(known), context.reactor, settings.allow, self._unready
+        )
+        self.site = BoundedSite(
+            endpoint, context.reactor, limit=endpoint.limit, max_connections=settings.max_connections
+        )
         self.port = listen(
-            context.reactor, self.site, context.config.settings.rpc.host, context.config.rpc_port, "rpc.port"
+            context.reactor, self.site, settings.host, context.config.rpc_port, "rpc.port", options
         )
 
-    def _authenticator(self) -> Authenticator:
+    def _authenticator(self, known: list[Account]) -> Authenticator:
         """The chain process makes the cookie of a data directory; the others take it."""
         path = str(self._context.config.cookie_file)
         if self._context.config.apart:
-            return CookieFollower(path)
+            return CookieFollower(path, known)
         self._cookie = write_cookie(path)
-        return Authenticator([self._cookie])
+        return Authenticator([self._cookie, *known])
 
     def _unready(self) -> str | None:
         """The chain process may be away: then snapshots are answered, and nobody else could do more."""
@@ -86,6 +95,8 @@ class RpcService(Service):
             await maybeDeferred(port.stopListening)
         if self._desk is not None:
             await self._desk.end_calls()
+        if self._endpoint is not None:
+            self._endpoint.close()
         if self.site is not None:
             await self.site.close()
         if self._desk is not None and self._owns_desk:
@@ -103,17 +114,6 @@ def make_desk(context: Context) -> Desk | ApartDesk:
     if context.desk is not None:
         return context.desk
     return ApartDesk(context) if context.config.apart else Desk(context)
-
-
-def listen(reactor: Any, site: BoundedSite, host: str, port: int, key: str) -> IListeningPort:
-    """A listening port; ConfigError, naming the configuration's `key`, when it cannot be had."""
-    try:
-        listening: IListeningPort = reactor.listenTCP(port, site, backlog=128, interface=host)
-    except CannotListenError as error:
-        raise ConfigError(
-            f"cannot listen on {host} port {port}: {error.socketError}.", f"Choose another with {key}."
-        ) from error
-    return listening
 
 
 def make_service(context: Context) -> RpcService:

@@ -65,6 +65,7 @@ _SHOWN = (
         ),
         example="<txid> 10",
         cost=2,
+        patient=True,
     ),
 )  # fmt: skip
 

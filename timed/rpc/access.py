@@ -1,0 +1,152 @@
+"""From the configuration to accounts and transport: who may call, and over what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from OpenSSL import SSL, crypto
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.ssl import CertificateOptions, TLSVersion
+
+from timed.errors import ConfigError
+from timed.rpc.auth import Account
+from timed.rpc.credentials import ROLES
+from timed.rpc.method import ADMIN
+from timed.rpc.site import BoundedSite
+from timed.rpc.table import METHODS
+
+if TYPE_CHECKING:
+    from timed.app.schema import RPCSection
+
+
+def accounts(settings: RPCSection) -> list[Account]:
+    """The configured accounts; ConfigError for a role or a list of nobody, or of an unknown method."""
+    users = {secret.user for secret in settings.auth}
+    for name, given in (("roles", settings.roles), ("whitelist", settings.whitelist)):
+        for user in given:
+            if user not in users:
+                raise ConfigError(f"rpc.{name} names {user!r}, who is not in rpc.auth.", _near(user, users))
+    for user, methods in settings.whitelist.items():
+        for method in methods:
+            if method not in METHODS:
+                raise ConfigError(
+                    f"rpc.whitelist allows {user!r} the method {method!r}, which is not there.",
+                    "timed-cli help lists the methods.",
+                )
+    return [
+        Account(secret, ROLES[settings.roles.get(secret.user, ADMIN)], _methods(settings, secret.user))
+        for secret in settings.auth
+    ]
+
+
+def check_exposure(settings: RPCSection) -> None:
+    """ConfigError for a port that others can reach without TLS, or that nobody from there could use."""
+    if bool(settings.tls_certificate) != bool(settings.tls_key):
+        raise ConfigError("rpc.tls_certificate and rpc.tls_key go together.", "Set both, or neither.")
+    if _is_loopback(settings.host):
+        return
+    if not settings.tls_certificate:
+        raise ConfigError(
+            f"rpc.host {settings.host} can be reached from elsewhere, and passwords would go there in the clear.",
+            "Set rpc.tls_certificate and rpc.tls_key, or leave rpc.host at 127.0.0.1 behind a proxy with TLS.",
+        )
+    if not settings.auth:
+        raise ConfigError(
+            f"rpc.host {settings.host} can be reached from elsewhere, and rpc.auth has no account for it.",
+            "Make one with timed-cli rpcauth USER.",
+        )
+
+
+def tls(settings: RPCSection) -> CertificateOptions | None:
+    """The TLS side of the port, None for plain HTTP; ConfigError names the file at fault."""
+    if not settings.tls_certificate:
+        return None
+    chain = [_certificate(block) for block in _blocks(settings.tls_certificate, "tls_certificate")]
+    try:
+        key = crypto.load_privatekey(crypto.FILETYPE_PEM, _read(settings.tls_key, "tls_key"))
+        options = CertificateOptions(
+            privateKey=key, certificate=chain[0], extraCertChain=chain[1:],
+            raiseMinimumTo=TLSVersion.TLSv1_2,
+        )  # fmt: skip
+        options.getContext().check_privatekey()
+    except (SSL.Error, crypto.Error, ValueError, TypeError) as error:
+        raise ConfigError(
+            f"rpc.tls_key {settings.tls_key} is no unencrypted key of {settings.tls_certificate}.",
+            "Give the PEM file of the key that the certificate was made for.",
+        ) from error
+    return options
+
+
+def listen(
+    reactor: Any, site: BoundedSite, host: str, port: int, key: str, options: CertificateOptions | None = None
+) -> IListeningPort:
+    """A listening port; ConfigError, naming the configuration's `key`, when it cannot be had."""
+    try:
+        listening: IListeningPort
+        if options is None:
+            listening = reactor.listenTCP(port, site, backlog=BACKLOG, interface=host)
+        else:
+            listening = reactor.listenSSL(port, site, options, backlog=BACKLOG, interface=host)
+    except CannotListenError as error:
+        raise ConfigError(
+            f"cannot listen on {host} port {port}: {error.socketError}.", f"Choose another with {key}."
+        ) from error
+    return listening
+
+
+BACKLOG = 1_024
+"""Connections that the system accepts for us meanwhile: a thousand clients may come at once."""
+
+
+def _methods(settings: RPCSection, user: str) -> frozenset[str] | None:
+    methods = settings.whitelist.get(user)
+    return None if methods is None else frozenset(methods)
+
+
+def _near(user: str, users: Iterable[str]) -> str:
+    known = ", ".join(sorted(users))
+    return f"It has: {known}." if known else f"Make an account with timed-cli rpcauth {user}."
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _read(path: str, key: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(
+            f"rpc.{key}: cannot read {path}: {error.strerror}.",
+            "Give a PEM file that the node's user may read.",
+        ) from error
+
+
+_BEGIN = b"-----BEGIN CERTIFICATE-----"
+
+
+def _blocks(path: str, key: str) -> Sequence[bytes]:
+    blocks = [_BEGIN + block for block in _read(path, key).split(_BEGIN)[1:]]
+    if not blocks:
+        raise ConfigError(
+            f"rpc.{key}: {path} holds no PEM certificate.", "Give the certificate, then its chain."
+        )
+    return blocks
+
+
+def _certificate(block: bytes) -> crypto.X509:
+    try:
+        return crypto.load_certificate(crypto.FILETYPE_PEM, block)
+    except crypto.Error as error:
+        raise ConfigError(
+            "rpc.tls_certificate holds something that is no certificate.", "Give it in PEM."
+        ) from error

@@ -1,0 +1,106 @@
+"""The way in: a price for each ordinary call, then its place in the queue, then its time.
+
+Administrators pass at once. See `budget` for the price, `lanes` for the queue.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.task import deferLater
+
+from timed.params import SECOND
+from timed.rpc.budget import Budgets
+from timed.rpc.caller import Caller
+from timed.rpc.errors import MISC, Busy, RpcError
+from timed.rpc.lanes import Client, Full, Lanes
+from timed.rpc.method import Method
+
+FULL_RETRY_S = 1
+
+
+class Toll:
+    """`admit` and `within` of a dispatcher; after `close` nothing waits any more."""
+
+    def __init__(self, reactor: Any, budget_per_s: int, deadline_s: int) -> None:
+        self._reactor = reactor
+        self.deadline_s = deadline_s
+        """Longest time of a call that does not wait on purpose; may be changed at any time."""
+        self.budgets = Budgets(budget_per_s)
+        self.lanes = Lanes(lambda turn: reactor.callLater(0, turn))
+        self.late = 0
+        """Calls that were ended because they took too long."""
+        self._slowed: dict[Deferred[None], None] = {}
+
+    def admit(self, caller: Caller, method: Method) -> Awaitable[None] | None:
+        """None to go on at once, else what to wait for; Busy when it is not worth waiting."""
+        if caller.passes:
+            return None
+        client = (caller.user, caller.address)
+        wait = self.budgets.charge(client, method.cost, int(self._reactor.seconds() * SECOND))
+        if wait < 0:
+            raise Busy(
+                429,
+                -wait,
+                f"The budget of {caller.user!r} is spent",
+                rule="budget-spent",
+                hint="Call less often or for less: x-cost in rpc.discover is the price of each method.",
+            )
+        return self._slow(wait, client, method.cost) if wait else self._enter(client, method.cost)
+
+    def within(self, method: Method, result: Awaitable[Any]) -> Awaitable[Any]:
+        """The result, or RpcError once the call has taken longer than it may."""
+        if method.patient:
+            return result
+        running: Deferred[Any]
+        running = ensureDeferred(result) if inspect.iscoroutine(result) else result  # type: ignore[assignment]
+        running.addTimeout(self.deadline_s, self._reactor)
+        return self._in_time(method, running)
+
+    def close(self) -> None:
+        """Send those home that wait for their budget."""
+        for slowed in list(self._slowed):
+            slowed.cancel()
+
+    async def _in_time(self, method: Method, running: Deferred[Any]) -> Any:
+        try:
+            return await running
+        except DeferredTimeout:
+            self.late += 1
+            raise RpcError(
+                MISC,
+                f"{method.name} took longer than {self.deadline_s} s",
+                rule="deadline",
+                hint="Ask for less at a time, or raise rpc.deadline_s.",
+            ) from None
+
+    def _enter(self, client: Client, cost: int) -> Awaitable[None] | None:
+        try:
+            return self.lanes.enter(client, cost)
+        except Full:
+            raise Busy(
+                503,
+                FULL_RETRY_S,
+                "The node has too many calls to answer",
+                rule="calls-full",
+                hint="Send it again in a moment.",
+            ) from None
+
+    async def _slow(self, wait_us: int, client: Client, cost: int) -> None:
+        slowed: Deferred[None] = deferLater(self._reactor, wait_us / SECOND)
+        self._slowed[slowed] = None
+        try:
+            await slowed
+        except CancelledError:
+            raise Busy(
+                503, FULL_RETRY_S, "The node stops", rule="stopping", hint="Send it again once it is back."
+            ) from None
+        finally:
+            del self._slowed[slowed]
+        turn = self._enter(client, cost)
+        if turn is not None:
+            await turn

@@ -230,7 +230,11 @@ class ProcessWorld:
 
 
 class ProcessCase(SynchronousTestCase):
-    """Tests that name the same network share its three connected nodes, which end with the last test."""
+    """Tests that name the same network share its three connected nodes.
+
+    They end with the last of its tests, or when a test of another network begins: of two workers that share
+    the tests, neither knows which is its last, and nodes that idle take time from all others.
+    """
 
     network: ClassVar[str] = "shared"
     settings: ClassVar[Mapping[int, Sequence[str]]] = MappingProxyType({})
@@ -244,6 +248,8 @@ class ProcessCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         if self.network not in self._worlds:
+            while self._worlds:
+                self._worlds.popitem()[1].stop()
             world = self._worlds[self.network] = ProcessWorld(Path(self.mktemp()), settings=self.settings)
             atexit.register(world.stop)
             world.start(*world.numbers)

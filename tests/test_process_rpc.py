@@ -9,8 +9,9 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.trial.unittest import SkipTest
 
@@ -25,11 +26,17 @@ except ImportError:
 VICTIM = 1
 GROWTH_MB = 24.0
 """HTTP bodies of a few megabytes pass through; what an attacker leaves behind would be more."""
+PLACES = 512
 IDLE = 700
 """Connections that say nothing: more than the RPC has places."""
 
 
-class BitcoinRpcTests(ProcessCase):
+class RpcCase(ProcessCase):
+    network = "rpc"
+    settings: ClassVar[Mapping[int, Sequence[str]]] = {VICTIM: (f"rpc.max_connections={PLACES}",)}
+
+
+class BitcoinRpcTests(RpcCase):
     """`python-bitcoinrpc` from PyPI, unchanged."""
 
     def setUp(self) -> None:
@@ -42,14 +49,22 @@ class BitcoinRpcTests(ProcessCase):
         node = self.world.node(number)
         return AuthServiceProxy(f"http://{node.cookie.read_text()}@{HOST}:{node.rpc_port}")
 
+    def received(self, txid: str, address: str) -> list[Decimal]:
+        """What this transaction paid to an address of the payee, once its wallet has it."""
+
+        def found() -> list[Decimal]:
+            coins = self.payee.listunspent()
+            return [c["amount"] for c in coins if (c["txid"], c["address"]) == (txid, address)]
+
+        return until("the payee has it", found)
+
     def test_drives_a_payment(self) -> None:
         self.assertEqual(self.payer.getblockchaininfo()["chain"], "regtest")
         self.assertEqual(self.payer.getconnectioncount(), len(self.world.numbers) - 1)
         address = self.payee.getnewaddress()
-        before = self.payee.getbalance()
         txid = self.payer.sendtoaddress(address, Decimal("12.5"))
         self.assertTrue(self.payee.waittransactionfinality(txid, 20)["final"])
-        until("the payee has it", lambda: self.payee.getbalance() == before + Decimal("12.5"))
+        self.assertEqual(self.received(txid, address), [Decimal("12.5")])
         self.assertIn(self.payee.gettransaction(txid)["state"], ("final", "confirmed"))
         self.world.wait_confirmed(txid)
         found = self.payee.gettransaction(txid)
@@ -83,7 +98,7 @@ class BitcoinRpcTests(ProcessCase):
             self.assertEqual(caught.exception.error["code"], code)
 
 
-class CurlTests(ProcessCase):
+class CurlTests(RpcCase):
     """curl from Debian, as one types it."""
 
     CALL = '{"jsonrpc": "2.0", "id": %d, "method": "%s", "params": %s}'
@@ -139,7 +154,7 @@ class CurlTests(ProcessCase):
         self.assertEqual(self.curl("{")[0], 400)
 
 
-class HttpCase(ProcessCase):
+class HttpCase(RpcCase):
     def setUp(self) -> None:
         super().setUp()
         self.node = self.world.node(VICTIM)
@@ -278,7 +293,7 @@ class ConnectionTests(HttpCase):
         for line in idle[-100:]:
             line.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n")
         self.assertEqual(self.world.call(VICTIM, "getconnectioncount"), len(self.world.numbers) - 1)
-        self.assertLessEqual(self.world.metric(VICTIM, "timed_rpc_connections"), 512)
+        self.assertLessEqual(self.world.metric(VICTIM, "timed_rpc_connections"), PLACES)
 
     def test_a_body_that_never_ends_holds_up_nobody(self) -> None:
         line = self.connect()

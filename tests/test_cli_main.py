@@ -163,8 +163,15 @@ class Words(SynchronousTestCase):
         self.assertEqual(exact(load(text.encode()), None), '{"a":0.00000001,"b":[1,null],"c":{},"d":"ü"}')
 
     def test_a_start_imports_neither_twisted_nor_treq(self) -> None:
-        """What a start costs is what it imports: the HTTP client only for a call, tables only when shown."""
+        """What a start costs is what it imports: the HTTP client only for a call, tables only when shown.
+
+        A configuration file is read with the checks of a node, but without its messages.
+        """
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        (directory / "node.ini").write_text("[rpc]\nport = 1\n", encoding="utf-8")
         heavy = (
+            "attr", "attrs", "dataclasses", "inspect", "timed.params", "timed.primitives",
             "twisted", "treq", "asyncio", "nacl", "OpenSSL", "cryptography", "msgspec", "construct", "argparse",
             "difflib", "http.client", "ssl", "getpass", "timed.app", "timed.cli.human", "timed.cli.helping",
             "timed.rpc.documentation", "timed.wire", "timed.peer",
@@ -177,6 +184,10 @@ class Words(SynchronousTestCase):
             (["--version"], []),
             (["help", "getblock"], ["timed.cli.helping", "timed.rpc.documentation"]),
             (["--datadir", "/nowhere", "uptime"], ["http.client", "ssl"]),
+            (
+                ["--datadir", str(directory.absolute()), "uptime"],
+                ["attr", "attrs", "inspect", "timed.params", "http.client", "ssl", "timed.app", "timed.peer"],
+            ),
         ):
             done = subprocess.run(
                 [sys.executable, "-c", code % words], capture_output=True, text=True, timeout=DEADLINE_S, check=True,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import attrs
 
-from timed.errors import ConfigError
+from timed.ports import P2P_PORTS, RPC_PORT_OFFSET, check_network
 
 UNITS_PER_TIME = 100_000_000
 """Smallest units in one TIME (protocol §1)."""
@@ -31,10 +31,6 @@ WIRE_VERSION = 2
 WIRE_VERSION_MIN = 1
 """The oldest one: a session uses the newest that both sides have."""
 STORE_SCHEMA = 1
-
-RPC_PORT_OFFSET = 1_000
-MONITOR_PORT_OFFSET = 2_000
-"""Where a node listens for RPC and monitoring unless told otherwise, from its P2P port on."""
 
 
 @attrs.frozen
@@ -85,19 +81,19 @@ class NetworkParams:
 
 MAINNET = NetworkParams(
     name="mainnet", chain="main", chain_id=1, magic=b"\xc0\x1d\x7e\x4d",
-    address_prefix="TIME1", address_byte=0x01, p2p_port=24000,
+    address_prefix="TIME1", address_byte=0x01, p2p_port=P2P_PORTS["mainnet"],
     default_interval_s=600, minimum_interval_s=600,
     equal_weight_allowed=False, plain_allowed=False, group_diversity=True,
 )  # fmt: skip
 TESTNET = NetworkParams(
     name="testnet", chain="test", chain_id=2, magic=b"\x54\x1d\x7e\x4d",
-    address_prefix="TIME0", address_byte=0x00, p2p_port=24100,
+    address_prefix="TIME0", address_byte=0x00, p2p_port=P2P_PORTS["testnet"],
     default_interval_s=600, minimum_interval_s=600,
     equal_weight_allowed=True, plain_allowed=False, group_diversity=True,
 )  # fmt: skip
 REGTEST = NetworkParams(
     name="regtest", chain="regtest", chain_id=3, magic=b"\x52\x1d\x7e\x4d",
-    address_prefix="TIMER", address_byte=0x52, p2p_port=7000,
+    address_prefix="TIMER", address_byte=0x52, p2p_port=P2P_PORTS["regtest"],
     default_interval_s=5, minimum_interval_s=1,
     equal_weight_allowed=True, plain_allowed=True, group_diversity=False,
 )  # fmt: skip
@@ -110,9 +106,5 @@ NETWORKS = {params.name: params for params in (MAINNET, TESTNET, REGTEST)}
 
 def network(name: str) -> NetworkParams:
     """The network called `name`; ConfigError names the ones there are."""
-    try:
-        return NETWORKS[name]
-    except KeyError:
-        raise ConfigError(
-            f"there is no network called {name!r}.", f"Use one of: {', '.join(NETWORKS)}."
-        ) from None
+    check_network(name)
+    return NETWORKS[name]

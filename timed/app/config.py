@@ -16,6 +16,7 @@ from timed.app.schema import Settings, keys, sections
 from timed.errors import ConfigError
 from timed.params import BUILTIN_MEMBERS
 from timed.peer.values import PeerAddress
+from timed.ports import MONITOR_PORT_OFFSET, RPC_PORT_OFFSET
 
 MAX_NODE_ID = 1000
 
@@ -73,12 +74,12 @@ class Config:
     @property
     def rpc_port(self) -> int:
         chosen = self.settings.rpc.port
-        return self.p2p_port + networks.RPC_PORT_OFFSET if chosen is None else chosen
+        return self.p2p_port + RPC_PORT_OFFSET if chosen is None else chosen
 
     @property
     def monitor_port(self) -> int:
         chosen = self.settings.monitor.port
-        return self.p2p_port + networks.MONITOR_PORT_OFFSET if chosen is None else chosen
+        return self.p2p_port + MONITOR_PORT_OFFSET if chosen is None else chosen
 
     @staticmethod
     def _path(text: str, base: Path) -> Path:

@@ -13,7 +13,6 @@ from typing import Generic, TypeVar
 
 import attrs
 
-from timed.peer import limits
 from timed.peer.location import MAX_PORT, check_host, parse_node_id, parse_peer
 from timed.peer.values import PeerAddress
 from timed.rpc.credentials import MAX_ACCOUNTS, ROLES, Secret
@@ -140,6 +139,9 @@ def _seed_peers(text: str) -> tuple[PeerAddress, ...]:
 
 
 def _few(words: tuple[str, ...]) -> tuple[str, ...]:
+    # Not before it is used: the bounds come with every message there is, and the command line reads this.
+    from timed.peer import limits
+
     if len(words) > limits.SEED_SOURCES:
         raise ValueError(f"names {len(words)} sources, more than {limits.SEED_SOURCES}")
     return words

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import attrs
+from typing import NamedTuple
 
 
-@attrs.frozen
-class Command:
+class Command(NamedTuple):
     """`module` in `timed.cli` has `main(words, options) -> status`; imported when it is used."""
 
     name: str

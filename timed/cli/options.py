@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import attrs
+from typing import Any, NamedTuple
 
 FLAG = ""
 """The metavar of an option without a value."""
@@ -19,7 +17,6 @@ class UsageError(Exception):
     """The command line cannot be understood; the text says why."""
 
 
-@attrs.define
 class Options:
     """The options as they were given; empty or 0 where nothing was."""
 
@@ -31,7 +28,7 @@ class Options:
     rpcport: int = 0
     rpc_url: str = ""
     rpcuser: str = ""
-    rpcpassword: str = attrs.field(default="", repr=False)
+    rpcpassword: str = ""
     rpccookiefile: str = ""
     tls: bool = False
     cacert: str = ""
@@ -48,9 +45,12 @@ class Options:
     help: bool = False
     version: bool = False
 
+    def __init__(self, **given: Any) -> None:
+        for name, value in given.items():
+            setattr(self, name, value)
 
-@attrs.frozen
-class Option:
+
+class Option(NamedTuple):
     """One row: `name` is the attribute of Options; `metavar` is empty for a flag."""
 
     name: str

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-import attrs
-
 from timed.cli.options import Options
 from timed.client.location import Location, from_datadir, from_url
 
@@ -21,16 +19,16 @@ def locate(options: Options, read_password: Callable[[], str] | None = None) -> 
     """Where the node is; ConfigError or CannotConnect when the options do not tell."""
     place = _place(options)
     if options.rpcconnect:
-        place = attrs.evolve(place, host=options.rpcconnect)
+        place = place._replace(host=options.rpcconnect)
     if options.rpccookiefile:
-        place = attrs.evolve(place, cookie_file=os.path.expanduser(options.rpccookiefile))
+        place = place._replace(cookie_file=os.path.expanduser(options.rpccookiefile))
     if options.rpcuser:
         password = options.rpcpassword
         if password == "-" and read_password is not None:
             password = read_password()
-        place = attrs.evolve(place, user=options.rpcuser, password=password)
+        place = place._replace(user=options.rpcuser, password=password)
     if options.tls or options.cacert:
-        place = attrs.evolve(place, tls=True, ca_file=os.path.expanduser(options.cacert))
+        place = place._replace(tls=True, ca_file=os.path.expanduser(options.cacert))
     return place
 
 

@@ -6,20 +6,18 @@ The network decides port and directory; nothing is guessed by trying.
 from __future__ import annotations
 
 import os
+from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
-import attrs
-
 from timed.client.errors import CannotConnect
-from timed.params import network
+from timed.ports import rpc_port
 
 DEFAULT_DATADIR = "~/.timed/{network}"
 COOKIE = ".cookie"
 MAX_COOKIE = 1024
 
 
-@attrs.frozen
-class Location:
+class Location(NamedTuple):
     """An HTTP address, and either a user and password or a cookie file that holds them.
 
     With `tls` the server must show a certificate for `host`, signed by an authority in
@@ -29,10 +27,14 @@ class Location:
     host: str
     port: int
     user: str = ""
-    password: str = attrs.field(default="", repr=False)
+    password: str = ""
     cookie_file: str = ""
     tls: bool = False
     ca_file: str = ""
+
+    def __repr__(self) -> str:
+        """Without the password: logs and tracebacks show it."""
+        return f"Location({self.url!r}, user={self.user!r}, cookie_file={self.cookie_file!r})"
 
     @property
     def place(self) -> str:
@@ -71,9 +73,9 @@ def from_datadir(
     datadir: str = "", name: str = "testnet", host: str = "127.0.0.1", port: int = 0
 ) -> Location:
     """The node of a data directory; port and directory follow from the network unless given."""
-    params = network(name)
+    usual = rpc_port(name)
     directory = os.path.expanduser((datadir or DEFAULT_DATADIR).replace("{network}", name))
-    return Location(host, port or params.rpc_port, cookie_file=os.path.join(directory, COOKIE))
+    return Location(host, port or usual, cookie_file=os.path.join(directory, COOKIE))
 
 
 def from_url(url: str, cookie_file: str = "", ca_file: str = "") -> Location:

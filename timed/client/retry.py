@@ -7,8 +7,7 @@ reads is repeated also when the node refused it for want of time, or lost it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-
-import attrs
+from typing import NamedTuple
 
 from timed.client.errors import (
     Busy,
@@ -31,8 +30,7 @@ def only_reads(method: str) -> bool:
     return method in QUESTIONS_ALSO or (method.startswith(QUESTIONS) and not method.startswith(CHANGES))
 
 
-@attrs.frozen
-class Retry:
+class Retry(NamedTuple):
     """At most `attempts` sendings; the pauses double from `first_s` to `most_s`, each cut by chance.
 
     `random` gives numbers in [0, 1): callers that failed together do not come back together.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import attrs
+from typing import Any, NamedTuple
 
 from timed.rpc.schema import ParamType
 
@@ -15,8 +13,7 @@ READ, WALLET, ADMIN = "read", "wallet", "admin"
 PERMISSIONS = (READ, WALLET, ADMIN)
 
 
-@attrs.frozen
-class Param:
+class Param(NamedTuple):
     """One parameter; `default` is what the handler receives when it is left out or null."""
 
     name: str
@@ -31,8 +28,7 @@ class Param:
         return self.default is REQUIRED
 
 
-@attrs.frozen
-class Method:
+class Method(NamedTuple):
     """One method. `permission` is what a caller must hold to use it."""
 
     name: str

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-
-import attrs
+from typing import NamedTuple
 
 MAX_TIME = 2**40
 """Unix seconds; the bound of a genesis time, far beyond any date."""
@@ -13,8 +12,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 
 
-@attrs.frozen
-class Moment:
+class Moment(NamedTuple):
     """Unix seconds that a caller gave in place of a block."""
 
     time: int

@@ -2,7 +2,8 @@
 
 A type turns a decoded JSON value into the Python value a method works with, or
 refuses it: -3 for a value of the wrong JSON type, -8 for one that is malformed
-or out of range. `from_text` is the same for a word of a command line.
+or out of range. `from_text` is the same for a word of a command line, which imports
+this module whenever it starts: plain classes, and what only a node needs is imported late.
 """
 
 from __future__ import annotations
@@ -11,9 +12,6 @@ import json
 from decimal import Decimal
 from typing import Any, ClassVar
 
-import attrs
-
-from timed.primitives.amounts import InvalidAmount, parse_amount
 from timed.rpc.errors import INVALID_PARAMETER, TYPE_ERROR, RpcError
 from timed.rpc.moment import MAX_TIME, Moment, parse_moment
 
@@ -57,7 +55,6 @@ def _kind(value: Any) -> str:
     return "an array" if isinstance(value, list) else "an object"
 
 
-@attrs.frozen
 class ParamType:
     """One kind of parameter; `label` names it in help texts."""
 
@@ -72,12 +69,13 @@ class ParamType:
         return json.loads(text, parse_float=str)
 
 
-@attrs.frozen
 class Text(ParamType):
     """A string of at most `maximum` characters."""
 
-    maximum: int = 256
     label: ClassVar[str] = "string"
+
+    def __init__(self, maximum: int = 256) -> None:
+        self.maximum = maximum
 
     def convert(self, name: str, value: Any) -> str:
         if not isinstance(value, str):
@@ -90,12 +88,13 @@ class Text(ParamType):
         return text
 
 
-@attrs.frozen
 class Word(ParamType):
     """One of a few words."""
 
-    words: tuple[str, ...] = ()
     label: ClassVar[str] = "string"
+
+    def __init__(self, words: tuple[str, ...] = ()) -> None:
+        self.words = words
 
     def convert(self, name: str, value: Any) -> str:
         if not isinstance(value, str):
@@ -108,13 +107,14 @@ class Word(ParamType):
         return text
 
 
-@attrs.frozen
 class Integer(ParamType):
     """A whole number between two bounds, both included."""
 
-    minimum: int = 0
-    maximum: int = 2**63 - 1
     label: ClassVar[str] = "integer"
+
+    def __init__(self, minimum: int = 0, maximum: int = 2**63 - 1) -> None:
+        self.minimum = minimum
+        self.maximum = maximum
 
     def convert(self, name: str, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -124,7 +124,6 @@ class Integer(ParamType):
         return value
 
 
-@attrs.frozen
 class Boolean(ParamType):
     """true or false."""
 
@@ -136,7 +135,6 @@ class Boolean(ParamType):
         return value
 
 
-@attrs.frozen
 class Verbosity(Integer):
     """An integer in which false and true mean 0 and 1, as in Bitcoin."""
 
@@ -146,12 +144,13 @@ class Verbosity(Integer):
         return int(value) if isinstance(value, bool) else super().convert(name, value)
 
 
-@attrs.frozen
 class Seconds(ParamType):
     """A time span in seconds, fractions allowed, as microseconds."""
 
-    maximum: int = 600
     label: ClassVar[str] = "seconds"
+
+    def __init__(self, maximum: int = 600) -> None:
+        self.maximum = maximum
 
     def convert(self, name: str, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int | Decimal):
@@ -164,13 +163,14 @@ class Seconds(ParamType):
         return json.loads(text)
 
 
-@attrs.frozen
 class Hex(ParamType):
     """Bytes written in hexadecimal, of one exact size or up to a maximum."""
 
-    size: int | None = None
-    maximum: int = 4 * 1024 * 1024
     label: ClassVar[str] = "hex"
+
+    def __init__(self, size: int | None = None, maximum: int = 4 * 1024 * 1024) -> None:
+        self.size = size
+        self.maximum = maximum
 
     def convert(self, name: str, value: Any) -> bytes:
         if not isinstance(value, str):
@@ -188,7 +188,6 @@ class Hex(ParamType):
         return text
 
 
-@attrs.frozen
 class Time(ParamType):
     """Unix seconds (integer) or a date of ISO 8601 (string), as unix seconds."""
 
@@ -214,7 +213,6 @@ def _moment(name: str, text: str) -> Moment:
         ) from None
 
 
-@attrs.frozen
 class BlockName(ParamType):
     """A block's height (integer), its hash (64 hexadecimal digits), or a date: the last block until then."""
 
@@ -232,7 +230,6 @@ class BlockName(ParamType):
         return int(text) if text.isdecimal() and len(text) < 20 else text
 
 
-@attrs.frozen
 class SessionName(ParamType):
     """A session's number (integer) or the node id behind it (64 hexadecimal digits)."""
 
@@ -249,12 +246,13 @@ class SessionName(ParamType):
         return int(text) if text.isdecimal() and len(text) < 20 else text
 
 
-@attrs.frozen
 class Amount(ParamType):
     """An amount in TIME, number or string with at most eight decimals, as integer units."""
 
-    minimum: int = 1
     label: ClassVar[str] = "amount"
+
+    def __init__(self, minimum: int = 1) -> None:
+        self.minimum = minimum
 
     def convert(self, name: str, value: Any) -> int:
         if isinstance(value, bool) or not isinstance(value, int | str | Decimal):
@@ -271,19 +269,22 @@ class Amount(ParamType):
 def _units(name: str, value: int | str | Decimal) -> int:
     if isinstance(value, Decimal) and len(value.as_tuple().digits) > _MAX_DIGITS:
         raise bad_value(name, "has more than eight decimals", "Write it like 12.5 or 0.00000001.")
+    from timed.primitives.amounts import InvalidAmount, parse_amount
+
     try:
         return parse_amount(value)
     except InvalidAmount as error:
         raise bad_value(name, _AMOUNT_PROBLEMS[error.rule], "Write it like 12.5 or 0.00000001.") from None
 
 
-@attrs.frozen
 class Array(ParamType):
     """A list of at most `maximum` items of one type."""
 
-    item: ParamType = attrs.field(factory=Text)
-    maximum: int = 1_000
     label: ClassVar[str] = "array"
+
+    def __init__(self, item: ParamType | None = None, maximum: int = 1_000) -> None:
+        self.item: ParamType = Text() if item is None else item
+        self.maximum = maximum
 
     def convert(self, name: str, value: Any) -> tuple[Any, ...]:
         if not isinstance(value, list):
@@ -293,13 +294,18 @@ class Array(ParamType):
         return tuple(self.item.convert(f"{name}[{index}]", item) for index, item in enumerate(value))
 
 
-@attrs.frozen
 class Record(ParamType):
     """An object with exactly these members; `optional` ones may be left out."""
 
-    members: tuple[tuple[str, ParamType], ...] = ()
-    optional: tuple[tuple[str, ParamType], ...] = ()
     label: ClassVar[str] = "object"
+
+    def __init__(
+        self,
+        members: tuple[tuple[str, ParamType], ...] = (),
+        optional: tuple[tuple[str, ParamType], ...] = (),
+    ) -> None:
+        self.members = members
+        self.optional = optional
 
     def convert(self, name: str, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
@@ -316,13 +322,14 @@ class Record(ParamType):
         return {key: known[key].convert(f"{name}.{key}", item) for key, item in value.items()}
 
 
-@attrs.frozen
 class Mapping(ParamType):
     """An object from free keys to values of one type; pairs in their order."""
 
-    item: ParamType = attrs.field(factory=Amount)
-    maximum: int = 256
     label: ClassVar[str] = "object"
+
+    def __init__(self, item: ParamType | None = None, maximum: int = 256) -> None:
+        self.item: ParamType = Amount() if item is None else item
+        self.maximum = maximum
 
     def convert(self, name: str, value: Any) -> tuple[tuple[str, Any], ...]:
         if not isinstance(value, dict):

@@ -30,6 +30,7 @@ from timed.node.node import Node
 from timed.params import SECOND
 from timed.primitives.address import encode_address
 from timed.primitives.transaction import Lock
+from timed.rpc.activity import Activity
 from timed.rpc.backend import ChainBackend
 from timed.rpc.caller import Caller
 from timed.rpc.coinset import CoinScan
@@ -37,9 +38,11 @@ from timed.rpc.dispatch import Dispatcher, Reply
 from timed.rpc.environment import Environment, Identity
 from timed.rpc.handlers import HANDLERS
 from timed.rpc.method import PERMISSIONS
+from timed.rpc.parts import Parts
 from timed.rpc.peering import Peering
 from timed.rpc.reader import Reader
 from timed.rpc.snapshot import Snapshot, SnapshotSource
+from timed.rpc.toll import Toll
 from timed.rpc.waiting import Waiters
 from timed.store.memory import MemoryStore
 from timed.wallet.wallet import Wallet
@@ -108,6 +111,9 @@ class World:
             self.clock.seconds,
             rest=lambda seconds: None,
         )
+        self.parts = Parts(
+            Activity(self.clock.seconds, self.now), Toll(self.clock, 3_000, 30), self.waiters, self.reader
+        )
         self.failures: list[tuple[str, Exception]] = []
         self.environment = Environment(
             params=self.genesis.params,
@@ -124,12 +130,14 @@ class World:
             own_wallet=self.wallet if with_wallet else None,
             scan=self.scan,
             reader=self.reader,
+            parts=lambda: self.parts,
         )
         self.dispatcher = Dispatcher(
             HANDLERS,
             self.environment,
             pause=lambda: succeed(None),
             failed=lambda *what: self.failures.append(what),
+            activity=self.parts.activity,
         )
         self.driver.start()
         self.driver.add_sink(Sink(self.wallet.published))

@@ -156,8 +156,8 @@ class Requests(RpcTestCase):
     def test_errors_are_counted_by_rule_and_calls_by_method(self) -> None:
         self.reply({"method": "uptime", "id": 1})
         self.reply({"method": "nosuch", "id": 1})
-        self.assertEqual(self.world.dispatcher.calls["uptime"], 1)
-        self.assertEqual(self.world.dispatcher.refused["method-unknown"], 1)
+        self.assertEqual(self.world.dispatcher.activity.calls["uptime"], 1)
+        self.assertEqual(self.world.dispatcher.activity.refused["method-unknown"], 1)
 
 
 class Bugs(RpcTestCase):
@@ -206,7 +206,17 @@ class Permissions(RpcTestCase):
         self.assertLessEqual(ours & free, ASK_NO_WALLET)
         self.assertEqual(
             METHODS.keys() - ours - free,
-            {"sendrawtransaction", "stop", "addnode", "clearbanned", "disconnectnode", "logging", "setban"},
+            {
+                "sendrawtransaction",
+                "stop",
+                "addnode",
+                "clearbanned",
+                "disconnectnode",
+                "logging",
+                "setban",
+                "getrpcinfo",
+                "getmemoryinfo",
+            },
         )
 
 

@@ -40,6 +40,7 @@ class FakeDispatcher:
 
     def __init__(self) -> None:
         self.asked: list[tuple[Any, frozenset[str]]] = []
+        self.callers: list[tuple[str, str, bool]] = []
         self.held: list[Deferred[Reply]] = []
         self.ended = 0
         self.hold = False
@@ -48,6 +49,7 @@ class FakeDispatcher:
     async def answer(self, body: bytes, caller: Caller) -> Reply:
         asked = jsontext.decode(body)
         self.asked.append((asked, caller.permissions))
+        self.callers.append((caller.user, caller.address, caller.charged))
         if self.hold:
             self.held.append(Deferred(self._end))
             return await self.held[-1]
@@ -96,7 +98,9 @@ class LinkCase(TestCase):
     def call(
         self, method: str = "getbalance", params: Any = None, permissions: Iterable[str] = ("read",)
     ) -> Any:
-        return ensureDeferred(self.link.call(method, params, Caller("x", permissions=frozenset(permissions))))
+        return ensureDeferred(
+            self.link.call(method, params, Caller("x", "192.0.2.1", frozenset(permissions)))
+        )
 
     async def error(self, done: Any) -> RpcError:
         with self.assertRaises(RpcError) as caught:
@@ -114,6 +118,7 @@ class Calls(LinkCase):
         [(asked, permissions)] = self.dispatcher.asked
         self.assertEqual((asked["method"], asked["params"]), ("sendtoaddress", params))
         self.assertEqual(permissions, {"wallet", "read"})
+        self.assertEqual(self.dispatcher.callers, [("x", "192.0.2.1", True)])
 
     async def test_an_error_comes_back_as_it_was_raised(self) -> None:
         await self.connect()
@@ -273,7 +278,10 @@ class Turns(SynchronousTestCase):
         self.link.dataReceived(encode(Line(hello=HELLO)))
 
     def send(self, count: int) -> None:
-        lines = [encode(Line(id=number, caller=Behalf([]), body=request("x", []))) for number in range(count)]
+        lines = [
+            encode(Line(id=number, caller=Behalf([], "bob", ""), body=request("x", [])))
+            for number in range(count)
+        ]
         self.link.dataReceived(b"".join(lines))
 
     def test_a_flood_of_calls_is_worked_off_a_few_per_turn(self) -> None:
@@ -305,7 +313,7 @@ class Turns(SynchronousTestCase):
         link: Any = self.front.buildProtocol(None)
         transport: Any = StringTransport()
         link.makeConnection(transport)
-        link.dataReceived(encode(Line(id=1, caller=Behalf([]), body=request("x", []))))
+        link.dataReceived(encode(Line(id=1, caller=Behalf([], "bob", ""), body=request("x", []))))
         self.assertTrue(transport.disconnecting)
         self.assertIn("before the hello", decode(transport.value().splitlines()[-1]).bye or "")
         self.assertEqual(self.dispatcher.asked, [])

@@ -62,6 +62,14 @@ class StoredTip:
     """Sum of the unspent outputs, in units."""
 
 
+@attrs.frozen
+class StoreUsage:
+    """Bytes of a database: as far as its pages reach, and the address space it may grow in."""
+
+    used_bytes: int
+    map_bytes: int
+
+
 class IReads(Interface):
     """Reading blocks and coins. Errors of the disk are `StoreError`."""
 
@@ -88,6 +96,9 @@ class IReads(Interface):
 
     def coins() -> Iterator[tuple[OutPoint, Coin]]:
         """Every unspent output of one consistent snapshot, in key order."""
+
+    def usage() -> StoreUsage | None:
+        """How much of its address space the database uses; None for a store without a file."""
 
 
 class IStore(IReads):

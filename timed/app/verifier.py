@@ -76,14 +76,14 @@ class Verifier:
         self._from_thread = from_thread
         self._done = done
         self._idle_workers = workers
-        self._max_items = max_items
+        self.max_items = max_items
         self._slots: deque[_Slot] = deque()
 
     def put(self, action: Verify) -> None:
         """Queue the items of one action; the answer never comes before this returns."""
         count = len(action.items)
         self.counters.items += count
-        if count == 0 or self.counters.waiting_items + count > self._max_items:
+        if count == 0 or self.counters.waiting_items + count > self.max_items:
             self.counters.inline += count
             verdicts = tuple(self._verify_batch(action.items)) if count else ()
             self._from_thread(self._done, action.token, verdicts)

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.utils import floatToGoString
 
 from timed import __version__
+from timed.monitor.calls import RPC_METRICS
 from timed.monitor.health import CHECKS, SEVERITY
 from timed.monitor.histogram import Histogram
 from timed.monitor.peers import PEER_METRICS
@@ -138,21 +139,6 @@ def _epoch(view: View) -> list[Sample]:
     return by([("heard", state.transactions), ("certified", state.certified), ("final", state.final)])
 
 
-def _rpc_calls(view: View) -> list[Sample]:
-    dispatcher = getattr(view.rpc, "dispatcher", None)
-    return by(dispatcher.calls.items()) if dispatcher is not None else []
-
-
-def _rpc_errors(view: View) -> list[Sample]:
-    dispatcher = getattr(view.rpc, "dispatcher", None)
-    return by(dispatcher.refused.items()) if dispatcher is not None else []
-
-
-def _rpc_connections(view: View) -> list[Sample]:
-    site = getattr(view.rpc, "site", None)
-    return one(site.connections if site is not None else None)
-
-
 def _driver(field: str) -> Source:
     return lambda view: one(getattr(view.driver.counters, field) if view.driver is not None else None)
 
@@ -269,9 +255,7 @@ METRICS: tuple[Row | Durations, ...] = (
         "The newest block of each index that is on; -1 before the first.",
         _index_heights,
     ),
-    Row("timed_rpc_calls", COUNTER, ("method",), "RPC calls by method.", _rpc_calls),
-    Row("timed_rpc_errors", COUNTER, ("rule",), "RPC errors by rule.", _rpc_errors),
-    Row("timed_rpc_connections", GAUGE, (), "Open HTTP connections of the RPC.", _rpc_connections),
+    *RPC_METRICS,
     *PEER_METRICS,
     *PROCESS_METRICS,
 )  # fmt: skip

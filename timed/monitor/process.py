@@ -26,12 +26,16 @@ def memory(status: str) -> dict[str, int]:
     return found
 
 
-def _memory(view: View) -> list[Sample]:
+def memory_now() -> dict[str, int]:
+    """Bytes of this process by kind; nothing where the system does not tell."""
     try:
-        text = STATUS.read_text(encoding="ascii")
+        return memory(STATUS.read_text(encoding="ascii"))
     except OSError:
-        return []
-    return by(sorted(memory(text).items()))
+        return {}
+
+
+def _memory(view: View) -> list[Sample]:
+    return by(sorted(memory_now().items()))
 
 
 def _descriptors(view: View) -> list[Sample]:

@@ -91,6 +91,11 @@ class Admission:
         """By txid, how many bodies are being checked."""
         self.counters = AdmissionCounters()
 
+    @property
+    def checking(self) -> int:
+        """Transactions whose signatures are being checked."""
+        return len(self._checking)
+
     def offer(self, offer: Offer, now: int) -> None:
         """Start the checks; what comes of it is told by the callbacks."""
         if self._known(offer):

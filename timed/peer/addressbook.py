@@ -28,6 +28,7 @@ NEW_BUCKETS_PER_SOURCE = 16
 TRIED_BUCKETS = 64
 TRIED_BUCKETS_PER_GROUP = 8
 BUCKET_SIZE = 32
+MOST_ADDRESSES = (NEW_BUCKETS + TRIED_BUCKETS) * BUCKET_SIZE
 """8,192 addresses heard of and 2,048 tried, at most. Overflow replaces within a bucket."""
 TESTS_PENDING = 16
 """Tried addresses that wait for their test. Overflow keeps the address that stands there."""

@@ -19,6 +19,7 @@ from twisted.python.threadpool import ThreadPool
 from timed.errors import LocalError, StoreError
 from timed.index.reader import IndexReader
 from timed.index.status import ReadIndexes
+from timed.rpc.activity import Activity
 from timed.rpc.chainlink import ChainLink
 from timed.rpc.coinset import CoinScan
 from timed.rpc.desk import SOFTWARE
@@ -27,6 +28,7 @@ from timed.rpc.environment import Environment, Identity
 from timed.rpc.handlers import HANDLERS
 from timed.rpc.linkwire import Hello
 from timed.rpc.localfront import check_path
+from timed.rpc.parts import Parts
 from timed.rpc.placing import Place, place_of
 from timed.rpc.reader import Reader
 from timed.rpc.snapshot import Snapshot, SnapshotSource
@@ -89,6 +91,8 @@ class ApartDesk:
         )
         settings = context.config.settings.rpc
         self.toll = Toll(context.reactor, settings.budget_per_s, settings.deadline_s)
+        activity = Activity(context.monotonic, context.clock)
+        self.parts = Parts(activity, self.toll, self.waiters, reader=self.reader, link=self.link)
         self.dispatcher = Dispatcher(
             HANDLERS,
             self._make_environment(),
@@ -97,6 +101,7 @@ class ApartDesk:
             forward=Forward(FORWARDED, self.link.call),
             admit=self.toll.admit,
             within=self.toll.within,
+            activity=self.parts.activity,
         )
 
     def start(self) -> None:
@@ -149,6 +154,7 @@ class ApartDesk:
             log_levels=context.log_levels,
             scan=self._source.scan,
             reader=self.reader,
+            parts=lambda: self.parts,
         )
 
     def _pause(self) -> Deferred[None]:

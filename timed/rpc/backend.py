@@ -70,6 +70,11 @@ class ChainBackend:
         self._store = store
 
     @property
+    def driver(self) -> Any:
+        """The host of the node, for who shows what it holds."""
+        return self._driver
+
+    @property
     def _node(self) -> Any:
         return self._driver.node
 

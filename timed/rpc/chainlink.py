@@ -207,7 +207,7 @@ class ChainLink(Factory):
 
         done: Deferred[Line] = Deferred(cancel)
         self._calls[number] = done
-        behalf = Behalf(sorted(caller.permissions))
+        behalf = Behalf(sorted(caller.permissions), caller.user, caller.address)
         protocol.write(Line(id=number, caller=behalf, body=request(method, params)))
         return done
 

@@ -19,6 +19,7 @@ from twisted.python.threadpool import ThreadPool
 
 from timed import __version__
 from timed.errors import ConfigError, LocalError
+from timed.rpc.activity import Activity
 from timed.rpc.backend import ChainBackend
 from timed.rpc.coinset import CoinScan
 from timed.rpc.dispatch import Dispatcher
@@ -26,6 +27,7 @@ from timed.rpc.environment import Environment, Identity
 from timed.rpc.handlers import HANDLERS
 from timed.rpc.linkwire import Hello
 from timed.rpc.localfront import LocalFront, check_path
+from timed.rpc.parts import Parts
 from timed.rpc.peering import Peering, SocketCounters
 from timed.rpc.reader import Reader
 from timed.rpc.snapshot import SnapshotSource
@@ -61,6 +63,9 @@ class Desk:
         self._reader = None if backend is None else self._make_reader()
         settings = context.config.settings.rpc
         self.toll = Toll(context.reactor, settings.budget_per_s, settings.deadline_s)
+        self.parts = Parts(
+            Activity(context.monotonic, context.clock), self.toll, self.waiters, reader=self._reader
+        )
         self.dispatcher = Dispatcher(
             HANDLERS,
             self._make_environment(),
@@ -68,6 +73,7 @@ class Desk:
             failed=self._failed,
             admit=self.toll.admit,
             within=self.toll.within,
+            activity=self.parts.activity,
         )
 
     def start(self) -> None:
@@ -135,6 +141,7 @@ class Desk:
             indexes=lambda: context.indexes,
             scan=self._scan,
             reader=self._reader,
+            parts=lambda: self.parts,
         )
 
     def _seeding(self) -> Seeding | None:
@@ -193,6 +200,7 @@ class DeskService(Service):
             return
         await desk.end_calls()
         front, self.front = self.front, None
+        desk.parts.local = None
         if front is not None:
             await front.stop()
         await desk.stop()
@@ -208,7 +216,7 @@ class DeskService(Service):
             return
         front = LocalFront(desk.dispatcher, Hello.of(context.genesis), context.reactor, path)
         front.start()
-        self.front = front
+        self.front = desk.parts.local = front
 
 
 def make_service(context: Context) -> DeskService:

@@ -7,7 +7,6 @@ single or batch, into the bytes of one reply. Handlers that wait are coroutines.
 from __future__ import annotations
 
 import inspect
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -18,6 +17,7 @@ import msgspec
 from timed.errors import LocalError, RemoteError
 from timed.rpc import jsontext
 from timed.rpc.absent import unknown
+from timed.rpc.activity import FORWARDED, RUNNING, Activity, Call
 from timed.rpc.arguments import bind
 from timed.rpc.caller import Caller
 from timed.rpc.errors import (
@@ -117,6 +117,7 @@ class Dispatcher:
         methods: Mapping[str, Method] = METHODS,
         admit: Admit = admit_all,
         within: Callable[[Method, Awaitable[Any]], Awaitable[Any]] = lambda method, result: result,
+        activity: Activity | None = None,
     ) -> None:
         self._methods = methods
         self._admit = admit
@@ -126,10 +127,7 @@ class Dispatcher:
         self._pause = pause
         self._failed = failed
         self._forward = forward
-        self.calls: Counter[str] = Counter()
-        """Calls by method."""
-        self.refused: Counter[str] = Counter()
-        """Errors by rule."""
+        self.activity = Activity() if activity is None else activity
 
     async def answer(self, body: bytes, caller: Caller) -> Reply:
         """The reply to one HTTP body."""
@@ -208,18 +206,27 @@ class Dispatcher:
         method = self._methods.get(request.method)
         if method is None:
             raise unknown(request.method)
-        self.calls[method.name] += 1
+        call = self.activity.begin(method.name, caller)
+        try:
+            return await self._perform(method, request, call)
+        finally:
+            self.activity.end(call)
+
+    async def _perform(self, method: Method, request: _Request, call: Call) -> Any:
+        caller = call.caller
         if not caller.may_call(method):
             raise Forbidden(method, caller)
         if self._forward is not None and method.name in self._forward.names:
             turn = self._admit(caller, method)
             if turn is not None:
                 await turn
+            call.state = FORWARDED
             return await self._within(method, self._forward.call(method.name, request.params, caller))
         arguments = bind(method, request.params)
         turn = self._admit(caller, method)
         if turn is not None:
             await turn
+        call.state = RUNNING
         try:
             result = self._handlers[method.name](self._environment, **arguments)
             return await self._within(method, result) if inspect.isawaitable(result) else result
@@ -236,7 +243,7 @@ class Dispatcher:
             ) from error
 
     def _count(self, error: RpcError) -> None:
-        self.refused[str(error.data["rule"])] += 1
+        self.activity.refused[str(error.data["rule"])] += 1
 
 
 def _request(value: Any) -> _Request:

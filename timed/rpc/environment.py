@@ -17,6 +17,7 @@ from timed.rpc.coinset import CoinScan
 from timed.rpc.custody import Custody
 from timed.rpc.errors import DESERIALIZATION, WALLET_ERROR, WARMING_UP, RpcError
 from timed.rpc.locks import lock_of
+from timed.rpc.parts import Parts
 from timed.rpc.peering import Peering
 from timed.rpc.reader import Read, Reader
 from timed.rpc.waiting import Waiters
@@ -73,6 +74,8 @@ class Environment:
     """The walk over the coins that may be under way."""
     reader: Reader | None = None
     """Answers from the durable chain."""
+    parts: Callable[[], Parts | None] = lambda: None
+    """What answers calls in this process."""
 
     @property
     def chain(self) -> ChainBackend:

@@ -20,6 +20,7 @@ from timed.rpc.methods import (
     mempool,
     network,
     peers,
+    process,
     proofs,
     supply,
     transactions,
@@ -47,4 +48,5 @@ HANDLERS: dict[str, Handler] = {
     **bans.HANDLERS,
     **masternodes.HANDLERS,
     **control.HANDLERS,
+    **process.HANDLERS,
 }

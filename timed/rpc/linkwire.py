@@ -55,6 +55,8 @@ class Behalf(msgspec.Struct, frozen=True):
     """On whose behalf a call is made."""
 
     permissions: list[str]
+    user: str
+    address: str
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -26,7 +26,7 @@ from timed.rpc import jsontext
 from timed.rpc.caller import Caller
 from timed.rpc.dispatch import CALLS_PER_TURN, MAX_REPLY_BYTES, Dispatcher, Reply
 from timed.rpc.errors import INTERNAL_ERROR, RpcError
-from timed.rpc.linkwire import Hello, Line, Lines, LinkError, decode, encode
+from timed.rpc.linkwire import Behalf, Hello, Line, Lines, LinkError, decode, encode
 
 MAX_PATH_BYTES = 107
 """What the kernel takes as the path of a Unix socket."""
@@ -141,13 +141,12 @@ class LocalLink(Protocol):
         elif line.id is None or line.caller is None or line.id in self._calls:
             raise LinkError("a call without a number of its own, or without a caller")
         else:
-            self._begin(line.id, bytes(line.body), frozenset(line.caller.permissions))
+            self._begin(line.id, bytes(line.body), line.caller)
 
-    def _begin(self, number: int, body: bytes, permissions: frozenset[str]) -> None:
+    def _begin(self, number: int, body: bytes, behalf: Behalf) -> None:
         self._front.counters["calls"] += 1
-        done = ensureDeferred(
-            self._front.dispatcher.answer(body, Caller("apart", "", permissions, charged=True))
-        )
+        caller = Caller(behalf.user, behalf.address, frozenset(behalf.permissions), charged=True)
+        done = ensureDeferred(self._front.dispatcher.answer(body, caller))
         self._calls[number] = done
         done.addCallbacks(self._answered, self._failed, callbackArgs=(number,), errbackArgs=(number,))
 

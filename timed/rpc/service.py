@@ -21,6 +21,7 @@ from timed.rpc.site import BoundedSite
 if TYPE_CHECKING:
     from timed.app.context import Context
     from timed.rpc.dispatch import Dispatcher
+    from timed.rpc.parts import Parts
     from timed.rpc.waiting import Waiters
 
 
@@ -48,6 +49,11 @@ class RpcService(Service):
         return None if self._desk is None else self._desk.dispatcher
 
     @property
+    def parts(self) -> Parts | None:
+        """What answers calls in this process."""
+        return None if self._desk is None else self._desk.parts
+
+    @property
     def waiters(self) -> Waiters | None:
         return None if self._desk is None else self._desk.waiters
 
@@ -63,12 +69,14 @@ class RpcService(Service):
         self._desk = desk = make_desk(context)
         if self._owns_desk:
             desk.start()
+        authenticator = self._authenticator(known)
         self._endpoint = endpoint = RpcEndpoint(
-            desk.dispatcher, self._authenticator(known), context.reactor, settings.allow, self._unready
+            desk.dispatcher, authenticator, context.reactor, settings.allow, self._unready
         )
         self.site = BoundedSite(
             endpoint, context.reactor, limit=endpoint.limit, max_connections=settings.max_connections
         )
+        desk.parts.site, desk.parts.authenticator = self.site, authenticator
         self.port = listen(
             context.reactor, self.site, settings.host, context.config.rpc_port, "rpc.port", options
         )
@@ -99,6 +107,8 @@ class RpcService(Service):
             self._endpoint.close()
         if self.site is not None:
             await self.site.close()
+        if self._desk is not None:
+            self._desk.parts.site = self._desk.parts.authenticator = None
         if self._desk is not None and self._owns_desk:
             await self._desk.stop()
         cookie, self._cookie = self._cookie, None

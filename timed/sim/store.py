@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Union
 from zope.interface import implementer
 
 from timed.errors import StoreError
-from timed.interfaces import BlockCommit, IReads, IStore
+from timed.interfaces import BlockCommit, IReads, IStore, StoreUsage
 from timed.store.memory import MemoryStore
 
 if TYPE_CHECKING:
@@ -123,6 +123,9 @@ class LossyStore:
 
     def coin(self, outpoint: OutPoint) -> Coin | None:
         return self.disk.coin(outpoint)
+
+    def usage(self) -> StoreUsage | None:
+        return None
 
     def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
         return self.disk.coins()

@@ -15,12 +15,20 @@ from typing import Any, TypeVar
 from zope.interface import implementer
 
 from timed.errors import StoreError
-from timed.interfaces import BlockCommit, Coin, IReads, StoredTip
+from timed.interfaces import BlockCommit, Coin, IReads, StoredTip, StoreUsage
 from timed.ledger.content import HEADER_SIZE
 from timed.params import STORE_SCHEMA
 from timed.primitives.transaction import OutPoint
 from timed.store.accounting import next_tip
-from timed.store.environment import MAP_SIZE, changing, explained, open_environment, sealed, unsealed
+from timed.store.environment import (
+    MAP_SIZE,
+    changing,
+    explained,
+    open_environment,
+    sealed,
+    unsealed,
+    usage_of,
+)
 from timed.store.records import Batch, CoinRecord, HeightRecord, Identity, Location, TipRecord
 
 KEY_SIZE = 8
@@ -62,6 +70,10 @@ class Reads:
 
     def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
         """Every coin of one snapshot, in key order."""
+        raise NotImplementedError
+
+    def usage(self) -> StoreUsage | None:
+        """Of the file as it is now, also in a snapshot."""
         raise NotImplementedError
 
     def _at(self, table: str, height: int) -> bytes | None:
@@ -137,6 +149,10 @@ class Database(Reads):
         with self.snapshot() as reads:
             yield from reads.coins()
 
+    def usage(self) -> StoreUsage:
+        with explained(self.path, "read"):
+            return usage_of(self._environment)
+
     # Writing
 
     def write(self, commits: Sequence[BlockCommit]) -> None:
@@ -206,6 +222,9 @@ class _Snapshot(Reads):
 
     def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
         return self._database.coins_in(self._transaction)
+
+    def usage(self) -> StoreUsage:
+        return self._database.usage()
 
     def _read(self, table: str, key: bytes, decode: Callable[[bytes], T]) -> T | None:
         return self._database.get(self._transaction, table, key, decode)

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import lmdb
 
 from timed.errors import DecodeError, StoreError
+from timed.interfaces import StoreUsage
 from timed.primitives.hashing import crc32c
 from timed.store.records import Seal
 
@@ -80,7 +81,7 @@ def _check_length(environment: Any, path: str) -> None:
 
     Reading what is missing would end the process with a signal.
     """
-    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    needed = usage_of(environment).used_bytes
     found = os.stat(os.path.join(path, DATA_FILE)).st_size
     if found < needed:
         environment.close()
@@ -88,6 +89,12 @@ def _check_length(environment: Any, path: str) -> None:
             f"{path} was cut short: {found} bytes where {needed} are needed.",
             "Move it away and start again, or restore a copy.",
         )
+
+
+def usage_of(environment: Any) -> StoreUsage:
+    """How far the pages of an environment reach, and how far they may."""
+    found = environment.info()
+    return StoreUsage((found["last_pgno"] + 1) * environment.stat()["psize"], found["map_size"])
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 from zope.interface import implementer
 
 from timed.errors import StoreError
-from timed.interfaces import BlockCommit, Coin, IReads, IStore, IStoreBackend, StoredTip
+from timed.interfaces import BlockCommit, Coin, IReads, IStore, IStoreBackend, StoredTip, StoreUsage
 from timed.primitives.transaction import OutPoint
 from timed.store.database import Database
 from timed.store.files import Files, disk_error, require_space
@@ -90,6 +90,9 @@ class LmdbStore:
 
     def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
         return self._database.coins()
+
+    def usage(self) -> StoreUsage | None:
+        return self._database.usage()
 
     def snapshot(self) -> AbstractContextManager[IReads]:
         return self._database.snapshot()

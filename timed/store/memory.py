@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from zope.interface import implementer
 
 from timed.errors import StoreError
-from timed.interfaces import BlockCommit, Coin, IReads, IStore, IStoreBackend, StoredTip
+from timed.interfaces import BlockCommit, Coin, IReads, IStore, IStoreBackend, StoredTip, StoreUsage
 from timed.ledger.content import HEADER_SIZE
 from timed.primitives.transaction import OutPoint
 from timed.store.accounting import next_tip
@@ -54,6 +54,9 @@ class MemoryStore:
 
     def coins(self) -> Iterator[tuple[OutPoint, Coin]]:
         return iter(sorted(self._coins.items(), key=_by_key))
+
+    def usage(self) -> StoreUsage | None:
+        return None
 
     def snapshot(self) -> AbstractContextManager[IReads]:
         """A copy: what is done to the store afterwards does not show in it."""

@@ -1,0 +1,30 @@
+"""What answers calls in one process, part by part, for whoever shows it."""
+
+from __future__ import annotations
+
+import attrs
+
+from timed.rpc.activity import Activity
+from timed.rpc.auth import Authenticator
+from timed.rpc.chainlink import ChainLink
+from timed.rpc.localfront import LocalFront
+from timed.rpc.reader import Reader
+from timed.rpc.site import BoundedSite
+from timed.rpc.toll import Toll
+from timed.rpc.waiting import Waiters
+
+
+@attrs.define
+class Parts:
+    """The desk makes it; a front enters itself while it runs. What does not run is None."""
+
+    activity: Activity
+    toll: Toll
+    waiters: Waiters
+    reader: Reader | None = None
+    link: ChainLink | None = None
+    """The way to the chain process, in a process without a node."""
+    local: LocalFront | None = None
+    """Where such processes connect."""
+    site: BoundedSite | None = None
+    authenticator: Authenticator | None = None

@@ -20,6 +20,7 @@ BENCHMARKS = {
     "finality": "from submission to final on every node, at a few rates and sizes of roster",
     "throughput": "payments per second to finality, against what signature checks allow",
     "lag": "how long the reactor of a node under load does not turn",
+    "rpc": "light calls over HTTP, alone, in batches and while syncing, against twisted.web with a constant",
     "idle": "what quiet peers cost in CPU and memory",
     "crowd": "one node and many clients: quiet, with payments, and with some who stall, drip and flood",
 }

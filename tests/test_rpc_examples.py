@@ -68,8 +68,7 @@ class Example(KeysWorld):
     def close(self) -> None:
         for builder in self.builders.values():
             builder.close()
-        self.custody.close()
-        self.host.file.close()
+        super().close()
 
     def raw(self, *, signed: bool = True) -> str:
         """A transaction that is not sent."""

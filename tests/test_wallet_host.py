@@ -47,6 +47,7 @@ class Hosted(TestCase):
     async def scanned(self, host: WalletHost) -> WalletHost:
         while not host.wallet.ready:
             await deferLater(reactor, 0)
+        await host.chronicle.caught_up()
         return host
 
     async def test_a_stored_payment_is_sent_after_a_crash_before_the_node_saw_it(self) -> None:

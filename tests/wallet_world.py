@@ -10,10 +10,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
-from tests.rpc_world import World
+from tests.rpc_world import Sink, World
+from timed.events import BlockCertified
 from timed.params import REGTEST
+from timed.rpc.chronicle import Chronicle
 from timed.rpc.custody import Custody
 from timed.wallet.derivation import account_path
+from timed.wallet.historybook import HistoryBook
 from timed.wallet.keystore import Keystore
 from timed.wallet.sealing import Cost, new_vault
 from timed.wallet.walletfile import WalletFile
@@ -74,6 +77,9 @@ class InlineHost:
     def on_disk(self, work: Callable[[WalletFile], Any]) -> Deferred[Any]:
         return maybeDeferred(work, self.file)
 
+    def thread(self, work: Callable[[], Any]) -> Deferred[Any]:
+        return maybeDeferred(work)
+
     def rescan(self) -> Deferred[None]:
         self.rescans += 1
         self.wallet.begin_scan()
@@ -96,6 +102,25 @@ class KeysWorld(World):
         self.environment.own_custody = self.custody
         self.environment.write_wallet = self.host.write
         self.host.write()
+        self.book = HistoryBook(f"{path}.history", self.genesis.hash)
+        self.chronicle = Chronicle(
+            self.book, self.wallet, self.backend, self.clock, self.host.thread, self.host.write
+        )
+        self.environment.own_chronicle = self.chronicle
+        self.driver.add_sink(Sink(self._tell))
+        self.chronicle.start(newborn=False)
+        self.clock.advance(0)
+
+    def _tell(self, event: object) -> None:
+        self.chronicle.published(event, self.now())
+        if isinstance(event, BlockCertified):
+            self.chronicle.wake()
+
+    def close(self) -> None:
+        self.chronicle.stop()
+        self.custody.close()
+        self.book.close()
+        self.host.file.close()
 
     def _thread(self, work: Callable[[], Any]) -> Deferred[Any]:
         self.guesses += 1

@@ -31,6 +31,7 @@ TARGETS = (
     Target("timed.wire.layouts", "timed.wire.block_messages", "timed.wire._block_codec"),
     Target("timed.store.layouts", "timed.store.records", "timed.store._records_codec"),
     Target("timed.index.layouts", "timed.index.records", "timed.index._records_codec"),
+    Target("timed.wallet.layouts", "timed.wallet.records", "timed.wallet._records_codec"),
     Target("timed.light.layouts", "timed.light.proof", "timed.light._proof_codec"),
 )
 

@@ -259,6 +259,9 @@ class ChainBackend:
         block = self.block(height)
         return block.transactions if block is not None else ()
 
+    def pending_transactions(self) -> Iterator[Transaction]:
+        return iter(self.mempool)
+
     def final_transactions(self) -> tuple[Transaction, ...]:
         found = []
         for transaction in self.mempool:

@@ -138,6 +138,7 @@ class Desk:
             log_levels=context.log_levels,
             own_wallet=wallet.wallet if wallet is not None else None,
             own_custody=wallet.custody if wallet is not None else None,
+            own_chronicle=wallet.chronicle if wallet is not None else None,
             indexes=lambda: context.indexes,
             scan=self._scan,
             reader=self._reader,

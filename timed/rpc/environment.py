@@ -13,6 +13,7 @@ from timed.params import NetworkParams
 from timed.primitives.transaction import Lock, Transaction
 from timed.rpc.backend import ChainBackend
 from timed.rpc.chainview import ChainView
+from timed.rpc.chronicle import Chronicle
 from timed.rpc.coinset import CoinScan
 from timed.rpc.custody import Custody
 from timed.rpc.errors import DESERIALIZATION, WALLET_ERROR, WARMING_UP, RpcError
@@ -66,6 +67,7 @@ class Environment:
     log_levels: LogLevels | None = None
     own_wallet: Wallet | None = None
     own_custody: Custody | None = None
+    own_chronicle: Chronicle | None = None
     pause: Callable[[], Awaitable[object]] = no_pause
     """Lets the reactor, and the node, have a turn."""
     indexes: Callable[[], Indexes | None] = lambda: None
@@ -126,6 +128,15 @@ class Environment:
                 hint="Try again soon.",
             )
         return self.own_wallet
+
+    @property
+    def chronicle(self) -> Chronicle:
+        """The wallet's history; RpcError -4 without a wallet, or when its disk does not do its part."""
+        if self.own_chronicle is None:
+            raise RpcError(
+                WALLET_ERROR, "This node keeps no wallet", rule="no-wallet", hint="Set wallet.enabled = yes."
+            )
+        return self.own_chronicle
 
     @property
     def custody(self) -> Custody:

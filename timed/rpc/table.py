@@ -12,6 +12,7 @@ from timed.rpc.tables import (
     blocks,
     chain,
     control,
+    history,
     indexes,
     keys,
     masternodes,
@@ -23,7 +24,19 @@ from timed.rpc.tables import (
 
 METHODS: dict[str, Method] = {
     method.name: method
-    for room in (chain, blocks, indexes, transactions, mempool, wallet, keys, network, masternodes, control)
+    for room in (
+        chain,
+        blocks,
+        indexes,
+        transactions,
+        mempool,
+        wallet,
+        history,
+        keys,
+        network,
+        masternodes,
+        control,
+    )
     for method in room.METHODS
 }
 CATEGORIES = ("chain", "transactions", "wallet", "network", "masternodes", "control")

@@ -24,8 +24,10 @@ from timed.events import BlockCertified
 from timed.interfaces import Coin, IEventSink
 from timed.primitives.transaction import OutPoint
 from timed.rpc.backend import CONFIRMED, ChainBackend
+from timed.rpc.chronicle import Chronicle
 from timed.rpc.custody import Custody
 from timed.wallet.derivation import account_path
+from timed.wallet.historybook import HistoryBook
 from timed.wallet.phrase import ENTROPY_BYTES
 from timed.wallet.wallet import Payment, Wallet
 from timed.wallet.walletfile import WalletFile
@@ -35,6 +37,8 @@ T = TypeVar("T")
 
 SCAN_STEP = 2_000
 """Coins looked at in one turn of the reactor."""
+MIN_SHRUNK = 1_000
+"""Records that may be done with before the file is written anew at a start."""
 MAX_RESENT = 100
 """Payments sent again after one block."""
 MAX_ATTEMPTS = 144
@@ -59,6 +63,8 @@ class WalletHost:
         self._entropy = entropy
         self._reactor = reactor
         self.custody = Custody(self, reactor, entropy)
+        book = HistoryBook(f"{path}.history", chain.genesis.hash)
+        self.chronicle = Chronicle(book, self.wallet, chain, reactor, self._in_thread, self._keep)
         self._pool: ThreadPool | None = None
         self._waiting: list[Deferred[None]] = []
         self._busy = False
@@ -75,7 +81,9 @@ class WalletHost:
         `seed` is a key that a new wallet begins with.
         """
         keys = self.wallet.keys
-        self.wallet.restore(self._file.load())
+        records = self._file.load()
+        self.wallet.restore(records)
+        newborn = not len(keys) and seed is None
         if not len(keys):
             keys.plant(WalletSeed.of(self._entropy(ENTROPY_BYTES), "", account_path(self._chain.params)))
         if seed is not None and not keys.locked:
@@ -85,6 +93,10 @@ class WalletHost:
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="timed-wallet")
         self._pool.start()
         self._chain.subscribe(self)
+        self.chronicle.start(newborn)
+        self.chronicle.caught_up().addCallbacks(
+            self._shrink, self._not_caught_up, callbackArgs=(len(records),)
+        )
         self._scan = self._chain.coins()
         self._step()
 
@@ -93,11 +105,14 @@ class WalletHost:
         if self._pool is None:
             return
         self.wallet.published(event)
-        if isinstance(event, BlockCertified) and event.live and self.wallet.ready:
-            self._send_again()
+        self.chronicle.published(event, now_us)
+        if isinstance(event, BlockCertified):
+            self.chronicle.wake()
+            if event.live and self.wallet.ready:
+                self._send_again()
         if self.wallet.outbox:
             # A coin has come to an address that was not handed out here.
-            self.write().addErrback(self._not_written)
+            self._keep()
 
     def write(self) -> Deferred[None]:
         """Fires when everything now in the wallet's outbox is durable; LocalError otherwise."""
@@ -136,6 +151,7 @@ class WalletHost:
         if self._scan_call is not None and self._scan_call.active():
             self._scan_call.cancel()
         self._scan = None
+        self.chronicle.stop()
         self.custody.close()
         self._tell_scanned(Failure(LocalError("the wallet is closed.", "The node stops.")))
         finished: Deferred[None] = Deferred()
@@ -149,6 +165,7 @@ class WalletHost:
         if self._pool is not None:
             self._pool.stop()
             self._pool = None
+        self.chronicle.book.close()
         self._file.close()
 
     def _write(self) -> None:
@@ -216,7 +233,7 @@ class WalletHost:
             except InvalidTransaction as error:
                 self._refused(payment, error)
         if len(self.wallet.outbox) > before:
-            self.write().addErrback(self._not_written)
+            self._keep()
 
     def _refused(self, payment: Payment, error: InvalidTransaction) -> None:
         self._attempts[payment.txid] += 1
@@ -229,6 +246,21 @@ class WalletHost:
             txid=payment.txid.hex(),
             reason=str(error),
         )
+
+    def _in_thread(self, work: Callable[[], T]) -> Deferred[T]:
+        return self.on_disk(lambda file: work())
+
+    def _keep(self) -> None:
+        self.write().addErrback(self._not_written)
+
+    def _shrink(self, result: None, loaded: int) -> None:
+        """The file held `loaded` records: when most of them are done with, write it anew."""
+        if loaded > MIN_SHRUNK + 2 * len(self.wallet.records()):
+            self.replace().addErrback(self._not_written)
+
+    def _not_caught_up(self, failure: Failure) -> None:
+        """The chronicle has said why; the file stays as long as it is."""
+        failure.trap(LocalError)
 
     def _not_written(self, failure: Failure) -> None:
         self._log.error("the wallet could not be written: {reason}", reason=failure.getErrorMessage())

@@ -19,11 +19,15 @@ from timed.ledger.rules import check_form, check_spend, is_mature
 from timed.params import NetworkParams
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
 from timed.wallet.coins import CoinIndex, OwnCoin
+from timed.wallet.history import Made
 from timed.wallet.keystore import CHANGE, RECEIVE, Keystore, WalletKey
 from timed.wallet.reservations import Reservations
 from timed.wallet.selection import select
 from timed.wallet.signing import sign
 from timed.wallet.walletfile import Record
+
+MAX_CLOSING = 10_000
+"""Payments in blocks that wait for the history; beyond it the oldest lose their comments."""
 
 
 class WalletChain(Protocol):
@@ -45,6 +49,12 @@ class WalletChain(Protocol):
 
     def block_transactions(self, height: int) -> tuple[Transaction, ...]:
         """The transactions of a durable block."""
+
+    def output(self, outpoint: OutPoint) -> Output | None:
+        """An unspent output, or one of a transaction of the mempool."""
+
+    def pending_transactions(self) -> Iterator[Transaction]:
+        """The mempool, oldest first."""
 
     def final_transactions(self) -> tuple[Transaction, ...]:
         """The final transactions that no block holds yet, parents first."""
@@ -82,6 +92,10 @@ class Wallet:
         self.coins = CoinIndex(self.keys.watches, self.keys.saw)
         self.reservations = Reservations()
         self._payments: dict[bytes, Payment] = {}
+        self._closing: dict[bytes, Payment] = {}
+        """Payments in a block that the history has not taken in yet."""
+        self.unrecorded = 0
+        """Payments whose comments were let go of because the history did not follow."""
         self._spent: dict[OutPoint, bytes] = {}
         self._backlog: list[object] | None = []
 
@@ -111,8 +125,9 @@ class Wallet:
             ) from None
 
     def records(self) -> list[Record]:
-        """What a snapshot holds: all keys, and the payments no block holds yet."""
-        return self.keys.records() + [_payment_record(payment) for payment in self._payments.values()]
+        """What a snapshot holds: all keys, and the payments that are not in the history yet."""
+        payments = [*self._closing.values(), *self._payments.values()]
+        return self.keys.records() + [_payment_record(payment) for payment in payments]
 
     def _restore_payment(self, record: Record) -> None:
         if "payment" in record:
@@ -154,7 +169,7 @@ class Wallet:
         elif isinstance(event, BlockCertified):
             self.coins.block(event.height, self._chain.block_transactions(event.height))
             for txid in event.txids:
-                self._forget(txid)
+                self.settle(txid)
         else:
             transaction = self._chain.pending(event.txid)
             if transaction is not None:
@@ -230,11 +245,32 @@ class Wallet:
         self.outbox.append({"abandon": {"txid": txid.hex()}})
 
     def settle(self, txid: bytes) -> None:
-        """A block holds the payment: nothing is left to do for it."""
-        self._forget(txid)
+        """A block holds the payment: nothing is left to do for it but to keep what it was for."""
+        payment = self._forget(txid)
+        if payment is not None:
+            self._closing[txid] = payment
+            if len(self._closing) > MAX_CLOSING:
+                del self._closing[next(iter(self._closing))]
+                self.unrecorded += 1
+
+    def recorded(self, txids: Iterable[bytes]) -> None:
+        """The history holds these transactions durably."""
+        for txid in txids:
+            self._forget(txid)
+            self._closing.pop(txid, None)
+
+    def made(self, txid: bytes) -> Made | None:
+        """What the history is to keep of a payment of this wallet."""
+        payment = self._payments.get(txid) or self._closing.get(txid)
+        return None if payment is None else Made(payment.comment, payment.created)
 
     def payment(self, txid: bytes) -> Payment | None:
         return self._payments.get(txid)
+
+    @property
+    def payments(self) -> tuple[Payment, ...]:
+        """Stored payments that no block holds, oldest first."""
+        return tuple(self._payments.values())
 
     def unsent(self) -> tuple[Payment, ...]:
         """Stored payments that neither a block nor the mempool holds, oldest first."""
@@ -245,12 +281,13 @@ class Wallet:
         for outpoint in payment.transaction.inputs:
             self._spent[outpoint] = payment.txid
 
-    def _forget(self, txid: bytes) -> None:
+    def _forget(self, txid: bytes) -> Payment | None:
         payment = self._payments.pop(txid, None)
         if payment is not None:
             for outpoint in payment.transaction.inputs:
                 if self._spent.get(outpoint) == txid:
                     del self._spent[outpoint]
+        return payment
 
 
 def _payment_record(payment: Payment) -> Record:

@@ -1,0 +1,176 @@
+"""The wallet's history in a running process: it follows the blocks step by step, and is asked.
+
+Reading blocks and writing happen on the wallet's thread, a bounded step at a time,
+so that neither the reactor nor a payment waits for long. A step that the disk
+refuses is tried again after a pause that grows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import attrs
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from timed.errors import LocalError
+from timed.primitives.transaction import OutPoint, Output
+from timed.rpc.backend import ChainBackend
+from timed.wallet.historybook import HistoryBook, Step
+from timed.wallet.underway import Underway
+from timed.wallet.wallet import Wallet
+
+T = TypeVar("T")
+Thread = Callable[[Callable[[], Any]], Deferred[Any]]
+"""Does a piece of work on the wallet's thread, in the order it was asked for, and tells its result."""
+
+FIRST_RETRY_S = 1.0
+LONGEST_RETRY_S = 60.0
+MAX_WAITING = 1_000
+"""Calls that wait until the newest block is in the history; one more is refused."""
+
+
+class Chronicle:
+    """Owns the history of one wallet. After `stop` no call is left; the book is closed by whoever ends the thread."""
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        book: HistoryBook,
+        wallet: Wallet,
+        chain: ChainBackend,
+        reactor: Any,
+        thread: Thread,
+        changed: Callable[[], None],
+    ) -> None:
+        """`changed` is called when the wallet's outbox has something to write."""
+        self.book = book
+        self.underway = Underway(wallet, chain, self._recorded)
+        self.status = Step(-1, -1, None)
+        """What the last step came to."""
+        self.failure: LocalError | None = None
+        """Why the history does not go on, None while it does."""
+        self.refused = 0
+        self._wallet = wallet
+        self._chain = chain
+        self._reactor = reactor
+        self._thread = thread
+        self._changed = changed
+        self._newborn: int | None = None
+        self._stepping = False
+        self._stopped = False
+        self._call: IDelayedCall | None = None
+        self._retry_s = FIRST_RETRY_S
+        self._waiting: list[Deferred[None]] = []
+
+    def start(self, newborn: bool) -> None:
+        """Begin to follow. A `newborn` wallet has no past: its history begins with the next block."""
+        tip = self._chain.stored_tip()
+        self._newborn = tip.height if newborn and tip is not None else None
+        self.underway.begin(self._chain.now())
+        self.wake()
+
+    def published(self, event: object, now: int) -> None:
+        """An event of the node; call `wake` as well when it is a block."""
+        self.underway.published(event, now)
+
+    def wake(self) -> None:
+        """Take in what is new, unless that is under way; does nothing while a retry is waited for."""
+        if not self._stepping and not self._stopped and self._call is None:
+            self._step()
+
+    def stop(self) -> None:
+        """Begin no further step; whoever waits is told so."""
+        self._stopped = True
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+        self._tell(Failure(LocalError("the wallet is closed.", "The node stops.")))
+
+    def caught_up(self) -> Deferred[None]:
+        """Fires when every block of now is in the history; LocalError while the disk refuses it."""
+        if self.failure is not None:
+            return fail(self.failure)
+        if self._stopped or len(self._waiting) >= MAX_WAITING:
+            self.refused += 1
+            return fail(LocalError("too many calls wait for the wallet's history.", "Try again soon."))
+        if not self._stepping and self.status.height >= self._chain.tip().height:
+            return succeed(None)
+        done: Deferred[None] = Deferred()
+        self._waiting.append(done)
+        self.wake()
+        return done
+
+    def read(self, work: Callable[[HistoryBook], T]) -> Deferred[T]:
+        """What `work` finds, on the wallet's thread: after everything that was begun before."""
+        return self._thread(lambda: work(self.book))
+
+    def rescan(self, first: int, last: int) -> Deferred[None]:
+        """Read the blocks from `first` to `last` again; fires when that is durably begun."""
+        self.underway.begin(self._chain.now())
+        begun = self._thread(lambda: self.book.rescan(first, last))
+        begun.addCallback(lambda _: self.wake())
+        return begun
+
+    def _recorded(self, outpoint: OutPoint) -> Output | None:
+        return self.book.output(outpoint) if self.book.opened else None
+
+    def _step(self) -> None:
+        self._call = None
+        self._stepping = True
+        self._thread(self._work).addCallbacks(self._stepped, self._failed)
+
+    def _work(self) -> Step:
+        """On the wallet's thread; of the wallet it only looks things up."""
+        known: tuple[bytes, ...] = ()
+        if not self.book.opened:
+            self.book.open(self._newborn)
+            known = tuple(payment.txid for payment in self._wallet.payments if self._holds(payment.txid))
+        with self._chain.store.snapshot() as chain:
+            step = self.book.step(chain, self._wallet.keys.watches, self._wallet.made)
+        return attrs.evolve(step, txids=known + step.txids)
+
+    def _holds(self, txid: bytes) -> bool:
+        """The process that ended before had no time to let go of this payment."""
+        entry = self.book.entry(txid)
+        return entry is not None and not entry.released
+
+    def _stepped(self, step: Step) -> None:
+        self._stepping = False
+        self._retry_s = FIRST_RETRY_S
+        if self.failure is not None:
+            self.failure = None
+            self._log.info("the wallet's history goes on at block {height}", height=step.height)
+        self.status = step
+        self._wallet.recorded(step.txids)
+        for lock in step.locks:
+            self._wallet.keys.saw(lock)
+        if self._wallet.outbox:
+            self._changed()
+        if step.caught_up and step.height >= self._chain.tip().height:
+            self._tell(None)
+        if not self._stopped and not (step.done and step.height >= self._chain.tip().height):
+            self._call = self._reactor.callLater(0, self._step)
+
+    def _failed(self, failure: Failure) -> None:
+        self._stepping = False
+        if self._stopped:
+            return
+        error = failure.value
+        if not isinstance(error, LocalError):
+            failure.raiseException()
+        if self.failure is None:
+            self._log.error("the wallet's history does not go on: {reason}", reason=str(error))
+        self.failure = error
+        self._tell(Failure(error))
+        self._call = self._reactor.callLater(self._retry_s, self._step)
+        self._retry_s = min(LONGEST_RETRY_S, 2 * self._retry_s)
+
+    def _tell(self, result: Failure | None) -> None:
+        waiting, self._waiting = self._waiting, []
+        for done in waiting:
+            done.callback(result)

@@ -1,0 +1,316 @@
+"""Methods about what happened to the wallet's addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from timed.errors import LocalError
+from timed.params import SECOND
+from timed.primitives.transaction import LOCK_KEY_HASH, Lock
+from timed.rpc.chronicle import Chronicle
+from timed.rpc.environment import Environment
+from timed.rpc.errors import NOT_FOUND, WALLET_ERROR, RpcError, not_found
+from timed.rpc.jsontext import amount
+from timed.rpc.present import Object, address_of
+from timed.rpc.tables.history import ANY
+from timed.wallet.history import Eye, Row
+from timed.wallet.historybook import HistoryBook
+from timed.wallet.keystore import CHANGE, POOL
+from timed.wallet.records import HistoryEntry
+
+PAGE = 500
+"""Entries read from the history between two turns of the reactor."""
+MAX_LISTED = 2_000
+"""Lines of one answer of listsinceblock, unless one block alone has more."""
+ADDRESSES_AT_ONCE = 50
+"""Addresses looked up between two turns of the reactor."""
+MAX_TXIDS = 100
+RELEASED = "released"
+
+
+async def listtransactions(
+    env: Environment, label: str, count: int, skip: int, include_watchonly: bool
+) -> list[Object]:
+    chronicle = await _current(env)
+    eye = Eye(env.wallet.keys, include_watchonly)
+    rows: list[Row] = []
+    for entry in chronicle.underway.entries():
+        rows += _labelled(eye, entry, label)
+        if len(rows) >= skip + count:
+            break
+    after: bytes | None = None
+    while len(rows) < skip + count:
+        entries, after = await chronicle.read(lambda book, after=after: book.page(PAGE, after))  # type: ignore[misc]
+        for entry in entries:
+            rows += _labelled(eye, entry, label)
+        if after is None:
+            break
+    chosen = rows[skip : skip + count]
+    return [_row_object(env, eye, row) for row in reversed(chosen)]
+
+
+async def listsinceblock(
+    env: Environment, blockhash: str, target_confirmations: int, include_watchonly: bool
+) -> Object:
+    chronicle = await _current(env)
+    eye, chain = Eye(env.wallet.keys, include_watchonly), env.chain
+    height, tip = _height_of(env, blockhash), chain.tip().height
+    rows: list[Row] = []
+    last, more = tip, False
+    after: bytes | None = None
+    while True:
+        entries, after = await chronicle.read(
+            lambda book, after=after: book.since(height, PAGE, after)  # type: ignore[misc]
+        )
+        for entry in entries:
+            if len(rows) >= MAX_LISTED and entry.height > last:
+                more = True
+                break
+            rows += eye.rows(entry)
+            last = entry.height if len(rows) >= MAX_LISTED else tip
+        if more or after is None:
+            break
+    if not more:
+        last = tip
+        for entry in reversed(list(chronicle.underway.entries())):
+            rows += eye.rows(entry)
+    header = chain.header(last if more else max(0, tip - target_confirmations + 1))
+    return {
+        "transactions": [_row_object(env, eye, row) for row in rows],
+        "removed": [],
+        "lastblock": header.hash.hex() if header is not None else None,
+        "more": more,
+    }
+
+
+async def getwallettransaction(env: Environment, txid: bytes, include_watchonly: bool) -> Object:
+    chronicle = await _current(env)
+    eye = Eye(env.wallet.keys, include_watchonly)
+    entry = chronicle.underway.entry(txid) or await chronicle.read(lambda book: book.entry(txid))
+    rows = eye.rows(entry) if entry is not None else ()
+    if entry is None or not rows:
+        raise not_found(
+            "Transaction", txid.hex(), "It did nothing to this wallet; rescanblockchain looks for older ones."
+        )
+    fee = eye.fee(entry)
+    moved = eye.credit(entry) - eye.debit(entry) + (fee or 0)
+    return {
+        "txid": txid.hex(),
+        "amount": amount(moved),
+        "fee": amount(-fee) if fee is not None else None,
+        **_entry_object(env, entry),
+        "details": [_place_object(env, eye, row) for row in rows],
+    }
+
+
+async def getreceivedbyaddress(env: Environment, address: str, minconf: int) -> object:
+    chronicle = await _current(env)
+    lock = env.lock_of(address)
+    if not env.wallet.keys.watches(lock):
+        raise RpcError(
+            NOT_FOUND,
+            "The wallet does not know this address",
+            rule="address-foreign",
+            hint="Watch it with importaddress, and read the blocks again with rescanblockchain.",
+            param="address",
+        )
+    return amount(await _sum(env, chronicle, [lock], minconf))
+
+
+async def getreceivedbylabel(env: Environment, label: str, minconf: int) -> object:
+    chronicle = await _current(env)
+    keys = env.wallet.keys
+    locks = [key.lock for key in keys if key.role not in (POOL, CHANGE) and key.label == label]
+    locks += [watched.lock for watched in keys.watched if watched.label == label]
+    if not locks:
+        raise RpcError(
+            NOT_FOUND,
+            "No addresses with this label",
+            rule="label-unknown",
+            hint="listlabels shows the labels.",
+            param="label",
+        )
+    return amount(await _sum(env, chronicle, locks, minconf))
+
+
+async def listreceivedbyaddress(
+    env: Environment,
+    minconf: int,
+    include_empty: bool,
+    include_watchonly: bool,
+    address_filter: str | None,
+) -> list[Object]:
+    chronicle = await _current(env)
+    locks = list(_handed_out(env, include_watchonly))
+    if address_filter is not None:
+        wanted = env.lock_of(address_filter)
+        locks = [lock for lock in locks if lock == wanted]
+    tip = env.chain.tip().height
+    shown = []
+    final = _final(env) if minconf == 0 else {}
+    for first in range(0, len(locks), ADDRESSES_AT_ONCE):
+        some = locks[first : first + ADDRESSES_AT_ONCE]
+        found = await chronicle.read(
+            lambda book, some=some: [  # type: ignore[misc]
+                book.received(lock, tip - max(minconf, 1) + 1, MAX_TXIDS) for lock in some
+            ]
+        )
+        for lock, received in zip(some, found, strict=True):
+            value, fresh = final.get(lock, (0, ()))
+            if received.outputs or fresh or include_empty:
+                txids = (*fresh, *received.txids)[:MAX_TXIDS]
+                shown.append(
+                    {
+                        "address": address_of(lock, env.params) or lock.encode().hex(),
+                        "label": _label(env, lock),
+                        "amount": amount(received.value + value),
+                        "confirmations": 0 if fresh or not received.outputs else tip - received.height + 1,
+                        "txcount": received.outputs + len(fresh),
+                        "txids": [txid.hex() for txid in txids],
+                        "involvesWatchonly": not env.wallet.keys.owns(lock),
+                    }
+                )
+    return shown
+
+
+async def _current(env: Environment) -> Chronicle:
+    """The history with every block of now in it; RpcError -4 while its disk refuses that."""
+    chronicle = env.chronicle
+    try:
+        await chronicle.caught_up()
+    except LocalError as error:
+        raise RpcError(
+            WALLET_ERROR,
+            f"The wallet's history does not go on: {error.message}",
+            rule="history-failed",
+            hint=error.hint or "See the node's log.",
+        ) from error
+    return chronicle
+
+
+def _labelled(eye: Eye, entry: HistoryEntry, label: str) -> Iterator[Row]:
+    """The lines of an entry, the last output first."""
+    for row in reversed(eye.rows(entry)):
+        if label == ANY or (
+            row.output is not None
+            and eye.sees(row.output.output.lock)
+            and eye.keys.label_of(row.output.output.lock.data) == label
+        ):
+            yield row
+
+
+async def _sum(env: Environment, chronicle: Chronicle, locks: list[Lock], minconf: int) -> int:
+    total = 0
+    highest = env.chain.tip().height - max(minconf, 1) + 1
+    for first in range(0, len(locks), ADDRESSES_AT_ONCE):
+        some = locks[first : first + ADDRESSES_AT_ONCE]
+
+        def sums(book: HistoryBook, some: Iterable[Lock] = some) -> int:
+            return sum(book.received(lock, highest, 0).value for lock in some)
+
+        total += await chronicle.read(sums)
+    if minconf == 0:
+        final = _final(env)
+        total += sum(final.get(lock, (0, ()))[0] for lock in locks)
+    return total
+
+
+def _final(env: Environment) -> dict[Lock, tuple[int, tuple[bytes, ...]]]:
+    """What final transactions without a block bring to each address, in units, and their ids."""
+    found: dict[Lock, tuple[int, tuple[bytes, ...]]] = {}
+    for entry in env.chronicle.underway.entries():
+        status = env.chain.status(entry.txid)
+        if status is not None and status.final:
+            for kept in entry.outputs:
+                value, txids = found.get(kept.output.lock, (0, ()))
+                found[kept.output.lock] = (value + kept.output.value, (*txids, entry.txid))
+    return found
+
+
+def _handed_out(env: Environment, watched: bool) -> Iterator[Lock]:
+    keys = env.wallet.keys
+    for key in keys:
+        if key.role not in (POOL, CHANGE):
+            yield key.lock
+    if watched:
+        for each in keys.watched:
+            yield each.lock
+
+
+def _height_of(env: Environment, blockhash: str) -> int:
+    if not blockhash:
+        return -1
+    try:
+        height = env.chain.height_of(bytes.fromhex(blockhash))
+    except ValueError:
+        height = None
+    if height is None:
+        raise not_found("Block", blockhash, "Give lastblock of an earlier answer, or nothing.")
+    return height
+
+
+def _row_object(env: Environment, eye: Eye, row: Row) -> Object:
+    return {"txid": row.entry.txid.hex(), **_place_object(env, eye, row), **_entry_object(env, row.entry)}
+
+
+def _place_object(env: Environment, eye: Eye, row: Row) -> Object:
+    """What happened at one address."""
+    lock = row.output.output.lock if row.output is not None else None
+    seen = [output.lock for output in row.entry.inputs if eye.sees(output.lock)]
+    if not seen and lock is not None:
+        seen = [lock]
+    shown: Object = {
+        "category": row.category.value,
+        "address": address_of(lock, env.params) or lock.encode().hex() if lock is not None else None,
+        "label": _label(env, lock) if lock is not None else "",
+        "amount": amount(row.amount),
+        "vout": row.output.index if row.output is not None else None,
+        "involvesWatchonly": not all(eye.keys.owns(one) for one in seen),
+    }
+    if row.fee is not None:
+        shown["fee"] = amount(-row.fee)
+    return shown
+
+
+def _entry_object(env: Environment, entry: HistoryEntry) -> Object:
+    """Where a transaction stands: as the node says it, or released."""
+    chain = env.chain
+    status = chain.status(entry.txid)
+    state = RELEASED if entry.released else status.state if status is not None else "pending"
+    height = status.height if status is not None else None
+    header = chain.header(height) if height is not None else None
+    time = entry.time // SECOND
+    return {
+        "state": state,
+        "reason": entry.reason if entry.released else None,
+        "confirmations": chain.tip().height - height + 1 if height is not None else 0,
+        "blockhash": header.hash.hex() if header is not None else None,
+        "blockheight": height,
+        "blockindex": status.position if status is not None else None,
+        "blocktime": header.time if header is not None else None,
+        "time": entry.created // SECOND or time,
+        "timereceived": entry.created // SECOND or time,
+        "comment": entry.comment,
+        "abandoned": entry.released,
+    }
+
+
+def _label(env: Environment, lock: Lock) -> str:
+    keys = env.wallet.keys
+    if lock.kind == LOCK_KEY_HASH:
+        return keys.label_of(lock.data)
+    watched = keys.watched.get(lock)
+    return watched.label if watched is not None else ""
+
+
+HANDLERS = {
+    handler.__name__: handler
+    for handler in (
+        listtransactions,
+        listsinceblock,
+        getwallettransaction,
+        getreceivedbyaddress,
+        getreceivedbylabel,
+        listreceivedbyaddress,
+    )
+}

@@ -124,7 +124,8 @@ class Table(SynchronousTestCase):
         getmempoolancestors getmempooldescendants gettxspendingprevout combinerawtransaction estimatesmartfee
         getfeeschedule getmasternode getblockattendance"""
         of_the_control = """getrpcinfo getmemoryinfo"""
-        known = " ".join((asked, of_the_keys, of_the_core, of_the_control)).split()
+        of_the_payments = """sendmany sendall"""
+        known = " ".join((asked, of_the_keys, of_the_core, of_the_control, of_the_payments)).split()
         self.assertEqual(set(known), set(METHODS))
 
     def test_rows_are_complete(self) -> None:

@@ -456,8 +456,7 @@ class Addresses(KeysCase):
         self.assertEqual(self.result("getbalance"), before)
         watched = [coin.value for coin in self.world.wallet.unspent(watched=True)]
         self.assertEqual(watched, [5 * COIN])
-        now = self.world.now()
-        spendable = [coin.output.lock for coin in self.world.wallet.spendable(now)]
+        spendable = [coin.output.lock for coin in self.world.wallet.spendable()]
         self.assertNotIn(Lock.key_hash(FRIEND.public), spendable)
         info = self.result("getaddressinfo", friend)
         self.assertEqual((info["iswatchonly"], info["label"]), (True, "friend"))

@@ -12,9 +12,10 @@ from tests.builders import wallet_key
 from tests.rpc_world import FRIEND, World
 from timed.errors import InvalidTransaction, LocalError
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
-from timed.wallet import keystore, reservations
+from timed.wallet import keystore
 from timed.wallet.keystore import CHANGE, POOL_SIZE, RECEIVE, Keystore
-from timed.wallet.selection import InsufficientFunds
+from timed.wallet.planning import InsufficientFunds
+from timed.wallet.reservations import MAX_RESERVED, Reservations
 from timed.wallet.signing import sign, unsigned_inputs
 from timed.wallet.wallet import Prepared, Wallet
 
@@ -118,8 +119,8 @@ class Payments(SynchronousTestCase):
 
     def test_payments_chain_on_final_change_before_any_block(self) -> None:
         """Everything is in one coin: the second payment can only spend the first one's change."""
-        for outpoint in [coin.outpoint for coin in self.wallet.coins][1:]:
-            self.wallet.coins._coins.pop(outpoint)
+        for coin in list(self.wallet.coins)[1:]:
+            self.wallet.coins._drop(coin.outpoint)
         transactions = []
         for _ in range(5):
             transactions.append(self.send())
@@ -153,7 +154,7 @@ class Payments(SynchronousTestCase):
                 self.world.advance(0.1)
         self.world.advance(1)
         self.world.block()
-        spendable = sum(coin.value for coin in self.wallet.spendable(self.world.now()))
+        spendable = sum(coin.value for coin in self.wallet.spendable())
         held = sum(
             coin.output.value
             for _, coin in self.world.store.coins()
@@ -162,30 +163,32 @@ class Payments(SynchronousTestCase):
         self.assertEqual(spendable, held)
         self.assertEqual(len(self.wallet.reservations), 0)
 
-    def test_a_reservation_that_nobody_ends_ends_by_itself(self) -> None:
+    def test_a_reservation_lasts_until_its_payment_is_stored_or_given_up(self) -> None:
+        """A disk that takes minutes frees no coin: the payment may be on it already."""
         prepared = self.prepare()
         [held] = prepared.payment.transaction.inputs
-        now = self.world.now()
-        self.assertNotIn(held, [coin.outpoint for coin in self.wallet.spendable(now)])
-        later = now + reservations.HOLD_US
-        self.assertIn(held, [coin.outpoint for coin in self.wallet.spendable(later)])
+        self.world.advance(120)
+        self.assertNotIn(held, [coin.outpoint for coin in self.wallet.spendable()])
+        self.wallet.release(prepared)
+        self.assertIn(held, [coin.outpoint for coin in self.wallet.spendable()])
 
     def test_reservations_are_bounded(self) -> None:
-        held = reservations.Reservations()
-        held.reserve([OutPoint(bytes(32), 0)] * 1, 0)
-        many = [OutPoint(number.to_bytes(32, "big"), 1) for number in range(reservations.MAX_RESERVED)]
+        held = Reservations()
+        held.reserve([OutPoint(bytes(32), 0)])
+        many = [OutPoint(number.to_bytes(32, "big"), 1) for number in range(MAX_RESERVED)]
         with self.assertRaises(LocalError):
-            held.reserve(many, 0)
+            held.reserve(many)
         self.assertEqual((len(held), held.refused), (1, 1))
-        held.reserve(many[1:], 0)
-        self.assertFalse(held.holds(many[1], reservations.HOLD_US))
+        held.reserve(many[1:])
+        held.release(many)
+        self.assertEqual(list(held.outpoints), [OutPoint(bytes(32), 0)])
 
     def test_a_coin_the_node_has_locked_for_somebody_is_never_spent(self) -> None:
         """Another program with the same keys pays first; the wallet has not seen it in its coins yet."""
-        coins = sorted(self.wallet.spendable(self.world.now()), key=lambda coin: coin.order)
+        coins = sorted(self.wallet.spendable(), key=lambda coin: coin.order)
         locked = coins[0].outpoint
         self.patch(self.world.backend, "is_locked", lambda outpoint: outpoint == locked)
-        self.assertNotIn(locked, [coin.outpoint for coin in self.wallet.spendable(self.world.now())])
+        self.assertNotIn(locked, [coin.outpoint for coin in self.wallet.spendable()])
         self.assertNotIn(locked, self.prepare().payment.transaction.inputs)
 
     def test_a_coin_spent_by_a_pending_transaction_is_never_spent(self) -> None:
@@ -215,7 +218,7 @@ class Payments(SynchronousTestCase):
         again.scan(self.world.backend.coins())
         again.scanned()
         self.assertEqual([each.txid for each in again.unsent()], [prepared.payment.txid])
-        spendable = [coin.outpoint for coin in again.spendable(self.world.now())]
+        spendable = [coin.outpoint for coin in again.spendable()]
         self.assertTrue(set(prepared.payment.transaction.inputs).isdisjoint(spendable))
         again.abandon(prepared.payment.txid)
         later = Wallet(self.world.backend, random.Random(9).randbytes)

@@ -13,7 +13,7 @@ bound has a policy and a counter:
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, KeysView, Set
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -112,6 +112,10 @@ class Mempool:
     def spenders(self, outpoint: OutPoint) -> tuple[bytes, ...]:
         """The txids in here that spend `outpoint`, first come first; more than one is a conflict."""
         return self._spenders.get(outpoint, ())
+
+    def spent_among(self, outpoints: KeysView[OutPoint]) -> Set[OutPoint]:
+        """Those that a transaction in here spends; walks through the smaller of the two sets."""
+        return self._spenders.keys() & outpoints
 
     def conflicts(self, transaction: Transaction) -> tuple[bytes, ...]:
         """The other txids in here that spend an outpoint of `transaction`."""

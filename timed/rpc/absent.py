@@ -175,7 +175,7 @@ _RENAMED = {
     "listlockedutxos": "gettxout",
     "listtransactionsmulti": "getaddresshistory",
     "listunspentmulti": "listunspent",
-    "sendfrom": "listunspent createrawtransaction",
+    "sendfrom": "sendtoaddress listunspent",
 }
 
 ABSENT: dict[str, Absent] = {

@@ -6,7 +6,7 @@ the node calls a thing is mended here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, KeysView, Set
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -254,6 +254,13 @@ class ChainBackend:
 
     def is_locked(self, outpoint: OutPoint) -> bool:
         return self._node.chain.fastpath.lock_of(outpoint) is not None
+
+    def spent_among(self, outpoints: KeysView[OutPoint]) -> Set[OutPoint]:
+        return self.mempool.spent_among(outpoints)
+
+    def locked_among(self, outpoints: KeysView[OutPoint]) -> Set[OutPoint]:
+        locks: dict[OutPoint, bytes] = self._node.chain.fastpath.locks
+        return locks.keys() & outpoints
 
     def block_transactions(self, height: int) -> tuple[Transaction, ...]:
         block = self.block(height)

@@ -18,6 +18,7 @@ from timed.rpc.tables import (
     masternodes,
     mempool,
     network,
+    payments,
     transactions,
     wallet,
 )
@@ -32,6 +33,7 @@ METHODS: dict[str, Method] = {
         mempool,
         wallet,
         history,
+        payments,
         keys,
         network,
         masternodes,

@@ -53,6 +53,8 @@ class Keystore:
         self.vault: Vault | None = None
         self._data_key: DataKey | None = None
         self.watched = Watchlist()
+        self.joined: Callable[[Lock], object] = lambda lock: None
+        """Told of every key that is new here."""
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -305,6 +307,7 @@ class Keystore:
             key.secret = None
         self._keys[key.hash] = key
         self._outbox.append(key.record())
+        self.joined(key.lock)
         return key
 
     def _issue(self, key: WalletKey, role: str, label: str) -> WalletKey:

@@ -1,54 +1,46 @@
-"""Coins that a send in progress has chosen, until the mempool knows the payment.
+"""Coins that a payment in the making has chosen, until the wallet's file holds the payment.
 
-A reservation ends with `release`, when the mempool takes over, or by itself:
-nothing a failed send leaves behind keeps a coin for longer than `HOLD_US`.
+Whoever reserves also ends it: with `release` once the stored payment holds the coins, or
+when it could not be stored. No time ends a reservation. While the disk takes long, the
+payment may already be on it, and its coins chosen again would be a double spend.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, KeysView
 
 from timed.errors import LocalError
-from timed.params import SECOND
 from timed.primitives.transaction import OutPoint
 
-HOLD_US = 60 * SECOND
-MAX_RESERVED = 4_096
-"""Coins reserved at one time; a send beyond it is refused."""
+MAX_RESERVED = 16_384
+"""Coins reserved at one time; a payment beyond it is refused."""
 
 
 class Reservations:
-    """Outpoints with the time (microseconds) their reservation ends."""
+    """The outpoints that payments in the making spend; `refused` counts those there was no room for."""
 
     def __init__(self) -> None:
-        self._until: OrderedDict[OutPoint, int] = OrderedDict()
+        self._held: dict[OutPoint, None] = {}
         self.refused = 0
 
     def __len__(self) -> int:
-        return len(self._until)
+        return len(self._held)
 
-    def holds(self, outpoint: OutPoint, now: int) -> bool:
-        self._expire(now)
-        return outpoint in self._until
+    def __contains__(self, outpoint: object) -> bool:
+        return outpoint in self._held
 
-    def reserve(self, outpoints: Iterable[OutPoint], now: int) -> None:
+    @property
+    def outpoints(self) -> KeysView[OutPoint]:
+        return self._held.keys()
+
+    def reserve(self, outpoints: Iterable[OutPoint]) -> None:
         """Hold all of them; LocalError when too many are held already."""
         wanted = list(outpoints)
-        self._expire(now)
-        if len(self._until) + len(wanted) > MAX_RESERVED:
+        if len(self._held) + len(wanted) > MAX_RESERVED:
             self.refused += 1
             raise LocalError("too many payments are being made at once.", "Try again in a minute.")
-        for outpoint in wanted:
-            self._until[outpoint] = now + HOLD_US
+        self._held.update(dict.fromkeys(wanted))
 
     def release(self, outpoints: Iterable[OutPoint]) -> None:
         for outpoint in outpoints:
-            self._until.pop(outpoint, None)
-
-    def _expire(self, now: int) -> None:
-        while self._until:
-            outpoint, until = next(iter(self._until.items()))
-            if until > now:
-                return
-            del self._until[outpoint]
+            self._held.pop(outpoint, None)

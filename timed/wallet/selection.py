@@ -1,4 +1,4 @@
-"""Which coins pay for an amount, and how much of them comes back.
+"""Which coins pay for an amount.
 
 The fee follows the sum of all outputs, change included, so the choice keeps the
 sum of the inputs small: the smallest single coin that is enough, otherwise the
@@ -7,80 +7,68 @@ largest ones, the last of them as small as will do. Equal wallets choose equally
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from heapq import merge
+from operator import attrgetter
 
 import attrs
 
-from timed.errors import TimedError
-from timed.ledger.rules import fee_for, largest_total
-from timed.params import NetworkParams
-from timed.primitives.amounts import format_amount
+from timed.primitives.transaction import OutPoint
 from timed.wallet.coins import OwnCoin
+from timed.wallet.valueorder import ValueOrder
 
-
-class InsufficientFunds(TimedError):
-    """The coins that may be spent now do not cover an amount and its fee (units)."""
-
-    def __init__(self, needed: int, available: int, coins: int) -> None:
-        super().__init__(needed, available)
-        self.needed = needed
-        self.available = available
-        self.coins = coins
-
-    def __str__(self) -> str:
-        return (
-            f"{format_amount(self.needed)} TIME needed with the fee, "
-            f"{format_amount(self.available)} TIME in {self.coins} coins can be spent now"
-        )
+_ORDER = attrgetter("order")
 
 
 @attrs.frozen
-class Selection:
-    """Inputs and what becomes of them; `change` is 0 when it would be dust. All in units."""
+class Supply:
+    """Coins to choose from: the ones in `orders` for which `is_free` holds.
 
-    coins: tuple[OwnCoin, ...]
-    amount: int
-    change: int
-    fee: int
-
-
-def select(coins: Iterable[OwnCoin], amount: int, params: NetworkParams) -> Selection:
-    """Coins for `amount` units; InsufficientFunds when `coins` do not reach.
-
-    Coins in blocks are tried first: a payment on top of one that only is final
-    has to wait at every node until that one's certificate has arrived there.
+    Both ways through them are lazy, and what is not free is passed over: its number is
+    bounded by the payments that are under way and the coins that are set aside.
     """
-    everything = sorted(coins, key=lambda coin: coin.order)
-    needed = amount + fee_for(amount, params)
-    chosen = _cover([coin for coin in everything if coin.height is not None], needed, params.max_inputs)
-    if not chosen:
-        chosen = _cover(everything, needed, params.max_inputs)
-    if not chosen:
-        raise InsufficientFunds(needed, sum(coin.value for coin in everything), len(everything))
-    total = sum(coin.value for coin in chosen)
-    change = largest_total(total, params) - amount
-    if change < params.dust:
-        change = 0
-    return Selection(tuple(chosen), amount, change, total - amount - change)
+
+    orders: tuple[ValueOrder, ...]
+    is_free: Callable[[OwnCoin], bool]
+
+    def ascending(self, least: int = 0) -> Iterator[OwnCoin]:
+        """The free coins of `least` units or more, the smallest first."""
+        return filter(self.is_free, merge(*(order.ascending(least) for order in self.orders), key=_ORDER))
+
+    def descending(self) -> Iterator[OwnCoin]:
+        """The free coins, the largest first."""
+        ways = (order.descending() for order in self.orders)
+        return filter(self.is_free, merge(*ways, key=_ORDER, reverse=True))
 
 
-def _cover(ascending: Sequence[OwnCoin], needed: int, most: int) -> list[OwnCoin]:
-    """Coins that sum to `needed` at least, empty when `most` of them cannot."""
-    single = _smallest(ascending, needed)
-    if single is not None:
-        return [single]
-    chosen: list[OwnCoin] = []
-    total = 0
-    for coin in ascending[: -most - 1 : -1]:
-        chosen.append(coin)
-        total += coin.value
-        if total >= needed:
-            rest = needed - (total - coin.value)
-            others = ascending[: len(ascending) - len(chosen)]
-            chosen[-1] = _smallest(others, rest) or coin
+def select(supplies: Sequence[Supply], needed: int, most: int) -> tuple[OwnCoin, ...]:
+    """At most `most` coins that sum to `needed` units or more; () when there are none.
+
+    They come from the first supply that can give them.
+    """
+    for supply in supplies:
+        chosen = _cover(supply, needed, most)
+        if chosen:
             return chosen
-    return []
+    return ()
 
 
-def _smallest(ascending: Sequence[OwnCoin], needed: int) -> OwnCoin | None:
-    return next((coin for coin in ascending if coin.value >= needed), None)
+def _cover(supply: Supply, needed: int, most: int) -> tuple[OwnCoin, ...]:
+    if most < 1:
+        return ()
+    single = next(supply.ascending(needed), None)
+    if single is not None:
+        return (single,)
+    chosen: dict[OutPoint, OwnCoin] = {}
+    total = 0
+    for coin in supply.descending():
+        if total + coin.value >= needed:
+            # The last one as small as will do; `coin` itself is always among these.
+            enough = supply.ascending(needed - total)
+            last = next(other for other in enough if other.outpoint not in chosen)
+            return (*chosen.values(), last)
+        chosen[coin.outpoint] = coin
+        total += coin.value
+        if len(chosen) == most:
+            break
+    return ()

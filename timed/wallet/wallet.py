@@ -15,14 +15,15 @@ import attrs
 from timed.errors import DecodeError, LocalError
 from timed.events import BlockCertified, TransactionFinal
 from timed.interfaces import Coin
-from timed.ledger.rules import check_form, check_spend, is_mature
-from timed.params import NetworkParams
+from timed.ledger.rules import check_form, check_spend
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
 from timed.wallet.coins import CoinIndex, OwnCoin
+from timed.wallet.funds import Availability, Spending
 from timed.wallet.history import Made
 from timed.wallet.keystore import CHANGE, RECEIVE, Keystore, WalletKey
+from timed.wallet.planning import Plan, Wish, plan
 from timed.wallet.reservations import Reservations
-from timed.wallet.selection import select
+from timed.wallet.setaside import SetAside
 from timed.wallet.signing import sign
 from timed.wallet.walletfile import Record
 
@@ -30,22 +31,11 @@ MAX_CLOSING = 10_000
 """Payments in blocks that wait for the history; beyond it the oldest lose their comments."""
 
 
-class WalletChain(Protocol):
+class WalletChain(Spending, Protocol):
     """What the wallet asks the node; every answer is of this moment."""
-
-    @property
-    def params(self) -> NetworkParams: ...
-    def next_height(self) -> int:
-        """Height of the block that is being prepared."""
 
     def pending(self, txid: bytes) -> Transaction | None:
         """A transaction of the mempool."""
-
-    def spenders(self, outpoint: OutPoint) -> tuple[bytes, ...]:
-        """The transactions of the mempool that spend `outpoint`."""
-
-    def is_locked(self, outpoint: OutPoint) -> bool:
-        """True when the node has voted for a spender, known or not."""
 
     def block_transactions(self, height: int) -> tuple[Transaction, ...]:
         """The transactions of a durable block."""
@@ -67,6 +57,8 @@ class Payment:
     transaction: Transaction
     comment: str
     created: int
+    comment_to: str = ""
+    """Whom it is for, in the payer's own words."""
 
     @property
     def txid(self) -> bytes:
@@ -89,7 +81,9 @@ class Wallet:
         self.outbox: list[Record] = []
         """Records for the wallet file, oldest first; whoever writes takes them away."""
         self.keys = Keystore(entropy, self.outbox)
-        self.coins = CoinIndex(self.keys.watches, self.keys.saw)
+        self.set_aside = SetAside(self.outbox)
+        self.coins = CoinIndex(self.keys.watches, self.keys.owns, self.keys.saw, self.set_aside.forget)
+        self.keys.joined = self.coins.claim
         self.reservations = Reservations()
         self._payments: dict[bytes, Payment] = {}
         self._closing: dict[bytes, Payment] = {}
@@ -97,6 +91,7 @@ class Wallet:
         self.unrecorded = 0
         """Payments whose comments were let go of because the history did not follow."""
         self._spent: dict[OutPoint, bytes] = {}
+        self.available = Availability(chain, self.coins, self._spent, self.reservations, self.set_aside)
         self._backlog: list[object] | None = []
 
     @property
@@ -119,21 +114,23 @@ class Wallet:
         try:
             for record in kept:
                 self._restore_payment(record)
+                self.set_aside.restore(record)
         except (KeyError, TypeError, ValueError, DecodeError) as error:
             raise LocalError(
-                f"a payment in the wallet file is damaged ({error!r}).", "Restore it from a backup."
+                f"a record of the wallet file is damaged ({error!r}).", "Restore it from a backup."
             ) from None
 
     def records(self) -> list[Record]:
-        """What a snapshot holds: all keys, and the payments that are not in the history yet."""
+        """What a snapshot holds: all keys, the payments that are not in the history yet, the coins set aside."""
         payments = [*self._closing.values(), *self._payments.values()]
-        return self.keys.records() + [_payment_record(payment) for payment in payments]
+        return self.keys.records() + list(map(_payment_record, payments)) + self.set_aside.records()
 
     def _restore_payment(self, record: Record) -> None:
         if "payment" in record:
             fields = record["payment"]
             transaction = Transaction.decode(bytes.fromhex(fields["hex"]))
-            self._remember(Payment(transaction, str(fields["comment"]), int(fields["created"])))
+            whom = str(fields.get("comment_to", ""))
+            self._remember(Payment(transaction, str(fields["comment"]), int(fields["created"]), whom))
         elif "abandon" in record:
             self._forget(bytes.fromhex(record["abandon"]["txid"]))
 
@@ -176,28 +173,21 @@ class Wallet:
                 self.coins.final(transaction)
 
     def unspent(self, *, watched: bool = False) -> Iterator[OwnCoin]:
-        """Own coins that nobody spends: not the mempool, not a stored payment.
+        """Own coins that nobody spends, the smallest first: not the mempool, not a stored payment.
 
         With `watched` those that are only looked after instead.
         """
-        for coin in self.coins:
-            if self.keys.owns(coin.output.lock) == watched:
-                continue
-            if coin.outpoint not in self._spent and not self._chain.spenders(coin.outpoint):
-                yield coin
+        shelf = self.coins.watched if watched else self.coins.own
+        for order in shelf.orders:
+            yield from (coin for coin in order.ascending() if not self.available.is_spent(coin))
 
-    def spendable(self, now: int) -> Iterator[OwnCoin]:
-        """Own coins a new payment may take."""
-        height = self._chain.next_height()
-        for coin in self.unspent():
-            if not is_mature(coin.as_coin(height), height):
-                continue
-            if not self._chain.is_locked(coin.outpoint) and not self.reservations.holds(coin.outpoint, now):
-                yield coin
+    def spendable(self) -> Iterator[OwnCoin]:
+        """Own coins a new payment may choose, the smallest first."""
+        return self.available.supplies()[-1].ascending()
 
     def balance(self, lock: Lock | None = None) -> int:
         """Units in unspent own coins, all or those of one lock."""
-        return sum(coin.value for coin in self.unspent() if lock is None or coin.output.lock == lock)
+        return self.available.balance(lock)
 
     # Addresses and payments.
 
@@ -206,29 +196,50 @@ class Wallet:
         return self.keys.take(RECEIVE, label)
 
     def prepare(self, lock: Lock, amount: int, comment: str, now: int) -> Prepared:
+        """`pay` for the plain case."""
+        return self.pay(Wish.to(lock, amount), comment, "", now)
+
+    def plan(self, wish: Wish, *, in_blocks: bool = False, watched: bool = False) -> Plan:
+        """How the wish can be fulfilled now; nothing is reserved.
+
+        Errors are those of `timed.wallet.planning.plan`.
+        """
+        supplies = self.available.supplies(in_blocks=in_blocks, watched=watched)
+        return plan(wish, supplies, self._chain.params, lambda: self.available.funds(in_blocks=in_blocks))
+
+    def draft(self, wish: Wish, made: Plan) -> Transaction:
+        """The unsigned transaction of a plan; change without a place goes to a fresh key.
+
+        The outputs stand in the order of their values, so that change is not known by its place.
+        """
+        paid = zip(wish.payees, made.paid, strict=True)
+        outputs = [Output(value=value, lock=payee.lock) for payee, value in paid]
+        if made.change:
+            lock = wish.change if wish.change is not None else self.keys.take(CHANGE).lock
+            outputs.append(Output(value=made.change, lock=lock))
+        outputs.sort(key=lambda output: (output.value, output.lock.data))
+        return Transaction.make(inputs=[coin.outpoint for coin in made.coins], outputs=outputs)
+
+    def pay(
+        self, wish: Wish, comment: str, comment_to: str, now: int, *, in_blocks: bool = False
+    ) -> Prepared:
         """Choose and reserve coins, sign, and check the result as every node will.
 
-        Raises InsufficientFunds, or InvalidTransaction when the payment itself
-        breaks a rule (dust, for one). WalletLocked before anything is chosen.
+        Raises what `plan` does, or InvalidTransaction when the payment itself breaks a
+        rule. WalletLocked before anything is chosen.
         """
         self.keys.check_open()
         params = self._chain.params
-        chosen = select(self.spendable(now), amount, params)
-        outputs = [Output(value=amount, lock=lock)]
-        if chosen.change:
-            change = self.keys.take(CHANGE)
-            outputs.append(Output(value=chosen.change, lock=change.lock))
-        outputs.sort(key=lambda output: (output.value, output.lock.data))
-        spent = [coin.output for coin in chosen.coins]
-        unsigned = Transaction.make(inputs=[coin.outpoint for coin in chosen.coins], outputs=outputs)
-        transaction = sign(unsigned, spent, params.chain_id, self.keys)
+        made = self.plan(wish, in_blocks=in_blocks)
+        spent = [coin.output for coin in made.coins]
+        transaction = sign(self.draft(wish, made), spent, params.chain_id, self.keys)
         height = self._chain.next_height()
         check_form(transaction, params)
-        check_spend(transaction, [coin.as_coin(height) for coin in chosen.coins], height, params)
-        self.reservations.reserve(transaction.inputs, now)
-        payment = Payment(transaction, comment, now)
+        check_spend(transaction, [coin.as_coin(height) for coin in made.coins], height, params)
+        self.reservations.reserve(transaction.inputs)
+        payment = Payment(transaction, comment, now, comment_to)
         self.outbox.append(_payment_record(payment))
-        return Prepared(payment, chosen.fee)
+        return Prepared(payment, made.fee)
 
     def stored(self, prepared: Prepared) -> None:
         """Its record is durable: from now on the payment holds its coins."""
@@ -296,5 +307,6 @@ def _payment_record(payment: Payment) -> Record:
             "hex": payment.transaction.encode().hex(),
             "comment": payment.comment,
             "created": payment.created,
+            "comment_to": payment.comment_to,
         }
     }

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from timed.errors import LocalError
 from timed.primitives.address import InvalidAddress, decode_address
-from timed.primitives.amounts import format_amount
 from timed.primitives.transaction import Lock, Transaction
 from timed.rpc.environment import Environment, decode_transaction
-from timed.rpc.errors import INSUFFICIENT_FUNDS, NOT_FOUND, REJECTED, WALLET_ERROR, RpcError
+from timed.rpc.errors import NOT_FOUND, RpcError
 from timed.rpc.jsontext import amount
+from timed.rpc.paying import write
 from timed.rpc.present import Object, address_of
-from timed.rpc.submission import submit
 from timed.wallet.coins import OwnCoin
-from timed.wallet.selection import InsufficientFunds
 from timed.wallet.signing import sign, unsigned_inputs
-from timed.wallet.wallet import Prepared, Wallet
 
 
 def getbalance(env: Environment, address: str | None) -> Any:
@@ -27,18 +23,17 @@ def getbalance(env: Environment, address: str | None) -> Any:
 def listunspent(env: Environment, minconf: int, maxconf: int, addresses: tuple[str, ...]) -> list[Object]:
     wallet, chain = env.wallet, env.chain
     locks = [_own_lock(env, address) for address in addresses]
-    free = {coin.outpoint for coin in wallet.spendable(chain.now())}
     shown = []
     for coin in sorted(wallet.unspent(), key=lambda coin: coin.order, reverse=True):
         confirmations = 0 if coin.height is None else chain.tip().height - coin.height + 1
         if minconf <= confirmations <= maxconf and (not locks or coin.output.lock in locks):
-            shown.append(_coin_object(env, coin, confirmations, coin.outpoint in free))
+            shown.append(_coin_object(env, coin, confirmations, wallet.available.is_free(coin)))
     return shown
 
 
 async def getnewaddress(env: Environment, label: str) -> str:
     key = env.wallet.new_key(label)
-    await _write(env)
+    await write(env)
     return str(address_of(key.lock, env.params))
 
 
@@ -58,32 +53,6 @@ def validateaddress(env: Environment, address: str) -> Object:
         "iswitness": False,
         "label": wallet.keys.label_of(lock.data) if wallet is not None else "",
     }
-
-
-async def sendtoaddress(env: Environment, address: str, amount: int, comment: str) -> str:
-    lock = env.lock_of(address)
-    wallet = env.wallet
-    try:
-        prepared = wallet.prepare(lock, amount, comment, env.chain.now())
-    except InsufficientFunds as error:
-        raise RpcError(
-            INSUFFICIENT_FUNDS,
-            f"Insufficient funds: {error}",
-            rule="insufficient-funds",
-            hint="Coins that a pending payment uses come back as change once it is final.",
-            needed=format_amount(error.needed),
-            available=format_amount(error.available),
-        ) from error
-    await _store(env, wallet, prepared)
-    transaction = prepared.payment.transaction
-    try:
-        await submit(env, transaction)
-    except RpcError as error:
-        if error.code == REJECTED:
-            wallet.abandon(transaction.txid)
-            await _write(env)
-        raise
-    return transaction.txid.hex()
 
 
 def signrawtransactionwithwallet(env: Environment, hexstring: bytes) -> Object:
@@ -119,23 +88,6 @@ def signrawtransactionwithwallet(env: Environment, hexstring: bytes) -> Object:
 
 def _signed(transaction: Transaction, errors: list[Object]) -> Object:
     return {"hex": transaction.encode().hex(), "complete": not errors, "errors": errors}
-
-
-async def _store(env: Environment, wallet: Wallet, prepared: Prepared) -> None:
-    """Durable before visible: the payment is in the wallet's file before the node sees it."""
-    try:
-        await _write(env)
-    except RpcError:
-        wallet.release(prepared)
-        raise
-    wallet.stored(prepared)
-
-
-async def _write(env: Environment) -> None:
-    try:
-        await env.write_wallet()
-    except LocalError as error:
-        raise RpcError(WALLET_ERROR, error.message, rule="wallet-file", hint=error.hint) from error
 
 
 def _own_lock(env: Environment, address: str) -> Lock:
@@ -174,7 +126,6 @@ HANDLERS = {
         listunspent,
         getnewaddress,
         validateaddress,
-        sendtoaddress,
         signrawtransactionwithwallet,
     )
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from timed.rpc.method import WALLET, Method, Param
-from timed.rpc.schema import Amount, Array, Integer, Text
+from timed.rpc.schema import Array, Integer, Text
 from timed.rpc.tables.common import ADDRESS, TRANSACTION
 
 METHODS = (
@@ -51,20 +51,6 @@ METHODS = (
         "object: isvalid, address, scriptPubKey, ismine, iswatchonly, isscript, iswitness, error",
         (Param("address", ADDRESS, "The text to look at."),),
         example="TIMER1...",
-    ),
-    Method(
-        "sendtoaddress",
-        "wallet",
-        "Pays an amount to an address; the fee comes on top.",
-        "hex: the txid",
-        (
-            Param("address", ADDRESS, "Who is paid."),
-            Param("amount", Amount(), "How much, in TIME."),
-            Param("comment", Text(256), "A note that stays in this wallet.", ""),
-        ),
-        permission=WALLET,
-        example="TIMER1... 12.5",
-        cost=20,
     ),
     Method(
         "signrawtransactionwithwallet",

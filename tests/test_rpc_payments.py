@@ -1,0 +1,307 @@
+"""Payments through the RPC: one, many, everything, with named coins, and all that refuses them."""
+
+from __future__ import annotations
+
+import random
+from decimal import Decimal
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+
+from tests.builders import wallet_key
+from tests.rpc_world import FRIEND, RpcTestCase, World, address_of, parsed
+from timed.errors import LocalError
+from timed.primitives.transaction import Lock, OutPoint
+from timed.rpc.dispatch import Dispatcher
+from timed.rpc.handlers import HANDLERS
+from timed.rpc.toll import Toll
+from timed.wallet.keystore import CHANGE
+from timed.wallet.watching import Watched
+
+COIN = Decimal(10_000)
+"""One coin of the allocation; the wallet has a hundred."""
+OTHER = wallet_key(8)
+
+
+class PaymentsCase(RpcTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.friend = address_of(FRIEND, self.world)
+        self.other = address_of(OTHER, self.world)
+
+    def shown(self, txid: str) -> dict[str, Any]:
+        shown: dict[str, Any] = self.world.result("gettransaction", txid)
+        return shown
+
+    def outputs(self, txid: str) -> dict[str, Decimal]:
+        return {each["scriptPubKey"]["address"]: each["value"] for each in self.shown(txid)["vout"]}
+
+    def coins(self, count: int) -> list[dict[str, Any]]:
+        return [
+            {"txid": coin["txid"], "vout": coin["vout"]} for coin in self.world.result("listunspent")[:count]
+        ]
+
+    def refused(self, method: str, *params: Any) -> tuple[int, str]:
+        error = self.world.error(method, *params)
+        self.assertTrue(error["data"]["hint"], error)
+        return error["code"], error["data"]["rule"]
+
+    def exchange(self, method: str, **params: Any) -> dict[str, Any]:
+        return self.world.exchange(method, params)
+
+
+class One(PaymentsCase):
+    def test_the_receiver_bears_the_fee(self) -> None:
+        txid = self.exchange(
+            "sendtoaddress", address=self.friend, amount=5, subtractfeefromamount=True, comment_to="Ann"
+        )["result"]
+        fee = self.shown(txid)["fee"]
+        self.assertEqual(self.outputs(txid)[self.friend], 5 - fee)
+        self.assertEqual(sum(self.outputs(txid).values()), COIN - fee)
+        [record] = [each["payment"] for group in self.world.written for each in group if "payment" in each]
+        self.assertEqual(record["comment_to"], "Ann")
+
+    def test_named_coins_are_spent_all_and_change_goes_where_it_is_wanted(self) -> None:
+        coins = self.coins(3)
+        change = self.world.result("getnewaddress")
+        txid = self.exchange(
+            "sendtoaddress", address=self.friend, amount=1, inputs=coins, change_address=change
+        )["result"]
+        self.assertEqual({(each["txid"], each["vout"]) for each in self.shown(txid)["vin"]},
+                         {(each["txid"], each["vout"]) for each in coins})  # fmt: skip
+        self.assertEqual(self.outputs(txid)[change], 3 * COIN - 1 - self.shown(txid)["fee"])
+
+    def test_a_named_coin_must_be_there_free_and_ones_own(self) -> None:
+        def send(*inputs: dict[str, Any]) -> tuple[int, str]:
+            error = self.exchange("sendtoaddress", address=self.friend, amount=1, inputs=list(inputs))[
+                "error"
+            ]
+            self.assertEqual(error["data"]["param"], "inputs")
+            return error["code"], error["data"]["rule"]
+
+        [coin] = self.coins(1)
+        self.assertEqual(send(coin, coin), (-8, "input-duplicate"))
+        self.assertEqual(send({"txid": "00" * 32, "vout": 0}), (-5, "input-missing"))
+        spending = self.exchange("sendtoaddress", address=self.friend, amount=1, inputs=[coin])["result"]
+        self.assertEqual(send(coin), (-8, "input-held"))
+        vout = self.shown(spending)["vout"]
+        theirs, mine = sorted(vout, key=lambda each: each["scriptPubKey"]["address"] != self.friend)
+        self.world.advance(1)
+        self.assertEqual(send({"txid": spending, "vout": theirs["n"]}), (-8, "input-foreign"))
+        self.assertEqual(send({"txid": spending, "vout": 9}), (-5, "input-missing"))
+        again = self.exchange(
+            "sendtoaddress", address=self.friend, amount=1, inputs=[{"txid": spending, "vout": mine["n"]}]
+        )
+        self.assertIn("result", again)
+        locked = self.coins(1)[0]
+        outpoint = OutPoint(bytes.fromhex(locked["txid"]), locked["vout"])
+        self.patch(self.world.backend, "is_locked", lambda asked: asked == outpoint)
+        self.assertEqual(send(locked), (-8, "input-locked"))
+
+    def test_a_coin_that_is_not_final_yet_is_told_from_a_foreign_one(self) -> None:
+        world = World(members=3)
+        txid = world.result("sendtoaddress", address_of(FRIEND, world), 1)
+        for each in world.result("gettransaction", txid)["vout"]:
+            mine = each["scriptPubKey"]["address"] != address_of(FRIEND, world)
+            inputs = [{"txid": txid, "vout": each["n"]}]
+            error = world.exchange("sendtoaddress", {"address": self.friend, "amount": 1, "inputs": inputs})
+            self.assertEqual(error["error"]["data"]["rule"], "input-pending" if mine else "input-foreign")
+
+    def test_change_never_goes_to_a_stranger(self) -> None:
+        error = self.exchange("sendtoaddress", address=self.friend, amount=1, change_address=self.other)[
+            "error"
+        ]
+        self.assertEqual((error["code"], error["data"]["rule"]), (-5, "address-foreign"))
+        self.assertEqual(error["data"]["param"], "change_address")
+
+    def test_only_coins_in_blocks_when_asked_for(self) -> None:
+        everything = self.world.result("sendall", [self.world.result("getnewaddress")])["amount"]
+        self.world.advance(1)
+        error = self.exchange("sendtoaddress", address=self.friend, amount=1, minconf=1)["error"]
+        self.assertEqual(error["data"]["rule"], "insufficient-funds")
+        self.assertEqual(Decimal(error["data"]["unconfirmed"]), everything)
+        self.assertIn("next block", error["data"]["hint"])
+        self.world.block()
+        self.assertIn("result", self.exchange("sendtoaddress", address=self.friend, amount=1, minconf=1))
+
+
+class Many(PaymentsCase):
+    def test_one_transaction_pays_several(self) -> None:
+        txid = self.world.result("sendmany", {self.friend: "1.5", self.other: "2.00000001"}, "wages")
+        paid = self.outputs(txid)
+        self.assertEqual(paid.pop(self.friend), Decimal("1.5"))
+        self.assertEqual(paid.pop(self.other), Decimal("2.00000001"))
+        [(_, change)] = paid.items()
+        self.assertEqual(change, COIN - Decimal("3.50000001") - self.shown(txid)["fee"])
+        self.assertEqual(self.shown(txid)["comment"], "wages")
+
+    def test_some_of_them_bear_the_fee(self) -> None:
+        txid = self.world.result("sendmany", {self.friend: 3, self.other: 4}, "", [self.other])
+        fee = self.shown(txid)["fee"]
+        self.assertEqual(self.outputs(txid)[self.friend], 3)
+        self.assertEqual(self.outputs(txid)[self.other], 4 - fee)
+
+    def test_what_is_wrong_is_named(self) -> None:
+        amounts = {self.friend: 3}
+        self.assertEqual(self.refused("sendmany", {}), (-8, "param-value"))
+        self.assertEqual(self.refused("sendmany", {"nobody": 1})[0], -5)
+        self.assertEqual(self.refused("sendmany", amounts, "", [self.other]), (-8, "param-value"))
+        self.assertEqual(self.refused("sendmany", amounts, "", [self.friend] * 2), (-8, "param-value"))
+        self.assertEqual(self.refused("sendmany", {self.friend: "0.00000999"}), (-26, "output-dust"))
+        self.assertEqual(
+            self.refused("sendmany", {self.friend: "0.5"}, "", [self.friend]), (-8, "fee-above-amount")
+        )
+        self.assertEqual(len(self.world.backend.mempool), 0)
+        self.assertEqual(len(self.world.wallet.reservations), 0)
+
+
+class Everything(PaymentsCase):
+    def test_all_goes_and_nothing_comes_back(self) -> None:
+        made = self.world.result("sendall", [self.friend])
+        self.assertEqual((made["coins"], made["complete"]), (100, True))
+        self.assertEqual(made["amount"] + made["fee"], 100 * COIN)
+        self.assertEqual(self.outputs(made["txid"]), {self.friend: made["amount"]})
+        self.world.advance(1)
+        self.assertEqual(self.world.result("getbalance"), 0)
+        self.assertEqual(self.refused("sendall", [self.friend]), (-6, "insufficient-funds"))
+
+    def test_some_are_paid_first_and_the_rest_is_split(self) -> None:
+        own = self.world.result("getnewaddress")
+        made = self.world.exchange(
+            "sendall", {"recipients": [self.other, own], "amounts": {self.friend: 7}, "inputs": self.coins(2)}
+        )["result"]
+        paid = self.outputs(made["txid"])
+        self.assertEqual((made["coins"], paid[self.friend]), (2, 7))
+        self.assertIn(paid[self.other] - paid[own], (0, Decimal("0.00000001")))
+        self.assertEqual(self.refused("sendall", []), (-8, "param-value"))
+
+
+class Short(PaymentsCase):
+    """Insufficient funds say how much is missing, what stands in the way, and what to do."""
+
+    def short(self, amount: Any) -> dict[str, Any]:
+        error = self.world.error("sendtoaddress", self.friend, amount)
+        self.assertEqual(error["code"], -6)
+        data: dict[str, Any] = error["data"]
+        return data
+
+    def test_plainly_too_much(self) -> None:
+        data = self.short(1_000_000)
+        self.assertEqual((data["rule"], data["needed"], data["missing"], data["available"]),
+                         ("insufficient-funds", "1000001.00000000", "1.00000000", "1000000.00000000"))  # fmt: skip
+        self.assertIn("subtractfeefromamount", data["hint"])
+
+    def test_what_payments_under_way_use_comes_back(self) -> None:
+        self.world.result("sendtoaddress", self.friend, 1)
+        data = self.short(995_000)
+        self.assertEqual((data["available"], data["in_payments"]), ("990000.00000000", "10000.00000000"))
+        self.assertIn("change once it is final", data["hint"])
+
+    def test_what_is_only_watched(self) -> None:
+        self.world.result("sendtoaddress", self.friend, 500)
+        self.world.advance(1)
+        self.world.wallet.keys.watch(Watched(Lock.key_hash(FRIEND.public), "cold"))
+        self.world.wallet.begin_scan()
+        self.world.wallet.scan(self.world.backend.coins())
+        self.world.wallet.scanned()
+        data = self.short("999600")
+        self.assertEqual(data["watched"], "500.00000000")
+        self.assertIn("where their key is", data["hint"])
+
+    def test_coins_that_are_too_many_are_to_be_merged(self) -> None:
+        mine = [wallet_key(number) for number in range(60, 200)]
+        for key in mine:
+            self.world.wallet.keys.adopt(key.seed, "")
+        addresses = [address_of(key, self.world) for key in mine]
+        for _ in range(2):
+            self.world.result("sendmany", dict.fromkeys(addresses, 1))
+        self.world.advance(1)
+        small = [coin for coin in self.world.result("listunspent") if coin["amount"] == 1]
+        self.assertEqual(len(small), 280)
+        big = [coin for coin in self.world.result("listunspent") if coin["amount"] > 1]
+        self.exchange("sendall", recipients=[self.friend],
+                      inputs=[{"txid": coin["txid"], "vout": coin["vout"]} for coin in big])  # fmt: skip
+        self.world.advance(1)
+        data = self.short(270)
+        self.assertEqual((data["rule"], data["missing"]), ("inputs-count", "0.00000000"))
+        self.assertIn("mergeutxos", data["hint"])
+        self.assertEqual(self.refused("sendall", [self.friend]), (-26, "inputs-count"))
+
+
+class Concurrent(PaymentsCase):
+    def test_a_hundred_sends_never_share_a_coin(self) -> None:
+        """Writes and submissions end in any order, long after further sends have begun."""
+        choice = random.Random(7)
+        world = self.world
+        write, submit = world.write_wallet, world.backend.submit
+
+        def slow_write() -> Deferred[None]:
+            write()
+            done: Deferred[None] = Deferred()
+            world.clock.callLater(choice.uniform(0, 90), done.callback, None)
+            return done
+
+        def slow_submit(raw: bytes) -> bytes:
+            world.clock.callLater(choice.uniform(0, 5), submit, raw)
+            return b""
+
+        self.patch(world.environment, "write_wallet", slow_write)
+        self.patch(world.backend, "submit", slow_submit)
+        waiting = []
+        for _ in range(100):
+            amount = f"{choice.uniform(0.01, 900):.8f}"
+            waiting.append(world.begin("sendtoaddress", [self.friend, amount]))
+            world.clock.advance(choice.choice((0, 0.3)))
+        txids = [parsed(world.finish(each))["result"] for each in waiting]
+        self.assertEqual(len(set(txids)), 100)
+        spent = [outpoint for txid in txids for outpoint in self.inputs(txid)]
+        self.assertEqual(len(spent), len(set(spent)))
+        world.block()
+        world.block()
+        self.assertEqual({self.shown(txid)["state"] for txid in txids}, {"confirmed"})
+        self.assertEqual(len(world.wallet.reservations), 0)
+
+    def inputs(self, txid: str) -> list[tuple[str, int]]:
+        return [(each["txid"], each["vout"]) for each in self.shown(txid)["vin"]]
+
+    def test_a_caller_that_is_sent_away_does_not_free_what_may_be_on_the_disk(self) -> None:
+        """The deadline of a call ends the waiting, not the payment."""
+        world = self.world
+        toll = Toll(world.clock, 10**9, 5)
+        world.dispatcher = Dispatcher(
+            HANDLERS,
+            world.environment,
+            pause=world.dispatcher._pause,
+            failed=world.dispatcher._failed,
+            within=toll.within,
+        )
+        disk: list[Deferred[None]] = []
+        self.patch(world.environment, "write_wallet", lambda: disk.append(Deferred()) or disk[-1])
+        error = world.error("sendtoaddress", self.friend, 1)
+        self.assertEqual((error["code"], error["data"]["rule"]), (-1, "payment-kept"))
+        txid = error["data"]["txid"]
+        [held] = list(world.wallet.reservations.outpoints)
+        self.assertNotIn(held, [coin.outpoint for coin in world.wallet.spendable()])
+        disk[0].callback(None)
+        world.advance(1)
+        self.assertEqual(self.shown(txid)["state"], "final")
+        self.assertEqual(len(world.wallet.reservations), 0)
+
+    def test_a_payment_that_cannot_be_written_frees_its_coins(self) -> None:
+        self.patch(self.world.environment, "write_wallet", lambda: fail(LocalError("no room.", "Make room.")))
+        self.assertEqual(self.refused("sendtoaddress", self.friend, 1), (-4, "wallet-file"))
+        self.assertEqual(len(self.world.wallet.reservations), 0)
+        self.assertEqual(len(list(self.world.wallet.spendable())), 100)
+
+    def test_no_decision_in_time_names_the_payment_that_is_kept(self) -> None:
+        self.patch(self.world.backend, "submit", lambda raw: b"")
+        error = self.world.error("sendtoaddress", self.friend, 1)
+        self.assertEqual((error["code"], error["data"]["rule"]), (-1, "submit-timeout"))
+        self.assertIn("do not pay twice", error["data"]["hint"])
+        self.assertIsNotNone(self.world.wallet.payment(bytes.fromhex(error["data"]["txid"])))
+
+    def test_change_keys_are_fresh_for_every_payment(self) -> None:
+        for _ in range(3):
+            self.world.result("sendtoaddress", self.friend, 1)
+        used = [key for key in self.world.wallet.keys if key.role == CHANGE]
+        self.assertEqual(len(used), 3)

@@ -6,15 +6,14 @@ cannot be taken back. Others are here under another name.
 
 from __future__ import annotations
 
-import attrs
+from typing import NamedTuple
 
 from timed.rpc.errors import METHOD_NOT_FOUND, RpcError
 
 MEANINGLESS, RENAMED = "method-meaningless", "method-renamed"
 
 
-@attrs.frozen
-class Absent:
+class Absent(NamedTuple):
     """`reason` and `instead` are sentences; `see` are methods of this node."""
 
     reason: str

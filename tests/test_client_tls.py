@@ -7,7 +7,6 @@ import ipaddress
 from pathlib import Path
 from typing import Any
 
-import attrs
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -85,14 +84,14 @@ class TlsTests(TestCase):
 
     async def test_an_authority_that_is_named_is_believed(self) -> None:
         node = self.node(self.good)
-        location = attrs.evolve(node.location, ca_file=self.good)
+        location = node.location._replace(ca_file=self.good)
         self.assertEqual(await self.ask(location), (7, 7))
         self.assertTrue(location.url.startswith("https://"))
 
     async def test_an_unknown_authority_and_a_foreign_name_are_not(self) -> None:
         for file, ca_file in ((self.good, ""), (self.good, self.other), (self.other, self.other)):
             node = self.node(file)
-            for found in await self.ask(attrs.evolve(node.location, ca_file=ca_file)):
+            for found in await self.ask(node.location._replace(ca_file=ca_file)):
                 self.assertIs(type(found), errors.CannotConnect, (file, ca_file))
                 self.assertIn("certificate", str(found))
             self.assertEqual(node.calls, [])
@@ -103,6 +102,6 @@ class TlsTests(TestCase):
         for content in (None, b"nothing\n"):
             if content is not None:
                 empty.write_bytes(content)
-            for found in await self.ask(attrs.evolve(node.location, ca_file=str(empty))):
+            for found in await self.ask(node.location._replace(ca_file=str(empty))):
                 self.assertIsInstance(found, errors.CannotConnect)
                 self.assertIn(str(empty), str(found))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -235,6 +234,8 @@ def _conflicts(config: Config) -> Iterator[ConfigError]:
 
 def nearest(full_name: str, names: Sequence[str]) -> str:
     """What was probably meant by a key that does not exist, as a sentence."""
+    import difflib
+
     section, _, name = full_name.partition(".")
     known = list(dict.fromkeys(each.partition(".")[0] for each in names))
     if section not in known:

@@ -50,7 +50,7 @@ CALLS: tuple[tuple[str, list[Any]], ...] = (
     ("getblockheader", [1]),
     ("getconnectioncount", []),
     ("getmempoolinfo", []),
-    ("getsupply", []),
+    ("getfeeschedule", []),
     ("uptime", []),
 )
 """Light calls: the chain, a block by its height, the mempool, the node."""

@@ -36,7 +36,8 @@ class WalletTests(ProcessCase):
     def written(self, number: int) -> str:
         """The wallet's files, and everything the node has said."""
         node = self.world.node(number)
-        files = [each.read_text() for each in node.datadir.glob("wallet.json*")]
+        paths = [*node.datadir.glob("wallet.json*"), *node.datadir.glob("wallet.json*/*")]
+        files = [each.read_text("latin-1") for each in paths if each.is_file()]
         return "".join([*files, self.world.log(number)])
 
     def test_an_encrypted_wallet_is_locked_after_every_death_and_its_phrase_brings_it_back(self) -> None:

@@ -56,8 +56,9 @@ class KeysCase(SynchronousTestCase):
         return error["code"], error["data"]["rule"]
 
     def disk(self) -> str:
-        """Everything in the wallet's directory."""
-        return "".join(each.read_text() for each in sorted(Path(self.directory).iterdir()))
+        """Everything in the wallet's directory, its history too."""
+        files = sorted(each for each in Path(self.directory).rglob("*") if each.is_file())
+        return "".join(each.read_text("latin-1") for each in files)
 
 
 class Passphrases(KeysCase):

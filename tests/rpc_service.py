@@ -23,8 +23,8 @@ from tests.builders import genesis
 from tests.rpc_world import InlineThreads
 from timed.app.context import Running
 from timed.app.driver import Hands, NodeDriver
-from timed.app.logging import LogCounters, LogLevels
-from timed.app.schema import RPCSection
+from timed.app.logging import LogCounters, LogLevels, LogTail
+from timed.app.schema import MonitorSection, RPCSection
 from timed.client.location import Location
 from timed.crypto.batch import verify_batch
 from timed.ledger.regtest import well_known_key, well_known_seed
@@ -57,6 +57,7 @@ class FakeContext:
     seeds: Any = None
     log_counters: LogCounters = attrs.Factory(LogCounters)
     log_levels: LogLevels = attrs.Factory(lambda: LogLevels("info"))
+    log_tail: LogTail = attrs.Factory(LogTail)
     started_at: int = attrs.Factory(now_us)
     network: Any = None
     indexes: Any = None
@@ -99,7 +100,7 @@ def make_context(
     start = genesis(1, time=now_us() // 1_000_000 - 1, interval=interval)
     settings = SimpleNamespace(
         rpc=RPCSection(**(rpc or {})),
-        monitor=SimpleNamespace(host="127.0.0.1"),
+        monitor=MonitorSection(),
         wallet=SimpleNamespace(enabled=wallet),
     )
     config = SimpleNamespace(

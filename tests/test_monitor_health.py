@@ -208,7 +208,7 @@ class Http(ServiceTestCase):
         self.assertIn(b'timed_rpc_calls_total{method="getblockcount"} 1.0', metrics)
 
     async def test_other_paths_and_methods(self) -> None:
-        self.assertEqual((await self.get("/"))[0], 404)
+        self.assertEqual((await self.get("/nothing"))[0], 404)
         self.assertEqual((await self.get("/health", "POST"))[0], 405)
         self.assertEqual((await self.get("/health", "HEAD"))[0], 200)
 

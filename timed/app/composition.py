@@ -181,6 +181,7 @@ def make_context(config: Config, reactor: Any, observer: LineObserver) -> Contex
         monotonic=time.monotonic,
         log_counters=observer.counters,
         log_levels=observer.levels,
+        log_tail=observer.tail,
         started_at=now_us(),
         shut_down=lambda: reactor.callLater(0, reactor.stop),
     )

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from timed.app.config import Config
 from timed.app.datadir import DataDirectory
-from timed.app.logging import LogCounters, LogLevels
+from timed.app.logging import LogCounters, LogLevels, LogTail
 from timed.app.memory import MemoryCounters
 from timed.crypto.keys import SigningKey
 from timed.errors import LocalError
@@ -47,6 +47,7 @@ class Context:
     monotonic: Callable[[], float]
     log_counters: LogCounters
     log_levels: LogLevels
+    log_tail: LogTail
     started_at: int
     """Microseconds of unix time at which the process was composed."""
     shut_down: Callable[[], None]

@@ -25,6 +25,7 @@ HostPort = tuple[str, int | None]
 _DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE | re.ASCII)
 _URL = re.compile(r"https?://[a-z0-9\[\].:_-]+(/[!-~]*)?", re.IGNORECASE | re.ASCII)
 _URL_MAX = 2000
+TITLE_MAX = 40
 
 
 @attrs.frozen
@@ -153,6 +154,12 @@ def _name(text: str) -> str:
     return text
 
 
+def _title(text: str) -> str:
+    if not text.isprintable() or len(text) > TITLE_MAX:
+        raise ValueError(f"must be at most {TITLE_MAX} printable characters")
+    return text
+
+
 def _secrets(text: str) -> tuple[Secret, ...]:
     secrets = tuple(parse_secret(word) for word in _words(text))
     if len(secrets) > MAX_ACCOUNTS:
@@ -199,6 +206,7 @@ NODE_IDS: Kind[tuple[bytes, ...]] = Kind(
 FLAG: Kind[bool] = Kind("yes | no", _flag, lambda value: "yes" if value else "no")
 HOST: Kind[str] = Kind("host or address", check_host)
 NAME: Kind[str] = Kind("name", _name)
+TITLE: Kind[str] = Kind("text", _title)
 PATH: Kind[str] = Kind("path", _text)
 PEERS: Kind[tuple[PeerAddress, ...]] = Kind("list of [node-id@]host:port", _peers, _show_list)
 PORT: Kind[int | None] = Kind("port | auto", _port, lambda value: "auto" if value is None else str(value))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import pkgutil
 import re
 import sys
+from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TextIO
@@ -122,6 +123,53 @@ class LogCounters:
     suppressed: int = 0
 
 
+MAX_TAIL = 500
+"""Lines that are kept in memory for who looks at the node; the oldest goes first."""
+
+
+@attrs.frozen
+class LogLine:
+    """A line that was written; `time_s` is unix time, `number` counts all lines."""
+
+    number: int
+    time_s: float
+    level: str
+    namespace: str
+    text: str
+
+    def as_object(self) -> dict[str, object]:
+        return {
+            "number": self.number,
+            "time": round(self.time_s, 3),
+            "level": self.level,
+            "namespace": self.namespace,
+            "text": self.text,
+        }
+
+
+class LogTail:
+    """The newest lines, at most `MAX_TAIL` of at most `MAX_LINE` characters."""
+
+    def __init__(self) -> None:
+        self._lines: deque[LogLine] = deque(maxlen=MAX_TAIL)
+        self._next = 0
+
+    def add(self, time_s: float, level: str, namespace: str, text: str) -> None:
+        if len(text) > MAX_LINE:
+            text = f"{text[:MAX_LINE]}…"
+        self._lines.append(LogLine(self._next, time_s, level, namespace, text))
+        self._next += 1
+
+    def since(self, number: int) -> list[LogLine]:
+        """The lines from `number` on, as far as they are kept; oldest first."""
+        newest = []
+        for line in reversed(self._lines):
+            if line.number < number:
+                break
+            newest.append(line)
+        return newest[::-1]
+
+
 @implementer(ILogObserver)
 class LineObserver:
     """Writes events of at least `level` (see `levels`) to `out`, at most `burst` per site and window.
@@ -143,6 +191,7 @@ class LineObserver:
     ) -> None:
         self.counters = LogCounters()
         self.levels = LogLevels(level)
+        self.tail = LogTail()
         self.window = window
         self._out = out
         self._clock = clock
@@ -191,10 +240,12 @@ class LineObserver:
     def _line(self, level: str, namespace: str, text: str) -> None:
         self.counters.lines[level] += 1
         name = namespace.removeprefix(PREFIX)
+        now = self._clock()
+        self.tail.add(now, level, name, text)
         if self._journal:
             head = f"<{JOURNAL_PRIORITY[level]}>{name}:"
         else:
-            moment = datetime.fromtimestamp(self._clock(), UTC).isoformat(timespec="milliseconds")
+            moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
             head = f"{moment.replace('+00:00', 'Z')} {level:<8} {name}:"
         try:
             self._out.write(f"{head} {text}\n")

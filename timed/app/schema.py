@@ -26,6 +26,7 @@ from timed.app.kinds import (
     SECRETS,
     SEED_PEERS,
     SUBNETS,
+    TITLE,
     URLS,
     WHITELIST,
     WORDS,
@@ -181,10 +182,11 @@ class RPCSection:
 
 @attrs.frozen
 class MonitorSection:
-    """/health, /ready and /metrics."""
+    """The dashboard, /health, /ready, /alerts and /metrics."""
 
     host: str = key(HOST, "127.0.0.1", "The address to listen on.")
     port: int | None = key(PORT, None, "The port to listen on. auto: the P2P port + 2000.")
+    name: str = key(TITLE, "", "What the dashboard calls this node. Empty: by the beginning of its id.")
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from timed.monitor.row import COUNTER, GAUGE, Row, Sample, Source, by, one
+from timed.monitor.row import COUNTER, GAUGE, Distribution, Durations, Row, Sample, Source, by, one
 from timed.monitor.view import View
 
 if TYPE_CHECKING:
@@ -53,11 +53,19 @@ def _link(parts: Parts) -> list[Sample]:
     return [] if parts.link is None else by(sorted(parts.link.counters.items()))
 
 
-RPC_METRICS: tuple[Row, ...] = (
+def _durations(view: View) -> list[Distribution]:
+    parts: Parts | None = getattr(view.rpc, "parts", None)
+    return [] if parts is None else [((name,), each) for name, each in parts.activity.durations.items()]
+
+
+RPC_METRICS: tuple[Row | Durations, ...] = (
     Row("timed_rpc_calls", COUNTER, ("method",), "RPC calls by method.",
         _of(lambda parts: by(parts.activity.calls.items()))),
     Row("timed_rpc_errors", COUNTER, ("rule",), "RPC errors by rule.",
         _of(lambda parts: by(parts.activity.refused.items()))),
+    Durations(
+        "timed_rpc_seconds", ("method",), "Time from a call's beginning to its end, waiting included.", _durations
+    ),
     Row("timed_rpc_active", GAUGE, (), "RPC calls under way.", _of(lambda parts: one(len(parts.activity)))),
     Row("timed_rpc_waiting", GAUGE, ("what",),
         "RPC calls that wait: for their turn, an event, the reader's thread, or the chain process.", _of(_waiting)),

@@ -13,11 +13,15 @@ from timed import __version__
 from timed.monitor.calls import RPC_METRICS
 from timed.monitor.health import CHECKS, SEVERITY
 from timed.monitor.histogram import Histogram
+from timed.monitor.observer import OTHER
 from timed.monitor.peers import PEER_METRICS
 from timed.monitor.process import PROCESS_METRICS
 from timed.monitor.row import COUNTER, GAUGE, Distribution, Durations, Row, Sample, Source, by, one
 from timed.monitor.view import View
 from timed.params import SECOND, UNITS_PER_TIME
+
+MAX_MISSING = 100
+"""Members that are missing by name; the weight of the others is one sum."""
 
 FAMILIES = {COUNTER: CounterMetricFamily, GAUGE: GaugeMetricFamily}
 
@@ -132,6 +136,40 @@ def _quorum_margin(view: View) -> list[Sample]:
     return one(view.node.voters.weight(roster, state.member) - state.quorum_weight)
 
 
+def _safety_margin(view: View) -> list[Sample]:
+    state, node = view.consensus, view.node
+    if node is None or state is None:
+        return []
+    liars = view.counts.equivocators
+    lied = sum(one.weight for one in node.ledger.roster(state.height).members if one.operator_key in liars)
+    return one(2 * state.quorum_weight - state.total_weight - 1 - lied)
+
+
+def _missing(view: View) -> list[Sample]:
+    """Only of a member, as the margin is."""
+    state, node = view.consensus, view.node
+    if node is None or state is None or state.member is None:
+        return []
+    roster = node.ledger.roster(state.height)
+    found: dict[str, float] = {}
+    for index, member in enumerate(roster.members):
+        if member.weight and index != state.member and not node.voters.is_connected(index):
+            name = f"{index} {member.network_address.decode('utf-8', 'replace')}"
+            name = name if len(found) < MAX_MISSING else OTHER
+            found[name] = found.get(name, 0) + member.weight
+    return by(found.items())
+
+
+def _viewers(view: View) -> list[Sample]:
+    viewers = getattr(view.monitor, "viewers", None)
+    return one(None if viewers is None else len(viewers))
+
+
+def _streams(view: View) -> list[Sample]:
+    viewers = getattr(view.monitor, "viewers", None)
+    return [] if viewers is None else by(viewers.counters.items())
+
+
 def _epoch(view: View) -> list[Sample]:
     state = view.consensus
     if state is None:
@@ -234,6 +272,15 @@ METRICS: tuple[Row | Durations, ...] = (
         "Weight of this member and the connected ones above a quorum; below 0 nothing can be certified.",
         _quorum_margin,
     ),
+    Row(
+        "timed_safety_margin", GAUGE, (),
+        "Weight that may still lie without two conflicting certificates; known liars are taken off.",
+        _safety_margin,
+    ),
+    Row(
+        "timed_members_missing", GAUGE, ("member",),
+        "Weight of each member without a session with this one, by its place and address.", _missing,
+    ),
     Row("timed_verifier_items", COUNTER, (), "Signatures checked.", _verifier("items")),
     Row("timed_verifier_batches", COUNTER, (), "Batches of signatures checked.", _verifier("batches")),
     Row("timed_verifier_inline", COUNTER, (), "Requests checked on the reactor thread.", _verifier("inline")),
@@ -256,6 +303,11 @@ METRICS: tuple[Row | Durations, ...] = (
         _index_heights,
     ),
     *RPC_METRICS,
+    Row("timed_viewers", GAUGE, (), "Browsers that look at the dashboard.", _viewers),
+    Row(
+        "timed_viewer_events", COUNTER, ("event",),
+        "Streams of the dashboard opened, closed, lost, refused, cut for not reading; pictures skipped.", _streams,
+    ),
     *PEER_METRICS,
     *PROCESS_METRICS,
 )  # fmt: skip

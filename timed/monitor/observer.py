@@ -40,6 +40,8 @@ class EventCounts:
         """(what was refused, rule)."""
         self.double_spends = 0
         self.equivocations = 0
+        self.equivocators: set[bytes] = set()
+        """Operator keys of members that signed two conflicting things; at most `MAX_RULES`."""
 
     def published(self, event: object, now_us: int) -> None:
         """`IEventSink.published`."""
@@ -62,6 +64,8 @@ class EventCounts:
             self.double_spends += 1
         elif isinstance(event, events.Equivocation):
             self.equivocations += 1
+            if len(self.equivocators) < MAX_RULES:
+                self.equivocators.add(event.member)
 
     def _refuse(self, what: str, rule: str) -> None:
         key = (what, rule)

@@ -1,24 +1,34 @@
-"""The monitor service: /health, /ready, /alerts and /metrics over HTTP, and the alerts it raises itself."""
+"""The monitor service: dashboard, health, alerts and metrics over HTTP, and the alerts it raises itself."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from twisted.application.service import MultiService, Service
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from timed.monitor.alerts import Alarms, Alert
+from timed.monitor.assets import HEADERS, assets
 from timed.monitor.health import Board
 from timed.monitor.metrics import ROWS, exposition
 from timed.monitor.readings import EVERY_S, Readings, read
 from timed.monitor.rules import CRITICAL, WATCHED
+from timed.monitor.snapshot import WITHHELD, Snapshots
 from timed.monitor.view import View
+from timed.monitor.viewers import EVENT_STREAM, MAX_VIEWERS, Viewers
+from timed.monitor.visibility import is_private
 from timed.monitor.watch import Watch
 from timed.rpc.access import listen
+from timed.rpc.caller import Caller
+from timed.rpc.dispatch import Reply
 from timed.rpc.http import JSON, TEXT
+from timed.rpc.method import READ
 from timed.rpc.site import BoundedRequest, BoundedSite
 
 if TYPE_CHECKING:
@@ -27,6 +37,10 @@ if TYPE_CHECKING:
 METRICS_TYPE = b"text/plain; version=1.0.0; charset=utf-8"
 MAX_CONNECTIONS = 64
 MAX_BODY_BYTES = 4096
+PAGE = Caller("dashboard", permissions=frozenset({READ}), charged=True)
+"""Who asks for the page: its viewers are few, and each call is one click."""
+RETRY_S = 10
+"""When a viewer who found no place may try again."""
 
 
 class MonitorService(Service):
@@ -43,6 +57,10 @@ class MonitorService(Service):
         self._watched = [ROWS[name] for name in WATCHED]
         self.board = Board(self._view)
         self.alarms = Alarms(self._alerted)
+        self._snapshots = Snapshots(self._view, self.board, self.alarms)
+        self.viewers = Viewers(context.reactor, self._snapshots, context.log_tail)
+        self._assets = assets()
+        self._answers = self._table()
         self._site: BoundedSite | None = None
         self._look_call: IDelayedCall | None = None
         self.port: IListeningPort | None = None
@@ -82,6 +100,7 @@ class MonitorService(Service):
         port, self.port = self.port, None
         if port is not None:
             await maybeDeferred(port.stopListening)
+        self.viewers.stop()
         if self._site is not None:
             await self._site.close()
 
@@ -91,6 +110,7 @@ class MonitorService(Service):
         self.board.look()
         self._readings.add(read(self._watched, self._view))
         self.alarms.judge(self._readings)
+        self._snapshots.keep()
 
     def _alerted(self, alert: Alert) -> None:
         if alert.until_us is not None:
@@ -110,16 +130,62 @@ class MonitorService(Service):
     def _handle(self, request: BoundedRequest) -> None:
         if request.method not in (b"GET", b"HEAD"):
             request.respond(405, TEXT, b"Only GET.\n", Allow="GET, HEAD")
-        elif request.path == b"/health":
-            self._json(request, *self.board.health())
-        elif request.path == b"/ready":
-            self._json(request, *self.board.ready())
-        elif request.path == b"/alerts":
-            self._json(request, 200, self.alarms.as_object())
-        elif request.path == b"/metrics":
-            request.respond(200, METRICS_TYPE, exposition(self._view))
+            return
+        answer = self._answers.get(request.path)
+        asset = self._assets.get(request.path)
+        if answer is not None:
+            answer(request)
+        elif asset is not None:
+            request.respond(200, asset.type, asset.body, **HEADERS)
         else:
-            request.respond(404, TEXT, b"There are /health, /ready, /alerts and /metrics.\n")
+            request.respond(404, TEXT, b"There are /, /health, /ready, /alerts, /metrics and /snapshot.\n")
+
+    def _table(self) -> dict[bytes, Callable[[BoundedRequest], object]]:
+        """What is computed for a request, by path."""
+        return {
+            b"/health": lambda request: self._json(request, *self.board.health()),
+            b"/ready": lambda request: self._json(request, *self.board.ready()),
+            b"/alerts": lambda request: self._json(request, 200, self.alarms.as_object()),
+            b"/metrics": lambda request: request.respond(200, METRICS_TYPE, exposition(self._view)),
+            b"/live": self._live,
+            b"/explain": self._explain,
+            b"/snapshot": lambda request: self._plain(
+                request, self._snapshots.newest().picture(private=is_private(request))
+            ),
+            b"/summary": lambda request: self._plain(
+                request, self._snapshots.newest().summary(private=is_private(request))
+            ),
+        }
+
+    def _live(self, request: BoundedRequest) -> None:
+        if request.method == b"HEAD":
+            request.respond(200, EVENT_STREAM, b"", Cache_Control="no-store")
+        elif not self.viewers.add(request, private=is_private(request)):
+            text = f"All {MAX_VIEWERS} places for viewers are taken.\n".encode()
+            request.respond(503, TEXT, text, Retry_After=str(RETRY_S))
+
+    def _explain(self, request: BoundedRequest) -> None:
+        """`explainpeer`, for the page: whoever sees names may ask why a peer is treated so."""
+        desk = self._context.desk
+        if not is_private(request):
+            request.respond(403, TEXT, f"{WITHHELD}\n".encode())
+        elif desk is None:
+            request.respond(503, TEXT, b"This node answers no calls: services.enabled lacks chain.\n")
+        else:
+            peer = b"".join(request.args.get(b"peer", [])).decode("utf-8", "replace")
+            body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "explainpeer", "params": [peer]})
+            done: Deferred[Reply] = Deferred.fromCoroutine(desk.dispatcher.answer(body, PAGE))
+            request.notifyFinish().addErrback(lambda failure: done.cancel())
+            done.addCallbacks(lambda reply: self._plain(request, reply.body), self._unexplained)
+
+    def _unexplained(self, failure: Failure) -> None:
+        """Whoever asked has gone; anything else is a bug."""
+        if failure.check(CancelledError) is None:
+            self._log.failure("explainpeer failed for the dashboard", failure)
+
+    @staticmethod
+    def _plain(request: BoundedRequest, body: bytes) -> None:
+        request.respond(200, JSON, body, Cache_Control="no-store")
 
     def _json(self, request: BoundedRequest, status: int, body: dict[str, Any]) -> None:
         request.respond(status, JSON, json.dumps(body).encode("ascii"))

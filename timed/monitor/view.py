@@ -59,3 +59,8 @@ class View:
     def rpc(self) -> Any | None:
         """The rpc service, if it runs in this process."""
         return self._sibling("rpc")
+
+    @property
+    def monitor(self) -> Any | None:
+        """The monitor service itself, once it is part of an application."""
+        return self._sibling("monitor")

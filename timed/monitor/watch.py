@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from timed.interfaces import IEventSink
+from timed.monitor.blocks import RecentBlocks
 from timed.monitor.lateness import Lateness, Pauses
 from timed.monitor.observer import EventCounts
 from timed.monitor.stages import StageTimes
@@ -17,13 +18,14 @@ class Watch:
     def __init__(self, reactor: Any, monotonic: Callable[[], float]) -> None:
         self.counts = EventCounts()
         self.stages = StageTimes()
+        self.blocks = RecentBlocks()
         self.lateness = Lateness(reactor, monotonic)
         self.pauses = Pauses(monotonic)
 
     @property
     def sinks(self) -> tuple[IEventSink, ...]:
         """Those who want to hear the node's events."""
-        return (self.counts, self.stages)
+        return (self.counts, self.stages, self.blocks)
 
     def start(self) -> None:
         self.lateness.start()

@@ -41,6 +41,10 @@ class Voters:
         """The node ids of members with an open session."""
         return tuple(self._member_of)
 
+    def is_connected(self, member: int) -> bool:
+        """There is a session with the member at `member` of the roster."""
+        return member in self._node_of
+
     def weight(self, roster: Roster, own: int) -> int:
         """The weight of the member `own` and of those with an open session."""
         return roster.weight_of(sorted({own, *self._node_of}))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
+from timed.monitor.histogram import Histogram
 from timed.params import SECOND
 from timed.rpc.caller import Caller
 
@@ -44,6 +45,8 @@ class Activity:
         self._monotonic = monotonic
         self._clock = clock
         self._active: dict[Call, None] = {}
+        self.durations: dict[str, Histogram] = {}
+        """Seconds from a call's beginning to its end, waiting included, by method."""
         self.calls: Counter[str] = Counter()
         """Calls by method."""
         self.refused: Counter[str] = Counter()
@@ -64,6 +67,10 @@ class Activity:
 
     def end(self, call: Call) -> None:
         del self._active[call]
+        spent = self.durations.get(call.method)
+        if spent is None:
+            spent = self.durations[call.method] = Histogram()
+        spent.observe(self._monotonic() - call.begun)
 
     def age_us(self, call: Call) -> int:
         """Microseconds since a call came."""

@@ -199,8 +199,9 @@ def configuration() -> str:
     rows = []
     for row in keys():
         default = row.kind.show(row.default)
-        rows.append((code(row.full_name), code(default) if default else "", row.kind.name, row.doc))
-    return grid(("key", "default", "kind", "meaning"), [tuple(map(_escaped, row)) for row in rows])
+        change = "live" if row.live else "restart"
+        rows.append((code(row.full_name), code(default) if default else "", row.kind.name, change, row.doc))
+    return grid(("key", "default", "kind", "change", "meaning"), [tuple(map(_escaped, row)) for row in rows])
 
 
 def _escaped(text: str) -> str:

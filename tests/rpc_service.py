@@ -9,22 +9,23 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import attrs
 from twisted.application.service import MultiService
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from tests.builders import genesis
 from tests.rpc_world import InlineThreads
+from timed.app.config import Config, Layers, override
 from timed.app.context import Running
 from timed.app.driver import Hands, NodeDriver
+from timed.app.live import LiveConfig
 from timed.app.logging import LogCounters, LogLevels, LogTail
-from timed.app.schema import MonitorSection, RPCSection
+from timed.app.schema import Settings, keys
 from timed.client.location import Location
 from timed.crypto.batch import verify_batch
 from timed.ledger.regtest import well_known_key, well_known_seed
@@ -46,7 +47,7 @@ def now_us() -> int:
 class FakeContext:
     """The parts of `timed.app.context.Context` that the two services read."""
 
-    config: Any
+    live: LiveConfig
     running: Running | None
     node_key: Any
     operator_key: Any
@@ -64,6 +65,10 @@ class FakeContext:
     desk: Any = None
     stops: int = 0
     wallet_seed: bytes | None = None
+
+    @property
+    def config(self) -> Any:
+        return self.live.config
 
     @property
     def params(self) -> Any:
@@ -87,6 +92,27 @@ class FakeContext:
         self.stops += 1
 
 
+@attrs.frozen
+class LoopbackConfig(Config):
+    """A configuration whose services listen on one port each; 0 for free ones."""
+
+    port: int = 0
+
+    @property
+    def rpc_port(self) -> int:
+        return self.port
+
+    @property
+    def monitor_port(self) -> int:
+        return self.port
+
+
+def shown(section: str, name: str, value: Any) -> str:
+    """A value as a file has it."""
+    [kind] = [row.kind for row in keys() if row.full_name == f"{section}.{name}"]
+    return kind.show(value)
+
+
 def make_context(
     directory: str,
     *,
@@ -98,22 +124,17 @@ def make_context(
 ) -> FakeContext:
     """A context whose services listen on free ports of the loopback address."""
     start = genesis(1, time=now_us() // 1_000_000 - 1, interval=interval)
-    settings = SimpleNamespace(
-        rpc=RPCSection(**(rpc or {})),
-        monitor=MonitorSection(),
-        wallet=SimpleNamespace(enabled=wallet),
+    given = {
+        "node.network": start.params.name,
+        "node.datadir": os.path.abspath(directory),
+        "services.enabled": "chain, rpc",
+        "wallet.enabled": "yes" if wallet else "no",
+        **{f"rpc.{name}": shown("rpc", name, value) for name, value in (rpc or {}).items()},
+    }
+    config = LoopbackConfig(Settings(), Path(directory), port=port).with_layers(
+        Layers(file=tuple(override(name, text, "node.ini:1") for name, text in given.items()))
     )
-    config = SimpleNamespace(
-        settings=settings,
-        params=start.params,
-        rpc_port=port,
-        monitor_port=port,
-        p2p_port=7000,
-        datadir=Path(directory),
-        apart=False,
-        cookie_file=Path(directory) / ".cookie",
-        wallet_file=Path(directory) / "wallet.json",
-    )
+    live = LiveConfig(config, reactor, maybeDeferred)
     operator = well_known_key("operator", 1)
     node_key = well_known_key("node", 1)
     running = None
@@ -130,7 +151,7 @@ def make_context(
             max_verify_items=1 << 16,
         )
         running = Running(node, driver, store)
-    return FakeContext(config, running, node_key, operator, start, wallet_seed=well_known_seed("wallet", 1))
+    return FakeContext(live, running, node_key, operator, start, wallet_seed=well_known_seed("wallet", 1))
 
 
 class ServiceTestCase(TestCase):

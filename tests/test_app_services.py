@@ -19,6 +19,7 @@ from twisted.trial.unittest import TestCase
 
 from timed.app.composition import Application, compose
 from timed.app.config import load, override
+from timed.app.overrides import live_keys
 from timed.client.blocking import Client
 from timed.client.location import Location
 from timed.ledger.regtest import builtin_regtest
@@ -73,6 +74,21 @@ class StartAndStop(ServicesCase):
             self.assertEqual({name for name in left if "timed-" in name}, set())
             self.assertFalse((self.directory / ".cookie").exists())
             self.assertIn("stopped in good order", self.out.getvalue())
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_every_key_that_can_be_changed_has_somebody_who_follows_it(self) -> Deferred[None]:
+        async def scenario() -> None:
+            application = self.compose()
+            application.startService()
+            live = application.getServiceNamed("desk")._context.live  # type: ignore[attr-defined]
+            self.assertEqual([each.key.full_name for each in live.shown() if each.applied], list(live_keys()))
+            await live.change("log.levels", "peer:debug", 60)
+            self.assertEqual(application.observer.levels.shown(), {"*": "info", "peer": "debug"})
+            await live.change("log.burst", "7", 0)
+            self.assertEqual(application.observer.burst, 7)
+            await application.stopService()
+            self.assertEqual([each.key.full_name for each in live.shown() if each.applied], [])
 
         return Deferred.fromCoroutine(scenario())
 

@@ -137,7 +137,18 @@ class Configurations(CommandCase):
         for text in ("Inbound sessions at most.", "0 to 10000", "125", "the p2p service"):
             self.assertIn(text, out)
         self.assertEqual(self.run_cli("config", "explain", "max_inbound")[1], out)
+        self.assertIn("125, from the default", out)
         self.assertIn("Inbound sessions at most.", self.run_cli("config", "explain", "p2p")[1])
+        file = self.init("--set", "rpc.budget_per_s=2000")
+        place = ("--datadir", str(self.datadir))
+        line = file.read_text().splitlines().index("budget_per_s = 2000") + 1
+        out = self.run_cli("config", "explain", *place, "budget_per_s")[1]
+        self.assertIn(f"2000, from {file}:{line}", out)
+        self.assertIn("while the node runs", out)
+        overrides = self.datadir / "overrides.ini"
+        overrides.write_text("[rpc]\nbudget_per_s = 5000\n")
+        out = self.run_cli("config", "explain", *place, "budget_per_s")[1]
+        self.assertIn(f"5000, from {overrides}:2", out)
         for word, hint in (
             ("p2p.max_inbuond", "p2p.max_inbound"),
             ("maxinbound", "p2p.max_inbound"),

@@ -123,7 +123,7 @@ class Table(SynchronousTestCase):
         of_the_core = """rpc.discover gettransactionfinality explaintransaction testmempoolaccept getmempoolentry
         getmempoolancestors getmempooldescendants gettxspendingprevout combinerawtransaction estimatesmartfee
         getfeeschedule getmasternode getblockattendance"""
-        of_the_control = """getrpcinfo getmemoryinfo"""
+        of_the_control = """getrpcinfo getmemoryinfo getconfig setconfig confirmconfig"""
         of_the_payments = """sendmany sendall"""
         known = " ".join((asked, of_the_keys, of_the_core, of_the_control, of_the_payments)).split()
         self.assertEqual(set(known), set(METHODS))

@@ -216,6 +216,9 @@ class Permissions(RpcTestCase):
                 "setban",
                 "getrpcinfo",
                 "getmemoryinfo",
+                "getconfig",
+                "setconfig",
+                "confirmconfig",
             },
         )
 

@@ -13,11 +13,14 @@ import shlex
 from decimal import Decimal
 from typing import Any
 
+from twisted.internet.defer import maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.builders import wallet_key
 from tests.rpc_world import FRIEND, address_of
 from tests.wallet_world import PASSPHRASE, KeysWorld
+from timed.app.config import load, override
+from timed.app.live import LiveConfig
 from timed.cli.words import arguments
 from timed.index.builder import IndexBuilder
 from timed.index.reader import IndexReader
@@ -30,8 +33,9 @@ ENCRYPTED = {"walletpassphrase", "walletpassphrasechange", "walletlock"}
 """These need a wallet with a passphrase."""
 STATED = {
     "disconnectnode": "not-connected",
+    "confirmconfig": "config-pending",
 }
-"""Examples that end in an error, since no test has a peer: the rule."""
+"""Examples that end in an error, since there is no peer and no change before them: the rule."""
 PLACEHOLDER = re.compile(r"<[a-z0-9]+>|TIMER1\.\.\.|/mnt/usb/")
 
 
@@ -59,6 +63,8 @@ class Example(KeysWorld):
         shown = IndexReader(f"{directory}/index", self.genesis.hash, NAMES, shared)
         indexes = ReadIndexes(f"{directory}/index", self.store, shown)
         self.environment.indexes = lambda: indexes
+        place = override("node.datadir", directory, "--set")
+        self.environment.configuration = LiveConfig(load(None, [place]), self.clock, maybeDeferred)
 
     def pay(self, amount: str) -> str:
         txid: str = self.result("sendtoaddress", self.friend, amount)

@@ -31,6 +31,18 @@ class ConfigError(LocalError):
     """A configuration that cannot be used; the message names file, line and key."""
 
 
+class UnknownKey(ConfigError):
+    """There is no such key."""
+
+
+class NotLive(ConfigError):
+    """A key whose change needs a restart."""
+
+
+class NotPending(ConfigError):
+    """There is no change that waits to be confirmed."""
+
+
 class StoreError(LocalError):
     """The data directory cannot be used, or holds what it must not hold."""
 

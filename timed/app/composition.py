@@ -6,11 +6,13 @@ import os
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TextIO, cast
 
 from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
@@ -20,6 +22,7 @@ from timed.app.config import Config
 from timed.app.context import Context
 from timed.app.datadir import attach, prepare
 from timed.app.genesis_file import read_genesis
+from timed.app.live import LiveConfig
 from timed.app.logging import LineObserver
 from timed.app.ports import check_port
 from timed.app.registry import choose, find
@@ -35,6 +38,8 @@ NEED_GENESIS = frozenset({"chain", "p2p"})
 """Services that have nothing to do on a network without a genesis."""
 COMES_WITH = {"chain": ("desk",)}
 """What runs beside a service without being named in services.enabled."""
+
+LOG_KEYS = ("log.level", "log.levels", "log.burst", "log.window")
 
 log = Logger()
 
@@ -110,6 +115,28 @@ class LogSweeper(Service):
         self._call = self._reactor.callLater(self._observer.window, self._sweep)
 
 
+class ConfigService(Service):
+    """Lets the log follow the configuration; at the end, no change waits any more."""
+
+    def __init__(self, live: LiveConfig, observer: LineObserver) -> None:
+        self._live = live
+        self._observer = observer
+        self._unsubscribe: Callable[[], None] | None = None
+
+    def startService(self) -> None:
+        super().startService()
+        self._unsubscribe = self._live.subscribe(
+            LOG_KEYS, lambda config: self._observer.tune(config.settings.log)
+        )
+
+    def stopService(self) -> None:
+        super().stopService()
+        self._live.stop()
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+
+
 def print_error(err: TextIO, error: LocalError) -> None:
     """The one sentence an operator reads when the start failed."""
     err.write(f"timed: {error}\n")
@@ -156,8 +183,9 @@ def check_ports(config: Config) -> None:
             check_port(host, port, f"{name}.port")
 
 
-def make_context(config: Config, reactor: Any, observer: LineObserver) -> Context:
+def make_context(live: LiveConfig, reactor: Any, observer: LineObserver) -> Context:
     """Everything that can fail before a service starts fails here, with a LocalError."""
+    config = live.config
     backend = choose(ISignatureBackend, config.settings.crypto.backend, "crypto.backend")
     use_backend(backend.with_test_keys() if config.params.plain_allowed else backend)
     genesis = choose_genesis(config)
@@ -169,7 +197,7 @@ def make_context(config: Config, reactor: Any, observer: LineObserver) -> Contex
         )
     datadir = attach(config.datadir) if config.apart else prepare(config.datadir)
     return Context(
-        config=config,
+        live=live,
         chosen_genesis=genesis,
         datadir=datadir,
         own_node_key=None if config.apart else datadir.node_key(os.urandom),
@@ -250,10 +278,13 @@ def compose(
         window=settings.log.window,
         journal=journal,
     )
+    observer.tune(settings.log)
     makers = service_makers(settings.services.enabled)
-    context = make_context(config, reactor, observer)
+    live = LiveConfig(config, reactor, partial(deferToThreadPool, reactor, reactor.getThreadPool()))
+    context = make_context(live, reactor, observer)
     application = Application(observer, err if err is not None else (sys.__stderr__ or sys.stderr))
     application.addService(LogSweeper(observer, reactor))
+    application.addService(ConfigService(live, observer))
     application.addService(Announcement(context))
     for maker in makers:
         if context.chosen_genesis is not None or maker.name not in NEED_GENESIS:

@@ -11,6 +11,7 @@ import attrs
 
 from timed import params as networks
 from timed.app.inifile import Entry, read_ini, read_text, scan_ini
+from timed.app.overrides import read_overrides
 from timed.app.schema import Settings, keys, sections
 from timed.errors import ConfigError
 from timed.params import BUILTIN_MEMBERS
@@ -18,6 +19,29 @@ from timed.peer.values import PeerAddress
 from timed.ports import MONITOR_PORT_OFFSET, RPC_PORT_OFFSET
 
 MAX_NODE_ID = 1000
+OVERRIDES = "overrides.ini"
+
+
+@attrs.frozen
+class Layers:
+    """Where values come from; each of these wins over the ones before it."""
+
+    file: tuple[Entry, ...] = ()
+    """The configuration file, or what `--node-id` implies."""
+    overrides: tuple[Entry, ...] = ()
+    """What `setconfig` changed for good in an earlier run."""
+    command_line: tuple[Entry, ...] = ()
+    changed: tuple[Entry, ...] = ()
+    """What it changed in this run."""
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        return self.file + self.overrides + self.command_line + self.changed
+
+    def source(self, full_name: str) -> str:
+        """Where a key's value was written; empty for a default."""
+        found = [entry.origin for entry in self.entries if f"{entry.section}.{entry.key}" == full_name]
+        return found[-1] if found else ""
 
 
 @attrs.frozen
@@ -32,6 +56,13 @@ class Config:
     settings: Settings
     base: Path
     builtin_member: int | None = None
+    layers: Layers = Layers()
+
+    def with_layers(self, layers: Layers) -> Config:
+        """The same with other entries; ConfigError for whatever cannot be used."""
+        config = attrs.evolve(self, settings=settings_from(layers.entries), layers=layers)
+        _check(config)
+        return config
 
     @property
     def params(self) -> networks.NetworkParams:
@@ -46,6 +77,10 @@ class Config:
     def genesis_file(self) -> Path | None:
         text = self.settings.node.genesis
         return self._path(text, self.base) if text else None
+
+    @property
+    def overrides_file(self) -> Path:
+        return self.datadir / OVERRIDES
 
     @property
     def cookie_file(self) -> Path:
@@ -142,8 +177,8 @@ def load(
 ) -> Config:
     """The configuration a node starts with.
 
-    `overrides` (the command line) win over the file, the file wins over what
-    `node_id` implies. ConfigError for whatever cannot be used.
+    `overrides` (the command line) win over what `setconfig` changed, this over the
+    file, the file over what `node_id` implies. ConfigError for whatever cannot be used.
     """
     base = Path(cwd)
     entries: list[Entry] = []
@@ -153,14 +188,13 @@ def load(
         base = file.parent
     elif node_id is not None:
         entries.extend(_builtin_entries(node_id, overrides))
-    entries.extend(overrides)
-    settings = settings_from(entries)
+    layers = Layers(file=tuple(entries), command_line=tuple(overrides))
+    settings = settings_from(layers.entries)
     member = None
     if path is None and node_id in BUILTIN_MEMBERS and settings.node.member:
         member = node_id
-    config = Config(settings, base.absolute(), member)
-    _check(config)
-    return config
+    config = Config(settings, base.absolute(), member, layers)
+    return config.with_layers(attrs.evolve(layers, overrides=read_overrides(config.overrides_file)))
 
 
 def override(full_name: str, text: str, origin: str) -> Entry:

@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from timed.app.config import Config
 from timed.app.datadir import DataDirectory
+from timed.app.live import LiveConfig
 from timed.app.logging import LogCounters, LogLevels, LogTail
 from timed.app.memory import MemoryCounters
 from timed.crypto.keys import SigningKey
@@ -35,7 +36,8 @@ class Context:
     filled by the chain service when it starts and emptied when it stops.
     """
 
-    config: Config
+    live: LiveConfig
+    """The configuration in force, and changing it."""
     chosen_genesis: Genesis | None
     """None on a network that has no genesis yet; the chain service does not run then."""
     datadir: DataDirectory
@@ -61,6 +63,11 @@ class Context:
     """`timed.net.Network` while the p2p service runs."""
     seeds: Seeds | None = None
     """The sources of addresses while the p2p service runs and there are any."""
+
+    @property
+    def config(self) -> Config:
+        """What is in force now: ask again for what may change."""
+        return self.live.config
 
     @property
     def params(self) -> NetworkParams:

@@ -11,6 +11,7 @@
     wallet.json    the wallet
     .cookie        the RPC password of this run
     node.sock      where RPC processes of their own reach the node
+    overrides.ini  what setconfig changed for good
     node.ini       the configuration, if `timed-cli init` wrote it here
     timed.log      the log of a daemon that was given no other
 """

@@ -13,6 +13,8 @@ from typing import Generic, TypeVar
 
 import attrs
 
+from timed.app.namespaces import LEVELS, MAX_NAMESPACES, namespace_of
+from timed.errors import LocalError
 from timed.peer.location import MAX_PORT, check_host, parse_node_id, parse_peer
 from timed.peer.values import PeerAddress
 from timed.rpc.credentials import MAX_ACCOUNTS, ROLES, Secret
@@ -189,6 +191,24 @@ def _whitelist(text: str) -> Mapping[str, tuple[str, ...]]:
     return lists
 
 
+def _levels(text: str) -> Mapping[str, str]:
+    levels = {}
+    for word in _words(text):
+        namespace, colon, level = word.rpartition(":")
+        if not colon or level not in LEVELS:
+            raise ValueError(f"names {word!r}, which is not room:{'|'.join(LEVELS)}")
+        try:
+            name = namespace_of(namespace)
+        except LocalError as error:
+            raise ValueError(f"names {namespace!r}: {error.message.rstrip('.')}") from None
+        if name in levels:
+            raise ValueError(f"names {namespace!r} twice")
+        levels[name] = level
+    if len(levels) > MAX_NAMESPACES:
+        raise ValueError(f"names {len(levels)} namespaces, more than {MAX_NAMESPACES}")
+    return levels
+
+
 def _subnets(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     try:
         return tuple(ip_network(word) for word in _words(text))
@@ -227,6 +247,7 @@ WHITELIST: Kind[Mapping[str, tuple[str, ...]]] = Kind(
     _whitelist,
     lambda lists: ", ".join(f"{user}:{'+'.join(methods)}" for user, methods in lists.items()),
 )
+LEVELS_OF: Kind[Mapping[str, str]] = Kind(f"list of room:{'|'.join(LEVELS)}", _levels, ROLES_OF.show)
 SUBNETS: Kind[tuple[IPv4Network | IPv6Network, ...]] = Kind(
     "list of addresses or subnets", _subnets, _show_list
 )

@@ -6,27 +6,25 @@ time is left out and the level is given as the syslog prefix that journald reads
 
 from __future__ import annotations
 
-import pkgutil
-import re
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import attrs
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from zope.interface import implementer
 
-import timed
-from timed.app.schema import LEVELS
+from timed.app.namespaces import ALL, LEVELS, MAX_NAMESPACES, PREFIX, namespace_of
 from timed.errors import LocalError
+
+if TYPE_CHECKING:
+    from timed.app.schema import LogSection
 
 LEVEL_ORDER: Mapping[str, int] = {name: order for order, name in enumerate(LEVELS)}
 JOURNAL_PRIORITY: Mapping[str, int] = {"debug": 7, "info": 6, "warn": 4, "error": 3, "critical": 2}
 
-PREFIX = "timed."
-"""Left out of the namespaces in lines."""
 MAX_SITES = 1024
 """Places in the code whose lines are counted apart; what is beyond shares one count."""
 MAX_LINE = 2000
@@ -34,15 +32,6 @@ MAX_LINE = 2000
 
 CHATTER = ("twisted.", "treq.", "log_legacy", "-", "stdout", "stderr")
 """Namespaces whose information is for whoever debugs Twisted, not for operators."""
-
-
-ALL = "*"
-"""Stands for every namespace that has no level of its own."""
-MAX_NAMESPACES = 64
-"""Namespaces with a level of their own."""
-ROOMS = frozenset(module.name for module in pkgutil.iter_modules(timed.__path__))
-OTHERS = frozenset({"twisted", "treq", "log_legacy", "-", "stdout", "stderr"})
-_DOTTED = re.compile(r"-|\w+(\.\w+)*", re.ASCII)
 
 
 class LogLevels:
@@ -68,17 +57,24 @@ class LogLevels:
         if namespace == ALL:
             self._default, self._order = level, LEVEL_ORDER[level]
             return
-        name = _short(namespace)
+        name = namespace_of(namespace)
         if name not in self._own and len(self._own) >= MAX_NAMESPACES:
             raise LocalError("too many namespaces have a level of their own.", "Clear some of them.")
         self._own[name] = level
+
+    def replace(self, default: str, own: Mapping[str, str]) -> None:
+        """The level of all others, and those of some namespaces; any other is cleared. LocalError."""
+        levels = LogLevels(default)
+        for namespace, level in own.items():
+            levels.set(namespace, level)
+        self._default, self._own, self._order = levels._default, levels._own, levels._order
 
     def clear(self, namespace: str) -> None:
         """A namespace goes with its surroundings again; `*` clears every namespace. LocalError."""
         if namespace == ALL:
             self._own.clear()
         else:
-            self._own.pop(_short(namespace), None)
+            self._own.pop(namespace_of(namespace), None)
 
     def least(self, namespace: str) -> int:
         """The order of the least level that is written of a namespace."""
@@ -91,17 +87,6 @@ class LogLevels:
                 return LEVEL_ORDER[level]
             name = name.rpartition(".")[0]
         return self._order
-
-
-def _short(namespace: str) -> str:
-    """The name of a namespace as lines show it; LocalError when nothing logs there."""
-    name = namespace.removeprefix(PREFIX)
-    if name.partition(".")[0] not in ROOMS | OTHERS or not _DOTTED.fullmatch(name):
-        raise LocalError(
-            f"nothing logs as {namespace!r}.",
-            f"Use {ALL}, or a room, or what is in it: {', '.join(sorted(ROOMS))}.",
-        )
-    return name
 
 
 @attrs.define
@@ -192,13 +177,23 @@ class LineObserver:
         self.counters = LogCounters()
         self.levels = LogLevels(level)
         self.tail = LogTail()
+        self._levels: tuple[str, Mapping[str, str]] = level, {}
+        """Those of the settings."""
+        self.burst = burst
         self.window = window
         self._out = out
         self._clock = clock
-        self._burst = burst
         self._journal = journal
         self._sites: dict[tuple[str, str, str], Site] = {}
         self._window_ends = clock() + window
+
+    def tune(self, settings: LogSection) -> None:
+        """Follow these settings from now on; where their levels are others than before, all levels are theirs."""
+        levels = settings.level, settings.levels
+        if levels != self._levels:
+            self.levels.replace(*levels)
+            self._levels = levels
+        self.burst, self.window = settings.burst, settings.window
 
     def __call__(self, event: LogEvent) -> None:
         level = level_of(event)
@@ -231,7 +226,7 @@ class LineObserver:
             if len(self._sites) >= MAX_SITES:
                 key, pattern = ("-", level, ""), "lines from many other places"
             site = self._sites.setdefault(key, Site(namespace, level, pattern))
-        if site.written >= self._burst:
+        if site.written >= self.burst:
             site.suppressed += 1
             return False
         site.written += 1

@@ -15,7 +15,8 @@ from timed.app.schema import keys, sections
 NODE_INTRO = """\
 A node that follows testnet from your home directory.
 Run it with: twistd -n timed --config etc/node.ini
-Every key is listed with its default; remove the mark before a key to change it."""
+Every key is listed with its default; remove the mark before a key to change it.
+What is called live can be changed while the node runs, with timed-cli setconfig."""
 
 REGTEST_INTRO = """\
 One node of a private network for development, with regtest's own genesis.
@@ -39,7 +40,10 @@ def sample(intro: str, values: Mapping[str, str]) -> str:
             section = row.section
             lines += ["", "", f"# {docs[section]}", f"[{section}]"]
         lines.append("")
-        lines += [f"# {line}" for line in textwrap.wrap(f"{row.doc} ({row.kind.name})", 96)]
+        lines += [
+            f"# {line}"
+            for line in textwrap.wrap(f"{row.doc} ({row.kind.name}{'; live' if row.live else ''})", 96)
+        ]
         default = row.kind.show(row.default)
         if row.full_name in values:
             lines.append(f"{row.name} = {values[row.full_name]}".rstrip())

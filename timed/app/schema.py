@@ -17,6 +17,7 @@ from timed.app.kinds import (
     HOST,
     HOST_PORTS,
     KEYS,
+    LEVELS_OF,
     NAME,
     NODE_IDS,
     PATH,
@@ -35,18 +36,17 @@ from timed.app.kinds import (
     choice,
     integer,
 )
+from timed.app.namespaces import LEVELS
 from timed.params import NETWORKS, WIRE_VERSION, WIRE_VERSION_MIN
 from timed.peer.values import PeerAddress
 from timed.rpc.credentials import Secret
 
 T = TypeVar("T")
 
-LEVELS = ("debug", "info", "warn", "error", "critical")
 
-
-def key(kind: Kind[T], default: T, doc: str) -> T:
-    """Declare one key; its name is the attribute's."""
-    field: T = attrs.field(default=default, metadata={"kind": kind, "doc": doc})
+def key(kind: Kind[T], default: T, doc: str, *, live: bool = False) -> T:
+    """Declare one key; its name is the attribute's. `live`: a change takes effect without a restart."""
+    field: T = attrs.field(default=default, metadata={"kind": kind, "doc": doc, "live": live})
     return field
 
 
@@ -169,9 +169,13 @@ class RPCSection:
         integer(0, 1_000_000),
         3_000,
         "What a client other than an administrator may spend a second, in light calls. 0: no limit.",
+        live=True,
     )
     deadline_s: int = key(
-        integer(1, 3_600), 30, "The longest time of a call, unless it waits on purpose for a time of its own."
+        integer(1, 3_600),
+        30,
+        "The longest time of a call, unless it waits on purpose for a time of its own.",
+        live=True,
     )
     max_connections: int = key(
         integer(8, 50_000),
@@ -244,11 +248,17 @@ class WalletSection:
 class LogSection:
     """Lines for people."""
 
-    level: str = key(choice(*LEVELS), "info", "The least important level that is written.")
-    burst: int = key(
-        integer(1, 100_000), 30, "Lines one place in the code may write in a window; the rest is summed up."
+    level: str = key(choice(*LEVELS), "info", "The least important level that is written.", live=True)
+    levels: Mapping[str, str] = key(
+        LEVELS_OF, {}, "Levels of single rooms, or of what is in them, like peer:debug.", live=True
     )
-    window: int = key(integer(1, 86_400), 60, "Length of that window, in seconds.")
+    burst: int = key(
+        integer(1, 100_000),
+        30,
+        "Lines one place in the code may write in a window; the rest is summed up.",
+        live=True,
+    )
+    window: int = key(integer(1, 86_400), 60, "Length of that window, in seconds.", live=True)
     messages: bool = key(FLAG, False, "A line for each message sent or received, for debugging.")
 
 
@@ -277,6 +287,8 @@ class Key:
     kind: Kind[Any]
     default: Any
     doc: str
+    live: bool = False
+    """A change takes effect while the node runs."""
 
     @property
     def full_name(self) -> str:
@@ -294,4 +306,5 @@ def keys() -> Iterator[Key]:
     """Every row, in the table's order."""
     for section, cls in sections():
         for field in attrs.fields(cls):
-            yield Key(section, field.name, field.metadata["kind"], field.default, field.metadata["doc"])
+            about = field.metadata
+            yield Key(section, field.name, about["kind"], field.default, about["doc"], about["live"])

@@ -38,7 +38,10 @@ def main(words: Sequence[str], options: Options) -> int:
     local.add_place(show, options)
     show.add_argument("--changed", action="store_true", help="only what differs from the default")
     show.set_defaults(act=_show)
-    explain = commands.add_parser("explain", help="what a key or a section means")
+    explain = commands.add_parser(
+        "explain", help="what a key or a section means, and where its value comes from"
+    )
+    local.add_place(explain, options)
     explain.add_argument("key", metavar="SECTION[.KEY]")
     explain.set_defaults(act=_explain)
     found = parser.parse_args(words)
@@ -105,9 +108,13 @@ def _explain(found: argparse.Namespace) -> int:
     if wanted not in rows:
         raise ConfigError(f"there is no key {found.key}.", nearest(wanted, list(rows)))
     key = rows[wanted]
+    config = local.config_of(found)
+    value = key.kind.show(getattr(getattr(config.settings, key.section), key.name))
     print(
         f"{key.full_name}\n  {key.doc}\n\nkind:    {key.kind.name}\ndefault: {key.kind.show(key.default) or '(empty)'}\n"
-        f"section: [{key.section}] {docs[key.section]}\nread by: {_reader(key.section)}"
+        f"section: [{key.section}] {docs[key.section]}\nread by: {_reader(key.section)}\n"
+        f"changed: {'while the node runs (setconfig)' if key.live else 'with a restart'}\n"
+        f"value:   {value or '(empty)'}, from {config.layers.source(key.full_name) or 'the default'}"
     )
     return status.OK
 

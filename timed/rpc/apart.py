@@ -32,11 +32,12 @@ from timed.rpc.parts import Parts
 from timed.rpc.placing import Place, place_of
 from timed.rpc.reader import Reader
 from timed.rpc.snapshot import Snapshot, SnapshotSource
-from timed.rpc.toll import Toll
+from timed.rpc.toll import KEYS, Toll
 from timed.rpc.waiting import Waiters
 from timed.store.shared import SharedStore
 
 if TYPE_CHECKING:
+    from timed.app.config import Config
     from timed.app.context import Context
 
 REST_SHARE = 0.25
@@ -83,6 +84,7 @@ class ApartDesk:
         path = str(context.config.socket_file)
         check_path(path)
         self.waiters = Waiters(context.reactor)
+        self._unsubscribe: Callable[[], None] | None = None
         self.link = ChainLink(path, Hello.of(context.genesis), context.reactor)
         self._source = SharedSource(context)
         self._pool: ThreadPool | None = None
@@ -112,6 +114,7 @@ class ApartDesk:
             self._source.close()
         else:
             self._log.warn("there is no chain in {path} yet: start the chain process", path=str(path))
+        self._unsubscribe = self._context.live.subscribe(KEYS, self._regulate)
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="timed-reader")
         self._pool.start()
         self.link.start()
@@ -132,6 +135,9 @@ class ApartDesk:
     async def stop(self) -> None:
         """Once no front hands in calls any more."""
         await self.end_calls()
+        unsubscribe, self._unsubscribe = self._unsubscribe, None
+        if unsubscribe is not None:
+            unsubscribe()
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.stop()
@@ -154,8 +160,12 @@ class ApartDesk:
             log_levels=context.log_levels,
             scan=self._source.scan,
             reader=self.reader,
+            configuration=context.live,
             parts=lambda: self.parts,
         )
+
+    def _regulate(self, config: Config) -> None:
+        self.toll.regulate(config.settings.rpc)
 
     def _pause(self) -> Deferred[None]:
         return deferLater(self._context.reactor, 0)

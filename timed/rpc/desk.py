@@ -31,11 +31,12 @@ from timed.rpc.parts import Parts
 from timed.rpc.peering import Peering, SocketCounters
 from timed.rpc.reader import Reader
 from timed.rpc.snapshot import SnapshotSource
-from timed.rpc.toll import Toll
+from timed.rpc.toll import KEYS, Toll
 from timed.rpc.waiting import Waiters
 from timed.rpc.wallethost import WalletHost
 
 if TYPE_CHECKING:
+    from timed.app.config import Config
     from timed.app.context import Context
     from timed.peer.seeding import Seeding
 
@@ -54,6 +55,7 @@ class Desk:
         self._context = context
         self._wallet: WalletHost | None = None
         self.waiters = Waiters(context.reactor)
+        self._unsubscribe: Callable[[], None] | None = None
         backend = None if context.running is None else ChainBackend(context.driver, context.store)
         if backend is not None and context.config.settings.wallet.enabled:
             self._wallet = WalletHost(str(context.config.wallet_file), backend, context.reactor, os.urandom)
@@ -78,6 +80,7 @@ class Desk:
 
     def start(self) -> None:
         """LocalError when the wallet cannot be had."""
+        self._unsubscribe = self._context.live.subscribe(KEYS, self._regulate)
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="timed-reader")
         self._pool.start()
         if self._backend is not None:
@@ -101,6 +104,9 @@ class Desk:
     async def stop(self) -> None:
         """Once no front hands in calls any more."""
         await self.end_calls()
+        unsubscribe, self._unsubscribe = self._unsubscribe, None
+        if unsubscribe is not None:
+            unsubscribe()
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.stop()
@@ -142,6 +148,7 @@ class Desk:
             indexes=lambda: context.indexes,
             scan=self._scan,
             reader=self._reader,
+            configuration=context.live,
             parts=lambda: self.parts,
         )
 
@@ -153,6 +160,9 @@ class Desk:
         """The counters of the p2p service's transports, while it runs."""
         network = self._context.network
         return None if network is None else network.counters
+
+    def _regulate(self, config: Config) -> None:
+        self.toll.regulate(config.settings.rpc)
 
     def _pause(self) -> Deferred[None]:
         return deferLater(self._context.reactor, 0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
@@ -23,6 +23,9 @@ from timed.rpc.peering import Peering
 from timed.rpc.reader import Read, Reader
 from timed.rpc.waiting import Waiters
 from timed.wallet.wallet import Wallet
+
+if TYPE_CHECKING:
+    from timed.app.live import LiveConfig
 
 
 @attrs.define
@@ -76,6 +79,7 @@ class Environment:
     """The walk over the coins that may be under way."""
     reader: Reader | None = None
     """Answers from the durable chain."""
+    configuration: LiveConfig | None = None
     parts: Callable[[], Parts | None] = lambda: None
     """What answers calls in this process."""
 

@@ -9,7 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from timed.errors import LocalError, PoolEmpty, RemoteError, TimedError, WalletLocked, WrongPassphrase
+from timed.errors import (
+    ConfigError,
+    LocalError,
+    NotLive,
+    NotPending,
+    PoolEmpty,
+    RemoteError,
+    TimedError,
+    UnknownKey,
+    WalletLocked,
+    WrongPassphrase,
+)
 
 PARSE_ERROR = -32700
 INVALID_REQUEST = -32600
@@ -128,6 +139,10 @@ LOCAL_RULES = (
     (WalletLocked, UNLOCK_NEEDED, "wallet-locked"),
     (WrongPassphrase, WRONG_PASSPHRASE, "wallet-passphrase"),
     (PoolEmpty, KEYPOOL_RAN_OUT, "wallet-pool"),
+    (UnknownKey, NOT_FOUND, "config-key"),
+    (NotLive, INVALID_PARAMETER, "config-restart"),
+    (NotPending, INVALID_PARAMETER, "config-pending"),
+    (ConfigError, INVALID_PARAMETER, "config-value"),
 )
 """(kind of LocalError, code, rule); each error brings its own hint."""
 

@@ -9,6 +9,7 @@ from timed.rpc.methods import (
     blocks,
     chain,
     coins,
+    configuration,
     control,
     drafts,
     exported,
@@ -53,4 +54,5 @@ HANDLERS: dict[str, Handler] = {
     **masternodes.HANDLERS,
     **control.HANDLERS,
     **process.HANDLERS,
+    **configuration.HANDLERS,
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
@@ -20,7 +20,12 @@ from timed.rpc.errors import MISC, Busy, RpcError
 from timed.rpc.lanes import Client, Full, Lanes
 from timed.rpc.method import Method
 
+if TYPE_CHECKING:
+    from timed.app.schema import RPCSection
+
 FULL_RETRY_S = 1
+KEYS = ("rpc.budget_per_s", "rpc.deadline_s")
+"""What `regulate` follows."""
 
 
 class Toll:
@@ -35,6 +40,10 @@ class Toll:
         self.late = 0
         """Calls that were ended because they took too long."""
         self._slowed: dict[Deferred[None], None] = {}
+
+    def regulate(self, settings: RPCSection) -> None:
+        """Follow these settings from now on."""
+        self.budgets.per_second, self.deadline_s = settings.budget_per_s, settings.deadline_s
 
     def admit(self, caller: Caller, method: Method) -> Awaitable[None] | None:
         """None to go on at once, else what to wait for; Busy when it is not worth waiting."""

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from timed.rpc.method import ADMIN, Method, Param
-from timed.rpc.schema import Text, Word
+from timed.rpc.schema import Integer, Text, Word
 from timed.rpc.tables.common import LEVELS
+
+_SETTING = (
+    "object: key, value (as a file has it), source (file and line, command line or setconfig; empty for the default), "
+    "default, live (a change needs no restart), applied (something in this process reads it), after_restart (the "
+    "value after a restart now), confirm_within (seconds until an unconfirmed change goes back, else null), kind, help"
+)
 
 METHODS = (
     Method("uptime", "control", "Seconds since the RPC service started.", "integer"),
@@ -33,6 +39,39 @@ METHODS = (
         "most_bytes; null where there is no such count or bound), gc (the cycle collector), store ("
         "used_bytes, map_bytes; null without a file)",
         permission=ADMIN,
+    ),
+    Method(
+        "getconfig", "control", "The configuration in force: each value and where it comes from.",
+        _SETTING.replace("object", "array of objects", 1),
+        (Param("key", Text(64), "A key like rpc.budget_per_s, or a section like rpc; empty for all.", ""),),
+        permission=ADMIN,
+        example="rpc.budget_per_s",
+        more=("log", ""),
+    ),
+    Method(
+        "setconfig", "control",
+        "Gives a key another value at once. It goes back by itself unless confirmconfig keeps it; so it does at a "
+        "restart. Only keys that getconfig calls live: the others need the configuration file and a restart.",
+        _SETTING,
+        (
+            Param("key", Text(64), "A key like rpc.budget_per_s."),
+            Param("value", Text(8_192),
+                  "As in the configuration file; left out or null: the value without any setconfig.", None),
+            Param("confirm_within", Integer(0, 3_600),
+                  "Seconds until it goes back; 0: it is kept at once, on disk when the answer comes.", 60),
+        ),
+        permission=ADMIN,
+        example="rpc.budget_per_s 5000",
+        more=("log.levels peer:debug 600", "log.level info 0"),
+    ),
+    Method(
+        "confirmconfig", "control",
+        "Keeps what setconfig changed: it is in overrides.ini in the data directory when the answer comes, and is "
+        "read after the configuration file at every start.",
+        "array of strings: the keys that were kept",
+        (Param("key", Text(64), "One key; empty for all that wait.", ""),),
+        permission=ADMIN,
+        example="",
     ),
     Method(
         "logging", "control",

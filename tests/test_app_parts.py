@@ -21,7 +21,7 @@ from timed.app import registry
 from timed.app.datadir import prepare
 from timed.app.genesis_file import read_genesis, write_genesis
 from timed.app.registry import choose, find
-from timed.app.systemd import SystemdService
+from timed.app.systemd import MAX_STATUS, STATUS_S, SystemdService
 from timed.errors import ConfigError
 from timed.interfaces import IEventSink, IServiceMaker, ISignatureBackend, IStoreBackend
 from timed.ledger.regtest import builtin_regtest, regtest_roster
@@ -146,7 +146,7 @@ class ServiceManager(SynchronousTestCase):
         found = []
         while True:
             try:
-                found.append(self.socket.recv(100).decode())
+                found.append(self.socket.recv(1000).decode())
             except BlockingIOError:
                 return found
 
@@ -160,6 +160,18 @@ class ServiceManager(SynchronousTestCase):
         service.stopService()
         self.assertEqual(self.told(), ["STOPPING=1"])
 
+    def test_the_status_is_told_when_it_changes(self) -> None:
+        words = iter(["height 1, 2 peers: ok", "height 1, 2 peers: ok", "no\nquorum " + "x" * 500])
+        service = SystemdService(self.clock, {"NOTIFY_SOCKET": f"@{self.name}"}, lambda: next(words))
+        service.startService()
+        self.clock.pump([STATUS_S] * 2)
+        service.stopService()
+        said = self.told()
+        self.assertEqual([len(word) for word in said[2:3]], [len("STATUS=") + MAX_STATUS])
+        self.assertEqual(said[:2] + said[3:], ["READY=1", "STATUS=height 1, 2 peers: ok", "STOPPING=1"])
+        self.assertTrue(said[2].startswith("STATUS=no quorum xxx"))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
     def test_the_watchdog_is_fed_three_times_an_interval(self) -> None:
         service = self.service(WATCHDOG_USEC="6000000", WATCHDOG_PID=str(os.getpid()))
         service.startService()
@@ -171,8 +183,10 @@ class ServiceManager(SynchronousTestCase):
     def test_somebody_elses_watchdog_is_left_alone(self) -> None:
         service = self.service(WATCHDOG_USEC="6000000", WATCHDOG_PID="1")
         service.startService()
-        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.clock.pump([2.0] * 6)
+        self.assertEqual(self.told(), ["READY=1"])
         service.stopService()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_manager_that_is_gone_is_counted_and_not_fatal(self) -> None:
         service = SystemdService(self.clock, {"NOTIFY_SOCKET": "/nonexistent/socket"})

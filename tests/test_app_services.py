@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gc
 import io
-import os
 import shutil
 import stat
-import subprocess
 import threading
 from pathlib import Path
+from types import MappingProxyType
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -20,6 +19,7 @@ from twisted.trial.unittest import TestCase
 from timed.app.composition import Application, compose
 from timed.app.config import load, override
 from timed.app.overrides import live_keys
+from timed.app.ports import Sockets
 from timed.client.blocking import Client
 from timed.client.location import Location
 from timed.ledger.regtest import builtin_regtest
@@ -27,8 +27,6 @@ from timed.store.lmdb import LmdbStore
 from timed.testnet.layout import free_ports
 from timed.wire.catalogue import encode_record
 from timed.wire.messages import Ping
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 class ServicesCase(TestCase):
@@ -40,7 +38,9 @@ class ServicesCase(TestCase):
         self.p2p, self.rpc, self.monitor = free_ports(3)
         self.addCleanup(gc.unfreeze)
 
-    def compose(self, *assignments: str, node_id: int = 4) -> Application:
+    def compose(
+        self, *assignments: str, node_id: int = 4, sockets: Sockets = MappingProxyType({})
+    ) -> Application:
         """Node `node_id` of a network of which nobody else runs."""
         values = [
             f"node.datadir={self.directory}",
@@ -50,7 +50,8 @@ class ServicesCase(TestCase):
             *assignments,
         ]
         overrides = [override(*value.split("=", 1), "--set") for value in values]
-        application = compose(load(None, overrides, node_id=node_id), reactor, self.out, err=self.err)
+        config = load(None, overrides, node_id=node_id)
+        application = compose(config, reactor, self.out, err=self.err, sockets=sockets)
         # twistd does this when it has read the application's log observer.
         globalLogPublisher.addObserver(application.observer)
         self.addCleanup(globalLogPublisher.removeObserver, application.observer)
@@ -172,19 +173,3 @@ class FailingToStart(ServicesCase):
             await first.stopService()
 
         return Deferred.fromCoroutine(scenario())
-
-
-class Unit(TestCase):
-    def test_the_systemd_unit_is_one(self) -> None:
-        text = (ROOT / "etc" / "timed.service").read_text(encoding="utf-8")
-        for line in ("Type=notify", "WatchdogSec=60", "NoNewPrivileges=yes", "ProtectSystem=strict"):
-            self.assertIn(f"\n{line}\n", text)
-        tool = shutil.which("systemd-analyze")
-        if tool is None:
-            return
-        path = Path(self.mktemp()).absolute() / "timed.service"
-        path.parent.mkdir()
-        # The program need not be installed where the tests run.
-        path.write_text(text.replace("/usr/local/bin/twistd", shutil.which("true") or "/bin/true"))
-        done = subprocess.run([tool, "verify", str(path)], capture_output=True, text=True, check=False)
-        self.assertEqual((done.returncode, done.stderr), (0, ""), os.fsdecode(done.stderr))

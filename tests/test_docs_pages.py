@@ -27,7 +27,18 @@ from timed.testnet.main import arguments as testnet_arguments
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.rst", *sorted(DOCS.glob("*.rst")), *sorted(DOCS.glob("rpc/*.rst"))]
-HANDS = (".", "cat", "cd", "cp", "curl", "install", "systemctl", "git")
+HANDS = (
+    ".",
+    "cat",
+    "cd",
+    "cp",
+    "curl",
+    "install",
+    "systemctl",
+    "systemd-sysusers",
+    "systemd-tmpfiles",
+    "git",
+)
 """Programs that are not ours."""
 
 

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TextIO, cast
 
 from twisted.application.service import IService, MultiService, Service
@@ -24,7 +25,7 @@ from timed.app.datadir import attach, prepare
 from timed.app.genesis_file import read_genesis
 from timed.app.live import LiveConfig
 from timed.app.logging import LineObserver
-from timed.app.ports import check_port
+from timed.app.ports import Sockets, check_given, check_port
 from timed.app.registry import choose, find
 from timed.app.systemd import SystemdService
 from timed.crypto.rule import use_backend
@@ -170,8 +171,8 @@ def service_makers(enabled: Sequence[str]) -> list[IServiceMaker]:
     return sorted((makers[name] for name in wanted), key=lambda maker: (maker.order, maker.name))
 
 
-def check_ports(config: Config) -> None:
-    """ConfigError for a port that somebody else has."""
+def check_ports(config: Config, sockets: Sockets) -> None:
+    """ConfigError for a port that somebody else has, and for a socket of the service manager nobody takes."""
     settings = config.settings
     wanted = {
         "p2p": (settings.p2p.host, config.p2p_port),
@@ -179,17 +180,25 @@ def check_ports(config: Config) -> None:
         "monitor": (settings.monitor.host, config.monitor_port),
     }
     for name, (host, port) in wanted.items():
-        if name in settings.services.enabled:
+        if name not in settings.services.enabled:
+            if name in sockets:
+                raise ConfigError(
+                    f"the service manager listens for {name}, which does not run here.",
+                    "Put it into services.enabled, or disable the socket unit.",
+                )
+        elif name in sockets:
+            check_given(sockets[name], host, port, f"{name}.port")
+        else:
             check_port(host, port, f"{name}.port")
 
 
-def make_context(live: LiveConfig, reactor: Any, observer: LineObserver) -> Context:
+def make_context(live: LiveConfig, reactor: Any, observer: LineObserver, sockets: Sockets) -> Context:
     """Everything that can fail before a service starts fails here, with a LocalError."""
     config = live.config
     backend = choose(ISignatureBackend, config.settings.crypto.backend, "crypto.backend")
     use_backend(backend.with_test_keys() if config.params.plain_allowed else backend)
     genesis = choose_genesis(config)
-    check_ports(config)
+    check_ports(config, sockets)
     if config.apart and genesis is None:
         raise ConfigError(
             f"{config.params.name} has no genesis of its own yet, so there is no chain to answer from.",
@@ -212,6 +221,7 @@ def make_context(live: LiveConfig, reactor: Any, observer: LineObserver) -> Cont
         log_tail=observer.tail,
         started_at=now_us(),
         shut_down=lambda: reactor.callLater(0, reactor.stop),
+        sockets=sockets,
     )
 
 
@@ -250,6 +260,12 @@ def announce(context: Context) -> None:
         log.warn("the operator key {key} is not on the first roster", key=operator.public.hex())
 
 
+def sentence(application: Application) -> str:
+    """What the service manager is told about the node: the monitor's word, if there is one."""
+    monitor = application.namedServices.get("monitor")
+    return monitor.sentence() if monitor is not None else "running without a monitor"
+
+
 class Announcement(Service):
     """Says what was started once the log is open, and when all of it has stopped."""
 
@@ -266,7 +282,13 @@ class Announcement(Service):
 
 
 def compose(
-    config: Config, reactor: Any, out: TextIO, *, journal: bool = False, err: TextIO | None = None
+    config: Config,
+    reactor: Any,
+    out: TextIO,
+    *,
+    journal: bool = False,
+    err: TextIO | None = None,
+    sockets: Sockets = MappingProxyType({}),
 ) -> Application:
     """The application of one node; LocalError when it cannot be."""
     settings = config.settings
@@ -281,7 +303,7 @@ def compose(
     observer.tune(settings.log)
     makers = service_makers(settings.services.enabled)
     live = LiveConfig(config, reactor, partial(deferToThreadPool, reactor, reactor.getThreadPool()))
-    context = make_context(live, reactor, observer)
+    context = make_context(live, reactor, observer, sockets)
     application = Application(observer, err if err is not None else (sys.__stderr__ or sys.stderr))
     application.addService(LogSweeper(observer, reactor))
     application.addService(ConfigService(live, observer))
@@ -290,5 +312,5 @@ def compose(
         if context.chosen_genesis is not None or maker.name not in NEED_GENESIS:
             # The parent is known to its children: that is how they find each other.
             cast(Service, maker.make(context)).setServiceParent(application)
-    application.addService(SystemdService(reactor))
+    application.addService(SystemdService(reactor, status=lambda: sentence(application)))
     return application

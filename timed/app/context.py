@@ -13,6 +13,7 @@ from timed.app.datadir import DataDirectory
 from timed.app.live import LiveConfig
 from timed.app.logging import LogCounters, LogLevels, LogTail
 from timed.app.memory import MemoryCounters
+from timed.app.ports import Sockets
 from timed.crypto.keys import SigningKey
 from timed.errors import LocalError
 from timed.ledger.genesis import Genesis
@@ -54,6 +55,8 @@ class Context:
     """Microseconds of unix time at which the process was composed."""
     shut_down: Callable[[], None]
     """Ask for an orderly stop of the whole application; returns at once."""
+    sockets: Sockets = attrs.field(factory=dict)
+    """What the service manager opened for us, by service; whoever listens on one closes it."""
     running: Running | None = None
     indexes: Indexes | None = None
     """While the index service runs."""

@@ -57,7 +57,9 @@ class P2PService(Service):
         context.driver.attach(network)
         failures: list[Failure] = []
         # The answer has come when `listen` returns.
-        network.listen(context.config.p2p_port, p2p.host).addErrback(failures.append)
+        network.listen(context.config.p2p_port, p2p.host, context.sockets.get("p2p")).addErrback(
+            failures.append
+        )
         for failure in failures:
             failure.raiseException()
         self._start_seeds()

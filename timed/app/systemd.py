@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from twisted.application.service import Service
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
@@ -12,30 +12,48 @@ from twisted.logger import Logger
 
 WATCHDOG_SHARE = 3
 """Notify this many times within the watchdog's interval."""
+STATUS_S = 10.0
+"""Between two looks at what STATUS says; it is told when it has changed."""
+MAX_STATUS = 400
+"""Characters of a STATUS."""
 
 
 class SystemdService(Service):
-    """Says READY, WATCHDOG and STOPPING when `NOTIFY_SOCKET` is set; nothing otherwise."""
+    """Says READY, STATUS, WATCHDOG and STOPPING when `NOTIFY_SOCKET` is set; nothing otherwise.
+
+    `status` gives one line about the node. WATCHDOG comes from the reactor: one that
+    hangs is silent.
+    """
 
     _log = Logger()
 
-    def __init__(self, reactor: IReactorTime, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        reactor: IReactorTime,
+        environ: Mapping[str, str] = os.environ,
+        status: Callable[[], str] = lambda: "",
+    ) -> None:
         self._reactor = reactor
         self._address = environ.get("NOTIFY_SOCKET", "")
         self._interval_us = _watchdog_interval(environ)
-        self._call: IDelayedCall | None = None
+        self._status = status
+        self._told = ""
+        self._calls: dict[str, IDelayedCall] = {}
         self.failures = 0
 
     def startService(self) -> None:
         super().startService()
         self.notify("READY=1")
+        if self._address:
+            self._tell()
         if self._address and self._interval_us:
             self._beat()
 
     def stopService(self) -> None:
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._call = None
+        for call in self._calls.values():
+            if call.active():
+                call.cancel()
+        self._calls.clear()
         self.notify("STOPPING=1")
         super().stopService()
 
@@ -47,14 +65,24 @@ class SystemdService(Service):
         address = f"\0{self._address[1:]}" if self._address[0] == "@" else self._address
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sender:
-                sender.sendto(state.encode("ascii"), address)
+                # A manager that does not read must not hold up the reactor.
+                sender.setblocking(False)
+                sender.sendto(state.encode("utf-8"), address)
         except OSError as error:
             self.failures += 1
             self._log.warn("the service manager was not told {state}: {error}", state=state, error=error)
 
     def _beat(self) -> None:
         self.notify("WATCHDOG=1")
-        self._call = self._reactor.callLater(self._interval_us / WATCHDOG_SHARE / 1_000_000, self._beat)
+        seconds = self._interval_us / WATCHDOG_SHARE / 1_000_000
+        self._calls["beat"] = self._reactor.callLater(seconds, self._beat)
+
+    def _tell(self) -> None:
+        status = " ".join(self._status().split())[:MAX_STATUS]
+        if status != self._told:
+            self._told = status
+            self.notify(f"STATUS={status}")
+        self._calls["tell"] = self._reactor.callLater(STATUS_S, self._tell)
 
 
 def _watchdog_interval(environ: Mapping[str, str]) -> int:

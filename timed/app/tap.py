@@ -121,11 +121,17 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor
 
     from timed.app.composition import compose, print_error
+    from timed.app.ports import inherited
+    from timed.app.signals import Stopping
 
     try:
         config = load(options["config"], options.entries(), node_id=options["node-id"])
         out = log_file(options, config)
-        return compose(config, reactor, out, journal="JOURNAL_STREAM" in os.environ)
+        application = compose(
+            config, reactor, out, journal="JOURNAL_STREAM" in os.environ, sockets=inherited(os.environ)
+        )
     except LocalError as error:
         print_error(sys.stderr, error)
         raise SystemExit(FAILURE_STATUS) from None
+    Stopping(reactor)
+    return application

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 
 from timed.monitor.alerts import Alarms, Alert
 from timed.monitor.assets import HEADERS, assets
-from timed.monitor.health import Board
+from timed.monitor.health import OK, Board
 from timed.monitor.metrics import ROWS, exposition
 from timed.monitor.readings import EVERY_S, Readings, read
 from timed.monitor.rules import CRITICAL, WATCHED
@@ -84,6 +84,7 @@ class MonitorService(Service):
             context.config.settings.monitor.host,
             context.config.monitor_port,
             "monitor.port",
+            given=context.sockets.get("monitor"),
         )
         self._watch.start()
         self._look()
@@ -103,6 +104,20 @@ class MonitorService(Service):
         self.viewers.stop()
         if self._site is not None:
             await self._site.close()
+
+    def sentence(self) -> str:
+        """How the node is, in one line: `height 12, 3 peers: ok`, or what is wrong and why."""
+        node = self._view.node
+        height = (
+            f"height {node.ledger.tip.height}, {self._view.peers} peers" if node is not None else "no chain"
+        )
+        checks = self.board.look()
+        wrong = [
+            f"{name} {check['state']} ({check['reason']})"
+            for name, check in checks.items()
+            if check["state"] != OK
+        ]
+        return f"{height}: {'; '.join(wrong) or OK}"
 
     def _look(self) -> None:
         """Also when nobody asks, so that `since` is right and an alert is raised at night."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from twisted.internet.protocol import Factory
 from timed.crypto.keys import SigningKey
 from timed.errors import LocalError
 from timed.net import reasons
+from timed.net.adopted import adopt
 from timed.net.dialer import Dial
 from timed.net.doorstep import DoorFactory
 from timed.net.identity import TlsIdentity
@@ -64,15 +66,23 @@ class Network:
 
     # The host's side.
 
-    def listen(self, port: int, interface: str = "") -> Deferred[IListeningPort]:
-        """Accept connections. Fired or failed already on return; LocalError when the port is taken."""
+    def listen(
+        self, port: int, interface: str = "", given: socket.socket | None = None
+    ) -> Deferred[IListeningPort]:
+        """Accept connections. Fired or failed already on return; LocalError when the port is taken.
+
+        `given` listens there already; it is closed, and its port is kept in use.
+        """
         if self._stopping is not None:
             return fail(LocalError("the network has stopped."))
         factory: Factory = _InboundFactory(self)
         if self._tls is not None:
             factory = DoorFactory(PeerTlsFactory(self._tls, False, factory, self.clock), self._lobby)
         try:
-            listening = self._reactor.listenTCP(port, factory, BACKLOG, interface)
+            if given is not None:
+                listening = adopt(self._reactor, given, factory)
+            else:
+                listening = self._reactor.listenTCP(port, factory, BACKLOG, interface)
         except CannotListenError as error:
             cause = getattr(error.socketError, "strerror", None) or str(error.socketError)
             return fail(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,8 +12,10 @@ from OpenSSL import SSL, crypto
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.ssl import CertificateOptions, TLSVersion
+from twisted.protocols.tls import TLSMemoryBIOFactory
 
 from timed.errors import ConfigError
+from timed.net.adopted import adopt
 from timed.rpc.auth import Account
 from timed.rpc.credentials import ROLES
 from timed.rpc.method import ADMIN
@@ -82,11 +85,23 @@ def tls(settings: RPCSection) -> CertificateOptions | None:
 
 
 def listen(
-    reactor: Any, site: BoundedSite, host: str, port: int, key: str, options: CertificateOptions | None = None
+    reactor: Any,
+    site: BoundedSite,
+    host: str,
+    port: int,
+    key: str,
+    options: CertificateOptions | None = None,
+    given: socket.socket | None = None,
 ) -> IListeningPort:
-    """A listening port; ConfigError, naming the configuration's `key`, when it cannot be had."""
+    """A listening port; ConfigError, naming the configuration's `key`, when it cannot be had.
+
+    `given` listens there already; it is closed, and its port is kept in use.
+    """
     try:
         listening: IListeningPort
+        if given is not None:
+            factory = site if options is None else TLSMemoryBIOFactory(options, False, site)
+            return adopt(reactor, given, factory)
         if options is None:
             listening = reactor.listenTCP(port, site, backlog=BACKLOG, interface=host)
         else:

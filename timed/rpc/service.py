@@ -78,8 +78,9 @@ class RpcService(Service):
         )
         desk.parts.site, desk.parts.authenticator = self.site, authenticator
         self.port = listen(
-            context.reactor, self.site, settings.host, context.config.rpc_port, "rpc.port", options
-        )
+            context.reactor, self.site, settings.host, context.config.rpc_port, "rpc.port", options,
+            context.sockets.get("rpc"),
+        )  # fmt: skip
 
     def _authenticator(self, known: list[Account]) -> Authenticator:
         """The chain process makes the cookie of a data directory; the others take it."""

@@ -1,0 +1,187 @@
+"""A node under a service manager (sd_notify(3)): what it is told, how it stops, and what a hang looks like."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from pathlib import Path
+from unittest import mock
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.process_world import ProcessWorld, until
+
+WATCHDOG_S = 1.5
+SILENCE_S = 2 * WATCHDOG_S
+"""A manager that hears nothing for this long would have killed the node."""
+STOP_S = 5.0
+
+PLUGIN = '''
+"""A service that hangs the reactor on SIGUSR1 until a pipe is opened, and never stops after SIGUSR2."""
+
+import signal
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+from timed.interfaces import IServiceMaker
+
+
+class Stubborn(Service):
+    def __init__(self, reactor):
+        self.setName("stubborn")
+        self.reactor = reactor
+        self.never = False
+
+    def startService(self):
+        super().startService()
+        signal.signal(signal.SIGUSR1, lambda *_: self.reactor.callFromThread(self.hang))
+        signal.signal(signal.SIGUSR2, lambda *_: setattr(self, "never", True))
+
+    def hang(self):
+        with open({pipe!r}, "rb") as pipe:
+            pipe.read()
+
+    def stopService(self):
+        super().stopService()
+        return Deferred() if self.never else None
+
+
+@implementer(IPlugin, IServiceMaker)
+class Maker:
+    name = "stubborn"
+    order = 90
+
+    def make(self, context):
+        return Stubborn(context.reactor)
+
+
+maker = Maker()
+'''
+
+
+class Manager:
+    """The manager's end of the socket: messages in the order they came."""
+
+    def __init__(self, path: Path) -> None:
+        # The path of a temporary directory may be too long for a socket.
+        self.name = f"timed-manager-{os.getpid()}-{id(path)}"
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(f"\0{self.name}")
+        self.heard: list[str] = []
+
+    def environment(self) -> dict[str, str]:
+        return {"NOTIFY_SOCKET": f"@{self.name}", "WATCHDOG_USEC": str(round(WATCHDOG_S * 1_000_000))}
+
+    def listen(self, seconds: float) -> bool:
+        """False when nothing comes for so long."""
+        self.socket.settimeout(seconds)
+        try:
+            self.heard.append(self.socket.recv(1000).decode())
+        except TimeoutError:
+            return False
+        return True
+
+    def wait_for(self, start: str, seconds: float = 60.0) -> str:
+        """The next message that begins so; what came before is kept in `heard`."""
+        deadline = time.monotonic() + seconds
+        while self.listen(max(0.01, deadline - time.monotonic())):
+            if self.heard[-1].startswith(start):
+                return self.heard[-1]
+        raise AssertionError(f"no {start} within {seconds} s; heard {self.heard[-10:]}")
+
+    def drain(self) -> None:
+        while self.listen(0.01):
+            if len(self.heard) > 10_000:
+                raise AssertionError("it never ends")
+
+
+class UnderAManager(SynchronousTestCase):
+    def setUp(self) -> None:
+        directory = Path(self.mktemp()).absolute()
+        self.world = ProcessWorld(
+            directory, nodes=1, settings={1: ["services.enabled=chain p2p rpc monitor stubborn"]}
+        )
+        self.addCleanup(self.world.stop)
+        self.manager = Manager(directory)
+        self.addCleanup(self.manager.socket.close)
+        plugins = directory / "extra" / "timed" / "plugins"
+        plugins.mkdir(parents=True)
+        self.pipe = directory / "pipe"
+        os.mkfifo(self.pipe)
+        (plugins / "timed_stubborn.py").write_text(PLUGIN.replace("{pipe!r}", repr(str(self.pipe))))
+        self.extra = directory / "extra"
+
+    def start(self) -> None:
+        real = os.environ.get("PYTHONPATH", "")
+        with mock.patch.dict(os.environ, self.manager.environment()):
+            root = str(Path(__file__).resolve().parent.parent)
+            with mock.patch("tests.process_world.ROOT", f"{root}:{self.extra}"):
+                self.world.start(1)
+        self.assertEqual(os.environ.get("PYTHONPATH", ""), real)
+
+    def send(self, number: int) -> None:
+        self.world.processes[1].signal(number)
+
+    def test_its_life_as_the_manager_sees_it(self) -> None:
+        """Ready when it answers; a status; beats while it lives, none while it hangs; stops with all on disk."""
+        world, manager = self.world, self.manager
+        self.start()
+        manager.wait_for("READY=1")
+        self.assertGreaterEqual(world.call(1, "getblockcount"), 0)
+        self.assertRegex(manager.wait_for("STATUS="), r"^STATUS=height \d+, 0 peers: ")
+        for _ in range(3):
+            manager.wait_for("WATCHDOG=1")
+
+        self.send(signal.SIGUSR1)
+        until("the node hangs", lambda: not manager.listen(SILENCE_S))
+        open(self.pipe, "wb").close()
+        manager.wait_for("WATCHDOG=1")
+
+        txid = world.pay(1, 1)
+        world.wait_final(txid, 1)
+        began = time.monotonic()
+        self.send(signal.SIGTERM)
+        manager.wait_for("STOPPING=1")
+        self.assertTrue(world.processes[1].wait(STOP_S - (time.monotonic() - began)), world.log(1)[-2000:])
+        # twistd ends by the signal itself once everything has stopped.
+        self.assertEqual(world.processes[1].exit_status, -signal.SIGTERM)
+        self.assertEqual(world.log(1).count("stopped in good order"), 1)
+        manager.drain()
+        self.assertEqual(manager.heard.count("READY=1"), 1)
+        self.assertEqual(manager.heard[-1], "STOPPING=1")
+
+        self.start()
+        manager.wait_for("READY=1")
+        self.assertIn(world.state(1, txid), ("final", "confirmed"))
+
+    def test_a_second_signal_ends_what_does_not_stop(self) -> None:
+        """A service that never stops, and then a reactor that hangs; nothing that was said is lost."""
+        world, manager = self.world, self.manager
+        self.start()
+        manager.wait_for("READY=1")
+        txid = world.pay(1, 1)
+        world.wait_final(txid, 1)
+        self.send(signal.SIGUSR2)
+        self.send(signal.SIGTERM)
+        manager.wait_for("STOPPING=1")
+        self.assertTrue(world.processes[1].alive)
+        self.send(signal.SIGTERM)
+        self.assertTrue(world.processes[1].wait(STOP_S))
+        self.assertNotIn("stopped in good order", world.log(1))
+
+        self.start()
+        manager.wait_for("READY=1")
+        self.assertIn(world.state(1, txid), ("final", "confirmed"))
+        self.send(signal.SIGUSR1)
+        until("the node hangs", lambda: not manager.listen(SILENCE_S))
+        self.send(signal.SIGTERM)
+        self.assertFalse(manager.listen(SILENCE_S))
+        self.assertTrue(world.processes[1].alive)
+        self.send(signal.SIGTERM)
+        self.assertTrue(world.processes[1].wait(STOP_S))
+        self.assertNotIn("stopped in good order", world.log(1))

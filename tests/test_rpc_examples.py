@@ -113,6 +113,8 @@ class Example(KeysWorld):
                 "gettxout",
             )
             return self.confirmed if in_a_block else self.pending
+        if placeholder == "<coin>":
+            return str(next(coin["txid"] for coin in self.result("listunspent") if coin["vout"] == 0))
         if placeholder == "<hex>":
             return self.hex_for(method)
         if placeholder == "<payment>":

@@ -171,7 +171,7 @@ _RENAMED = {
     "gettransactions": "gettransaction",
     "gettxindexstatus": "getindexinfo",
     "getwalletaddress": "getnewaddress listaddresses",
-    "listlockedutxos": "gettxout",
+    "listlockedutxos": "listlockunspent gettxout",
     "listtransactionsmulti": "getaddresshistory",
     "listunspentmulti": "listunspent",
     "sendfrom": "sendtoaddress listunspent",

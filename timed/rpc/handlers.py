@@ -5,6 +5,7 @@ from __future__ import annotations
 from timed.rpc.dispatch import Handler
 from timed.rpc.methods import (
     addresses,
+    balances,
     bans,
     blocks,
     chain,
@@ -42,6 +43,7 @@ HANDLERS: dict[str, Handler] = {
     **mempool.HANDLERS,
     **drafts.HANDLERS,
     **wallet.HANDLERS,
+    **balances.HANDLERS,
     **history.HANDLERS,
     **payments.HANDLERS,
     **keys.HANDLERS,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from timed.rpc.method import Method
 from timed.rpc.tables import (
+    balances,
     blocks,
     chain,
     control,
@@ -32,6 +33,7 @@ METHODS: dict[str, Method] = {
         transactions,
         mempool,
         wallet,
+        balances,
         history,
         payments,
         keys,

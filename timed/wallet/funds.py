@@ -117,17 +117,26 @@ class Availability:
         mine = self._coins.outpoints
         return {*self._chain.spent_among(mine), *(self._spent.keys() & mine)}
 
-    def balance(self, lock: Lock | None = None) -> int:
-        """Units of own coins that nobody spends and that are old enough, all or those of one lock."""
-        height = self._chain.next_height()
+    def balance(self, lock: Lock | None = None, *, in_blocks: bool = False, watched: bool = False) -> int:
+        """Units of own coins that nobody spends and that are old enough, all or those of one lock.
+
+        With `in_blocks` without those that only are final; with `watched` of the coins that
+        are only looked after instead.
+        """
+        shelf = self._coins.watched if watched else self._coins.own
         gone = self.spent_outpoints()
-        gone.update(coin.outpoint for coin in self._coins.immature(height))
-        own = self._coins.own
-        if lock is None:
-            return own.total - sum(coin.value for coin in self._mine(own, gone))
-        return self._coins.total_of(lock) - sum(
-            coin.value for coin in self._mine(own, gone) if coin.output.lock == lock
-        )
+        gone.update(coin.outpoint for coin in self._coins.immature(self._chain.next_height()))
+        total = shelf.total if lock is None else self._coins.total_of(lock)
+        left_out = list(self._mine(shelf, gone))
+        if in_blocks:
+            left_out += [coin for coin in shelf.final.ascending() if coin.outpoint not in gone]
+        return total - sum(coin.value for coin in left_out if lock is None or coin.output.lock == lock)
+
+    def immature(self, *, watched: bool = False) -> int:
+        """Units of rewards that are too young to spend."""
+        shelf = self._coins.watched if watched else self._coins.own
+        young = {coin.outpoint for coin in self._coins.immature(self._chain.next_height())}
+        return sum(coin.value for coin in self._mine(shelf, young))
 
     def funds(self, *, in_blocks: bool = False) -> Funds:
         """How the wallet's own money stands, for a payment that may want coins in blocks only."""

@@ -98,6 +98,11 @@ class Browser:
     def open(self, url: str) -> None:
         self.call("Page.navigate", {"url": url})
 
+    def forget(self) -> None:
+        """What was complained about so far."""
+        self.complaints.clear()
+        self.unreached.clear()
+
     def run(self, expression: str) -> Any:
         """The value of a JavaScript expression; a promise is awaited."""
         answer = self.call(

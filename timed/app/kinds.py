@@ -28,6 +28,7 @@ _DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.I
 _URL = re.compile(r"https?://[a-z0-9\[\].:_-]+(/[!-~]*)?", re.IGNORECASE | re.ASCII)
 _URL_MAX = 2000
 TITLE_MAX = 40
+ADDRESSES_MAX = 64
 
 
 @attrs.frozen
@@ -99,6 +100,18 @@ def _words(text: str) -> tuple[str, ...]:
 
 def _peers(text: str) -> tuple[PeerAddress, ...]:
     return tuple(parse_peer(word) for word in _words(text))
+
+
+def _addresses(text: str) -> tuple[str, ...]:
+    found = []
+    for word in _words(text):
+        place = parse_peer(word)
+        if place.node_id is not None:
+            raise ValueError(f"names {word!r}: a host and a port, without a node id")
+        found.append(str(place))
+    if len(found) > ADDRESSES_MAX:
+        raise ValueError(f"names {len(found)} addresses, more than {ADDRESSES_MAX}")
+    return tuple(found)
 
 
 def _node_ids(text: str) -> tuple[bytes, ...]:
@@ -229,6 +242,7 @@ NAME: Kind[str] = Kind("name", _name)
 TITLE: Kind[str] = Kind("text", _title)
 PATH: Kind[str] = Kind("path", _text)
 PEERS: Kind[tuple[PeerAddress, ...]] = Kind("list of [node-id@]host:port", _peers, _show_list)
+ADDRESSES: Kind[tuple[str, ...]] = Kind("list of host:port", _addresses, _show_list)
 PORT: Kind[int | None] = Kind("port | auto", _port, lambda value: "auto" if value is None else str(value))
 HOST_PORTS: Kind[tuple[HostPort, ...]] = Kind(
     "list of name or name:port", _host_ports, lambda names: ", ".join(map(show_host_port, names))

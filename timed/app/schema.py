@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import attrs
 
 from timed.app.kinds import (
+    ADDRESSES,
     FLAG,
     HOST,
     HOST_PORTS,
@@ -191,6 +192,9 @@ class MonitorSection:
     host: str = key(HOST, "127.0.0.1", "The address to listen on.")
     port: int | None = key(PORT, None, "The port to listen on. auto: the P2P port + 2000.")
     name: str = key(TITLE, "", "What the dashboard calls this node. Empty: by the beginning of its id.")
+    nodes: tuple[str, ...] = key(
+        ADDRESSES, (), "Monitors of other nodes, shown beside this one and asked while somebody looks."
+    )
 
 
 @attrs.frozen

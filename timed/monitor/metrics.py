@@ -170,6 +170,11 @@ def _streams(view: View) -> list[Sample]:
     return [] if viewers is None else by(viewers.counters.items())
 
 
+def _neighbours(view: View) -> list[Sample]:
+    neighbours = getattr(view.monitor, "neighbours", None)
+    return [] if neighbours is None else by(sorted(neighbours.outcomes.items()))
+
+
 def _epoch(view: View) -> list[Sample]:
     state = view.consensus
     if state is None:
@@ -307,6 +312,9 @@ METRICS: tuple[Row | Durations, ...] = (
     Row(
         "timed_viewer_events", COUNTER, ("event",),
         "Streams of the dashboard opened, closed, lost, refused, cut for not reading; pictures skipped.", _streams,
+    ),
+    Row(
+        "timed_neighbour_answers", COUNTER, ("outcome",), "Questions to the nodes of monitor.nodes.", _neighbours
     ),
     *PEER_METRICS,
     *PROCESS_METRICS,

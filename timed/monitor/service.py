@@ -17,13 +17,16 @@ from timed.monitor.alerts import Alarms, Alert
 from timed.monitor.assets import HEADERS, assets
 from timed.monitor.health import OK, Board
 from timed.monitor.metrics import ROWS, exposition
+from timed.monitor.neighbours import TIMEOUT_S, Neighbours
 from timed.monitor.readings import EVERY_S, Readings, read
 from timed.monitor.rules import CRITICAL, WATCHED
 from timed.monitor.snapshot import WITHHELD, Snapshots
+from timed.monitor.summary import MAX_BYTES
 from timed.monitor.view import View
 from timed.monitor.viewers import EVENT_STREAM, MAX_VIEWERS, Viewers
 from timed.monitor.visibility import is_private
 from timed.monitor.watch import Watch
+from timed.net.fetch import fetch
 from timed.rpc.access import listen
 from timed.rpc.caller import Caller
 from timed.rpc.dispatch import Reply
@@ -57,7 +60,12 @@ class MonitorService(Service):
         self._watched = [ROWS[name] for name in WATCHED]
         self.board = Board(self._view)
         self.alarms = Alarms(self._alerted)
-        self._snapshots = Snapshots(self._view, self.board, self.alarms)
+        self.neighbours = Neighbours(
+            context.config.settings.monitor.nodes,
+            lambda url: fetch(context.reactor, url, most=MAX_BYTES, timeout_s=TIMEOUT_S),
+            context.monotonic,
+        )
+        self._snapshots = Snapshots(self._view, self.board, self.alarms, self.neighbours)
         self.viewers = Viewers(context.reactor, self._snapshots, context.log_tail)
         self._assets = assets()
         self._answers = self._table()
@@ -102,6 +110,7 @@ class MonitorService(Service):
         if port is not None:
             await maybeDeferred(port.stopListening)
         self.viewers.stop()
+        await self.neighbours.stop()
         if self._site is not None:
             await self._site.close()
 

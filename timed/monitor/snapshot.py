@@ -7,7 +7,6 @@ the node's own machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -18,14 +17,13 @@ from timed.monitor.details import Traffic, details, traffic_of
 from timed.monitor.health import OK, Board
 from timed.monitor.metrics import METRICS
 from timed.monitor.pulse import EVERY_S, LEAST_S, Pulse, Pulses, feel, percentile, rate, series, spreads
+from timed.monitor.summary import Link, Summary, alert_lines
 from timed.monitor.view import View
 from timed.params import SECOND
 
 FRESH_S = 0.9
 """A picture younger than this is not taken anew, however many ask."""
 WITHHELD = "Names, addresses and log lines are shown on the node's own machine only."
-LINK = ("node", "ping", "in_rate", "out_rate")
-"""What a session is in a graph: whom with, how far (seconds), how much (bytes per second)."""
 
 Object = dict[str, Any]
 
@@ -111,9 +109,9 @@ class Snapshots:
             "spreads": spreads(METRICS, pulse, begin),
         }
         bare = self._summary(pulse, before, begin)
-        full = {**bare, "links": _links(detail)}
+        full = msgspec.structs.replace(bare, links=_links(detail))
         others = self._others.rows() if self._others is not None else []
-        strangers = [{**row, "summary": without_links(row["summary"])} for row in others]
+        strangers = [{**row, "summary": _bare(row["summary"])} for row in others]
         encode = msgspec.json.encode
         return Snapshot(
             now,
@@ -123,7 +121,7 @@ class Snapshots:
             encode(full),
         )
 
-    def _summary(self, pulse: Pulse, before: Pulse | None, begin: Pulse | None) -> Object:
+    def _summary(self, pulse: Pulse, before: Pulse | None, begin: Pulse | None) -> Summary:
         """The node in one line: what stands beside the same of other nodes."""
         health = self._board.health()[1]
         ((version, network, node_id),) = pulse.values["timed_info"]
@@ -133,32 +131,32 @@ class Snapshots:
             past = None if begin is None else begin.spreads[metric].get(labels)
             return None if spread is None else percentile(spread.since(past), share)
 
-        return {
-            "node": node_id,
-            "name": self._view.context.config.settings.monitor.name,
-            "version": version,
-            "network": network,
-            "uptime": pulse.total("timed_uptime_seconds"),
-            "state": health["state"],
-            "failing": [name for name, check in health["checks"].items() if check["state"] != OK],
-            "alerts": [alert.as_object() for alert in self._alarms.active()],
-            "height": pulse.total("timed_height"),
-            "behind": pulse.total("timed_blocks_behind"),
-            "sessions": pulse.total("timed_sessions"),
-            "signing": pulse.total("timed_signing"),
-            "mempool": pulse.total("timed_mempool_transactions"),
-            "final_rate": _rate(pulse, before, "timed_transactions", "final"),
-            "certified_p50": share_of("timed_finality_seconds", 0.5, "certified"),
-            "final_p50": share_of("timed_finality_seconds", 0.5, "final"),
-            "final_p99": share_of("timed_finality_seconds", 0.99, "final"),
-            "late_p99": share_of("timed_reactor_late_seconds", 0.99),
-            "cpu": _rate(pulse, before, "timed_cpu_seconds"),
-            "memory": pulse.total("timed_memory_bytes", "resident"),
-            "log_rate": _rate(pulse, before, "timed_log_lines"),
-        }
+        return Summary(
+            node=node_id,
+            name=self._view.context.config.settings.monitor.name,
+            version=version,
+            network=network,
+            state=health["state"],
+            failing=[name for name, check in health["checks"].items() if check["state"] != OK],
+            alerts=alert_lines([alert.as_object() for alert in self._alarms.active()]),
+            uptime=pulse.total("timed_uptime_seconds"),
+            height=pulse.total("timed_height"),
+            behind=pulse.total("timed_blocks_behind"),
+            sessions=pulse.total("timed_sessions"),
+            signing=pulse.total("timed_signing"),
+            mempool=pulse.total("timed_mempool_transactions"),
+            final_rate=_rate(pulse, before, "timed_transactions", "final"),
+            certified_p50=share_of("timed_finality_seconds", 0.5, "certified"),
+            final_p50=share_of("timed_finality_seconds", 0.5, "final"),
+            final_p99=share_of("timed_finality_seconds", 0.99, "final"),
+            late_p99=share_of("timed_reactor_late_seconds", 0.99),
+            cpu=_rate(pulse, before, "timed_cpu_seconds"),
+            memory=pulse.total("timed_memory_bytes", "resident"),
+            log_rate=_rate(pulse, before, "timed_log_lines"),
+        )
 
 
-def _own(summary: Object) -> Object:
+def _own(summary: Summary) -> Object:
     return {"own": True, "address": None, "age": 0.0, "error": None, "summary": summary}
 
 
@@ -169,11 +167,10 @@ def _rate(now: Pulse, before: Pulse | None, metric: str, *labels: str) -> float 
     return rate(now, before, value, before.total(metric, *labels) or 0.0)
 
 
-def _links(detail: Object | None) -> list[Object]:
+def _links(detail: Object | None) -> list[Link]:
     rows = detail["peers"]["rows"] if detail is not None else []
-    return [{name: row[name] for name in LINK} for row in rows]
+    return [Link(row["node"], row["ping"], row["in_rate"], row["out_rate"]) for row in rows]
 
 
-def without_links(summary: Mapping[str, Any] | None) -> Object | None:
-    """What anybody may see of a node's line."""
-    return None if summary is None else {name: value for name, value in summary.items() if name != "links"}
+def _bare(summary: Summary | None) -> Summary | None:
+    return None if summary is None else summary.without_links()

@@ -149,7 +149,8 @@ def make_network(directory: Path, nodes: int, members: int, interval: int) -> Pl
     write_genesis(directory / "genesis.json", genesis)
     plan = Plan(directory, interval, tuple(plans[:-1]), plans[-1])
     for node in (*plan.nodes, plan.late):
-        node.ini.write_text(ini_of(node, plan.peers_of(node)), encoding="utf-8")
+        others = [other for other in plan.nodes if other is not node]
+        node.ini.write_text(ini_of(node, plan.peers_of(node), others), encoding="utf-8")
     return plan
 
 
@@ -181,9 +182,10 @@ def make_wallet(path: Path) -> Lock:
     return key.lock
 
 
-def ini_of(node: NodePlan, peers: Sequence[NodePlan]) -> str:
-    """The configuration of one node."""
+def ini_of(node: NodePlan, peers: Sequence[NodePlan], shown: Sequence[NodePlan] = ()) -> str:
+    """The configuration of one node; `shown` stand beside it on its dashboard."""
     addresses = ",\n    ".join(str(peer.peer_address) for peer in peers)
+    monitors = ",\n    ".join(f"{HOST}:{other.monitor_port}" for other in shown)
     return "\n".join(
         [
             "[node]",
@@ -199,6 +201,8 @@ def ini_of(node: NodePlan, peers: Sequence[NodePlan]) -> str:
             f"port = {node.rpc_port}",
             "[monitor]",
             f"port = {node.monitor_port}",
+            f"name = {node.name}",
+            f"nodes = {monitors}",
             "",
         ]
     )

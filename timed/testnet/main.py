@@ -133,6 +133,7 @@ def run(network: Network, options: argparse.Namespace) -> None:
     network.collect()
     for line in report.table():
         reporter.plain(line)
+    reporter.plain(f"Dashboard of all nodes: {network.plan.nodes[0].monitor_url}/")
     reporter.plain("The network runs until you press Ctrl-C or call 'timed-testnet down'.")
     watch(network)
 

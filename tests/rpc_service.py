@@ -60,6 +60,7 @@ class FakeContext:
     log_levels: LogLevels = attrs.Factory(lambda: LogLevels("info"))
     log_tail: LogTail = attrs.Factory(LogTail)
     started_at: int = attrs.Factory(now_us)
+    sockets: dict[str, socket.socket] = attrs.Factory(dict)
     network: Any = None
     indexes: Any = None
     desk: Any = None

@@ -93,7 +93,7 @@ class Example(KeysWorld):
             return wallet_key(40).seed.hex()
         if name in ("importpubkey", "createmultisig"):
             return wallet_key(41 + self.count()).public.hex()
-        return self.raw(signed=name != "exporttransaction")
+        return self.raw(signed=name not in ("exporttransaction", "fundrawtransaction"))
 
     def count(self) -> int:
         self._counted = getattr(self, "_counted", 0) + 1

@@ -36,18 +36,36 @@ T = TypeVar("T")
 _log = Logger()
 
 KEPT = "The payment is in the wallet and goes its way: do not pay twice, ask gettransaction for it."
-HINDRANCES = {
-    "input-held": ("is spent by a payment that is under way", "Choose another one: listunspent shows them."),
+TROUBLES: dict[str, tuple[int, str, str]] = {
+    "input-duplicate": (INVALID_PARAMETER, "is named twice", "Name every coin once."),
+    "input-missing": (NOT_FOUND, "is unknown or spent already", "listunspent shows the coins there are."),
+    "input-pending": (
+        INVALID_PARAMETER,
+        "is not final yet",
+        "It counts once its transaction is final: see gettransaction.",
+    ),
+    "input-foreign": (
+        INVALID_PARAMETER,
+        "is not this wallet's own",
+        "walletcreatefundedtransaction takes it; have it signed where the key is.",
+    ),
+    "input-held": (
+        INVALID_PARAMETER,
+        "is spent by a payment that is under way",
+        "Choose another one: listunspent shows them.",
+    ),
     "input-locked": (
+        INVALID_PARAMETER,
         "is locked: this node has voted for a transaction that spends it",
         "explaintransaction and gettxout show what stands in the way.",
     ),
     "coinbase-immature": (
+        INVALID_PARAMETER,
         "is a reward that is too young",
         "A reward may be spent from the block after the one that paid it.",
     ),
 }
-"""By rule: what is wrong with a named coin of the wallet, and what to do."""
+"""What may be wrong with a coin that is named, by rule: code, problem, what to do."""
 
 
 async def pay(
@@ -83,18 +101,22 @@ def planned(work: Callable[[], T]) -> T:
 
 
 def named_coins(env: Environment, outpoints: Iterable[OutPoint], param: str) -> tuple[OwnCoin, ...]:
-    """The wallet's coins at these outpoints, each free to be spent or set aside.
+    """The wallet's coins at these outpoints, each free to be spent; RpcError names the one that is not."""
+    return check_named(env, outpoints, param, lambda outpoint: own_coin(env, outpoint, param))
 
-    RpcError for one that is named twice, unknown, somebody else's or being spent.
-    """
+
+def check_named(
+    env: Environment, outpoints: Iterable[OutPoint], param: str, find: Callable[[OutPoint], OwnCoin]
+) -> tuple[OwnCoin, ...]:
+    """What `find` gives for each outpoint; RpcError for one that is named twice or may not be spent now."""
     coins: dict[OutPoint, OwnCoin] = {}
     for outpoint in outpoints:
         if outpoint in coins:
-            raise _bad_coin(outpoint, param, "input-duplicate", "is named twice", "Name every coin once.")
-        coin = own_coin(env, outpoint, param)
+            raise bad_coin(outpoint, param, "input-duplicate")
+        coin = find(outpoint)
         rule = env.wallet.available.hindrance(coin)
         if rule:
-            raise _bad_coin(outpoint, param, rule, *HINDRANCES[rule])
+            raise bad_coin(outpoint, param, rule)
         coins[outpoint] = coin
     return tuple(coins.values())
 
@@ -107,18 +129,16 @@ def own_coin(env: Environment, outpoint: OutPoint, param: str, *, watched: bool 
         return coin
     output = env.chain.output(outpoint)
     if output is None:
-        hint = "listunspent shows the coins there are."
-        raise _bad_coin(outpoint, param, "input-missing", "is unknown or spent already", hint, NOT_FOUND)
-    if coin is None and env.wallet.keys.owns(output.lock):
-        hint = "It counts once its transaction is final: see gettransaction."
-        raise _bad_coin(outpoint, param, "input-pending", "is not final yet", hint)
-    raise _bad_coin(
-        outpoint,
-        param,
-        "input-foreign",
-        "is not this wallet's own",
-        "Make the payment with createrawtransaction, and have it signed where the key is.",
-    )
+        raise bad_coin(outpoint, param, "input-missing")
+    pending = coin is None and env.wallet.keys.owns(output.lock)
+    raise bad_coin(outpoint, param, "input-pending" if pending else "input-foreign")
+
+
+def bad_coin(outpoint: OutPoint, param: str, rule: str) -> RpcError:
+    """What is wrong with the coin, by a rule of `TROUBLES`."""
+    code, problem, hint = TROUBLES[rule]
+    name = f"{outpoint.txid.hex()}:{outpoint.index}"
+    return RpcError(code, f"The coin {name} {problem}", rule=rule, hint=hint, param=param)
 
 
 async def write(env: Environment) -> None:
@@ -205,10 +225,3 @@ def _advice(error: InsufficientFunds) -> str:
     if funds.watched >= error.missing:
         return "Watched coins are spent where their key is: see walletcreatefundedtransaction."
     return "Receive more first, or pay less; with subtractfeefromamount the receiver bears the fee."
-
-
-def _bad_coin(
-    outpoint: OutPoint, param: str, rule: str, problem: str, hint: str, code: int = INVALID_PARAMETER
-) -> RpcError:
-    name = f"{outpoint.txid.hex()}:{outpoint.index}"
-    return RpcError(code, f"The coin {name} {problem}", rule=rule, hint=hint, param=param)

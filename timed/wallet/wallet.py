@@ -73,6 +73,14 @@ class Prepared:
     fee: int
 
 
+@attrs.frozen
+class Drafted:
+    """An unsigned transaction, and which of its outputs is the change."""
+
+    transaction: Transaction
+    change: int | None
+
+
 class Wallet:
     """Keys, coins and payments of one wallet file."""
 
@@ -207,18 +215,23 @@ class Wallet:
         supplies = self.available.supplies(in_blocks=in_blocks, watched=watched)
         return plan(wish, supplies, self._chain.params, lambda: self.available.funds(in_blocks=in_blocks))
 
-    def draft(self, wish: Wish, made: Plan) -> Transaction:
+    def draft(self, wish: Wish, made: Plan, lock_height: int = 0) -> Drafted:
         """The unsigned transaction of a plan; change without a place goes to a fresh key.
 
         The outputs stand in the order of their values, so that change is not known by its place.
         """
         paid = zip(wish.payees, made.paid, strict=True)
         outputs = [Output(value=value, lock=payee.lock) for payee, value in paid]
+        change = None
         if made.change:
             lock = wish.change if wish.change is not None else self.keys.take(CHANGE).lock
-            outputs.append(Output(value=made.change, lock=lock))
+            change = Output(value=made.change, lock=lock)
+            outputs.append(change)
         outputs.sort(key=lambda output: (output.value, output.lock.data))
-        return Transaction.make(inputs=[coin.outpoint for coin in made.coins], outputs=outputs)
+        transaction = Transaction.make(
+            inputs=[coin.outpoint for coin in made.coins], outputs=outputs, lock_height=lock_height
+        )
+        return Drafted(transaction, None if change is None else outputs.index(change))
 
     def pay(
         self, wish: Wish, comment: str, comment_to: str, now: int, *, in_blocks: bool = False
@@ -232,7 +245,7 @@ class Wallet:
         params = self._chain.params
         made = self.plan(wish, in_blocks=in_blocks)
         spent = [coin.output for coin in made.coins]
-        transaction = sign(self.draft(wish, made), spent, params.chain_id, self.keys)
+        transaction = sign(self.draft(wish, made).transaction, spent, params.chain_id, self.keys)
         height = self._chain.next_height()
         check_form(transaction, params)
         check_spend(transaction, [coin.as_coin(height) for coin in made.coins], height, params)

@@ -13,7 +13,7 @@ from timed.primitives.transaction import Lock, OutPoint, Output
 from timed.rpc.environment import Environment
 from timed.rpc.errors import INVALID_PARAMETER, NOT_FOUND, RpcError
 from timed.rpc.jsontext import amount
-from timed.rpc.paying import own_coin, write
+from timed.rpc.paying import bad_coin, own_coin, write
 from timed.rpc.present import Object, address_of
 from timed.rpc.schema import bad_value
 from timed.rpc.tables.balances import ANY, MAX_LISTED
@@ -147,13 +147,7 @@ async def lockunspent(
         for outpoint in outpoints:
             coin = own_coin(env, outpoint, "transactions", watched=True)
             if wallet.available.is_spent(coin):
-                raise RpcError(
-                    INVALID_PARAMETER,
-                    f"The coin {outpoint.txid.hex()}:{outpoint.index} is spent by a payment that is under way",
-                    rule="input-held",
-                    hint="listunspent shows the coins there are.",
-                    param="transactions",
-                )
+                raise bad_coin(outpoint, "transactions", "input-held")
         wallet.set_aside.add(outpoints, keep=persistent)
     await write(env)
     return True

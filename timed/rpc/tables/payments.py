@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from timed.rpc.method import WALLET, Method, Param
-from timed.rpc.schema import Amount, Array, Boolean, Integer, Mapping, Text
-from timed.rpc.tables.common import ADDRESS, INPUT
+from timed.rpc.schema import Amount, Array, Boolean, Integer, Mapping, Record, Text
+from timed.rpc.tables.common import ADDRESS, INPUT, TRANSACTION
 
 MOST_PAYEES = 255
 """A transaction has room for one more output, which is the change."""
@@ -23,7 +23,25 @@ _MINCONF = Param(
     "minconf", Integer(0, 1), "1: only coins in blocks. More means nothing: a block is final.", 0
 )
 
-METHODS = (
+_OPTIONS = Param(
+    "options",
+    Record(
+        optional=(
+            ("add_inputs", Boolean()),
+            ("include_watched", Boolean()),
+            ("change_address", ADDRESS),
+            ("minconf", Integer(0, 1)),
+            ("subtract_fee_from_outputs", Array(Integer(0, MOST_PAYEES), MOST_PAYEES)),
+            ("lock_unspents", Boolean()),
+        )
+    ),
+    "{add_inputs: choose further coins, include_watched: also coins whose key is elsewhere, change_address, minconf, "
+    "subtract_fee_from_outputs: [numbers of outputs, as given], lock_unspents: set the coins aside}.",
+    {},
+)
+_FUNDED = "object: hex (unsigned), fee, changepos (the output that is change, or -1)"
+
+_PAYMENTS = (
     Method(
         "sendtoaddress",
         "wallet",
@@ -92,3 +110,39 @@ METHODS = (
         cost=20,
     ),
 )
+
+_DRAFTS = (
+    Method(
+        "walletcreatefundedtransaction",
+        "wallet",
+        "An unsigned transaction with coins of this wallet and change; nothing is sent, reserved or signed.",
+        _FUNDED,
+        (
+            Param(
+                "inputs",
+                Array(INPUT, 256),
+                '[{"txid": hex, "vout": n}, ...]: coins to spend in any case, also of others; with some, add_inputs is '
+                "false unless it is set.",
+            ),
+            Param("outputs", Mapping(Amount(), MOST_PAYEES), "{address: amount, ...}"),
+            Param("lock_height", Integer(), "First block height that may hold it.", 0),
+            _OPTIONS,
+        ),
+        permission=WALLET,
+        example="""'[]' '{"<address>":1.5}'""",
+        more=("""'[]' '{"<address>":1.5}' 0 '{"subtract_fee_from_outputs":[0],"lock_unspents":true}'""",),
+        cost=20,
+    ),
+    Method(
+        "fundrawtransaction",
+        "wallet",
+        "Adds coins of this wallet and change to an unsigned transaction, so that it pays its outputs and the fee.",
+        _FUNDED,
+        (Param("hexstring", TRANSACTION, "The encoded transaction, without signatures."), _OPTIONS),
+        permission=WALLET,
+        example="<hex>",
+        cost=20,
+    ),
+)
+
+METHODS = _PAYMENTS + _DRAFTS

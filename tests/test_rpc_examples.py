@@ -33,6 +33,7 @@ ENCRYPTED = {"walletpassphrase", "walletpassphrasechange", "walletlock"}
 """These need a wallet with a passphrase."""
 STATED = {
     "disconnectnode": "not-connected",
+    "abandontransaction": "payment-final",
     "confirmconfig": "config-pending",
 }
 """Examples that end in an error, since there is no peer and no change before them: the rule."""

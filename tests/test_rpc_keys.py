@@ -331,7 +331,7 @@ class Phrases(KeysCase):
     def test_the_kind_of_wallet_is_told_while_the_coins_are_read(self) -> None:
         self.world.wallet.begin_scan()
         info = self.result("getwalletinfo")
-        self.assertEqual((info["scanning"], info["balance"]), (True, None))
+        self.assertEqual((info["scanning"]["what"], info["balance"]), ("coins", None))
         self.assertEqual(self.code("exportmnemonic"), (-28, "wallet-scan"))
 
     def test_there_is_one_wallet(self) -> None:

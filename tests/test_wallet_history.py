@@ -423,3 +423,93 @@ class Failing(HistoryCase):
 def _plain(entry: Any) -> Any:
     """Without what only the wallet that paid knows."""
     return (entry.txid, entry.height, entry.position, entry.time, entry.inputs, entry.outputs, entry.foreign)
+
+
+class Rescan(HistoryCase):
+    def friends_history(self) -> list[Row]:
+        return [
+            row for row in self.listed() if row["address"] == self.friend and row["category"] == "receive"
+        ]
+
+    def import_friend(self, *, rescan: bool) -> None:
+        self.world.result("importprivkey", FRIEND.seed.hex(), "friend", rescan)
+
+    def test_a_key_that_comes_later_brings_its_history(self) -> None:
+        self.friend_pays(Lock.key_hash(wallet_key(30).public), 10**8)
+        self.world.block()
+        self.import_friend(rescan=False)
+        self.world.advance(1)
+        self.assertEqual([row["category"] for row in self.of(self.funding)], ["self"])
+        before = len(self.listed())
+        self.assertEqual(self.world.result("rescanblockchain"), {"start_height": 0, "stop_height": 2})
+        self.world.advance(1)
+        self.assertEqual(len(self.listed()), before + 2)
+        self.assertFalse(self.world.result("getwalletinfo")["scanning"])
+        self.assertEqual(self.world.result("getreceivedbylabel", "friend") > 1000, True)
+
+    def test_an_import_with_rescan_reads_the_blocks_by_itself(self) -> None:
+        paid = self.friend_pays(Lock.key_hash(wallet_key(30).public), 10**8)
+        self.world.block()
+        self.import_friend(rescan=True)
+        self.world.advance(1)
+        self.assertEqual({row["category"] for row in self.of(paid.txid.hex())}, {"send", "self"})
+
+    def test_progress_is_shown_and_a_restart_goes_on(self) -> None:
+        for _ in range(6):
+            self.world.block()
+        paid = self.friend_pays(Lock.key_hash(wallet_key(30).public), 10**8)
+        self.world.block()
+        self.import_friend(rescan=False)
+        chronicle = self.world.chronicle
+        self.patch(historybook, "MAX_STEP_BLOCKS", 3)
+        self.patch(chronicle, "wake", lambda: None)
+        tip = self.world.backend.tip().height
+        self.world.result("rescanblockchain")
+        shown = []
+        for _ in range(3):
+            scanning = self.world.result("getwalletinfo")["scanning"]
+            self.assertEqual((scanning["what"], scanning["failed"]), ("blocks", None))
+            shown.append((scanning["next_height"], scanning["last_height"]))
+            chronicle.status = self.world.book.step(
+                self.world.store, self.world.wallet.keys.watches, self.world.wallet.made
+            )
+        self.assertEqual(shown, [(0, tip), (3, tip), (6, tip)])
+        self.assertIsNone(chronicle.status.rescan)
+        self.world.result("rescanblockchain", 1)
+        self.world.book.close()
+        again = HistoryBook(self.world.book.path, self.world.genesis.hash)
+        again.open(None)
+        self.addCleanup(again.close)
+        steps = 0
+        while not again.step(self.world.store, self.world.wallet.keys.watches, self.world.wallet.made).done:
+            steps += 1
+        self.assertEqual(steps, 2)
+        self.assertIsNotNone(again.entry(paid.txid))
+
+    def test_it_can_be_ended_and_ranges_are_joined(self) -> None:
+        for _ in range(4):
+            self.world.block()
+        self.patch(self.world.chronicle, "wake", lambda: None)
+        self.assertIs(self.world.result("abortrescan"), False)
+        self.world.result("rescanblockchain", 3, 4)
+        self.world.result("rescanblockchain", 1, 2)
+        mark = self.world.chronicle.status.rescan
+        assert mark is not None
+        self.assertEqual((mark.first, mark.following, mark.last), (1, 1, 4))
+        self.assertIs(self.world.result("abortrescan"), True)
+        self.assertFalse(self.world.result("getwalletinfo")["scanning"])
+
+    def test_blocks_that_are_not_there_are_refused(self) -> None:
+        tip = self.world.backend.tip().height
+        for first, last in ((5, 4), (0, tip + 1), (tip + 1, None)):
+            error = self.world.error("rescanblockchain", first, last)
+            self.assertEqual((error["code"], error["data"]["rule"]), (-8, "param-value"))
+
+    def test_reading_again_changes_nothing_that_was_right(self) -> None:
+        for number in range(3):
+            self.send(self.friend, "2", f"note {number}")
+            self.world.block()
+        before = self.listed()
+        self.world.result("rescanblockchain")
+        self.world.advance(1)
+        self.assertEqual(self.listed(), before)

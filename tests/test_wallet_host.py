@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -12,12 +13,13 @@ from twisted.trial.unittest import TestCase
 
 from tests.rpc_world import FRIEND, World, address_of
 from tests.wallet_world import vectors
-from timed.errors import LocalError, WalletLocked
+from timed.errors import LocalError, StoreError, WalletLocked
+from timed.interfaces import Coin
 from timed.ledger.regtest import well_known_seed
-from timed.primitives.transaction import Lock
+from timed.primitives.transaction import Lock, OutPoint
 from timed.rpc import wallethost
 from timed.rpc.wallethost import WalletHost
-from timed.wallet import walletfile
+from timed.wallet import pursuit, walletfile
 from timed.wallet.keystore import RECEIVE, Keystore
 
 FRIEND_LOCK = Lock.key_hash(FRIEND.public)
@@ -111,8 +113,11 @@ class Hosted(TestCase):
         world.backend.submit(rival.raw)
         world.block()
         again = await self.scanned(self.host(world))
-        self.assertEqual(again.wallet.unsent(), ())
+        while again.wallet.payments:
+            await deferLater(reactor, 0)
         await again.write()
+        released = again.chronicle.book.entry(prepared.payment.txid)
+        self.assertEqual((released.released, released.reason), (True, "input-spent"))
 
     async def test_a_payment_the_mempool_dropped_is_sent_again_after_the_next_block(self) -> None:
         world = World(with_wallet=False)
@@ -168,6 +173,70 @@ class Hosted(TestCase):
         self.assertFalse(host.wallet.ready)
         await self.scanned(host)
         self.assertEqual(host.wallet.balance(), 1_000_000 * 10**8)
+
+    async def test_a_scan_the_store_refuses_is_said_and_begun_again(self) -> None:
+        """What was spent meanwhile is no coin afterwards."""
+        world = World(with_wallet=False)
+        host = await self.scanned(self.host(world))
+        self.patch(wallethost, "FIRST_RETRY_S", 0.01)
+        self.patch(wallethost, "SCAN_STEP", 7)
+        host._retry_s = 0.01
+        coins, failures = world.backend.coins, [5, 0, 9]
+
+        def failing() -> Iterator[tuple[OutPoint, Coin]]:
+            for number, entry in enumerate(coins()):
+                if failures and number == failures[0]:
+                    failures.pop(0)
+                    raise StoreError("the store is damaged.", "Check the disk.")
+                yield entry
+
+        self.patch(world.backend, "coins", failing)
+        ended = self.assertFailure(host.rescan(), StoreError)
+        await ended
+        world.environment.own_wallet = host.wallet
+        reply = await world.begin("getbalance")
+        self.assertIn(b"wallet-scan-failed", reply.body)
+        self.assertIn(b"Check the disk. It is tried again by itself.", reply.body)
+        spent = world.wallet.prepare(FRIEND_LOCK, 10**8, "", world.now()).payment.transaction
+        world.backend.submit(spent.raw)
+        world.block()
+        await self.scanned(host)
+        self.assertEqual(failures, [])
+        self.assertIsNone(host.wallet.trouble)
+        mine = [coin for _, coin in world.store.coins() if host.wallet.keys.owns(coin.output.lock)]
+        self.assertEqual(host.wallet.balance(), sum(coin.output.value for coin in mine))
+        self.assertNotIn(spent.inputs[0], host.wallet.coins)
+
+    async def test_a_payment_nobody_took_is_sent_again_after_a_while(self) -> None:
+        world = World(with_wallet=False)
+        host = await self.scanned(self.host(world))
+        self.patch(pursuit, "FIRST_US", 10_000)
+        prepared = host.wallet.prepare(FRIEND_LOCK, 10**8, "", world.now())
+        host.wallet.stored(prepared)
+        host._pursue()
+        while world.backend.status(prepared.payment.txid) is None:
+            world.clock.advance(0.05)
+            await deferLater(reactor, 0.01)
+        self.assertEqual(host.pursuit.resent, 1)
+
+    async def test_the_file_is_written_anew_when_most_of_it_is_done_with(self) -> None:
+        world = World(with_wallet=False)
+        host = await self.scanned(self.host(world))
+        for _ in range(5):
+            prepared = host.wallet.prepare(FRIEND_LOCK, 10**8, "note", world.now())
+            await host.write()
+            host.wallet.stored(prepared)
+            world.backend.submit(prepared.payment.transaction.raw)
+        world.block()
+        await host.chronicle.caught_up()
+        await host.stop()
+        self.patch(wallethost, "MIN_SHRUNK", -10_000)
+        again = await self.scanned(self.host(world))
+        self.assertEqual(again.wallet.payments, ())
+        found = await again.on_disk(lambda file: file.read_back())
+        self.assertEqual([record for record in found if "payment" in record], [])
+        kept = again.chronicle.book.entry(prepared.payment.txid)
+        self.assertEqual(kept.comment, "note")
 
     async def test_a_new_wallet_has_a_phrase_and_an_old_one_stays_as_it_is(self) -> None:
         world = World(with_wallet=False)

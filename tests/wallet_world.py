@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.python.failure import Failure
 
 from tests.rpc_world import Sink, World
 from timed.events import BlockCertified
@@ -18,7 +19,9 @@ from timed.rpc.custody import Custody
 from timed.wallet.derivation import account_path
 from timed.wallet.historybook import HistoryBook
 from timed.wallet.keystore import Keystore
+from timed.wallet.pursuit import Pursuit
 from timed.wallet.sealing import Cost, new_vault
+from timed.wallet.wallet import Doom, Payment
 from timed.wallet.walletfile import WalletFile
 from timed.wallet.walletkey import WalletSeed
 
@@ -65,6 +68,7 @@ class InlineHost:
         self.file = WalletFile(path, "regtest")
         self.wallet.restore(self.file.load())
         self.rescans = 0
+        self.chronicle: Chronicle
 
     def write(self) -> Deferred[None]:
         return maybeDeferred(self.file.append, self.wallet.take_outbox())
@@ -87,6 +91,9 @@ class InlineHost:
         self.wallet.scanned()
         return succeed(None)
 
+    def rescan_blocks(self, first: int, last: int | None) -> Deferred[None]:
+        return self.chronicle.rescan(first, last)
+
 
 class KeysWorld(World):
     """A world whose wallet has a seed phrase, a file and a custodian."""
@@ -94,6 +101,7 @@ class KeysWorld(World):
     def __init__(self, path: str, number: int = 1) -> None:
         super().__init__()
         self.guesses = 0
+        self.unreleased: list[Failure] = []
         self.host = InlineHost(self, path)
         source = random.Random(number).randbytes
         if self.wallet.keys.seed is None:
@@ -106,15 +114,26 @@ class KeysWorld(World):
         self.chronicle = Chronicle(
             self.book, self.wallet, self.backend, self.clock, self.host.thread, self.host.write
         )
-        self.environment.own_chronicle = self.chronicle
+        self.host.chronicle = self.environment.own_chronicle = self.chronicle
+        self.doomed: list[Doom] = []
+        self.pursuit = self.environment.own_pursuit = Pursuit(self.wallet, self.backend, self._doomed)
+        self.pursuit.begin(self.now())
         self.driver.add_sink(Sink(self._tell))
         self.chronicle.start(newborn=False)
         self.clock.advance(0)
 
     def _tell(self, event: object) -> None:
         self.chronicle.published(event, self.now())
+        self.pursuit.published(event, self.now())
         if isinstance(event, BlockCertified):
             self.chronicle.wake()
+        self.pursuit.wake(self.now())
+
+    def _doomed(self, payment: Payment, doom: Doom) -> None:
+        self.doomed.append(doom)
+        Deferred.fromCoroutine(self.chronicle.release(payment.txid, doom.rule)).addErrback(
+            self.unreleased.append
+        )
 
     def close(self) -> None:
         self.chronicle.stop()

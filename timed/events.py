@@ -206,6 +206,17 @@ class TransactionDropped:
 
 
 @attrs.frozen
+class PaymentReleased:
+    """A payment of this node's wallet will never be final; its coins are free again. `rule` says why.
+
+    The wallet tells this, not the node; the record of it is durable.
+    """
+
+    txid: bytes
+    rule: str
+
+
+@attrs.frozen
 class DoubleSpend:
     """Two transactions spend `outpoint`; `first` holds this node's lock."""
 
@@ -276,6 +287,7 @@ NodeEvent = Union[
     TransactionFinal,
     TransactionReleased,
     TransactionDropped,
+    PaymentReleased,
     DoubleSpend,
     EpochReported,
     BlockCertified,

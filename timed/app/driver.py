@@ -24,6 +24,7 @@ from timed.events import (
     Close,
     CommitBlock,
     Dial,
+    NodeEvent,
     Pause,
     Persist,
     Publish,
@@ -159,6 +160,10 @@ class NodeDriver:
     def add_sink(self, sink: IEventSink) -> None:
         """Tell `sink` every event published from now on."""
         self._sinks.append(sink)
+
+    def tell(self, event: NodeEvent) -> None:
+        """Tell the sinks what this process has seen and the node does not know of."""
+        self._publish(Publish(event))
 
     def start(self) -> None:
         """Start the node; its first actions are executed at the end of this turn.

@@ -36,6 +36,9 @@ LINES: Mapping[type, Line] = {
     events.TransactionFinal: Line(LogLevel.debug, "transaction {txid} final in epoch {epoch}"),
     events.TransactionReleased: Line(LogLevel.debug, "transaction {txid} released after epoch {epoch}"),
     events.TransactionDropped: Line(LogLevel.debug, "transaction {txid} dropped: {rule}"),
+    events.PaymentReleased: Line(
+        LogLevel.info, "the payment {txid} of this wallet was released, its coins are free again: {rule}"
+    ),
     events.DoubleSpend: Line(
         LogLevel.warn, "double spend in epoch {epoch}: {first} holds the lock, {second} came"
     ),

@@ -22,6 +22,7 @@ from timed.primitives.roster import Roster
 from timed.primitives.transaction import OutPoint, Output, Transaction
 
 if TYPE_CHECKING:
+    from timed.events import NodeEvent
     from timed.ledger.mempool import Mempool
     from timed.node.admission import Verdict
     from timed.node.views import ConsensusState, OutpointState, TransactionState
@@ -85,6 +86,10 @@ class ChainBackend:
     def subscribe(self, sink: IEventSink) -> None:
         """Tell `sink` every event published from now on."""
         self._driver.add_sink(sink)
+
+    def tell(self, event: NodeEvent) -> None:
+        """Tell every sink what the wallet has to say."""
+        self._driver.tell(event)
 
     def submit(self, raw: bytes) -> bytes:
         """Hand a transaction to the node: its txid, or InvalidTransaction at once; else events tell."""

@@ -17,9 +17,11 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from timed.errors import LocalError
+from timed.events import PaymentReleased
 from timed.primitives.transaction import OutPoint, Output
 from timed.rpc.backend import ChainBackend
 from timed.wallet.historybook import HistoryBook, Step
+from timed.wallet.records import RescanMark
 from timed.wallet.underway import Underway
 from timed.wallet.wallet import Wallet
 
@@ -45,9 +47,9 @@ class Chronicle:
         chain: ChainBackend,
         reactor: Any,
         thread: Thread,
-        changed: Callable[[], None],
+        write: Callable[[], Deferred[None]],
     ) -> None:
-        """`changed` is called when the wallet's outbox has something to write."""
+        """`write` makes the wallet's outbox durable."""
         self.book = book
         self.underway = Underway(wallet, chain, self._recorded)
         self.status = Step(-1, -1, None)
@@ -55,12 +57,17 @@ class Chronicle:
         self.failure: LocalError | None = None
         """Why the history does not go on, None while it does."""
         self.refused = 0
+        self.released = 0
+        """Payments that were released since the start."""
+        self._releasing: set[bytes] = set()
         self._wallet = wallet
         self._chain = chain
         self._reactor = reactor
         self._thread = thread
-        self._changed = changed
+        self._write = write
         self._newborn: int | None = None
+        self._compared = False
+        """Open payments were looked up in the history once."""
         self._stepping = False
         self._stopped = False
         self._call: IDelayedCall | None = None
@@ -109,12 +116,69 @@ class Chronicle:
         """What `work` finds, on the wallet's thread: after everything that was begun before."""
         return self._thread(lambda: work(self.book))
 
-    def rescan(self, first: int, last: int) -> Deferred[None]:
-        """Read the blocks from `first` to `last` again; fires when that is durably begun."""
+    def rescan(self, first: int, last: int | None) -> Deferred[None]:
+        """Read the blocks from `first` to `last` again, None: the newest of now; fires when that is durably begun."""
         self.underway.begin(self._chain.now())
-        begun = self._thread(lambda: self.book.rescan(first, last))
-        begun.addCallback(lambda _: self.wake())
+        newest = self._chain.tip().height
+        begun = self._thread(lambda: self._begin_rescan(first, newest if last is None else last))
+        begun.addCallback(self._rescan_begun)
         return begun
+
+    def _begin_rescan(self, first: int, last: int) -> RescanMark:
+        self._open()
+        return self.book.rescan(first, last)
+
+    def _rescan_begun(self, mark: RescanMark) -> None:
+        self.status = attrs.evolve(self.status, rescan=mark)
+        self.wake()
+
+    async def release(self, txid: bytes, rule: str) -> None:
+        """Keep in the history that a payment will never be, then free its coins; both durable when it answers.
+
+        A payment that is none any more is left alone. LocalError when it could not be done yet.
+        """
+        if self._wallet.payment(txid) is None or txid in self._releasing:
+            return
+        self._releasing.add(txid)
+        try:
+            await self._record_release(txid, rule)
+        finally:
+            self._releasing.discard(txid)
+        if self._wallet.payment(txid) is None:
+            return
+        self._wallet.abandon(txid, rule)
+        await self._write()
+        self.released += 1
+        self._chain.tell(PaymentReleased(txid, rule))
+
+    async def _record_release(self, txid: bytes, rule: str) -> None:
+        entry = self.underway.entry(txid)
+        if entry is None or entry.foreign:
+            if not self.status.done:
+                raise LocalError(
+                    "the payment's coins are not known yet: the history is being read.",
+                    "getwalletinfo shows how far it is.",
+                )
+            if entry is None:
+                return
+        found = entry
+        height, time = self._chain.tip().height, self._chain.now()
+
+        def keep() -> None:
+            self._open()
+            self.book.release(found, height=height, time=time, reason=rule)
+
+        await self._thread(keep)
+
+    def _not_written(self, failure: Failure) -> None:
+        self._log.error("the wallet could not be written: {reason}", reason=failure.getErrorMessage())
+
+    async def abort_rescan(self) -> bool:
+        """False when nothing was being read again."""
+        ended: bool = await self._thread(self.book.abort_rescan)
+        if ended:
+            self.status = attrs.evolve(self.status, rescan=None)
+        return ended
 
     def _recorded(self, outpoint: OutPoint) -> Output | None:
         return self.book.output(outpoint) if self.book.opened else None
@@ -126,13 +190,18 @@ class Chronicle:
 
     def _work(self) -> Step:
         """On the wallet's thread; of the wallet it only looks things up."""
+        self._open()
         known: tuple[bytes, ...] = ()
-        if not self.book.opened:
-            self.book.open(self._newborn)
-            known = tuple(payment.txid for payment in self._wallet.payments if self._holds(payment.txid))
+        if not self._compared:
+            self._compared = True
+            known = tuple(txid for txid in self._wallet.unrecorded_txids() if self._holds(txid))
         with self._chain.store.snapshot() as chain:
             step = self.book.step(chain, self._wallet.keys.watches, self._wallet.made)
         return attrs.evolve(step, txids=known + step.txids)
+
+    def _open(self) -> None:
+        if not self.book.opened:
+            self.book.open(self._newborn)
 
     def _holds(self, txid: bytes) -> bool:
         """The process that ended before had no time to let go of this payment."""
@@ -150,7 +219,7 @@ class Chronicle:
         for lock in step.locks:
             self._wallet.keys.saw(lock)
         if self._wallet.outbox:
-            self._changed()
+            self._write().addErrback(self._not_written)
         if step.caught_up and step.height >= self._chain.tip().height:
             self._tell(None)
         if not self._stopped and not (step.done and step.height >= self._chain.tip().height):

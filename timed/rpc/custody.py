@@ -42,6 +42,7 @@ class Host(Protocol):
     def replace(self, *, wipe: bool = False) -> Deferred[None]: ...
     def on_disk(self, work: Callable[[WalletFile], T]) -> Deferred[T]: ...
     def rescan(self) -> Deferred[None]: ...
+    def rescan_blocks(self, first: int, last: int | None) -> Deferred[None]: ...
 
 
 class Custody:
@@ -185,9 +186,15 @@ class Custody:
         return len(records), keys
 
     async def rescan(self) -> None:
-        """Look for coins of keys that are new here."""
+        """Find the coins of keys that are new here, then begin to look for their history in all blocks."""
         await self.settle()
         await self._host.rescan()
+        await self._host.rescan_blocks(0, None)
+
+    async def rescan_blocks(self, first: int, last: int) -> None:
+        """Read blocks again for the history, from now on; StoreError when that could not be begun."""
+        await self.settle()
+        await self._host.rescan_blocks(first, last)
 
     async def merge(self, backup: Keystore, passphrase: str, gap: int) -> None:
         """Take in the keys of a backup, which `passphrase` opens if it has one, and find their coins."""

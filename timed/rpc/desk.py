@@ -145,6 +145,7 @@ class Desk:
             own_wallet=wallet.wallet if wallet is not None else None,
             own_custody=wallet.custody if wallet is not None else None,
             own_chronicle=wallet.chronicle if wallet is not None else None,
+            own_pursuit=wallet.pursuit if wallet is not None else None,
             indexes=lambda: context.indexes,
             scan=self._scan,
             reader=self._reader,

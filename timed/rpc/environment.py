@@ -22,6 +22,7 @@ from timed.rpc.parts import Parts
 from timed.rpc.peering import Peering
 from timed.rpc.reader import Read, Reader
 from timed.rpc.waiting import Waiters
+from timed.wallet.pursuit import Pursuit
 from timed.wallet.wallet import Wallet
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class Environment:
     own_wallet: Wallet | None = None
     own_custody: Custody | None = None
     own_chronicle: Chronicle | None = None
+    own_pursuit: Pursuit | None = None
     pause: Callable[[], Awaitable[object]] = no_pause
     """Lets the reactor, and the node, have a turn."""
     indexes: Callable[[], Indexes | None] = lambda: None
@@ -119,10 +121,18 @@ class Environment:
 
     @property
     def wallet(self) -> Wallet:
-        """The wallet; RpcError -4 without one, -28 while it reads the set of coins."""
+        """The wallet; RpcError -4 without one or when it cannot read the set of coins, -28 while it reads it."""
         if self.own_wallet is None:
             raise RpcError(
                 WALLET_ERROR, "This node keeps no wallet", rule="no-wallet", hint="Set wallet.enabled = yes."
+            )
+        trouble = self.own_wallet.trouble
+        if trouble is not None:
+            raise RpcError(
+                WALLET_ERROR,
+                f"The wallet cannot read the set of coins: {trouble.message}",
+                rule="wallet-scan-failed",
+                hint=f"{trouble.hint} It is tried again by itself.".lstrip(),
             )
         if not self.own_wallet.ready:
             raise RpcError(
@@ -141,6 +151,15 @@ class Environment:
                 WALLET_ERROR, "This node keeps no wallet", rule="no-wallet", hint="Set wallet.enabled = yes."
             )
         return self.own_chronicle
+
+    @property
+    def pursuit(self) -> Pursuit:
+        """What becomes of the wallet's open payments; RpcError -4 without a wallet."""
+        if self.own_pursuit is None:
+            raise RpcError(
+                WALLET_ERROR, "This node keeps no wallet", rule="no-wallet", hint="Set wallet.enabled = yes."
+            )
+        return self.own_pursuit
 
     @property
     def custody(self) -> Custody:

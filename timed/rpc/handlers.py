@@ -29,6 +29,7 @@ from timed.rpc.methods import (
     proofs,
     supply,
     transactions,
+    upkeep,
     wallet,
 )
 
@@ -46,6 +47,7 @@ HANDLERS: dict[str, Handler] = {
     **wallet.HANDLERS,
     **balances.HANDLERS,
     **history.HANDLERS,
+    **upkeep.HANDLERS,
     **payments.HANDLERS,
     **funding.HANDLERS,
     **keys.HANDLERS,

@@ -182,12 +182,25 @@ async def _send(env: Environment, prepared: Prepared) -> None:
         await submit(env, transaction)
     except RpcError as error:
         if error.code == REJECTED:
-            wallet.abandon(transaction.txid)
-            await write(env)
+            await _take_back(env, transaction.txid, error.data["rule"])
             raise
         raise RpcError(
             error.code, error.message, rule=error.data["rule"], hint=KEPT, txid=transaction.txid.hex()
         ) from error
+
+
+async def _take_back(env: Environment, txid: bytes, rule: str) -> None:
+    """This node has refused it, so nobody else has it: its coins are free, and the history says why."""
+    if env.own_chronicle is not None:
+        try:
+            await env.own_chronicle.release(txid, rule)
+            return
+        except LocalError as error:
+            _log.warn(
+                "the history lacks the refused payment {txid}: {reason}", txid=txid.hex(), reason=str(error)
+            )
+    env.wallet.abandon(txid, rule)
+    await write(env)
 
 
 def _short(error: InsufficientFunds) -> RpcError:

@@ -6,7 +6,6 @@ the next one.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any, TypeVar
@@ -19,17 +18,19 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
-from timed.errors import InvalidTransaction, LocalError, StoreError
+from timed.errors import LocalError, StoreError
 from timed.events import BlockCertified
 from timed.interfaces import Coin, IEventSink
+from timed.params import SECOND
 from timed.primitives.transaction import OutPoint
-from timed.rpc.backend import CONFIRMED, ChainBackend
+from timed.rpc.backend import ChainBackend
 from timed.rpc.chronicle import Chronicle
 from timed.rpc.custody import Custody
 from timed.wallet.derivation import account_path
 from timed.wallet.historybook import HistoryBook
 from timed.wallet.phrase import ENTROPY_BYTES
-from timed.wallet.wallet import Payment, Wallet
+from timed.wallet.pursuit import Pursuit
+from timed.wallet.wallet import Doom, Payment, Wallet
 from timed.wallet.walletfile import WalletFile
 from timed.wallet.walletkey import WalletSeed
 
@@ -39,14 +40,9 @@ SCAN_STEP = 2_000
 """Coins looked at in one turn of the reactor."""
 MIN_SHRUNK = 1_000
 """Records that may be done with before the file is written anew at a start."""
-MAX_RESENT = 100
-"""Payments sent again after one block."""
-MAX_ATTEMPTS = 144
-"""Blocks after which a payment that stays refused is given up."""
-TEMPORARY = frozenset(
-    {"input-missing", "mempool-full", "mempool-conflict", "coinbase-immature", "lock-height"}
-)
-"""Refusals that may pass: the payment is kept and sent again after the next block."""
+FIRST_RETRY_S = 1.0
+LONGEST_RETRY_S = 60.0
+"""A scan that the store refuses is begun again after this long, then after twice as long, up to the second."""
 
 
 @implementer(IEventSink)
@@ -64,7 +60,10 @@ class WalletHost:
         self._reactor = reactor
         self.custody = Custody(self, reactor, entropy)
         book = HistoryBook(f"{path}.history", chain.genesis.hash)
-        self.chronicle = Chronicle(book, self.wallet, chain, reactor, self._in_thread, self._keep)
+        self.chronicle = Chronicle(book, self.wallet, chain, reactor, self._in_thread, self.write)
+        self.pursuit = Pursuit(self.wallet, chain, self._doomed)
+        self._pursuit_call: IDelayedCall | None = None
+        self._pursuit_due: int | None = None
         self._pool: ThreadPool | None = None
         self._waiting: list[Deferred[None]] = []
         self._busy = False
@@ -73,7 +72,7 @@ class WalletHost:
         self._scan_call: IDelayedCall | None = None
         self._scanned: list[Deferred[None]] = []
         """Who waits for the end of a scan."""
-        self._attempts: Counter[bytes] = Counter()
+        self._retry_s = FIRST_RETRY_S
 
     def start(self, seed: bytes | None) -> None:
         """Load the file and begin the scan; LocalError when the wallet cannot be used.
@@ -106,10 +105,10 @@ class WalletHost:
             return
         self.wallet.published(event)
         self.chronicle.published(event, now_us)
+        self.pursuit.published(event, now_us)
         if isinstance(event, BlockCertified):
             self.chronicle.wake()
-            if event.live and self.wallet.ready:
-                self._send_again()
+        self._pursue()
         if self.wallet.outbox:
             # A coin has come to an address that was not handed out here.
             self._keep()
@@ -144,6 +143,10 @@ class WalletHost:
             self._step()
         return done
 
+    def rescan_blocks(self, first: int, last: int | None) -> Deferred[None]:
+        """Read these blocks again for the history, None: up to the newest; fires when that is durably begun."""
+        return self.chronicle.rescan(first, last)
+
     def stop(self) -> Deferred[None]:
         """Write what is left and release file and thread."""
         if self._pool is None:
@@ -151,6 +154,7 @@ class WalletHost:
         if self._scan_call is not None and self._scan_call.active():
             self._scan_call.cancel()
         self._scan = None
+        self._cancel_pursuit()
         self.chronicle.stop()
         self.custody.close()
         self._tell_scanned(Failure(LocalError("the wallet is closed.", "The node stops.")))
@@ -203,48 +207,69 @@ class WalletHost:
         try:
             entries = list(islice(self._scan, SCAN_STEP))
         except StoreError as error:
-            self._log.error("the wallet could not read the set of coins: {reason}", reason=str(error))
-            self._tell_scanned(Failure(error))
+            self._scan_failed(error)
             return
         if entries:
             self.wallet.scan(entries)
             self._scan_call = self._reactor.callLater(0, self._step)
             return
         self._scan = None
+        self._retry_s = FIRST_RETRY_S
         self.wallet.scanned()
-        self._send_again()
+        self.pursuit.begin(self._chain.now())
+        self._pursue()
         self._tell_scanned(None)
+
+    def _scan_failed(self, error: StoreError) -> None:
+        """Say so, and begin again from the start after a while: what was read may be of an older block."""
+        self._log.error("the wallet could not read the set of coins: {reason}", reason=str(error))
+        self.wallet.scan_failed(error)
+        self._scan = None
+        self._tell_scanned(Failure(error))
+        self._scan_call = self._reactor.callLater(self._retry_s, self._scan_again)
+        self._retry_s = min(LONGEST_RETRY_S, 2 * self._retry_s)
+
+    def _scan_again(self) -> None:
+        self.wallet.begin_scan()
+        self._scan = self._chain.coins()
+        self._step()
 
     def _tell_scanned(self, result: Failure | None) -> None:
         waiting, self._scanned = self._scanned, []
         for done in waiting:
             done.callback(result)
 
-    def _send_again(self) -> None:
-        """Hand every stored payment that the node does not hold to it once more."""
-        before = len(self.wallet.outbox)
-        for payment in self.wallet.unsent()[:MAX_RESENT]:
-            status = self._chain.status(payment.txid)
-            if status is not None and status.state == CONFIRMED:
-                self.wallet.settle(payment.txid)
-                continue
-            try:
-                self._chain.submit(payment.transaction.raw)
-            except InvalidTransaction as error:
-                self._refused(payment, error)
-        if len(self.wallet.outbox) > before:
-            self._keep()
-
-    def _refused(self, payment: Payment, error: InvalidTransaction) -> None:
-        self._attempts[payment.txid] += 1
-        if error.rule in TEMPORARY and self._attempts[payment.txid] < MAX_ATTEMPTS:
+    def _pursue(self) -> None:
+        """Send again what is due, and come back when more is."""
+        if self._pool is None or not self.wallet.ready:
             return
-        del self._attempts[payment.txid]
-        self.wallet.abandon(payment.txid)
+        self.pursuit.wake(self._chain.now())
+        due = self.pursuit.next_wake()
+        if due == self._pursuit_due:
+            return
+        self._cancel_pursuit()
+        if due is not None:
+            wait = max(0, due - self._chain.now()) / SECOND
+            self._pursuit_due, self._pursuit_call = due, self._reactor.callLater(wait, self._woken)
+
+    def _woken(self) -> None:
+        self._pursuit_due = self._pursuit_call = None
+        self._pursue()
+
+    def _cancel_pursuit(self) -> None:
+        if self._pursuit_call is not None:
+            self._pursuit_call.cancel()
+        self._pursuit_due = self._pursuit_call = None
+
+    def _doomed(self, payment: Payment, doom: Doom) -> None:
+        released = Deferred.fromCoroutine(self.chronicle.release(payment.txid, doom.rule))
+        released.addErrback(self._not_released, payment.txid)
+
+    def _not_released(self, failure: Failure, txid: bytes) -> None:
         self._log.warn(
-            "the payment {txid} was given up, its coins are free again: {reason}",
-            txid=payment.txid.hex(),
-            reason=str(error),
+            "the payment {txid} can never be final, and cannot be released yet: {reason}",
+            txid=txid.hex(),
+            reason=failure.getErrorMessage(),
         )
 
     def _in_thread(self, work: Callable[[], T]) -> Deferred[T]:

@@ -32,15 +32,15 @@ _unpack_from_1 = struct.Struct("<HQBH").unpack_from
 _pack_0 = struct.Struct("<HQBH20s").pack
 _pack_1 = struct.Struct("<HQBH").pack
 _unpack_from_2 = struct.Struct("<32sBQLQQH").unpack_from
-_unpack_from_3 = struct.Struct("<B").unpack_from
-_unpack_from_4 = struct.Struct("<BHH").unpack_from
-_unpack_from_5 = struct.Struct("<QBH").unpack_from
-_unpack_from_6 = struct.Struct("<H").unpack_from
+_unpack_from_3 = struct.Struct("<H").unpack_from
+_unpack_from_4 = struct.Struct("<B").unpack_from
+_unpack_from_5 = struct.Struct("<BHH").unpack_from
+_unpack_from_6 = struct.Struct("<QBH").unpack_from
 _pack_7 = struct.Struct("<32s?QLQQH").pack
-_pack_3 = struct.Struct("<B").pack
+_pack_3 = struct.Struct("<H").pack
+_pack_4 = struct.Struct("<B").pack
 _pack_8 = struct.Struct("<?HH").pack
-_pack_5 = struct.Struct("<QBH").pack
-_pack_6 = struct.Struct("<H").pack
+_pack_6 = struct.Struct("<QBH").pack
 _unpack_9 = struct.Struct("<QB").unpack
 _pack_10 = struct.Struct("<Q?").pack
 _unpack_11 = struct.Struct("<QQQ").unpack
@@ -91,7 +91,7 @@ def pack_kept_output(value: KeptOutput) -> bytes:
         raise unfit("KeptOutput", str(error)) from None
 
 
-def decode_history_entry(data: bytes) -> HistoryEntry:
+def decode_history_entry(data: bytes) -> HistoryEntry:  # noqa: C901
     """Decode all of `data`."""
     size = len(data)
     try:
@@ -105,13 +105,21 @@ def decode_history_entry(data: bytes) -> HistoryEntry:
             raise truncated("HistoryEntry.comment")
         comment = to_text(data[63:end], "HistoryEntry.comment")
         at = end
-        (reason_length,) = _unpack_from_3(data, at)
+        (comment_to_length,) = _unpack_from_3(data, at)
+        if comment_to_length > 4096:
+            raise length_out_of_bounds("HistoryEntry.comment_to", comment_to_length)
+        end = at + 2 + comment_to_length
+        if end > size:
+            raise truncated("HistoryEntry.comment_to")
+        comment_to = to_text(data[at + 2 : end], "HistoryEntry.comment_to")
+        at = end
+        (reason_length,) = _unpack_from_4(data, at)
         end = at + 1 + reason_length
         if end > size:
             raise truncated("HistoryEntry.reason")
         reason = to_text(data[at + 1 : end], "HistoryEntry.reason")
         at = end
-        coinbase, foreign, inputs_count = _unpack_from_4(data, at)
+        coinbase, foreign, inputs_count = _unpack_from_5(data, at)
         if coinbase > 1:
             raise not_a_choice("HistoryEntry.coinbase", coinbase)
         at += 5
@@ -120,7 +128,7 @@ def decode_history_entry(data: bytes) -> HistoryEntry:
         inputs_items = []
         for _ in range(inputs_count):
             inputs_items_item_value, inputs_items_item_lock_kind, inputs_items_item_lock_data_length = (
-                _unpack_from_5(data, at)
+                _unpack_from_6(data, at)
             )
             if inputs_items_item_lock_data_length > 322:
                 raise length_out_of_bounds(
@@ -135,7 +143,7 @@ def decode_history_entry(data: bytes) -> HistoryEntry:
                 ),
             )
         inputs = tuple(inputs_items)
-        (outputs_count,) = _unpack_from_6(data, at)
+        (outputs_count,) = _unpack_from_3(data, at)
         at += 2
         if 13 * outputs_count > size - at:
             raise truncated("HistoryEntry.outputs")
@@ -176,6 +184,7 @@ def decode_history_entry(data: bytes) -> HistoryEntry:
         time,
         created,
         comment,
+        comment_to,
         reason,
         coinbase == 1,
         foreign,
@@ -193,6 +202,9 @@ def pack_history_entry(value: HistoryEntry) -> bytes:
         comment = from_text(value.comment, "HistoryEntry.comment")
         if len(comment) > 4096:
             raise unfit("HistoryEntry.comment", comment)
+        comment_to = from_text(value.comment_to, "HistoryEntry.comment_to")
+        if len(comment_to) > 4096:
+            raise unfit("HistoryEntry.comment_to", comment_to)
         reason = from_text(value.reason, "HistoryEntry.reason")
         inputs = value.inputs
         inputs_pieces: list[bytes] = []
@@ -202,7 +214,7 @@ def pack_history_entry(value: HistoryEntry) -> bytes:
             if len(inputs_item_lock_data) > 322:
                 raise unfit("HistoryEntry.inputs.lock.data", inputs_item_lock_data)
             inputs_pieces += (
-                _pack_5(inputs_item.value, inputs_item_lock.kind, len(inputs_item_lock_data)),
+                _pack_6(inputs_item.value, inputs_item_lock.kind, len(inputs_item_lock_data)),
                 inputs_item_lock_data,
             )
         outputs = value.outputs
@@ -234,11 +246,13 @@ def pack_history_entry(value: HistoryEntry) -> bytes:
                     len(comment),
                 ),
                 comment,
-                _pack_3(len(reason)),
+                _pack_3(len(comment_to)),
+                comment_to,
+                _pack_4(len(reason)),
                 reason,
                 _pack_8(value.coinbase, value.foreign, len(inputs)),
                 *inputs_pieces,
-                _pack_6(len(outputs)),
+                _pack_3(len(outputs)),
                 *outputs_pieces,
             )
         )

@@ -128,6 +128,11 @@ class CoinIndex:
             if self._watches(coin.output.lock):
                 self._take(OwnCoin(outpoint, coin.output, coin.height, coin.coinbase))
 
+    def clear(self) -> None:
+        """Forget every coin."""
+        for outpoint in list(self._coins):
+            self._drop(outpoint)
+
     def block(self, height: int, transactions: Iterable[Transaction]) -> None:
         """A certified block: what it made counts with its height, what it spent is gone."""
         for transaction in transactions:

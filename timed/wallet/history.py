@@ -44,6 +44,7 @@ class Made:
     """What only the wallet that made a payment knows; `created` in microseconds."""
 
     comment: str
+    comment_to: str
     created: int
 
 
@@ -77,6 +78,7 @@ def judge(
         time=time,
         created=made.created if made is not None else 0,
         comment=made.comment if made is not None else "",
+        comment_to=made.comment_to if made is not None else "",
         reason="",
         coinbase=transaction.kind == COINBASE,
         foreign=len(spent) - len(inputs),

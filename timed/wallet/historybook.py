@@ -158,10 +158,15 @@ class HistoryBook:
                 _mark(records, left)
         return Step(height, target, left, tuple(walk.txids), tuple(walk.locks))
 
-    def rescan(self, first: int, last: int) -> None:
-        """Read the blocks from `first` to `last` again; one that is under way is taken over by this one."""
+    def rescan(self, first: int, last: int) -> RescanMark:
+        """Read the blocks from `first` to `last` again; what was to be read again before stays so."""
         with self._opened().writing() as records:
-            _mark(records, RescanMark(first, first, last))
+            before = _rescan(records)
+            if before is not None:
+                first, last = min(first, before.following), max(last, before.last)
+            mark = RescanMark(first, first, last)
+            _mark(records, mark)
+        return mark
 
     def abort_rescan(self) -> bool:
         """End it where it is; False when there is none."""
@@ -275,7 +280,9 @@ class _Walk:
         before = records.get("entries", entry.txid, HistoryEntry.decode)
         if before is not None and not entry.created:
             # Read again: what no block tells stays.
-            entry = replace(entry, created=before.created, comment=before.comment)
+            entry = replace(
+                entry, created=before.created, comment=before.comment, comment_to=before.comment_to
+            )
         _put(records, entry, before)
         for index, output in enumerate(transaction.outputs):
             if self._watches(output.lock):

@@ -30,6 +30,7 @@ ENTRY = _record(
     "time" / u64,
     "created" / u64,
     "comment" / text(u16, MAX_COMMENT_BYTES),
+    "comment_to" / text(u16, MAX_COMMENT_BYTES),
     "reason" / text(u8, MAX_REASON_BYTES),
     "coinbase" / flag,
     "foreign" / u16,

@@ -29,6 +29,7 @@ class HistoryEntry(Value, frozen=True, gc=False):
     time: int
     created: int
     comment: str
+    comment_to: str
     reason: str
     coinbase: bool
     foreign: int

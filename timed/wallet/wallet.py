@@ -66,6 +66,14 @@ class Payment:
 
 
 @attrs.frozen
+class Doom:
+    """Why a payment can never be final: `rule`, and the final transaction that spends one of its coins, if that is why."""
+
+    rule: str
+    rival: bytes | None = None
+
+
+@attrs.frozen
 class Prepared:
     """A payment whose coins are reserved; its record is in the outbox. `fee` is in units."""
 
@@ -98,9 +106,16 @@ class Wallet:
         """Payments in a block that the history has not taken in yet."""
         self.unrecorded = 0
         """Payments whose comments were let go of because the history did not follow."""
+        self.took: Callable[[Payment], object] = lambda payment: None
+        """Told of every payment that is stored, before the node has it."""
+        self.doomed: dict[bytes, Doom] = {}
+        """Stored payments that can never be final and are not released yet."""
+        self._newly_doomed: list[bytes] = []
         self._spent: dict[OutPoint, bytes] = {}
         self.available = Availability(chain, self.coins, self._spent, self.reservations, self.set_aside)
         self._backlog: list[object] | None = []
+        self.trouble: LocalError | None = None
+        """Why the set of coins could not be read the last time; None while it is read, and afterwards."""
 
     @property
     def network(self) -> str:
@@ -150,8 +165,15 @@ class Wallet:
         return self._backlog is None
 
     def begin_scan(self) -> None:
-        """The set of coins is to be read again: new keys may own some of it."""
+        """The set of coins is to be read from its start: new keys may own some of it."""
+        if self._backlog is None or self.trouble is not None:
+            self._backlog = []
+
+    def scan_failed(self, trouble: LocalError) -> None:
+        """The set of coins could not be read: nothing is known until `begin_scan` and a whole scan."""
+        self.trouble = trouble
         self._backlog = []
+        self.coins.clear()
 
     def scan(self, entries: Iterable[tuple[OutPoint, Coin]]) -> None:
         """Take in a part of the store's unspent outputs; what happens meanwhile is kept for later."""
@@ -159,6 +181,7 @@ class Wallet:
 
     def scanned(self) -> None:
         """The scan is over: catch up with what was published since it began."""
+        self.trouble = None
         backlog, self._backlog = self._backlog or [], None
         for event in backlog:
             self.published(event)
@@ -172,13 +195,17 @@ class Wallet:
         if self._backlog is not None:
             self._backlog.append(event)
         elif isinstance(event, BlockCertified):
-            self.coins.block(event.height, self._chain.block_transactions(event.height))
+            confirmed = self._chain.block_transactions(event.height)
+            self.coins.block(event.height, confirmed)
+            for one in confirmed:
+                self._beaten_by(one)
             for txid in event.txids:
                 self.settle(txid)
         else:
             transaction = self._chain.pending(event.txid)
             if transaction is not None:
                 self.coins.final(transaction)
+                self._beaten_by(transaction)
 
     def unspent(self, *, watched: bool = False) -> Iterator[OwnCoin]:
         """Own coins that nobody spends, the smallest first: not the mempool, not a stored payment.
@@ -258,15 +285,27 @@ class Wallet:
         """Its record is durable: from now on the payment holds its coins."""
         self._remember(prepared.payment)
         self.release(prepared)
+        self.took(prepared.payment)
 
     def release(self, prepared: Prepared) -> None:
         """Give back the reservation of a payment that could not be stored."""
         self.reservations.release(prepared.payment.transaction.inputs)
 
-    def abandon(self, txid: bytes) -> None:
-        """A payment the network refuses for good: its coins are free again."""
+    def abandon(self, txid: bytes, reason: str = "refused") -> None:
+        """A payment that can never be final, or that nobody else has: its coins are free again."""
         self._forget(txid)
-        self.outbox.append({"abandon": {"txid": txid.hex()}})
+        self.outbox.append({"abandon": {"txid": txid.hex(), "reason": reason}})
+
+    def doom(self, txid: bytes, doom: Doom) -> None:
+        """A payment was found to be dead; it keeps its coins until it is abandoned."""
+        if txid in self._payments and txid not in self.doomed:
+            self.doomed[txid] = doom
+            self._newly_doomed.append(txid)
+
+    def take_doomed(self) -> list[bytes]:
+        """Payments that were found to be dead since the last call."""
+        found, self._newly_doomed = self._newly_doomed, []
+        return found
 
     def settle(self, txid: bytes) -> None:
         """A block holds the payment: nothing is left to do for it but to keep what it was for."""
@@ -286,7 +325,7 @@ class Wallet:
     def made(self, txid: bytes) -> Made | None:
         """What the history is to keep of a payment of this wallet."""
         payment = self._payments.get(txid) or self._closing.get(txid)
-        return None if payment is None else Made(payment.comment, payment.created)
+        return None if payment is None else Made(payment.comment, payment.comment_to, payment.created)
 
     def payment(self, txid: bytes) -> Payment | None:
         return self._payments.get(txid)
@@ -296,9 +335,20 @@ class Wallet:
         """Stored payments that no block holds, oldest first."""
         return tuple(self._payments.values())
 
+    def unrecorded_txids(self) -> tuple[bytes, ...]:
+        """Stored payments that `recorded` has not named."""
+        return (*self._closing, *self._payments)
+
     def unsent(self) -> tuple[Payment, ...]:
         """Stored payments that neither a block nor the mempool holds, oldest first."""
         return tuple(payment for txid, payment in self._payments.items() if self._chain.pending(txid) is None)
+
+    def _beaten_by(self, transaction: Transaction) -> None:
+        """It is final or in a block: no other payment of a coin that it spends can ever be."""
+        for outpoint in transaction.inputs:
+            txid = self._spent.get(outpoint)
+            if txid is not None and txid != transaction.txid:
+                self.doom(txid, Doom("input-spent", transaction.txid))
 
     def _remember(self, payment: Payment) -> None:
         self._payments[payment.txid] = payment
@@ -307,6 +357,7 @@ class Wallet:
 
     def _forget(self, txid: bytes) -> Payment | None:
         payment = self._payments.pop(txid, None)
+        self.doomed.pop(txid, None)
         if payment is not None:
             for outpoint in payment.transaction.inputs:
                 if self._spent.get(outpoint) == txid:

@@ -291,6 +291,7 @@ def _entry_object(env: Environment, entry: HistoryEntry) -> Object:
         "time": entry.created // SECOND or time,
         "timereceived": entry.created // SECOND or time,
         "comment": entry.comment,
+        "to": entry.comment_to,
         "abandoned": entry.released,
     }
 

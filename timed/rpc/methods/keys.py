@@ -18,6 +18,8 @@ from timed.wallet.walletkey import WalletSeed
 
 NAME = "wallet"
 """A node keeps one wallet, and this is what it is called."""
+HISTORY_LAG = 2
+"""Blocks that the history may be behind without a word: they are taken in within moments."""
 OLD_COPIES = (
     "The wallet is encrypted and locked. Backups and copies of before hold its keys in plain: "
     "destroy them, or move the coins to new addresses after sethdseed."
@@ -48,12 +50,38 @@ def getwalletinfo(env: Environment) -> Object:
         "encrypted": keys.vault is not None,
         "locked": keys.locked,
         "private_keys_enabled": True,
-        "scanning": not wallet.ready,
+        "scanning": _scanning(env),
+        "payments": len(wallet.payments),
     }
     left = custody.unlocked_for
     if left is not None:
         shown["unlocked_for_s"] = left // 1_000_000
     return shown
+
+
+def _scanning(env: Environment) -> Object | bool:
+    """What is being read for the wallet, False when nothing is."""
+    wallet, chronicle = env.custody.wallet, env.own_chronicle
+    shown: Object = {"what": "coins", "progress": None, "failed": None}
+    if not wallet.ready:
+        return shown | {"failed": str(wallet.trouble) if wallet.trouble is not None else None}
+    if chronicle is None:
+        return False
+    status, tip = chronicle.status, env.chain.tip().height
+    failed = str(chronicle.failure) if chronicle.failure is not None else None
+    if status.height < tip - HISTORY_LAG or (failed is not None and status.height < tip):
+        first, next_height, last = 0, status.height + 1, tip
+    elif status.rescan is not None:
+        first, next_height, last = status.rescan.first, status.rescan.following, status.rescan.last
+    else:
+        return False
+    return {
+        "what": "blocks",
+        "progress": (next_height - first) / (last + 1 - first),
+        "next_height": next_height,
+        "last_height": last,
+        "failed": failed,
+    }
 
 
 def kind_of(keys: Keystore) -> str:

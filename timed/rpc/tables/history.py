@@ -13,7 +13,7 @@ _ROW = (
     "txid, category (send, receive, generate, or self: to an own address that is no change), address, label, amount "
     "(negative when sent), vout, fee (of what this wallet paid, negative), state (pending, locked, certified, final, "
     "confirmed, released), reason (of a release), confirmations, blockhash, blockheight, blockindex, blocktime, time, "
-    "timereceived, comment, abandoned, involvesWatchonly"
+    "timereceived, comment, to, abandoned, involvesWatchonly"
 )
 _WATCHED = Param("include_watchonly", Boolean(), "Also addresses that are only watched.", False)
 _MINCONF = Param(
@@ -53,7 +53,7 @@ METHODS = (
         "What a transaction did to this wallet; also one that is on its way, or was released.",
         "object: txid, amount (what it brought without the fee, negative when sent), fee (negative; null unless all that "
         "was spent was this wallet's), state, reason, confirmations, blockhash, blockheight, blockindex, blocktime, time, "
-        "timereceived, comment, abandoned, details (array of objects: category, address, label, amount, vout, fee, "
+        "timereceived, comment, to, abandoned, details (array of objects: category, address, label, amount, vout, fee, "
         "involvesWatchonly)",
         (Param("txid", TXID, f"Id of the transaction, {HASHES}."), _WATCHED),
         permission=WALLET,
@@ -87,5 +87,34 @@ METHODS = (
         permission=WALLET,
         example="1 true",
         cost=100,
+    ),
+    Method(
+        "abandontransaction", "wallet",
+        "Frees the coins of a payment that can never be final: it never left this node, or a final transaction spends "
+        "one of them. A payment that others may have is refused.",
+        "null",
+        (Param("txid", TXID, f"Id of the payment, {HASHES}."),),
+        permission=WALLET,
+        example="<txid>",
+        cost=10,
+    ),
+    Method(
+        "rescanblockchain", "wallet",
+        "Reads blocks again for the wallet's history, in the background; also after a restart. getwalletinfo shows how "
+        "far it is.",
+        "object: start_height, stop_height",
+        (
+            Param("start_height", Integer(0, 2**31), "The first block.", 0),
+            Param("stop_height", Integer(0, 2**31), "The last one; the newest of now when left out.", None),
+        ),
+        permission=WALLET,
+        example="0",
+        more=("1 2",),
+        cost=100,
+    ),
+    Method(
+        "abortrescan", "wallet", "Ends the reading of old blocks where it is.", "boolean: false when nothing was being read",
+        permission=WALLET,
+        cost=2,
     ),
 )  # fmt: skip

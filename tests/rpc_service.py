@@ -25,6 +25,7 @@ from timed.app.context import Running
 from timed.app.driver import Hands, NodeDriver
 from timed.app.live import LiveConfig
 from timed.app.logging import LogCounters, LogLevels, LogTail
+from timed.app.reload import Reloads
 from timed.app.schema import Settings, keys
 from timed.client.location import Location
 from timed.crypto.batch import verify_batch
@@ -62,6 +63,7 @@ class FakeContext:
     started_at: int = attrs.Factory(now_us)
     sockets: dict[str, socket.socket] = attrs.Factory(dict)
     network: Any = None
+    reloads: Reloads = attrs.Factory(Reloads)
     indexes: Any = None
     desk: Any = None
     stops: int = 0
@@ -132,7 +134,7 @@ def make_context(
         "wallet.enabled": "yes" if wallet else "no",
         **{f"rpc.{name}": shown("rpc", name, value) for name, value in (rpc or {}).items()},
     }
-    config = LoopbackConfig(Settings(), Path(directory), port=port).with_layers(
+    config = LoopbackConfig(Settings(), Path(directory).absolute(), port=port).with_layers(
         Layers(file=tuple(override(name, text, "node.ini:1") for name, text in given.items()))
     )
     live = LiveConfig(config, reactor, maybeDeferred)

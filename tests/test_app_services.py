@@ -88,6 +88,15 @@ class StartAndStop(ServicesCase):
             self.assertEqual(application.observer.levels.shown(), {"*": "info", "peer": "debug"})
             await live.change("log.burst", "7", 0)
             self.assertEqual(application.observer.burst, 7)
+            context = application.getServiceNamed("desk")._context  # type: ignore[attr-defined]
+            await live.change("p2p.max_inbound", "40", 60)
+            await live.change("p2p.conduct", "dry-run", 60)
+            self.assertEqual(context.network.limits.max_inbound, 96)
+            self.assertEqual((context.node.peers._seats.most, context.node.peers.conduct.dry_run), (40, True))
+            await live.change("monitor.limits", "cpu-high:0.5", 60)
+            monitor = application.getServiceNamed("monitor")
+            rule, _ = monitor.alarms._standing["cpu-high"]  # type: ignore[attr-defined]
+            self.assertEqual(rule.limit, 0.5)
             await application.stopService()
             self.assertEqual([each.key.full_name for each in live.shown() if each.applied], [])
 

@@ -201,6 +201,14 @@ class Hysteresis(SynchronousTestCase):
         self.assertEqual(len(self.alarms.as_object()["over"]), MAX_HISTORY)
         self.assertEqual(self.alarms.raised, MAX_HISTORY + 3)
 
+    def test_another_limit_counts_from_the_next_reading_on_and_can_be_taken_back(self) -> None:
+        self.alarms.regulate({"r": 100})
+        self.assertEqual(self.step(50, 10), [])
+        self.alarms.regulate({})
+        self.assertEqual(len(self.step(50, 4)), 1)
+        self.alarms.regulate({"r": 100})
+        self.assertEqual(self.step(50, 4), [])
+
     def test_a_lower_bound_is_broken_from_below(self) -> None:
         rule = attrs.evolve(self.rule, below=True)
         self.assertTrue(rule.broken_by(9))

@@ -94,6 +94,18 @@ class InboundBoundTests(NetTestCase):
         self.assertEqual(network.counters.refused, {"full": 1})
         self.assertEqual(len(host.events), 2)
 
+    async def test_other_bounds_count_for_whoever_comes(self):
+        network, host, port = await self.listening(limits=NetworkLimits(max_inbound=1))
+        await self.raw(port, node_context(8))
+        await host.until(lambda: len(host.links) == 1)
+        network.regulate(NetworkLimits(max_inbound=2))
+        await self.raw(port, node_context(9))
+        await host.until(lambda: len(host.links) == 2)
+        network.regulate(NetworkLimits(max_inbound=1))
+        third = await self.raw(port, node_context(10))
+        await third.lost
+        self.assertEqual((network.counters.refused, len(host.links)), ({"full": 1}, 2))
+
     async def test_a_slot_is_free_again_when_its_link_has_ended(self):
         network, host, port = await self.listening(limits=NetworkLimits(max_inbound=1))
         for number in (8, 9, 10):

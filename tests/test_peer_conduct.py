@@ -34,6 +34,18 @@ class PolicyTests(SynchronousTestCase):
             verdicts = [conduct.report(PEER, kind, event, START) for _ in range(200)]
             self.assertLessEqual(max(verdicts), CEILING[kind], (event, kind))
 
+    def test_other_settings_count_from_now_on_and_scores_stay(self) -> None:
+        conduct = Conduct(dry_run=True)
+        for _ in range(4 + 3):
+            conduct.report(PEER, PeerClass.ANONYMOUS, "invalid-signature", START)
+        self.assertEqual(conduct.bans(START), ())
+        conduct.regulate(trusted=[], trust_loopback=False, dry_run=False)
+        conduct.report(PEER, PeerClass.ANONYMOUS, "invalid-signature", START)
+        self.assertEqual(len(conduct.bans(START)), 1)
+        self.assertIs(conduct.class_of(PEER, "127.0.0.1", member=False), PeerClass.ANONYMOUS)
+        conduct.regulate(trusted=[PEER], trust_loopback=False, dry_run=False)
+        self.assertIs(conduct.class_of(PEER, "192.0.2.1", member=False), PeerClass.TRUSTED)
+
     def test_what_honest_nodes_do_to_each_other_costs_nothing(self) -> None:
         """F22, F23, F28, F30: disagreement, haste and lag are counted and never scored."""
         for event in (

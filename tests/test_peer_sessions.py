@@ -206,6 +206,27 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(self.host.closed()[0].peer.node_id, key(12).public)
         self.assertEqual(len(self.host.table.peers()), 3)
 
+    def test_fewer_places_close_the_youngest_strangers_and_more_let_others_in(self) -> None:
+        def regulate(max_inbound: int, *trusted: bytes) -> None:
+            self.host.table.regulate(
+                max_inbound=max_inbound,
+                trusted=trusted,
+                trust_loopback=True,
+                dry_run=False,
+                now=self.wire.now,
+            )
+            self.host.call([])
+
+        regulate(1, key(10).public, key(11).public)
+        self.assertEqual([closed.peer.node_id for closed in self.host.closed()], [key(12).public])
+        self.assertEqual(len(self.host.table.peers()), 2)
+        regulate(4)
+        for number in (61, 62):
+            open_stranger(self.host, number, 300 + number)
+        self.assertEqual(len(self.host.table.peers()), 4)
+        regulate(0)
+        self.assertEqual(len(self.host.table.peers()), 0)
+
     def test_links_that_never_greet_do_not_pile_up(self) -> None:
         for number in range(limits.GREETING_LINKS + 10):
             Stranger(self.host, number=60, link=10_000 + number)

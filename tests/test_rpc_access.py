@@ -22,8 +22,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rpc_service import DEADLINE_S, ServiceTestCase, fetch
-from timed.app.kinds import ROLES_OF, SECRETS, SUBNETS, WHITELIST
-from timed.app.schema import RPCSection
+from timed.app.config import Config
+from timed.app.kinds import LEVELS_OF, LIMITS, ROLES_OF, SECRETS, SUBNETS, WHITELIST
+from timed.app.schema import RPCSection, Settings
 from timed.client.message import authorization
 from timed.errors import ConfigError
 from timed.rpc.access import accounts, check_exposure, tls
@@ -64,7 +65,7 @@ def certificate(directory: str, name: str, address: str = "127.0.0.1") -> tuple[
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
     )
-    return str(files[0]), str(files[1])
+    return str(files[0].absolute()), str(files[1].absolute())
 
 
 class Credentials(SynchronousTestCase):
@@ -93,12 +94,16 @@ class Credentials(SynchronousTestCase):
         for kind, text in (
             (SECRETS, f"{ALICE.line}, {BOB.line}"), (ROLES_OF, "alice:read, bob:wallet"),
             (WHITELIST, "alice:getblock+getblockcount"), (SUBNETS, "192.0.2.0/24, 2001:db8::/32"),
+            (LEVELS_OF, "peer:debug, rpc.site:warn"), (LIMITS, "cpu-high:0.75, disk-space:2000000000"),
         ):  # fmt: skip
             self.assertEqual(kind.show(kind.parse(text)), text)  # type: ignore[attr-defined]
         for kind, text in (
             (SECRETS, f"{ALICE.line} {make('alice', 'x', bytes).line}"),
             (ROLES_OF, "alice"), (ROLES_OF, "alice:king"), (WHITELIST, "alice"), (WHITELIST, "alice:"),
             (SUBNETS, "192.0.2.1/24"), (SUBNETS, "x"),
+            (LEVELS_OF, "peer"), (LEVELS_OF, "peer:loud"), (LEVELS_OF, "moon:info"), (LEVELS_OF, "peer:info timed.peer:warn"),
+            (LIMITS, "cpu-high"), (LIMITS, "cpu:1"), (LIMITS, "check-disk:1"), (LIMITS, "cpu-high:nan"),
+            (LIMITS, "cpu-high:1e9"), (LIMITS, "cpu-high:1 cpu-high:2"),
         ):  # fmt: skip
             with self.assertRaises(ValueError):
                 kind.parse(text)  # type: ignore[attr-defined]
@@ -107,7 +112,7 @@ class Credentials(SynchronousTestCase):
         known = Authenticator([Account(ALICE)])
         header = authorization("alice", "secret").encode()
         self.assertEqual(known.caller(header, "a").user, "alice")  # type: ignore[union-attr]
-        known._accounts = ()
+        known._named = ()
         self.assertEqual(known.caller(header, "b").address, "b")  # type: ignore[union-attr]
         self.assertIsNone(known.caller(authorization("alice", "wrong").encode()))
 
@@ -116,20 +121,20 @@ class Exposure(SynchronousTestCase):
     def refusal(self, **keys: Any) -> str:
         settings = RPCSection(**keys)
         with self.assertRaises(ConfigError) as caught:
-            accounts(settings)
-            check_exposure(settings)
-            tls(settings)
+            accounts(settings, settings.auth)
+            check_exposure(settings, settings.auth)
+            tls(Config(Settings(rpc=settings), Path(".").absolute()))
         return str(caught.exception)
 
     def test_loopback_is_plain_without_a_word(self) -> None:
         for host in ("127.0.0.1", "127.5.5.5", "::1", "localhost"):
-            check_exposure(RPCSection(host=host))
+            check_exposure(RPCSection(host=host), ())
 
     def test_another_host_needs_tls_and_an_account(self) -> None:
         for host in ("0.0.0.0", "::", "192.0.2.1", "node.example"):
             self.assertIn("rpc.tls_certificate", self.refusal(host=host, auth=(ALICE,)))
             self.assertIn("rpcauth", self.refusal(host=host, tls_certificate="c", tls_key="k"))
-            check_exposure(RPCSection(host=host, tls_certificate="c", tls_key="k", auth=(ALICE,)))
+            check_exposure(RPCSection(host=host, tls_certificate="c", tls_key="k"), (ALICE,))
 
     def test_mistakes_are_named(self) -> None:
         self.assertIn("'carol'", self.refusal(auth=(ALICE,), roles={"carol": "read"}))

@@ -218,6 +218,7 @@ class Permissions(RpcTestCase):
                 "getmemoryinfo",
                 "getconfig",
                 "setconfig",
+                "reload",
                 "confirmconfig",
             },
         )

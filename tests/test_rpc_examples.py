@@ -21,6 +21,7 @@ from tests.rpc_world import FRIEND, address_of
 from tests.wallet_world import PASSPHRASE, KeysWorld
 from timed.app.config import load, override
 from timed.app.live import LiveConfig
+from timed.app.reload import Reloads
 from timed.cli.words import arguments
 from timed.index.builder import IndexBuilder
 from timed.index.reader import IndexReader
@@ -66,6 +67,7 @@ class Example(KeysWorld):
         self.environment.indexes = lambda: indexes
         place = override("node.datadir", directory, "--set")
         self.environment.configuration = LiveConfig(load(None, [place]), self.clock, maybeDeferred)
+        self.environment.reloads = Reloads()
 
     def pay(self, amount: str) -> str:
         txid: str = self.result("sendtoaddress", self.friend, amount)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
 from timed import __version__
+from timed.app.config import Config
 from timed.app.context import Context, Running
 from timed.app.driver import Hands, NodeDriver
 from timed.app.memory import PeerMemory
@@ -25,6 +26,9 @@ from timed.node.node import Node
 from timed.peer.dialect import Dialect
 
 SOFTWARE = f"timed/{__version__}"
+DRY_RUN = "dry-run"
+P2P_KEYS = ("p2p.max_inbound", "p2p.trusted", "p2p.trust_loopback", "p2p.conduct")
+"""What the node follows while it runs."""
 
 
 class ChainService(Service):
@@ -41,6 +45,7 @@ class ChainService(Service):
         self._context = context
         self._pools: list[ThreadPool] = []
         self._memory: PeerMemory | None = None
+        self._unsubscribe: Callable[[], None] | None = None
 
     def startService(self) -> None:
         """LocalError when the store cannot be used."""
@@ -63,6 +68,7 @@ class ChainService(Service):
         driver.start()
         memory.start()
         self._memory = memory
+        self._unsubscribe = context.live.subscribe(P2P_KEYS, self._regulate)
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
@@ -72,6 +78,9 @@ class ChainService(Service):
         running = self._context.running
         if running is None:
             return
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
         await running.driver.stop()
         if self._memory is not None:
             await self._memory.stop()
@@ -103,6 +112,18 @@ class ChainService(Service):
             meter=Meter(node.peers.costs, time.thread_time_ns),
         )
 
+    def _regulate(self, config: Config) -> None:
+        p2p, peers = config.settings.p2p, self._context.node.peers
+        self._context.driver.operate(
+            lambda now: peers.regulate(
+                max_inbound=p2p.max_inbound,
+                trusted=p2p.trusted,
+                trust_loopback=p2p.trust_loopback,
+                dry_run=p2p.conduct == DRY_RUN,
+                now=now,
+            )
+        )
+
     def _pool(self, name: str, threads: int) -> ThreadPool:
         pool = ThreadPool(minthreads=0, maxthreads=threads, name=f"timed-{name}")
         pool.start()
@@ -129,7 +150,7 @@ def node_config(context: Context) -> NodeConfig:
         listen_port=context.config.p2p_port,
         trusted=p2p.trusted,
         trust_loopback=p2p.trust_loopback,
-        dry_run=p2p.conduct == "dry-run",
+        dry_run=p2p.conduct == DRY_RUN,
         max_inbound=p2p.max_inbound,
         boot=context.started_at,
         dialect=Dialect(

@@ -27,6 +27,7 @@ from timed.app.live import LiveConfig
 from timed.app.logging import LineObserver
 from timed.app.ports import Sockets, check_given, check_port
 from timed.app.registry import choose, find
+from timed.app.reload import HangupService
 from timed.app.systemd import SystemdService
 from timed.crypto.rule import use_backend
 from timed.errors import ConfigError, LocalError
@@ -307,6 +308,7 @@ def compose(
     application = Application(observer, err if err is not None else (sys.__stderr__ or sys.stderr))
     application.addService(LogSweeper(observer, reactor))
     application.addService(ConfigService(live, observer))
+    application.addService(HangupService(context.reloads, reactor))
     application.addService(Announcement(context))
     for maker in makers:
         if context.chosen_genesis is not None or maker.name not in NEED_GENESIS:

@@ -79,6 +79,19 @@ class Config:
         return self._path(text, self.base) if text else None
 
     @property
+    def auth_file(self) -> Path | None:
+        text = self.settings.rpc.auth_file
+        return self._path(text, self.base) if text else None
+
+    @property
+    def tls_files(self) -> tuple[Path, Path] | None:
+        """Certificate and key of the RPC; None for plain HTTP."""
+        rpc = self.settings.rpc
+        if not rpc.tls_certificate:
+            return None
+        return self._path(rpc.tls_certificate, self.base), self._path(rpc.tls_key, self.base)
+
+    @property
     def overrides_file(self) -> Path:
         return self.datadir / OVERRIDES
 

@@ -14,6 +14,7 @@ from timed.app.live import LiveConfig
 from timed.app.logging import LogCounters, LogLevels, LogTail
 from timed.app.memory import MemoryCounters
 from timed.app.ports import Sockets
+from timed.app.reload import Reloads
 from timed.crypto.keys import SigningKey
 from timed.errors import LocalError
 from timed.ledger.genesis import Genesis
@@ -57,6 +58,8 @@ class Context:
     """Ask for an orderly stop of the whole application; returns at once."""
     sockets: Sockets = attrs.field(factory=dict)
     """What the service manager opened for us, by service; whoever listens on one closes it."""
+    reloads: Reloads = attrs.field(factory=Reloads)
+    """What is read again when the operator says so."""
     running: Running | None = None
     indexes: Indexes | None = None
     """While the index service runs."""

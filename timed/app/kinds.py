@@ -27,6 +27,7 @@ HostPort = tuple[str, int | None]
 _DOMAIN = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE | re.ASCII)
 _URL = re.compile(r"https?://[a-z0-9\[\].:_-]+(/[!-~]*)?", re.IGNORECASE | re.ASCII)
 _URL_MAX = 2000
+_NUMBER = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,9})?")
 TITLE_MAX = 40
 ADDRESSES_MAX = 64
 
@@ -222,11 +223,33 @@ def _levels(text: str) -> Mapping[str, str]:
     return levels
 
 
+def _limits(text: str) -> Mapping[str, float]:
+    # Not before it is used, as above: the rules come with the whole monitor.
+    from timed.monitor.rules import ADJUSTABLE
+
+    limits = {}
+    for word in _words(text):
+        name, colon, number = word.rpartition(":")
+        if not colon or name not in ADJUSTABLE:
+            raise ValueError(f"names {word!r}, which is not alert:number; alerts: {', '.join(ADJUSTABLE)}")
+        if name in limits:
+            raise ValueError(f"names {name!r} twice")
+        if not _NUMBER.fullmatch(number):
+            raise ValueError(f"gives {name!r} the limit {number!r}, which is no number")
+        limits[name] = float(number)
+    return limits
+
+
 def _subnets(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     try:
         return tuple(ip_network(word) for word in _words(text))
     except ValueError as error:
         raise ValueError(f"names no address or subnet: {error}") from None
+
+
+def _plain(number: float) -> str:
+    """Without an exponent, and without a fraction that is none."""
+    return f"{number:.9f}".rstrip("0").rstrip(".")
 
 
 def _show_list(values: tuple[object, ...]) -> str:
@@ -262,6 +285,11 @@ WHITELIST: Kind[Mapping[str, tuple[str, ...]]] = Kind(
     lambda lists: ", ".join(f"{user}:{'+'.join(methods)}" for user, methods in lists.items()),
 )
 LEVELS_OF: Kind[Mapping[str, str]] = Kind(f"list of room:{'|'.join(LEVELS)}", _levels, ROLES_OF.show)
+LIMITS: Kind[Mapping[str, float]] = Kind(
+    "list of alert:number",
+    _limits,
+    lambda limits: ", ".join(f"{name}:{_plain(limit)}" for name, limit in limits.items()),
+)
 SUBNETS: Kind[tuple[IPv4Network | IPv6Network, ...]] = Kind(
     "list of addresses or subnets", _subnets, _show_list
 )

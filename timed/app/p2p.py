@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from timed.app.context import Context
+from timed.app.schema import P2PSection
 from timed.app.seedcache import SeedCache
 from timed.app.seeds import FETCH_S, LOOKUP_S, Askers, Chain, Seeds, seeds_of
 from timed.net.fetch import fetch
@@ -23,6 +24,9 @@ from timed.peer.limits import SEED_NAME_ADDRESSES
 from timed.peer.seeding import Seeding
 from timed.peer.seedlist import MAX_LIST_BYTES
 from timed.peer.values import PeerAddress
+
+KEYS = ("p2p.max_inbound", "p2p.trust_loopback")
+"""What the transports follow while they run."""
 
 
 class P2PService(Service):
@@ -38,6 +42,7 @@ class P2PService(Service):
         self.setName("p2p")
         self._context = context
         self._seeds: Seeds | None = None
+        self._unsubscribe: Callable[[], None] | None = None
         self._pool: ThreadPool | None = None
 
     def startService(self) -> None:
@@ -45,12 +50,8 @@ class P2PService(Service):
         super().startService()
         context = self._context
         p2p = context.config.settings.p2p
-        # Above the sessions that the node wants, so that one too many is told so.
-        limits = NetworkLimits(
-            max_inbound=2 * p2p.max_inbound + 16, loopback_is_a_group=not p2p.trust_loopback
-        )
         network = Network(
-            context.reactor, context.node_key, plain=p2p.plain, host=context.driver, limits=limits,
+            context.reactor, context.node_key, plain=p2p.plain, host=context.driver, limits=limits_of(p2p),
             shut_out=self._shut_out,
         )  # fmt: skip
         context.network = network
@@ -62,6 +63,9 @@ class P2PService(Service):
         )
         for failure in failures:
             failure.raiseException()
+        self._unsubscribe = context.live.subscribe(
+            KEYS, lambda config: network.regulate(limits_of(config.settings.p2p))
+        )
         self._start_seeds()
 
     def _start_seeds(self) -> None:
@@ -99,6 +103,9 @@ class P2PService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
         network = self._context.network
         if self._seeds is not None:
             await self._seeds.stop()
@@ -112,6 +119,11 @@ class P2PService(Service):
             self._context.running.driver.say_goodbye()
         await network.stop()
         self._context.network = None
+
+
+def limits_of(p2p: P2PSection) -> NetworkLimits:
+    """Above the sessions that the node wants, so that one too many is told so."""
+    return NetworkLimits(max_inbound=2 * p2p.max_inbound + 16, loopback_is_a_group=not p2p.trust_loopback)
 
 
 class _SeededNode:

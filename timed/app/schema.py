@@ -19,6 +19,7 @@ from timed.app.kinds import (
     HOST_PORTS,
     KEYS,
     LEVELS_OF,
+    LIMITS,
     NAME,
     NODE_IDS,
     PATH,
@@ -104,18 +105,20 @@ class P2PSection:
         URLS, (), "Where signed lists of nodes are fetched (timed-cli seedlist). Asked last."
     )
     seed_keys: tuple[bytes, ...] = key(KEYS, (), "The public keys that may sign such a list.")
-    trusted: tuple[bytes, ...] = key(NODE_IDS, (), "Nodes that are never limited or banned.")
+    trusted: tuple[bytes, ...] = key(NODE_IDS, (), "Nodes that are never limited or banned.", live=True)
     trust_loopback: bool = key(
         FLAG,
         True,
         "Never limit or ban whoever comes from this machine. no: behind a proxy on it, and for tests.",
+        live=True,
     )
     conduct: str = key(
         choice("enforce", "dry-run"),
         "enforce",
         "dry-run: what peers do is judged and shown, and nobody is throttled, closed or banned for it.",
+        live=True,
     )
-    max_inbound: int = key(integer(0, 10_000), 125, "Inbound sessions at most.")
+    max_inbound: int = key(integer(0, 10_000), 125, "Inbound sessions at most.", live=True)
     plain: bool = key(FLAG, False, "Plain TCP instead of TLS, for debugging; regtest only.")
     wire_version: int = key(
         integer(WIRE_VERSION_MIN, WIRE_VERSION),
@@ -153,17 +156,33 @@ class RPCSection:
     auth: tuple[Secret, ...] = key(
         SECRETS, (), "Accounts beside the cookie, as Bitcoin's rpcauth; timed-cli rpcauth USER makes one."
     )
+    auth_file: str = key(
+        PATH,
+        "",
+        "A file of mode 0600 with more accounts, one a line; read again with SIGHUP or timed-cli reload.",
+    )
     roles: Mapping[str, str] = key(
-        ROLES_OF, {}, "What accounts may do: read, wallet (and read), admin (everything, the default)."
+        ROLES_OF,
+        {},
+        "What accounts may do: read, wallet (and read), admin (everything, the default).",
+        live=True,
     )
     whitelist: Mapping[str, tuple[str, ...]] = key(
-        WHITELIST, {}, "Accounts that may call these methods only, of those that their role allows."
+        WHITELIST,
+        {},
+        "Accounts that may call these methods only, of those that their role allows.",
+        live=True,
     )
     allow: tuple[IPv4Network | IPv6Network, ...] = key(
-        SUBNETS, (), "Who may connect besides this machine. Empty: everybody who can reach rpc.host."
+        SUBNETS,
+        (),
+        "Who may connect besides this machine. Empty: everybody who can reach rpc.host.",
+        live=True,
     )
     tls_certificate: str = key(
-        PATH, "", "A PEM file with the certificate and its chain. Needed for a host that others can reach."
+        PATH,
+        "",
+        "A PEM file with the certificate and its chain. Needed for a host that others can reach. Read again as rpc.auth_file.",
     )
     tls_key: str = key(PATH, "", "A PEM file with the certificate's key, not encrypted.")
     budget_per_s: int = key(
@@ -182,6 +201,7 @@ class RPCSection:
         integer(8, 50_000),
         1_024,
         "Open connections at most; one more ends the one that was idle for longest.",
+        live=True,
     )
 
 
@@ -191,6 +211,9 @@ class MonitorSection:
 
     host: str = key(HOST, "127.0.0.1", "The address to listen on.")
     port: int | None = key(PORT, None, "The port to listen on. auto: the P2P port + 2000.")
+    limits: Mapping[str, float] = key(
+        LIMITS, {}, "Limits of alerts other than the node's own, like disk-space:2000000000.", live=True
+    )
     name: str = key(TITLE, "", "What the dashboard calls this node. Empty: by the beginning of its id.")
     nodes: tuple[str, ...] = key(
         ADDRESSES, (), "Monitors of other nodes, shown beside this one and asked while somebody looks."

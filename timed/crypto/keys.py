@@ -93,7 +93,7 @@ def load_key_file(path: str) -> SigningKey:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         try:
-            _check_private(path, os.fstat(descriptor))
+            check_private(path, os.fstat(descriptor))
             data = os.read(descriptor, KEY_FILE_MAX + 1)
         finally:
             os.close(descriptor)
@@ -102,14 +102,13 @@ def load_key_file(path: str) -> SigningKey:
     return SigningKey.from_seed(_parse(path, data))
 
 
-def _check_private(path: str, status: os.stat_result) -> None:
+def check_private(path: str, status: os.stat_result, what: str = "key file") -> None:
+    """LocalError unless it is a file that its owner alone may read."""
     if not stat.S_ISREG(status.st_mode):
-        raise LocalError(f"the key file {path} is not a regular file.")
+        raise LocalError(f"the {what} {path} is not a regular file.")
     if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
         mode = stat.S_IMODE(status.st_mode)
-        raise LocalError(
-            f"the key file {path} is open to others (mode {mode:04o}).", f"Run: chmod 600 {path}"
-        )
+        raise LocalError(f"the {what} {path} is open to others (mode {mode:04o}).", f"Run: chmod 600 {path}")
 
 
 def _parse(path: str, data: bytes) -> bytes:

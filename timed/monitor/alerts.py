@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
@@ -58,9 +58,16 @@ class Alarms:
 
     def __init__(self, changed: Callable[[Alert], object], rules: Iterable[Rule] = RULES) -> None:
         self._changed = changed
-        self._standing = {rule.name: (rule, _Standing()) for rule in rules}
+        self._rules = {rule.name: rule for rule in rules}
+        self._standing = {name: (rule, _Standing()) for name, rule in self._rules.items()}
         self.history: deque[Alert] = deque(maxlen=MAX_HISTORY)
         self.raised = 0
+
+    def regulate(self, limits: Mapping[str, float]) -> None:
+        """Other limits from now on, by the names of rules; the others have their own again."""
+        for name, rule in self._rules.items():
+            _, standing = self._standing[name]
+            self._standing[name] = (attrs.evolve(rule, limit=limits.get(name, rule.limit)), standing)
 
     def active(self) -> list[Alert]:
         """The alerts that last, in the order of the rules."""

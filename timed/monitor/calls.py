@@ -58,6 +58,10 @@ def _durations(view: View) -> list[Distribution]:
     return [] if parts is None else [((name,), each) for name, each in parts.activity.durations.items()]
 
 
+def _reloads(view: View) -> list[Sample]:
+    return [(key, float(count)) for key, count in sorted(view.context.reloads.counters.items())]
+
+
 RPC_METRICS: tuple[Row | Durations, ...] = (
     Row("timed_rpc_calls", COUNTER, ("method",), "RPC calls by method.",
         _of(lambda parts: by(parts.activity.calls.items()))),
@@ -82,4 +86,7 @@ RPC_METRICS: tuple[Row | Durations, ...] = (
         _of(lambda parts: one(None if parts.link is None else int(parts.link.up)))),
     Row("timed_rpc_link", COUNTER, ("event",), "What happened on an RPC process's way to its chain process.",
         _of(_link)),
+    Row("timed_reloads", COUNTER, ("what", "outcome"), "Files read again with SIGHUP or reload.", _reloads),
+    Row("timed_config_changes", COUNTER, ("what",), "Changes of the configuration while the node runs.",
+        lambda view: by(view.context.live.counters.items())),
 )  # fmt: skip

@@ -11,6 +11,8 @@ import attrs
 from timed.monitor.readings import Figure, Increase, Quantile, Rate, Size, Slope, Value
 
 WARNING, CRITICAL = "warning", "critical"
+CHECK = "check-"
+"""Begins the name of a rule that looks at a check of /health."""
 MIB = 1024 * 1024
 MINUTE, HOUR = 60, 3600
 
@@ -40,7 +42,7 @@ class Rule:
 def _check(name: str, severity: str, for_s: int, remedy: str) -> Rule:
     """A named check of /health that is not ok."""
     return Rule(
-        name=f"check-{name}",
+        name=f"{CHECK}{name}",
         severity=severity,
         figure=Value("timed_check_state", (("check", name),)),
         limit=0,
@@ -129,5 +131,7 @@ RULES: tuple[Rule, ...] = (
     ),
 )  # fmt: skip
 
+ADJUSTABLE = {rule.name: rule.limit for rule in RULES if not rule.name.startswith(CHECK)}
+"""Rules whose limit an operator may choose; a check is ok or it is not."""
 WATCHED = tuple(sorted({metric for rule in RULES for metric in rule.figure.metrics}))
 """The metrics that the rules look at."""

@@ -35,8 +35,11 @@ from timed.rpc.method import READ
 from timed.rpc.site import BoundedRequest, BoundedSite
 
 if TYPE_CHECKING:
+    from timed.app.config import Config
     from timed.app.context import Context
 
+KEYS = ("monitor.limits",)
+"""What the service follows while it runs."""
 METRICS_TYPE = b"text/plain; version=1.0.0; charset=utf-8"
 MAX_CONNECTIONS = 64
 MAX_BODY_BYTES = 4096
@@ -71,6 +74,7 @@ class MonitorService(Service):
         self._answers = self._table()
         self._site: BoundedSite | None = None
         self._look_call: IDelayedCall | None = None
+        self._unsubscribe: Callable[[], None] | None = None
         self.port: IListeningPort | None = None
 
     def startService(self) -> None:
@@ -94,6 +98,8 @@ class MonitorService(Service):
             "monitor.port",
             given=context.sockets.get("monitor"),
         )
+        self._regulate(context.config)
+        self._unsubscribe = context.live.subscribe(KEYS, self._regulate)
         self._watch.start()
         self._look()
 
@@ -102,6 +108,9 @@ class MonitorService(Service):
         if self._look_call is not None and self._look_call.active():
             self._look_call.cancel()
         self._look_call = None
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
         self._watch.stop()
         return Deferred.fromCoroutine(self._stop())
 
@@ -135,6 +144,9 @@ class MonitorService(Service):
         self._readings.add(read(self._watched, self._view))
         self.alarms.judge(self._readings)
         self._snapshots.keep()
+
+    def _regulate(self, config: Config) -> None:
+        self.alarms.regulate(config.settings.monitor.limits)
 
     def _alerted(self, alert: Alert) -> None:
         if alert.until_us is not None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from timed.monitor.observer import EventCounts
-from timed.monitor.watch import Watch
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from timed.app.context import Context
     from timed.app.driver import NodeDriver
+    from timed.monitor.observer import EventCounts
+    from timed.monitor.watch import Watch
     from timed.node.node import Node
     from timed.node.views import ConsensusState
     from timed.sync.catchup import SyncState

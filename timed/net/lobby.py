@@ -16,7 +16,7 @@ class Lobby:
 
     def __init__(self, clock: IReactorTime, limits: NetworkLimits) -> None:
         self._clock = clock
-        self._limits = limits
+        self.limits = limits
         self._waiting: dict[PeerProtocol, tuple[IDelayedCall, str | None]] = {}
         self._silent: dict[PeerProtocol, None] = {}
         """Those of whom not a byte has come."""
@@ -28,24 +28,24 @@ class Lobby:
     def refusal(self, host: str) -> str | None:
         """Why nobody more of this address may enter now, None when one may."""
         group = self._group(host)
-        if group is not None and self._groups[group] >= self._limits.max_half_open_per_group:
+        if group is not None and self._groups[group] >= self.limits.max_half_open_per_group:
             return reasons.GROUP_FULL
         return None
 
     def enter(self, protocol: PeerProtocol, host: str) -> None:
         """Wait for TLS. When there are too many, the oldest that said nothing leaves, else the oldest."""
-        if len(self._waiting) >= self._limits.max_half_open:
+        if len(self._waiting) >= self.limits.max_half_open:
             oldest = next(iter(self._silent or self._waiting))
             self.leave(oldest)
             oldest.refuse(reasons.CROWDED_OUT)
         group = self._group(host)
-        deadline = self._clock.callLater(self._limits.deadline_s, protocol.refuse, reasons.TIMEOUT)
+        deadline = self._clock.callLater(self.limits.deadline_s, protocol.refuse, reasons.TIMEOUT)
         self._waiting[protocol] = (deadline, group)
         self._silent[protocol] = None
         self._groups[group] += 1
 
     def _group(self, host: str) -> str | None:
-        return address_group(host, loopback=self._limits.loopback_is_a_group)
+        return address_group(host, loopback=self.limits.loopback_is_a_group)
 
     def spoke(self, protocol: PeerProtocol) -> None:
         """The first byte has come. It moves no deadline."""

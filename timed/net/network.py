@@ -148,6 +148,11 @@ class Network:
         if protocol is not None:
             protocol.resume()
 
+    def regulate(self, limits: NetworkLimits) -> None:
+        """Other bounds from now on, for whoever comes; what is there stays."""
+        self.limits = limits
+        self._lobby.limits = limits
+
     def stop(self) -> Deferred[None]:
         """Close everything, what is written first. Fires when nothing is left.
 

@@ -129,6 +129,12 @@ class Conduct:
         self._scores: dict[bytes, tuple[float, int]] = {}
         self._bans = Bans()
 
+    def regulate(self, *, trusted: Collection[bytes], trust_loopback: bool, dry_run: bool) -> None:
+        """Other settings from now on; bans and scores stay."""
+        self.dry_run = dry_run
+        self.trust_loopback = trust_loopback
+        self._trusted = frozenset(trusted)
+
     def class_of(self, node_id: bytes | None, host: str, *, member: bool) -> PeerClass:
         """How much a peer is trusted; `member` when it proved to be one."""
         if node_id in self._trusted or self._is_own(host):

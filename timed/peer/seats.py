@@ -44,7 +44,8 @@ class Seats:
 
     def __init__(self, secret: bytes, most: int, *, public: bool) -> None:
         self._secret = secret
-        self._most = most
+        self.most = most
+        """May be changed at any time."""
         self._public = public
 
     def give_way(
@@ -54,10 +55,22 @@ class Seats:
 
         `inbound` are the sessions there are, oldest first.
         """
-        if len(inbound) < self._most:
+        if len(inbound) < self.most:
             return None
         taken = [self._seat(session, preferred(session)) for session in inbound]
         return self.loser(taken, self._seat(newcomer, preferred(newcomer)))
+
+    def too_many(self, inbound: Sequence[Session], preferred: Callable[[Session], bool]) -> list[Session]:
+        """Whom to close when there have become fewer places than `inbound`: strangers alone."""
+        strangers = [
+            seat for session in inbound if not (seat := self._seat(session, preferred(session))).preferred
+        ]
+        gone: list[Session] = []
+        while strangers and len(inbound) - len(gone) > self.most:
+            loser = _youngest_of_the_largest(_exposed(strangers) or strangers)
+            strangers.remove(loser)
+            gone.append(loser.session)
+        return gone
 
     def _seat(self, session: Session, preferred: bool) -> Seat:
         group = group_of(session.host) if self._public else session.host
@@ -74,7 +87,7 @@ class Seats:
         if newcomer.preferred:
             if strangers:
                 return _youngest_of_the_largest(exposed or strangers).session
-            if len(inbound) < self._most + limits.RESERVED_INBOUND:
+            if len(inbound) < self.most + limits.RESERVED_INBOUND:
                 return None
         elif exposed:
             loser = _youngest_of_the_largest(exposed)

@@ -348,6 +348,17 @@ class PeerTable(Sessions):
         elif session is not None:
             session.traffic.last_transaction = now
 
+    def regulate(
+        self, *, max_inbound: int, trusted: Collection[bytes], trust_loopback: bool, dry_run: bool, now: int
+    ) -> None:
+        """Other settings from now on; strangers for whom there is no place any more are closed (`full`)."""
+        self._read(now)
+        self.conduct.regulate(trusted=trusted, trust_loopback=trust_loopback, dry_run=dry_run)
+        self._seats.most = max_inbound
+        inbound = [session for session in self._by_node.values() if not session.outbound]
+        for session in self._seats.too_many(inbound, self._preferred):
+            self._close(session, "full")
+
     def disconnect(self, node_id: bytes, reason: str, now: int) -> bool:
         """End the session with a peer in good order; False when there is none."""
         self._read(now)

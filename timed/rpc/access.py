@@ -10,29 +10,50 @@ from typing import TYPE_CHECKING, Any
 
 from OpenSSL import SSL, crypto
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IOpenSSLServerConnectionCreator
 from twisted.internet.ssl import CertificateOptions, TLSVersion
 from twisted.protocols.tls import TLSMemoryBIOFactory
+from zope.interface import implementer
 
 from timed.errors import ConfigError
 from timed.net.adopted import adopt
 from timed.rpc.auth import Account
-from timed.rpc.credentials import ROLES
+from timed.rpc.authfile import read_auth_file
+from timed.rpc.credentials import ROLES, Secret
 from timed.rpc.method import ADMIN
 from timed.rpc.site import BoundedSite
 from timed.rpc.table import METHODS
 
 if TYPE_CHECKING:
+    from timed.app.config import Config
     from timed.app.schema import RPCSection
 
 
-def accounts(settings: RPCSection) -> list[Account]:
-    """The configured accounts; ConfigError for a role or a list of nobody, or of an unknown method."""
-    users = {secret.user for secret in settings.auth}
+def secrets_of(config: Config) -> tuple[Secret, ...]:
+    """Those of `rpc.auth` and of `rpc.auth_file` as it is now; ConfigError for what cannot be used."""
+    secrets = config.settings.rpc.auth
+    if config.auth_file is None:
+        return secrets
+    known = {secret.user for secret in secrets}
+    found = read_auth_file(config.auth_file)
+    for secret in found:
+        if secret.user in known:
+            raise ConfigError(
+                f"{config.auth_file} names {secret.user!r}, who is in rpc.auth, too.", "Remove one of them."
+            )
+    return secrets + found
+
+
+def accounts(settings: RPCSection, secrets: Sequence[Secret]) -> list[Account]:
+    """The accounts with what they may do; ConfigError for a role or a list of nobody, or of an unknown method."""
+    users = {secret.user for secret in secrets}
     for name, given in (("roles", settings.roles), ("whitelist", settings.whitelist)):
         for user in given:
             if user not in users:
-                raise ConfigError(f"rpc.{name} names {user!r}, who is not in rpc.auth.", _near(user, users))
+                raise ConfigError(
+                    f"rpc.{name} names {user!r}, who is neither in rpc.auth nor in rpc.auth_file.",
+                    _near(user, users),
+                )
     for user, methods in settings.whitelist.items():
         for method in methods:
             if method not in METHODS:
@@ -42,11 +63,11 @@ def accounts(settings: RPCSection) -> list[Account]:
                 )
     return [
         Account(secret, ROLES[settings.roles.get(secret.user, ADMIN)], _methods(settings, secret.user))
-        for secret in settings.auth
+        for secret in secrets
     ]
 
 
-def check_exposure(settings: RPCSection) -> None:
+def check_exposure(settings: RPCSection, secrets: Sequence[Secret]) -> None:
     """ConfigError for a port that others can reach without TLS, or that nobody from there could use."""
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         raise ConfigError("rpc.tls_certificate and rpc.tls_key go together.", "Set both, or neither.")
@@ -57,31 +78,52 @@ def check_exposure(settings: RPCSection) -> None:
             f"rpc.host {settings.host} can be reached from elsewhere, and passwords would go there in the clear.",
             "Set rpc.tls_certificate and rpc.tls_key, or leave rpc.host at 127.0.0.1 behind a proxy with TLS.",
         )
-    if not settings.auth:
+    if not secrets:
         raise ConfigError(
-            f"rpc.host {settings.host} can be reached from elsewhere, and rpc.auth has no account for it.",
+            f"rpc.host {settings.host} can be reached from elsewhere, and there is no account for it.",
             "Make one with timed-cli rpcauth USER.",
         )
 
 
-def tls(settings: RPCSection) -> CertificateOptions | None:
-    """The TLS side of the port, None for plain HTTP; ConfigError names the file at fault."""
-    if not settings.tls_certificate:
-        return None
-    chain = [_certificate(block) for block in _blocks(settings.tls_certificate, "tls_certificate")]
+@implementer(IOpenSSLServerConnectionCreator)
+class ServerTls:
+    """The TLS side of a port: each new connection gets the certificate that was read last."""
+
+    def __init__(self, files: tuple[Path, Path]) -> None:
+        """ConfigError names the file at fault."""
+        self._files = files
+        self._options, self.valid_until = _read_certificate(*files)
+
+    def serverConnectionForTLS(self, tlsProtocol: object) -> SSL.Connection:  # noqa: N803 - Twisted's names
+        return SSL.Connection(self._options.getContext(), None)
+
+    def reload(self) -> str:
+        """Until when the certificate is good that is in force now; ConfigError, and it is the one before."""
+        self._options, self.valid_until = _read_certificate(*self._files)
+        return f"a certificate that is valid until {self.valid_until}"
+
+
+def tls(config: Config) -> ServerTls | None:
+    """The TLS side of the RPC's port, None for plain HTTP; ConfigError names the file at fault."""
+    return None if config.tls_files is None else ServerTls(config.tls_files)
+
+
+def _read_certificate(certificate: Path, key: Path) -> tuple[CertificateOptions, str]:
+    """What a connection needs, and the certificate's last moment."""
+    chain = [_certificate(block) for block in _blocks(certificate, "tls_certificate")]
     try:
-        key = crypto.load_privatekey(crypto.FILETYPE_PEM, _read(settings.tls_key, "tls_key"))
+        secret = crypto.load_privatekey(crypto.FILETYPE_PEM, _read(key, "tls_key"))
         options = CertificateOptions(
-            privateKey=key, certificate=chain[0], extraCertChain=chain[1:],
+            privateKey=secret, certificate=chain[0], extraCertChain=chain[1:],
             raiseMinimumTo=TLSVersion.TLSv1_2,
         )  # fmt: skip
         options.getContext().check_privatekey()
     except (SSL.Error, crypto.Error, ValueError, TypeError) as error:
         raise ConfigError(
-            f"rpc.tls_key {settings.tls_key} is no unencrypted key of {settings.tls_certificate}.",
+            f"rpc.tls_key {key} is no unencrypted key of {certificate}.",
             "Give the PEM file of the key that the certificate was made for.",
         ) from error
-    return options
+    return options, chain[0].to_cryptography().not_valid_after_utc.isoformat().replace("+00:00", "Z")
 
 
 def listen(
@@ -90,7 +132,7 @@ def listen(
     host: str,
     port: int,
     key: str,
-    options: CertificateOptions | None = None,
+    options: ServerTls | None = None,
     given: socket.socket | None = None,
 ) -> IListeningPort:
     """A listening port; ConfigError, naming the configuration's `key`, when it cannot be had.
@@ -136,9 +178,9 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _read(path: str, key: str) -> bytes:
+def _read(path: Path, key: str) -> bytes:
     try:
-        return Path(path).read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise ConfigError(
             f"rpc.{key}: cannot read {path}: {error.strerror}.",
@@ -149,7 +191,7 @@ def _read(path: str, key: str) -> bytes:
 _BEGIN = b"-----BEGIN CERTIFICATE-----"
 
 
-def _blocks(path: str, key: str) -> Sequence[bytes]:
+def _blocks(path: Path, key: str) -> Sequence[bytes]:
     blocks = [_BEGIN + block for block in _read(path, key).split(_BEGIN)[1:]]
     if not blocks:
         raise ConfigError(

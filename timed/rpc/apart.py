@@ -161,6 +161,7 @@ class ApartDesk:
             scan=self._source.scan,
             reader=self.reader,
             configuration=context.live,
+            reloads=context.reloads,
             parts=lambda: self.parts,
         )
 

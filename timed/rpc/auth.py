@@ -53,16 +53,22 @@ class Account:
 class Authenticator:
     """Decides on the value of an Authorization header."""
 
-    def __init__(self, accounts: Iterable[Account]) -> None:
-        self._accounts = tuple(accounts)
+    def __init__(self, accounts: Iterable[Account], cookie: Account | None = None) -> None:
+        self._named = tuple(accounts)
+        self._cookie = cookie
         self._known: OrderedDict[bytes, Account] = OrderedDict()
         self.failures = Failures()
         self.refused = 0
         """Requests that matched no account."""
 
-    def replace(self, accounts: Iterable[Account]) -> None:
-        """Other accounts from now on; what was good before is compared anew."""
-        self._accounts = tuple(accounts)
+    def configure(self, accounts: Iterable[Account]) -> None:
+        """Other accounts from now on beside the cookie; what was good before is compared anew."""
+        self._named = tuple(accounts)
+        self._known.clear()
+
+    def take_cookie(self, cookie: Account) -> None:
+        """Another cookie from now on."""
+        self._cookie = cookie
         self._known.clear()
 
     def caller(self, header: bytes | None, address: str = "") -> Caller | None:
@@ -84,7 +90,7 @@ class Authenticator:
 
     def _find(self, user: bytes, password: bytes) -> Account | None:
         found: Account | None = None
-        for account in self._accounts:
+        for account in (*(() if self._cookie is None else (self._cookie,)), *self._named):
             same_user = hmac.compare_digest(account.secret.user.encode("utf-8"), user)
             same_password = account.secret.matches(password)
             if same_user & same_password:

@@ -150,6 +150,7 @@ class Desk:
             scan=self._scan,
             reader=self._reader,
             configuration=context.live,
+            reloads=context.reloads,
             parts=lambda: self.parts,
         )
 

@@ -27,6 +27,7 @@ from timed.wallet.wallet import Wallet
 
 if TYPE_CHECKING:
     from timed.app.live import LiveConfig
+    from timed.app.reload import Reloads
 
 
 @attrs.define
@@ -82,6 +83,8 @@ class Environment:
     reader: Reader | None = None
     """Answers from the durable chain."""
     configuration: LiveConfig | None = None
+    reloads: Reloads | None = None
+    """What is read again when the operator says so."""
     parts: Callable[[], Parts | None] = lambda: None
     """What answers calls in this process."""
 

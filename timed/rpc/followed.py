@@ -21,7 +21,6 @@ class CookieFollower(Authenticator):
     def __init__(self, path: str, known: Iterable[Account] = ()) -> None:
         """`known` are the configured accounts."""
         super().__init__(known)
-        self._configured = self._accounts
         self._path = path
         self._state: FileState | None = None
 
@@ -42,4 +41,4 @@ class CookieFollower(Authenticator):
             return
         self._state = state
         if user == COOKIE_USER and password:
-            self.replace((Account.of(user, password), *self._configured))
+            self.take_cookie(Account.of(user, password))

@@ -61,7 +61,8 @@ class RpcEndpoint:
         self._dispatcher = dispatcher
         self._authenticator = authenticator
         self._reactor = reactor
-        self._allow = tuple(allow)
+        self.allow = tuple(allow)
+        """Who may connect besides this machine; empty for everybody. May be changed at any time."""
         self._held: dict[Deferred[None], None] = {}
 
     def limit(self, request: BoundedRequest) -> int:
@@ -92,11 +93,11 @@ class RpcEndpoint:
         return self._authenticator.caller(request.getHeader(b"authorization"), place_of(_address(request)))
 
     def _is_allowed(self, request: BoundedRequest) -> bool:
-        if not self._allow:
+        if not self.allow:
             return True
         address = _address(request)
         return address is not None and (
-            address.is_loopback or any(address in subnet for subnet in self._allow)
+            address.is_loopback or any(address in subnet for subnet in self.allow)
         )
 
     def _authenticated(self, request: BoundedRequest) -> None:

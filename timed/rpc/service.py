@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from twisted.application.service import Service
@@ -10,19 +12,24 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 
 from timed.errors import LocalError
-from timed.rpc.access import accounts, check_exposure, listen, tls
+from timed.rpc.access import ServerTls, accounts, check_exposure, listen, secrets_of, tls
 from timed.rpc.apart import ApartDesk
 from timed.rpc.auth import Account, Authenticator, remove_cookie, write_cookie
+from timed.rpc.credentials import Secret
 from timed.rpc.desk import Desk
 from timed.rpc.followed import CookieFollower
 from timed.rpc.http import RpcEndpoint
 from timed.rpc.site import BoundedSite
 
 if TYPE_CHECKING:
+    from timed.app.config import Config
     from timed.app.context import Context
     from timed.rpc.dispatch import Dispatcher
     from timed.rpc.parts import Parts
     from timed.rpc.waiting import Waiters
+
+KEYS = ("rpc.allow", "rpc.max_connections", "rpc.roles", "rpc.whitelist")
+"""What the service follows while it runs."""
 
 
 class RpcService(Service):
@@ -40,6 +47,10 @@ class RpcService(Service):
         self._desk: Desk | ApartDesk | None = None
         self._owns_desk = False
         self._endpoint: RpcEndpoint | None = None
+        self._secrets: tuple[Secret, ...] = ()
+        self._tls: ServerTls | None = None
+        self._ends: list[Callable[[], None]] = []
+        """End what follows the configuration and the operator's reloads."""
         self.site: BoundedSite | None = None
         """The HTTP side, with its counters."""
         self.port: IListeningPort | None = None
@@ -61,10 +72,11 @@ class RpcService(Service):
         """LocalError when the port, the cookie or the wallet cannot be had."""
         super().startService()
         context = self._context
-        settings = context.config.settings.rpc
-        known = accounts(settings)
-        check_exposure(settings)
-        options = tls(settings)
+        config, settings = context.config, context.config.settings.rpc
+        self._secrets = secrets_of(config)
+        known = accounts(settings, self._secrets)
+        check_exposure(settings, self._secrets)
+        self._tls = tls(config)
         self._owns_desk = context.desk is None
         self._desk = desk = make_desk(context)
         if self._owns_desk:
@@ -78,9 +90,15 @@ class RpcService(Service):
         )
         desk.parts.site, desk.parts.authenticator = self.site, authenticator
         self.port = listen(
-            context.reactor, self.site, settings.host, context.config.rpc_port, "rpc.port", options,
+            context.reactor, self.site, settings.host, context.config.rpc_port, "rpc.port", self._tls,
             context.sockets.get("rpc"),
         )  # fmt: skip
+        self._ends = [
+            context.live.subscribe(KEYS, partial(self._regulate, endpoint, self.site, authenticator)),
+            context.reloads.add("accounts", partial(self._reload_accounts, authenticator)),
+        ]
+        if self._tls is not None:
+            self._ends.append(context.reloads.add("certificate", self._tls.reload))
 
     def _authenticator(self, known: list[Account]) -> Authenticator:
         """The chain process makes the cookie of a data directory; the others take it."""
@@ -88,7 +106,25 @@ class RpcService(Service):
         if self._context.config.apart:
             return CookieFollower(path, known)
         self._cookie = write_cookie(path)
-        return Authenticator([self._cookie, *known])
+        return Authenticator(known, self._cookie)
+
+    def _regulate(
+        self, endpoint: RpcEndpoint, site: BoundedSite, authenticator: Authenticator, config: Config
+    ) -> None:
+        """Follow the keys that may change; ConfigError, and nothing has changed."""
+        settings = config.settings.rpc
+        authenticator.configure(accounts(settings, self._secrets))
+        endpoint.allow = settings.allow
+        site.regulate(settings.max_connections)
+
+    def _reload_accounts(self, authenticator: Authenticator) -> str:
+        config = self._context.config
+        secrets = secrets_of(config)
+        known = accounts(config.settings.rpc, secrets)
+        check_exposure(config.settings.rpc, secrets)
+        self._secrets = secrets
+        authenticator.configure(known)
+        return f"{len(known)} beside the cookie"
 
     def _unready(self) -> str | None:
         """The chain process may be away: then snapshots are answered, and nobody else could do more."""
@@ -99,6 +135,9 @@ class RpcService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
+        ends, self._ends = self._ends, []
+        for end in ends:
+            end()
         port, self.port = self.port, None
         if port is not None:
             await maybeDeferred(port.stopListening)

@@ -183,6 +183,16 @@ class BoundedSite(HTTPFactory):
     def connections(self) -> int:
         return len(self._channels)
 
+    def regulate(self, max_connections: int) -> None:
+        """Another bound from now on: beyond it those that were idle for longest are ended, busy ones later."""
+        self.max_connections = max_connections
+        for channel in [each for each in self._channels if not each.busy]:
+            if len(self._channels) <= max_connections:
+                break
+            self.counters["full"] += 1
+            self._channels.pop(channel)
+            channel.transport.abortConnection()
+
     def opened(self, channel: BoundedChannel) -> None:
         if len(self._channels) >= self.max_connections:
             victim = next((other for other in self._channels if not other.busy), channel)

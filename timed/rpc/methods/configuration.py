@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from timed.rpc.dispatch import Handler
 from timed.rpc.environment import Environment
 from timed.rpc.errors import MISC, RpcError
+from timed.rpc.placing import anywhere
 from timed.rpc.present import Object
 
 if TYPE_CHECKING:
@@ -24,6 +25,21 @@ async def setconfig(env: Environment, key: str, value: str | None, confirm_withi
 
 async def confirmconfig(env: Environment, key: str) -> list[str]:
     return await _configuration(env).confirm(key)
+
+
+@anywhere
+def reload(env: Environment) -> list[Object]:
+    if env.reloads is None:
+        raise RpcError(MISC, "Nothing is read again here", rule="no-config", hint="Ask a running node.")
+    outcomes = env.reloads.run()
+    failed = [each.error for each in outcomes if each.error is not None]
+    shown = [{"what": each.what, "now": each.now, "failed": each.error is not None} for each in outcomes]
+    if failed:
+        raise RpcError(
+            MISC, " ".join(error.message for error in failed), rule="reload-failed",
+            hint=" ".join(error.hint for error in failed), reloaded=shown,
+        )  # fmt: skip
+    return shown
 
 
 def _configuration(env: Environment) -> LiveConfig:
@@ -52,4 +68,5 @@ HANDLERS: dict[str, Handler] = {
     "getconfig": getconfig,
     "setconfig": setconfig,
     "confirmconfig": confirmconfig,
+    "reload": reload,
 }

@@ -74,6 +74,14 @@ METHODS = (
         example="",
     ),
     Method(
+        "reload", "control",
+        "Reads rpc.auth_file and the certificate again, as SIGHUP does; what cannot be used stays as it was.",
+        "array of objects: what (accounts, certificate), now (what is in force), failed; when one has failed, an error "
+        "with the rule reload-failed and this array as data.reloaded",
+        permission=ADMIN,
+        example="",
+    ),
+    Method(
         "logging", "control",
         "The least important level that is written, by namespace; with a level, sets it until the node stops.",
         "object: level by namespace; * stands for all others",

@@ -19,6 +19,7 @@ from timed.app.schema import keys
 from timed.cli.commands import COMMANDS
 from timed.cli.options import GROUPS
 from timed.cli.status import MEANINGS
+from timed.cli.symptoms import SYMPTOMS
 from timed.monitor.eventlog import CLOSED, LINES, LOST, REFUSED, SPARED, Line
 from timed.monitor.health import CHECKS
 from timed.monitor.metrics import COUNTER, METRICS
@@ -262,6 +263,14 @@ def commands() -> str:
 # The RPC
 
 
+def symptoms() -> str:
+    return grid(
+        ("finding", "what is looked at"),
+        ((symptom.name, f"{symptom.about}.") for symptom in SYMPTOMS),
+        (25, 75),
+    )
+
+
 def rpc_codes() -> str:
     return grid(
         ("code", "name", "when"),
@@ -412,6 +421,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "options": options,
     "statuses": statuses,
     "commands": commands,
+    "symptoms": symptoms,
     "rpc_codes": rpc_codes,
     "rpc_rules": rpc_rules,
     "rpc_rejections": rpc_rejections,

@@ -18,6 +18,7 @@ USAGE = 2
 UNREACHABLE = 3
 REFUSED = 4
 LATER = 5
+FOUND = 6
 INTERRUPTED = 130
 
 MEANINGS = {
@@ -27,6 +28,7 @@ MEANINGS = {
     UNREACHABLE: "no node answers there",
     REFUSED: "the node does not take the credentials, or they do not allow the call",
     LATER: "the node is busy or not ready, or did not answer in time: ask again later",
+    FOUND: "doctor or check-data looked, and something is wrong",
     INTERRUPTED: "ended by Ctrl-C; a call that was sent may have been carried out",
 }
 _NO_PERMISSION = "forbidden"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 import time
 from pathlib import Path
@@ -46,6 +47,10 @@ def _descriptors(view: View) -> list[Sample]:
         return []
 
 
+def _descriptors_limit(view: View) -> list[Sample]:
+    return one(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
 def _disk(view: View) -> list[Sample]:
     try:
         state = os.statvfs(view.context.config.datadir)
@@ -67,6 +72,7 @@ PROCESS_METRICS: tuple[Row | Durations, ...] = (
         lambda view: one(time.process_time())),
     Row("timed_memory_bytes", GAUGE, ("kind",), "Memory of the process: resident, and anonymous in it.", _memory),
     Row("timed_descriptors", GAUGE, (), "Open file descriptors.", _descriptors),
+    Row("timed_descriptors_limit", GAUGE, (), "File descriptors that the process may have open.", _descriptors_limit),
     Row("timed_threads", GAUGE, (), "Python threads.", lambda view: one(threading.active_count())),
     Row("timed_disk_free_bytes", GAUGE, (), "Free bytes where the data directory is.", _disk),
     Durations("timed_reactor_late_seconds", (), "How late the reactor ran a timer.", _late),

@@ -125,7 +125,7 @@ class Table(SynchronousTestCase):
         getfeeschedule getmasternode getblockattendance"""
         of_the_control = """getrpcinfo getmemoryinfo getconfig setconfig confirmconfig reload"""
         of_the_payments = """sendmany sendall getbalances lockunspent listlockunspent
-        walletcreatefundedtransaction fundrawtransaction
+        walletcreatefundedtransaction fundrawtransaction mergeutxos abandontransaction rescanblockchain abortrescan
         listtransactions listsinceblock getwallettransaction getreceivedbyaddress getreceivedbylabel listreceivedbyaddress"""
         known = " ".join((asked, of_the_keys, of_the_core, of_the_control, of_the_payments)).split()
         self.assertEqual(set(known), set(METHODS))

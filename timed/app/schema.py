@@ -269,6 +269,16 @@ class WalletSection:
 
     enabled: bool = key(FLAG, True, "Keep a wallet.")
     file: str = key(PATH, "wallet.json", "The wallet file, relative to the data directory.")
+    consolidate_above: int = key(
+        integer(0, 10_000_000),
+        0,
+        "Small coins the wallet may have. While it has more, it makes one of the smallest hundred after a block, unless "
+        "a payment is not final yet; that costs the fee of a payment to oneself. 0: never.",
+        live=True,
+    )
+    consolidate_below: int = key(
+        integer(1, 1_000_000), 10, "Coins of less than so many TIME are small.", live=True
+    )
 
 
 @attrs.frozen

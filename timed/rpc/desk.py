@@ -19,9 +19,11 @@ from twisted.python.threadpool import ThreadPool
 
 from timed import __version__
 from timed.errors import ConfigError, LocalError
+from timed.rpc import consolidation
 from timed.rpc.activity import Activity
 from timed.rpc.backend import ChainBackend
 from timed.rpc.coinset import CoinScan
+from timed.rpc.consolidation import Consolidation
 from timed.rpc.dispatch import Dispatcher
 from timed.rpc.environment import Environment, Identity
 from timed.rpc.handlers import HANDLERS
@@ -68,25 +70,30 @@ class Desk:
         self.parts = Parts(
             Activity(context.monotonic, context.clock), self.toll, self.waiters, reader=self._reader
         )
+        environment = self._make_environment()
         self.dispatcher = Dispatcher(
             HANDLERS,
-            self._make_environment(),
+            environment,
             pause=self._pause,
             failed=self._failed,
             admit=self.toll.admit,
             within=self.toll.within,
             activity=self.parts.activity,
         )
+        self._consolidation = Consolidation.of(environment, context.reactor, context.config)
+        environment.consolidation = self._consolidation
 
     def start(self) -> None:
         """LocalError when the wallet cannot be had."""
-        self._unsubscribe = self._context.live.subscribe(KEYS, self._regulate)
+        self._unsubscribe = self._context.live.subscribe((*KEYS, *consolidation.KEYS), self._regulate)
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="timed-reader")
         self._pool.start()
         if self._backend is not None:
             self._backend.subscribe(self.waiters)
         if self._wallet is not None:
             self._wallet.start(self._context.wallet_seed)
+        if self._backend is not None and self._wallet is not None:
+            self._backend.subscribe(self._consolidation)
 
     def callInThread(self, func: Callable[..., object], *args: object) -> None:  # noqa: N802 - as a ThreadPool's
         """`timed.rpc.reader.Threads`."""
@@ -96,6 +103,7 @@ class Desk:
 
     async def end_calls(self) -> None:
         """Every call under way is answered soon; a second time does nothing more."""
+        self._consolidation.stop()
         self.waiters.close()
         self.toll.close()
         if self._reader is not None:
@@ -165,6 +173,7 @@ class Desk:
 
     def _regulate(self, config: Config) -> None:
         self.toll.regulate(config.settings.rpc)
+        self._consolidation.follow(config)
 
     def _pause(self) -> Deferred[None]:
         return deferLater(self._context.reactor, 0)

@@ -28,6 +28,7 @@ from timed.wallet.wallet import Wallet
 if TYPE_CHECKING:
     from timed.app.live import LiveConfig
     from timed.app.reload import Reloads
+    from timed.rpc.consolidation import Consolidation
 
 
 @attrs.define
@@ -74,6 +75,8 @@ class Environment:
     own_custody: Custody | None = None
     own_chronicle: Chronicle | None = None
     own_pursuit: Pursuit | None = None
+    consolidation: Consolidation | None = None
+    """Merges small coins by itself."""
     pause: Callable[[], Awaitable[object]] = no_pause
     """Lets the reactor, and the node, have a turn."""
     indexes: Callable[[], Indexes | None] = lambda: None

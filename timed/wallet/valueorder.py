@@ -14,6 +14,9 @@ from sortedcontainers import SortedList
 if TYPE_CHECKING:
     from timed.wallet.coins import OwnCoin
 
+Order = tuple[int, bytes, int]
+"""`OwnCoin.order`: units, txid, index."""
+
 
 class ValueOrder:
     """Coins by `OwnCoin.order`; adding and taking away cost the logarithm of their number.
@@ -38,13 +41,19 @@ class ValueOrder:
         self._rows.remove((*coin.order, coin))
         self.total -= coin.value
 
-    def ascending(self, least: int = 0) -> Iterator[OwnCoin]:
-        """The coins of `least` units or more, the smallest first."""
-        for row in self._rows.irange(minimum=(least,)):
+    def ascending(self, least: int = 0, above: Order | None = None) -> Iterator[OwnCoin]:
+        """The coins of `least` units or more, the smallest first; with `above` those after that place."""
+        # A row is longer than its order and so stands behind it: the next number begins after it.
+        start = (least,) if above is None else (*above[:2], above[2] + 1)
+        for row in self._rows.irange(minimum=start):
             yield row[3]
 
-    def descending(self, below: tuple[int, bytes, int] | None = None) -> Iterator[OwnCoin]:
-        """The coins, the largest first; with `below` those whose order is smaller than it."""
-        rows = self._rows.irange(maximum=below, inclusive=(True, False), reverse=True)
-        for row in rows:
+    def descending(self, below: Order | None = None) -> Iterator[OwnCoin]:
+        """The coins, the largest first; with `below` those before that place."""
+        for row in self._rows.irange(maximum=below, inclusive=(True, False), reverse=True):
             yield row[3]
+
+    def count_below(self, value: int) -> int:
+        """How many coins are worth less than `value` units."""
+        count: int = self._rows.bisect_left((value,))
+        return count

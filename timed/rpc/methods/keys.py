@@ -53,6 +53,15 @@ def getwalletinfo(env: Environment) -> Object:
         "scanning": _scanning(env),
         "payments": len(wallet.payments),
     }
+    consolidation = env.consolidation
+    if consolidation is not None:
+        shown["consolidation"] = {
+            "above": consolidation.above,
+            "below": amount(consolidation.below),
+            "small": consolidation.small,
+            **consolidation.counters,
+            "fees": amount(consolidation.counters["fees"]),
+        }
     left = custody.unlocked_for
     if left is not None:
         shown["unlocked_for_s"] = left // 1_000_000

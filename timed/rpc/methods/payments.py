@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from timed.primitives.transaction import Lock, OutPoint
+from timed.rpc.consolidation import merge_coins
 from timed.rpc.environment import Environment
 from timed.rpc.errors import INVALID_PARAMETER, NOT_FOUND, RpcError
 from timed.rpc.jsontext import amount
@@ -86,6 +87,32 @@ async def sendall(
     }
 
 
+async def mergeutxos(
+    env: Environment, min_count: int, max_count: int, address: str | None, below: int | None, dry_run: bool
+) -> Object:
+    if min_count > max_count:
+        raise bad_value("min_count", "is more than max_count", "Lower it, or raise max_count.")
+    lock = None if address is None else env.lock_of(address)
+    if lock is not None and not env.wallet.keys.owns(lock):
+        raise RpcError(
+            NOT_FOUND,
+            "The address is not one of this wallet",
+            rule="address-foreign",
+            hint="listaddresses shows the wallet's own ones.",
+            param="address",
+        )
+    merged = await merge_coins(env, min_count, max_count, lock, below, rehearse=dry_run)
+    verb = "would become" if dry_run else "became"
+    return {
+        "txid": None if merged.txid is None else merged.txid.hex(),
+        "merged_count": merged.count,
+        "total_value": amount(merged.total),
+        "fee": amount(merged.fee),
+        "final_value": amount(merged.value),
+        "message": f"{merged.count} coins {verb} one.",
+    }
+
+
 def coins_of(env: Environment, inputs: Coins) -> tuple[OwnCoin, ...]:
     """The wallet's coins that a caller has named, each of them free."""
     return named_coins(env, (OutPoint(each["txid"], each["vout"]) for each in inputs), "inputs")
@@ -126,4 +153,4 @@ def _bearers(env: Environment, payees: tuple[Payee, ...], addresses: tuple[str, 
     return tuple(bearers)
 
 
-HANDLERS = {handler.__name__: handler for handler in (sendtoaddress, sendmany, sendall)}
+HANDLERS = {handler.__name__: handler for handler in (sendtoaddress, sendmany, sendall, mergeutxos)}

@@ -20,7 +20,8 @@ _SECRETS = (
         "getwalletinfo", "wallet", "What kind of wallet this is, and whether it is locked.",
         "object: walletname, walletversion, format, kind (seed-phrase or random-keys), balance (null while scanning), keys, keypoolsize, "
         "keypoolsize_hd_internal, watchonly, hdseedid, hdseeds, hdpath, encrypted, locked, unlocked_for_s, scanning (false, or what: coins or "
-        "blocks, progress, next_height, last_height, failed: why and what to do), payments (that no block holds yet)",
+        "blocks, progress, next_height, last_height, failed: why and what to do), payments (that no block holds yet), "
+        "consolidation (above, below, small, merges, coins, fees, busy, locked, failed)",
         permission=WALLET,
         cost=10,
     ),

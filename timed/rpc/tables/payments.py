@@ -111,6 +111,25 @@ _PAYMENTS = (
     ),
 )
 
+_MERGE = (
+    Method(
+        "mergeutxos",
+        "wallet",
+        "Makes one coin of the smallest ones, so that later payments find room; it costs the fee of a payment to oneself.",
+        "object: txid (null in a rehearsal), merged_count, total_value, fee, final_value, message",
+        (
+            Param("min_count", Integer(2, 256), "Fewer coins are left as they are.", 2),
+            Param("max_count", Integer(2, 256), "Most coins of one call.", 100),
+            Param("address", ADDRESS, "Only coins of this address, which also gets the new one.", None),
+            Param("below", Amount(), "Only coins of less than this, in TIME.", None),
+            Param("dry_run", Boolean(), "true: say what would happen and what it costs.", False),
+        ),
+        permission=WALLET,
+        example="2 50",
+        cost=40,
+    ),
+)
+
 _DRAFTS = (
     Method(
         "walletcreatefundedtransaction",
@@ -145,4 +164,4 @@ _DRAFTS = (
     ),
 )
 
-METHODS = _PAYMENTS + _DRAFTS
+METHODS = _PAYMENTS + _MERGE + _DRAFTS

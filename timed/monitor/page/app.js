@@ -43,8 +43,6 @@ function draw() {
   setText(byId("network"), last.network);
   setText(byId("node"), [own.name, short(own.node), `timed ${own.version}`].filter(Boolean).join(" · "));
   setAttribute(byId("node"), "title", own.node);
-  setText(byId("state"), last.health.state);
-  setAttribute(byId("state"), "class", `pill ${TONES[last.health.state]}`);
   document.title = `${own.name || short(own.node)} · ${own.height === null ? "no chain" : count(own.height)} · timed`;
   byId("withheld").hidden = !last.withheld;
   setText(byId("withheld"), last.withheld ?? "");
@@ -56,6 +54,9 @@ function tell() {
   const age = lastAt === null ? null : (performance.now() - lastAt) / 1000;
   const stale = age === null || age > STALE_S;
   document.body.classList.toggle("stale", lastAt !== null && stale);
+  const state = last === null ? "" : stale ? "unknown" : last.health.state;
+  setText(byId("state"), state);
+  setAttribute(byId("state"), "class", `pill ${TONES[state] ?? "soft"}`);
   setText(byId("fresh"), age === null ? "connecting" : stale ? `no data for ${span(Math.round(age))}` : "live");
   setAttribute(byId("fresh"), "class", `pill ${age === null ? "soft" : stale ? "bad" : "good"}`);
 }

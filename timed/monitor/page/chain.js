@@ -19,9 +19,9 @@ export class Chain {
     this.members = new Table(byId("members"), [
       { title: "member", value: (row) => row.index, kind: "text", text: (row) => `${row.index} ${row.name}${row.self ? " (this node)" : ""}` },
       { title: "connected", kind: "text", value: (row) => row.connected ? "yes" : "no", tone: (row) => row.connected ? "good" : "bad" },
-      { title: "weight", value: (row) => row.weight, text: (row) => count(row.weight) },
+      { title: "weight", value: (row) => row.weight, text: (row) => count(row.weight), less: true },
       { title: "voted for", value: (row) => row.votes, text: (row) => voted(row, "votes", this.payments), help: "of the newest payments of this epoch" },
-      { title: "acknowledged", value: (row) => row.acknowledgements, text: (row) => voted(row, "acknowledgements", this.payments) },
+      { title: "acknowledged", value: (row) => row.acknowledgements, text: (row) => voted(row, "acknowledgements", this.payments), less: true },
       { title: "signed blocks", value: (row) => this.signed(row), text: (row) => this.blocks.length ? `${this.signed(row)} of ${this.blocks.length}` : NONE, help: "certificates of the newest blocks that carry its signature; a quorum is enough for one" },
       { title: "operator", kind: "text", value: (row) => row.operator, text: (row) => short(row.operator), less: true, hint: (row) => row.operator },
     ], { key: (row) => row.operator, caption: "Members of the roster", rowClass: (row) => row.connected ? null : "away", empty: "shown on the node's own machine" });

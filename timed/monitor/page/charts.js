@@ -92,8 +92,9 @@ export function graph(svg, nodes, links) {
   });
   keyed(labels, named.map(key), () => shape("text", { "text-anchor": "middle" })).forEach((text, number) => {
     const link = named[number], [x1, y1] = places.get(link.from), [x2, y2] = places.get(link.to);
-    setAttribute(text, "x", ((x1 + x2) / 2).toFixed(1));
-    setAttribute(text, "y", ((y1 + y2) / 2 - 4).toFixed(1));
+    // Not in the middle: there lines cross.
+    setAttribute(text, "x", (x1 + 0.36 * (x2 - x1)).toFixed(1));
+    setAttribute(text, "y", (y1 + 0.36 * (y2 - y1) + 3).toFixed(1));
     setText(text, link.label);
   });
   const big = nodes.length <= 40;
@@ -108,7 +109,7 @@ export function graph(svg, nodes, links) {
     setText(circle.firstChild, node.title);
     setAttribute(text, "class", node.known ? "strong" : null);
     setAttribute(text, "x", x.toFixed(1));
-    setAttribute(text, "y", (y < height / 2 ? y - 13 : y + 21).toFixed(1));
+    setAttribute(text, "y", (y < height / 2 ? y - 14 : y + 26).toFixed(1));
     setText(text, node.known || nodes.length <= 16 ? node.name : "");
   });
 }

@@ -18,8 +18,8 @@ function stateOf(row) {
   if (row.age > AWAY_S) return `no data for ${span(row.age)}`;
   if (row.summary === null) return "not asked yet";
   const { state, failing, alerts } = row.summary;
-  const words = [...failing, ...alerts.map((alert) => alert.name)];
-  return words.length ? `${state}: ${[...new Set(words)].join(", ")}` : state;
+  const words = new Set([...failing, ...alerts.map((alert) => alert.name.replace(/^check-/, ""))]);
+  return words.size ? `${state}: ${[...words].join(", ")}` : state;
 }
 
 const tone = (row) => isAway(row) || row.summary.state === "failed" ? "bad"
@@ -31,14 +31,14 @@ const shown = (title, field, format, more = {}) =>
 
 const COLUMNS = [
   { title: "node", kind: "text", value: nameOf, node: (row) => nodeName(row), hint: (row) => row.summary?.node ?? "" },
-  { title: "state", kind: "text", value: stateOf, tone },
+  { title: "state", kind: "text state", value: stateOf, tone },
   shown("height", "height", count),
-  shown("peers", "sessions", count),
-  shown("final", "final_rate", perSecond, { help: "payments that became final, a second" }),
+  shown("peers", "sessions", count, { less: true }),
+  shown("final", "final_rate", perSecond, { less: true, help: "payments that became final, a second" }),
   shown("final p50", "final_p50", span, { help: "half of the payments of the last 5 minutes were final within" }),
   shown("p99", "final_p99", span, { less: true }),
   shown("mempool", "mempool", count, { less: true }),
-  shown("CPU", "cpu", percent),
+  shown("CPU", "cpu", percent, { less: true }),
   shown("memory", "memory", bytes, { less: true }),
   shown("lag p99", "late_p99", span, { help: "how late the event loop ran a timer", less: true }),
   shown("log", "log_rate", perSecond, { help: "log lines a second", less: true }),
@@ -72,21 +72,28 @@ export class Network {
     for (const peer of (details?.peers.rows ?? []).slice(0, MAX_DRAWN)) {
       if (!nodes.has(peer.node)) nodes.set(peer.node, { id: peer.node, name: peer.address, kind: "peer", known: false, title: `${peer.address}, ${peer.software}` });
     }
-    for (const row of picture.nodes) {
-      if (isAway(row)) continue;
-      for (const link of row.summary.links ?? []) addLink(links, nodes, row.summary.node, link);
+    // What only a node tells that is away was there when it was heard last.
+    for (const away of [false, true]) {
+      for (const row of picture.nodes.filter((each) => each.summary && isAway(each) === away)) {
+        for (const link of row.summary.links ?? []) addLink(links, nodes, row.summary.node, link, away);
+      }
     }
     graph(byId("graph"), [...nodes.values()], [...links.values()]);
     byId("graph-figure").hidden = !details;
-    setText(byId("graph-note"), `${count(nodes.size)} nodes, ${count(links.size)} sessions; a line is as wide as it carries traffic`);
+    const open = [...links.values()].filter((link) => link.kind !== "lost").length;
+    setText(byId("graph-note"), `${count(nodes.size)} nodes, ${count(open)} sessions; the wider a line, the more traffic`);
   }
 }
 
-function addLink(links, nodes, own, link) {
+function addLink(links, nodes, own, link, lost) {
   const [from, to] = own < link.node ? [own, link.node] : [link.node, own];
   const key = `${from}-${to}`;
   if (links.has(key) || !nodes.has(to) || !nodes.has(from)) return;
   const traffic = (link.in_rate ?? 0) + (link.out_rate ?? 0);
+  if (lost) {
+    links.set(key, { from, to, width: 1, kind: "lost", label: "lost", title: `${nodes.get(from).name} – ${nodes.get(to).name}: lost` });
+    return;
+  }
   links.set(key, {
     from, to,
     width: 1 + Math.min(6, Math.log10(1 + traffic / 100)),

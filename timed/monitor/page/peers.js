@@ -13,8 +13,8 @@ export class Peers {
     this.table = new Table(byId("peers"), [
       { title: "peer", kind: "text", value: (row) => row.address, hint: (row) => row.node },
       { title: "node", kind: "text", value: (row) => row.node, text: (row) => short(row.node), less: true, hint: (row) => row.node },
-      { title: "way", kind: "text", value: (row) => row.outbound ? "out" : "in" },
-      { title: "member", value: (row) => row.member, text: (row) => row.member === null ? "" : String(row.member) },
+      { title: "way", kind: "text", value: (row) => row.outbound ? "out" : "in", less: true },
+      { title: "member", value: (row) => row.member, text: (row) => row.member === null ? "" : String(row.member), less: true },
       { title: "ping", value: (row) => row.ping, text: (row) => span(row.ping) },
       { title: "least", value: (row) => row.ping_least, text: (row) => span(row.ping_least), less: true },
       { title: "in", value: (row) => row.in_rate, text: (row) => byteRate(row.in_rate) },
@@ -23,8 +23,8 @@ export class Peers {
       { title: "sent", value: (row) => row.sent, text: (row) => bytes(row.sent), less: true },
       { title: "waiting", value: (row) => row.queued, text: (row) => bytes(row.queued), help: "bytes that are not with the transport yet", less: true },
       { title: "clock", value: (row) => row.clock, text: (row) => span(row.clock), help: "how far its clock is ahead", less: true },
-      { title: "score", value: (row) => row.score, text: (row) => number(row.score), help: "points for misconduct" },
-      { title: "for", value: (row) => row.age, text: (row) => span(row.age) },
+      { title: "score", value: (row) => row.score, text: (row) => number(row.score), help: "points for misconduct", less: true },
+      { title: "for", value: (row) => row.age, text: (row) => span(row.age), less: true },
       { title: "software", kind: "text", value: (row) => row.software, less: true },
       { title: "why", kind: "text", value: (row) => row.id, node: (row) => this.button(row) },
     ], { key: (row) => String(row.id), caption: "Open sessions", sort: 0, empty: "no open session, or not shown to this browser" });

@@ -26,7 +26,7 @@ export class Table {
   }
 
   sortBy(place) {
-    this.descending = this.sort === place ? !this.descending : this.columns[place].kind !== "text";
+    this.descending = this.sort === place ? !this.descending : !this.columns[place].kind?.startsWith("text");
     this.sort = place;
     this.mark();
     this.show(this.rows);

@@ -20,7 +20,8 @@ export class Alerts {
   show(picture) {
     const checks = Object.entries(picture.health.checks);
     this.checks.show(checks.map(([name, check]) => ({ name, ...check, age: Math.max(0, picture.time - check.since) })));
-    const here = picture.alerts.active.map((alert) => ({ ...alert, where: "" }));
+    const why = (alert) => picture.health.checks[alert.name.replace(/^check-/, "")]?.reason;
+    const here = picture.alerts.active.map((alert) => ({ ...alert, where: "", summary: why(alert) ? `${alert.summary}: ${why(alert)}` : alert.summary }));
     const there = picture.nodes.filter((row) => !row.own && row.summary)
       .flatMap((row) => row.summary.alerts.map((alert) => ({ ...alert, where: `${row.summary.name || row.address}: ` })));
     const alerts = [...here, ...there];

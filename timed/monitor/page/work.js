@@ -43,7 +43,7 @@ export class Rpc {
     this.methods = new Table(byId("methods"), [
       { title: "method", kind: "text", value: (row) => row.name },
       { title: "a second", value: (row) => row.rate, text: (row) => perSecond(row.rate) },
-      { title: "calls", value: (row) => row.value, text: (row) => count(row.value) },
+      { title: "calls", value: (row) => row.value, text: (row) => count(row.value), less: true },
       { title: "p50", value: (row) => row.spread?.p50 ?? null, text: (row) => percentile(row.spread, "p50") },
       { title: "p99", value: (row) => row.spread?.p99 ?? null, text: (row) => percentile(row.spread, "p99") },
     ], { key: (row) => row.name, caption: "Calls by method", sort: 2, descending: true, empty: "no call yet" });
@@ -102,7 +102,7 @@ export class Process {
     this.costs = new Table(byId("costs"), [
       { title: "message", kind: "text", value: (row) => row.name },
       { title: "CPU", value: (row) => row.rate, text: (row) => percent(row.rate) },
-      { title: "CPU so far", value: (row) => row.value, text: (row) => span(row.value) },
+      { title: "CPU so far", value: (row) => row.value, text: (row) => span(row.value), less: true },
       { title: "messages", value: (row) => row.messages, text: (row) => perSecond(row.messages) },
       { title: "bytes", value: (row) => row.bytes, text: (row) => byteRate(row.bytes), less: true },
     ], { key: (row) => row.name, caption: "CPU by type of message", sort: 2, descending: true, empty: "nothing measured yet" });

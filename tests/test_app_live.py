@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from timed.app.config import Config, load, override
+from timed.app.follow import EVERY_S, OverridesFollower
 from timed.app.live import MAX_SUBSCRIPTIONS, LiveConfig
 from timed.app.overrides import live_keys, read_overrides, written
+from timed.app.reload import Reloads
 from timed.app.schema import keys
 from timed.errors import ConfigError, LocalError, NotLive, NotPending, StoreError, UnknownKey
 
@@ -272,6 +275,47 @@ class Together(Case):
         self.assertEqual(other.config.settings.rpc.budget_per_s, 5000)
         self.refuse = None
         self.assertEqual(other.reread(), [BUDGET])
+
+
+class Following(Case):
+    """An RPC process, beside the process that is told."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.other, self.reloads = self.make(), Reloads()
+        self.follower = OverridesFollower(self.other, self.reloads, self.clock)
+        self.follower.startService()
+
+    @property
+    def theirs(self) -> int:
+        return self.other.config.settings.rpc.budget_per_s
+
+    def test_what_is_kept_is_taken_over_and_what_is_not_is_not(self) -> None:
+        self.change(BUDGET, "5000")
+        self.clock.advance(EVERY_S)
+        self.assertEqual(self.theirs, 2000)
+        self.confirm()
+        self.clock.advance(EVERY_S)
+        self.assertEqual(self.theirs, 5000)
+        self.change(BUDGET, None, 0)
+        self.clock.advance(EVERY_S)
+        self.assertEqual(self.theirs, 2000)
+
+    def test_a_reload_does_not_wait_for_the_next_look(self) -> None:
+        self.change(BUDGET, "5000", 0)
+        [outcome] = self.reloads.run()
+        self.assertEqual((outcome.now, self.theirs), (BUDGET, 5000))
+
+    def test_a_file_that_cannot_be_used_changes_nothing_and_is_named_once(self) -> None:
+        (self.base / "data" / "overrides.ini").write_text("[p2p]\nport = 1\n", encoding="utf-8")
+        with capturedLogs() as lines:
+            for _ in range(5):
+                self.clock.advance(EVERY_S)
+        self.assertEqual((len(lines), self.theirs), (1, 2000))
+
+    def test_it_leaves_nothing_behind(self) -> None:
+        self.follower.stopService()
+        self.assertEqual((self.clock.getDelayedCalls(), self.reloads.run()), ([], []))
 
 
 class Layered(Case):

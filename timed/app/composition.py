@@ -22,6 +22,7 @@ from timed.app.collector import settle_collector
 from timed.app.config import Config
 from timed.app.context import Context
 from timed.app.datadir import attach, prepare
+from timed.app.follow import OverridesFollower
 from timed.app.genesis_file import read_genesis
 from timed.app.live import LiveConfig
 from timed.app.logging import LineObserver
@@ -309,6 +310,8 @@ def compose(
     application.addService(LogSweeper(observer, reactor))
     application.addService(ConfigService(live, observer))
     application.addService(HangupService(context.reloads, reactor))
+    if config.apart:
+        application.addService(OverridesFollower(live, context.reloads, reactor))
     application.addService(Announcement(context))
     for maker in makers:
         if context.chosen_genesis is not None or maker.name not in NEED_GENESIS:

@@ -190,6 +190,7 @@ class ServiceTestCase(TestCase):
 
     async def tearDown(self) -> None:
         await self.services.stopService()
+        self.context.live.stop()
         if self.context.running is not None:
             await self.context.driver.stop()
 

@@ -51,8 +51,8 @@ def post(world: ApartWorld, port: int, method: str, params: Any) -> str:
 
 
 class ApartCase(SynchronousTestCase):
-    def make_world(self, apart: int) -> ApartWorld:
-        world = ApartWorld(Path(self.mktemp()), apart)
+    def make_world(self, apart: int, *settings: str) -> ApartWorld:
+        world = ApartWorld(Path(self.mktemp()), apart, settings)
         self.addCleanup(world.stop)
         world.restart(CHAIN)
         world.start_apart()
@@ -74,12 +74,27 @@ class BehindHaproxy(ApartCase):
     def test_two_processes_one_of_which_dies_then_the_node(self) -> None:
         if not os.path.exists(HAPROXY):
             raise SkipTest("haproxy is not installed (apt-get install haproxy)")
-        world = self.make_world(2)
+        world = self.make_world(2, f"rpc.proxies={HOST}")
         world.start_front()
+        self.see_who_stands_behind_it(world)
         self.drive_by_a_foreign_client(world)
         self.kill_one_under_load(world)
         self.kill_the_chain(world)
         self.check_whole(world, FIRST, SECOND)
+
+    def see_who_stands_behind_it(self, world: ApartWorld) -> None:
+        """What a client invents is not believed; what HAProxy says of it is."""
+        cookie = world.node(CHAIN).cookie.read_text(encoding="ascii")
+        connection = http.client.HTTPConnection(
+            HOST, world.front_port, timeout=CALL_S, source_address=("127.0.0.2", 0)
+        )
+        connection.request(
+            "POST", "/", '{"jsonrpc": "2.0", "id": 1, "method": "getrpcinfo"}',
+            {"Authorization": authorization(*cookie.split(":")), "X-Forwarded-For": "192.0.2.7"},
+        )  # fmt: skip
+        shown = json.loads(connection.getresponse().read())["result"]
+        connection.close()
+        self.assertEqual([each["address"] for each in shown["active_commands"]], ["127.0.0.2"])
 
     def drive_by_a_foreign_client(self, world: ApartWorld) -> None:
         if AuthServiceProxy is None:

@@ -34,8 +34,8 @@ from timed.rpc.caller import Caller
 from timed.rpc.credentials import make, parse
 from timed.rpc.errors import Busy, RpcError
 from timed.rpc.failures import MAX_ADDRESSES, MAX_DELAY_S, MAX_HELD, Failures
-from timed.rpc.http import place_of
 from timed.rpc.lanes import COST_PER_TURN, MAX_QUEUED, MAX_QUEUED_EACH, Full, Lanes
+from timed.rpc.origin import place_of
 from timed.rpc.table import METHODS
 from timed.rpc.toll import Toll
 

@@ -179,6 +179,12 @@ class RPCSection:
         "Who may connect besides this machine. Empty: everybody who can reach rpc.host.",
         live=True,
     )
+    proxies: tuple[IPv4Network | IPv6Network, ...] = key(
+        SUBNETS,
+        (),
+        "Reverse proxies whose X-Forwarded-For names the client; it is ignored from everybody else.",
+        live=True,
+    )
     tls_certificate: str = key(
         PATH,
         "",

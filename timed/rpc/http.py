@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Callable, Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -17,10 +16,8 @@ from timed.rpc.auth import Authenticator
 from timed.rpc.caller import Caller
 from timed.rpc.dispatch import Dispatcher, Reply
 from timed.rpc.jsontext import MAX_BODY_BYTES
+from timed.rpc.origin import Subnet, origin_of
 from timed.rpc.site import BoundedRequest
-
-Address = IPv4Address | IPv6Address
-Subnet = IPv4Network | IPv6Network
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
@@ -55,6 +52,7 @@ class RpcEndpoint:
         reactor: Any,
         allow: Sequence[Subnet] = (),
         unready: Callable[[], str | None] = lambda: None,
+        proxies: Sequence[Subnet] = (),
     ) -> None:
         """`unready` says why no calls are answered, None while they are."""
         self._unready = unready
@@ -63,6 +61,8 @@ class RpcEndpoint:
         self._reactor = reactor
         self.allow = tuple(allow)
         """Who may connect besides this machine; empty for everybody. May be changed at any time."""
+        self.proxies = tuple(proxies)
+        """Whose word on where a request comes from is taken. May be changed at any time."""
         self._held: dict[Deferred[None], None] = {}
 
     def limit(self, request: BoundedRequest) -> int:
@@ -90,15 +90,18 @@ class RpcEndpoint:
             held.cancel()
 
     def _caller(self, request: BoundedRequest) -> Caller | None:
-        return self._authenticator.caller(request.getHeader(b"authorization"), place_of(_address(request)))
+        return self._authenticator.caller(
+            request.getHeader(b"authorization"), origin_of(request, self.proxies).place
+        )
 
     def _is_allowed(self, request: BoundedRequest) -> bool:
         if not self.allow:
             return True
-        address = _address(request)
-        return address is not None and (
-            address.is_loopback or any(address in subnet for subnet in self.allow)
-        )
+        origin = origin_of(request, self.proxies)
+        if origin.own or (origin.proxy and request.path == READY_PATH):
+            return True
+        address = origin.address
+        return address is not None and any(address in subnet for subnet in self.allow)
 
     def _authenticated(self, request: BoundedRequest) -> None:
         caller = self._caller(request)
@@ -123,7 +126,7 @@ class RpcEndpoint:
         if request.getHeader(b"authorization") is None:
             _unauthorized(request)
             return
-        delay = failures.delay(place_of(_address(request)), self._reactor.seconds())
+        delay = failures.delay(origin_of(request, self.proxies).place, self._reactor.seconds())
         if delay is None:
             request.respond(429, TEXT, b"Too many wrong passwords.\n", Retry_After="10")
             return
@@ -154,22 +157,6 @@ class RpcEndpoint:
             return
         self._log.failure("an RPC request could not be answered", failure=failure)
         request.respond(500, TEXT, b"Internal error\n")
-
-
-def _address(request: BoundedRequest) -> Address | None:
-    """Where the client is; one that came over IPv6 with an IPv4 address has that."""
-    try:
-        found = ip_address(str(getattr(request.getClientAddress(), "host", "")))
-    except ValueError:
-        return None
-    return getattr(found, "ipv4_mapped", None) or found
-
-
-def place_of(address: Address | None) -> str:
-    """What budgets and delays are kept for: an IPv4 address, or the /64 in which one host may choose freely."""
-    if address is None:
-        return ""
-    return str(ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
 
 
 def _unauthorized(request: BoundedRequest) -> None:

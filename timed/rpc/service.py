@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from timed.rpc.parts import Parts
     from timed.rpc.waiting import Waiters
 
-KEYS = ("rpc.allow", "rpc.max_connections", "rpc.roles", "rpc.whitelist")
+KEYS = ("rpc.allow", "rpc.max_connections", "rpc.proxies", "rpc.roles", "rpc.whitelist")
 """What the service follows while it runs."""
 
 
@@ -83,7 +83,7 @@ class RpcService(Service):
             desk.start()
         authenticator = self._authenticator(known)
         self._endpoint = endpoint = RpcEndpoint(
-            desk.dispatcher, authenticator, context.reactor, settings.allow, self._unready
+            desk.dispatcher, authenticator, context.reactor, settings.allow, self._unready, settings.proxies
         )
         self.site = BoundedSite(
             endpoint, context.reactor, limit=endpoint.limit, max_connections=settings.max_connections
@@ -114,7 +114,7 @@ class RpcService(Service):
         """Follow the keys that may change; ConfigError, and nothing has changed."""
         settings = config.settings.rpc
         authenticator.configure(accounts(settings, self._secrets))
-        endpoint.allow = settings.allow
+        endpoint.allow, endpoint.proxies = settings.allow, settings.proxies
         site.regulate(settings.max_connections)
 
     def _reload_accounts(self, authenticator: Authenticator) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import shutil
 import subprocess
@@ -34,10 +35,11 @@ class ApartWorld(ProcessWorld):
         shared = (f"rpc.socket={self.sockets}/node.sock", *settings)
         super().__init__(directory, 1, settings={CHAIN: shared})
         self.apart: dict[int, NodeProcess] = {}
-        for number, port in enumerate(free_ports(apart), 11):
-            plan = attrs.evolve(self.node(CHAIN), number=number, rpc_port=port)
+        ports = free_ports(2 * apart)
+        for number, port, watched in zip(range(11, 11 + apart), ports[:apart], ports[apart:], strict=True):
+            plan = attrs.evolve(self.node(CHAIN), number=number, rpc_port=port, monitor_port=watched)
             shutil.copy(self.node(CHAIN).ini, plan.ini)
-            own = ("services.enabled=rpc", f"rpc.port={port}")
+            own = ("services.enabled=rpc monitor", f"rpc.port={port}", f"monitor.port={watched}")
             self.apart[number] = NodeProcess(plan, (*shared, *own))
         self.front: subprocess.Popen[bytes] | None = None
         self.front_port = free_ports(1)[0]
@@ -73,6 +75,16 @@ class ApartWorld(ProcessWorld):
         plan = self.processes[number].plan
         with Client(self.location(plan.rpc_port), CALL_S) as client:
             return client.call(method, *params)
+
+    def watched(self, number: int, path: str) -> tuple[int, str]:
+        """What the monitor of one process says: status and body."""
+        line = http.client.HTTPConnection(HOST, self.processes[number].plan.monitor_port, timeout=CALL_S)
+        try:
+            line.request("GET", path)
+            answer = line.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            line.close()
 
     def through(self, method: str, *params: Any) -> Any:
         """Ask through HAProxy."""

@@ -70,6 +70,10 @@ class FakeContext:
     wallet_seed: bytes | None = None
 
     @property
+    def own_node_key(self) -> Any:
+        return self.node_key
+
+    @property
     def config(self) -> Any:
         return self.live.config
 

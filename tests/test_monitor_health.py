@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
+import attrs
 from prometheus_client.parser import text_string_to_metric_families
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rpc_service import ServiceTestCase, fetch, make_context
 from timed import events
+from timed.app.config import override
+from timed.errors import StoreError
 from timed.monitor import observer
 from timed.monitor.health import CHECKS, DEGRADED, FAILED, OK, Board
 from timed.monitor.metrics import METRICS, exposition
 from timed.monitor.view import View
 from timed.monitor.watch import Watch
 from timed.params import SECOND
+from timed.rpc import probe
+from timed.rpc.errors import Busy, RpcError
+from timed.rpc.probe import SnapshotProbe
 
 
 class Checks(SynchronousTestCase):
@@ -78,6 +86,74 @@ class Checks(SynchronousTestCase):
         self.context.running.driver.counters.faults = 1
         status, body = self.board.health()
         self.assertEqual((status, body["state"]), (200, DEGRADED))
+
+
+class Apart(SynchronousTestCase):
+    """An RPC process: no node, a way to one, and its files."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.context = make_context(self.mktemp(), chain=False)
+        layers = attrs.evolve(
+            self.context.config.layers, changed=(override("services.enabled", "rpc", "--set"),)
+        )
+        self.context.live.config = self.context.config.with_layers(layers)
+        self.link, self.height = SimpleNamespace(up=True), 7
+        self.error: Exception | None = None
+        self.asked: list[Deferred[int]] = []
+        self.probe = SnapshotProbe(self, self.clock, self.clock.seconds)  # type: ignore[arg-type]
+        rpc = SimpleNamespace(parts=SimpleNamespace(link=self.link, probe=self.probe))
+        self.board = Board(View(self.context, Watch(self.clock, self.clock.seconds), lambda name: rpc))  # type: ignore[arg-type]
+
+    def read(self, read: Any) -> Deferred[int]:
+        """The reader's side of the probe."""
+        if self.error is not None:
+            return fail(self.error)
+        self.asked.append(Deferred(lambda done: done.errback(RpcError(-1, "x", rule="cancelled"))))
+        return self.asked[-1]
+
+    def answer(self) -> None:
+        self.asked.pop(0).callback(self.height)
+
+    def waiting(self) -> set[str]:
+        return set(self.board.ready()[1]["waiting_for"])
+
+    def test_it_is_ready_once_a_block_was_read_and_the_node_is_there(self) -> None:
+        self.probe.start()
+        self.assertEqual((self.waiting(), self.board.health()[0]), ({"snapshot"}, 200))
+        self.answer()
+        self.assertEqual((self.board.ready()[0], self.probe.height), (200, 7))
+        self.link.up = False
+        self.assertEqual((self.waiting(), self.board.health()[0]), ({"link"}, 200))
+
+    def test_files_that_cannot_be_read_are_named(self) -> None:
+        self.error = StoreError("x holds no store of timed.", "Start the node.")
+        self.probe.start()
+        check = self.board.look()["snapshot"]
+        self.assertEqual((check["state"], check["remedy"]), (FAILED, "Start the node."))
+        self.error = None
+        self.clock.advance(probe.EVERY_S)
+        self.answer()
+        self.assertEqual((self.board.ready()[0], self.probe.failures), (200, 1))
+
+    def test_a_reader_that_does_not_answer_is_noticed_and_asked_once(self) -> None:
+        self.probe.start()
+        self.answer()
+        for _ in range(20):
+            self.clock.advance(probe.EVERY_S)
+        self.assertEqual((len(self.asked), self.waiting()), (1, {"snapshot"}))
+        self.assertIn("100 s", self.board.look()["snapshot"]["reason"])
+
+    def test_no_room_at_the_reader_is_no_fault_of_the_files(self) -> None:
+        self.error = Busy(503, 1, "full", rule="reader-full", hint="wait")
+        self.probe.start()
+        self.assertEqual(self.board.look()["snapshot"]["state"], DEGRADED)
+        self.assertEqual(self.probe.failures, 1)
+
+    def test_it_leaves_nothing_behind(self) -> None:
+        self.probe.start()
+        self.probe.stop()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
 class Table(SynchronousTestCase):

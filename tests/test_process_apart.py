@@ -129,6 +129,9 @@ class BehindHaproxy(ApartCase):
     def kill_the_chain(self, world: ApartWorld) -> None:
         world.kill(CHAIN)
         until("the chain is known to be away", lambda: self.rules(world, MEMORY) <= AWAY)
+        status, text = world.watched(FIRST, "/ready")
+        self.assertEqual((status, set(json.loads(text)["waiting_for"])), (503, {"link"}))
+        self.assertEqual(world.watched(FIRST, "/health")[0], 200)
         for _ in range(10):
             self.assertEqual(self.rules(world, SNAPSHOT), {"ok"})
             self.assertEqual(self.rules(world, MEMORY), {"chain-away"})
@@ -136,6 +139,10 @@ class BehindHaproxy(ApartCase):
         until("everything answers again", lambda: self.rules(world, MEMORY + SNAPSHOT) == {"ok"})
         for number in (FIRST, SECOND):
             until("each has found the chain", lambda n=number: world.ask(n, "getbalance") > 0)  # type: ignore[misc]
+            until("each is ready", lambda n=number: world.watched(n, "/ready")[0] == 200)  # type: ignore[misc]
+            metrics = world.watched(number, "/metrics")[1]
+            self.assertIn("timed_rpc_link_up 1.0", metrics)
+            self.assertRegex(metrics, r'timed_rpc_readings_total\{step="begun"\} [1-9]')
         txid = world.through("sendtoaddress", world.through("getnewaddress"), "1.25")
         self.assertTrue(world.through("waittransactionfinality", txid, 20)["final"])
         world.wait_confirmed(txid, CHAIN)

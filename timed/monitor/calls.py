@@ -18,7 +18,7 @@ def _of(source: Callable[[Parts], Iterable[Sample]]) -> Source:
     """What the parts tell; nothing while no rpc service runs here."""
 
     def read(view: View) -> Iterable[Sample]:
-        parts = getattr(view.rpc, "parts", None)
+        parts = view.parts
         return [] if parts is None else source(parts)
 
     return read
@@ -82,6 +82,8 @@ RPC_METRICS: tuple[Row | Durations, ...] = (
         _of(lambda parts: [] if parts.site is None else by(sorted(parts.site.counters.items())))),
     Row("timed_rpc_readings", COUNTER, ("step",), "Computations on the reader's thread, by what became of them.",
         _of(_readings)),
+    Row("timed_rpc_snapshot_height", GAUGE, (), "The newest block that an RPC process can read.",
+        _of(lambda parts: one(None if parts.probe is None else parts.probe.height))),
     Row("timed_rpc_link_up", GAUGE, (), "1 while an RPC process reaches its chain process.",
         _of(lambda parts: one(None if parts.link is None else int(parts.link.up)))),
     Row("timed_rpc_link", COUNTER, ("event",), "What happened on an RPC process's way to its chain process.",

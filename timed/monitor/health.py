@@ -14,6 +14,7 @@ import attrs
 from timed.monitor.view import View
 from timed.params import SECOND
 from timed.primitives.roster import is_quorum
+from timed.rpc.probe import STALE_S
 
 if TYPE_CHECKING:
     from timed.node.node import Node
@@ -46,7 +47,7 @@ class Check:
 
 
 def _chain(view: View) -> Finding:
-    if view.node is not None:
+    if view.node is not None or view.context.config.apart:
         return Finding()
     if view.context.chosen_genesis is None:
         return Finding(
@@ -154,6 +155,36 @@ def _indexes(view: View) -> Finding:
     return Finding()
 
 
+def _link(view: View) -> Finding:
+    """Of an RPC process: what lives in the node's memory is asked of the chain process."""
+    link = view.parts.link if view.parts is not None else None
+    if link is None or link.up:
+        return Finding()
+    return Finding(
+        DEGRADED,
+        "the chain process is away; only what is in the blocks is answered",
+        "Start it, with the same version and configuration; the log says why it cannot be asked.",
+    )
+
+
+def _snapshot(view: View) -> Finding:
+    """Of an RPC process: blocks and coins are read from the chain process's files."""
+    probe = view.parts.probe if view.parts is not None else None
+    if probe is None:
+        return Finding()
+    if probe.error is not None:
+        return Finding(FAILED, f"blocks cannot be read: {probe.error.message}", probe.error.hint)
+    if probe.age_s is None:
+        return Finding(DEGRADED, "no block has been read yet", "Wait a moment.")
+    if probe.age_s > STALE_S:
+        return Finding(
+            DEGRADED,
+            f"no block could be read for {probe.age_s:.0f} s",
+            "Fewer heavy calls, or another process.",
+        )
+    return Finding()
+
+
 CHECKS: tuple[Check, ...] = (
     Check("chain", _chain, ready=True),
     Check("disk", _disk, ready=True),
@@ -164,6 +195,8 @@ CHECKS: tuple[Check, ...] = (
     Check("sync", _sync, ready=True),
     Check("blocks", _blocks),
     Check("indexes", _indexes),
+    Check("link", _link, ready=True),
+    Check("snapshot", _snapshot, ready=True),
     Check("bugs", _bugs),
 )
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from timed.monitor.watch import Watch
     from timed.node.node import Node
     from timed.node.views import ConsensusState
+    from timed.rpc.parts import Parts
     from timed.sync.catchup import SyncState
 
 
@@ -58,6 +59,12 @@ class View:
     def rpc(self) -> Any | None:
         """The rpc service, if it runs in this process."""
         return self._sibling("rpc")
+
+    @property
+    def parts(self) -> Parts | None:
+        """What answers calls in this process."""
+        parts: Parts | None = getattr(self.rpc, "parts", None)
+        return parts
 
     @property
     def monitor(self) -> Any | None:

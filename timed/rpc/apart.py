@@ -30,6 +30,7 @@ from timed.rpc.linkwire import Hello
 from timed.rpc.localfront import check_path
 from timed.rpc.parts import Parts
 from timed.rpc.placing import Place, place_of
+from timed.rpc.probe import SnapshotProbe
 from timed.rpc.reader import Reader
 from timed.rpc.snapshot import Snapshot, SnapshotSource
 from timed.rpc.toll import KEYS, Toll
@@ -95,6 +96,7 @@ class ApartDesk:
         self.toll = Toll(context.reactor, settings.budget_per_s, settings.deadline_s)
         activity = Activity(context.monotonic, context.clock)
         self.parts = Parts(activity, self.toll, self.waiters, reader=self.reader, link=self.link)
+        self.parts.probe = self._probe = SnapshotProbe(self.reader, context.reactor, context.monotonic)
         self.dispatcher = Dispatcher(
             HANDLERS,
             self._make_environment(),
@@ -118,6 +120,7 @@ class ApartDesk:
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="timed-reader")
         self._pool.start()
         self.link.start()
+        self._probe.start()
 
     def callInThread(self, func: Callable[..., object], *args: object) -> None:  # noqa: N802 - as a ThreadPool's
         """`timed.rpc.reader.Threads`."""
@@ -129,6 +132,7 @@ class ApartDesk:
         """Every call under way is answered soon; a second time does nothing more."""
         self.waiters.close()
         self.toll.close()
+        self._probe.stop()
         await self.reader.stop()
         await self.link.stop()
 

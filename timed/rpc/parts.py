@@ -8,6 +8,7 @@ from timed.rpc.activity import Activity
 from timed.rpc.auth import Authenticator
 from timed.rpc.chainlink import ChainLink
 from timed.rpc.localfront import LocalFront
+from timed.rpc.probe import SnapshotProbe
 from timed.rpc.reader import Reader
 from timed.rpc.site import BoundedSite
 from timed.rpc.toll import Toll
@@ -24,6 +25,8 @@ class Parts:
     reader: Reader | None = None
     link: ChainLink | None = None
     """The way to the chain process, in a process without a node."""
+    probe: SnapshotProbe | None = None
+    """Whether it can read the chain process's data, in such a process."""
     local: LocalFront | None = None
     """Where such processes connect."""
     site: BoundedSite | None = None

@@ -182,6 +182,7 @@ class Short(PaymentsCase):
     def short(self, amount: Any) -> dict[str, Any]:
         error = self.world.error("sendtoaddress", self.friend, amount)
         self.assertEqual(error["code"], -6)
+        self.message = error["message"]
         data: dict[str, Any] = error["data"]
         return data
 
@@ -190,12 +191,17 @@ class Short(PaymentsCase):
         self.assertEqual((data["rule"], data["needed"], data["missing"], data["available"]),
                          ("insufficient-funds", "1000001.00000000", "1.00000000", "1000000.00000000"))  # fmt: skip
         self.assertIn("subtractfeefromamount", data["hint"])
+        self.assertIn("1.00000000 TIME is missing", self.message)
+        self.assertNotIn("beside", self.message)
 
     def test_what_payments_under_way_use_comes_back(self) -> None:
         self.world.result("sendtoaddress", self.friend, 1)
         data = self.short(995_000)
         self.assertEqual((data["available"], data["in_payments"]), ("990000.00000000", "10000.00000000"))
         self.assertIn("change once it is final", data["hint"])
+        self.assertTrue(
+            self.message.endswith("; beside that 10000.00000000 in payments under way"), self.message
+        )
 
     def test_what_is_only_watched(self) -> None:
         self.world.result("sendtoaddress", self.friend, 500)

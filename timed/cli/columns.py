@@ -25,6 +25,7 @@ COLUMNS: dict[str, Columns] = {
     "getnodeaddresses": _columns("address port network nodeid met tried attempts last_success source"),
     "listbanned": _columns("subject by ban_created banned_until time_remaining reason"),
     "listunspent": _columns("amount confirmations state spendable label address txid vout"),
+    "listlockunspent": _columns("amount address persistent txid vout"),
     "listtransactions": _columns("time category amount fee confirmations state label address txid"),
     "listaddresses": _columns("address kind label hdkeypath"),
     "listaccounts": _columns("name permissions"),

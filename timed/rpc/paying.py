@@ -209,7 +209,7 @@ def _short(error: InsufficientFunds) -> RpcError:
     rule = "insufficient-funds" if error.missing else "inputs-count"
     return RpcError(
         INSUFFICIENT_FUNDS,
-        f"Insufficient funds: {error}",
+        f"Insufficient funds: {error}{_hindered(funds)}",
         rule=rule,
         hint=_advice(error),
         needed=format_amount(error.needed),
@@ -222,6 +222,23 @@ def _short(error: InsufficientFunds) -> RpcError:
         unconfirmed=format_amount(funds.unconfirmed),
         watched=format_amount(funds.watched),
     )
+
+
+def _hindered(funds: Funds) -> str:
+    """What of the wallet's money can not be spent now, and why."""
+    parts = [
+        f"{format_amount(units)} {why}"
+        for units, why in (
+            (funds.in_payments, "in payments under way"),
+            (funds.locked, "locked by this node's votes"),
+            (funds.set_aside, "set aside"),
+            (funds.immature, "in young rewards"),
+            (funds.unconfirmed, "in no block yet"),
+            (funds.watched, "only watched"),
+        )
+        if units
+    ]
+    return f"; beside that {', '.join(parts)}" if parts else ""
 
 
 def _advice(error: InsufficientFunds) -> str:

@@ -39,7 +39,9 @@ class InsufficientFunds(TimedError):
             f"{format_amount(self.needed)} TIME needed with the fee, "
             f"{format_amount(funds.free)} TIME in {funds.coins} coins can be spent now"
         )
-        return text if self.missing else f"{text}, {format_amount(funds.reach)} TIME in one payment"
+        if self.missing:
+            return f"{text}, {format_amount(self.missing)} TIME is missing"
+        return f"{text}, but only {format_amount(funds.reach)} TIME in one payment"
 
 
 class FeeAboveAmount(TimedError):

@@ -63,6 +63,7 @@ class FakeContext:
     started_at: int = attrs.Factory(now_us)
     sockets: dict[str, socket.socket] = attrs.Factory(dict)
     network: Any = None
+    alarms: Any = None
     reloads: Reloads = attrs.Factory(Reloads)
     indexes: Any = None
     desk: Any = None

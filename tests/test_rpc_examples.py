@@ -27,6 +27,7 @@ from timed.index.builder import IndexBuilder
 from timed.index.reader import IndexReader
 from timed.index.status import ReadIndexes
 from timed.index.tables import INDEXES, NAMES
+from timed.monitor.alerts import Alarms
 from timed.rpc.documentation import pages
 from timed.rpc.table import METHODS
 
@@ -68,6 +69,8 @@ class Example(KeysWorld):
         place = override("node.datadir", directory, "--set")
         self.environment.configuration = LiveConfig(load(None, [place]), self.clock, maybeDeferred)
         self.environment.reloads = Reloads()
+        alarms = Alarms(lambda alert: None)
+        self.environment.alarms = lambda: alarms
 
     def pay(self, amount: str) -> str:
         txid: str = self.result("sendtoaddress", self.friend, amount)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from timed.app.seeds import Seeds
     from timed.index.status import Indexes
     from timed.interfaces import IStore
+    from timed.monitor.alerts import Alarms
     from timed.node.node import Node
     from timed.rpc.desk import Desk
 
@@ -65,6 +66,8 @@ class Context:
     """While the index service runs."""
     desk: Desk | None = None
     """What answers calls, while the desk service runs."""
+    alarms: Alarms | None = None
+    """The alerts, while the monitor service runs."""
     network: Any = None
     """`timed.net.Network` while the p2p service runs."""
     seeds: Seeds | None = None

@@ -7,6 +7,7 @@ ValueError whose text completes the sentence "section.key …".
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Generic, TypeVar
@@ -176,6 +177,16 @@ def _title(text: str) -> str:
     return text
 
 
+def _command(text: str) -> tuple[str, ...]:
+    try:
+        words = tuple(shlex.split(text))
+    except ValueError as error:
+        raise ValueError(f"is no command: {str(error).lower()}") from None
+    if words and not words[0].startswith("/"):
+        raise ValueError(f"must begin with the whole path of a program, not {words[0]!r}")
+    return words
+
+
 def _secrets(text: str) -> tuple[Secret, ...]:
     secrets = tuple(parse_secret(word) for word in _words(text))
     if len(secrets) > MAX_ACCOUNTS:
@@ -262,6 +273,7 @@ NODE_IDS: Kind[tuple[bytes, ...]] = Kind(
 FLAG: Kind[bool] = Kind("yes | no", _flag, lambda value: "yes" if value else "no")
 HOST: Kind[str] = Kind("host or address", check_host)
 NAME: Kind[str] = Kind("name", _name)
+COMMAND: Kind[tuple[str, ...]] = Kind("command line", _command, shlex.join)
 TITLE: Kind[str] = Kind("text", _title)
 PATH: Kind[str] = Kind("path", _text)
 PEERS: Kind[tuple[PeerAddress, ...]] = Kind("list of [node-id@]host:port", _peers, _show_list)

@@ -14,6 +14,7 @@ import attrs
 
 from timed.app.kinds import (
     ADDRESSES,
+    COMMAND,
     FLAG,
     HOST,
     HOST_PORTS,
@@ -221,6 +222,11 @@ class MonitorSection:
         LIMITS, {}, "Limits of alerts other than the node's own, like disk-space:2000000000.", live=True
     )
     name: str = key(TITLE, "", "What the dashboard calls this node. Empty: by the beginning of its id.")
+    alert_command: tuple[str, ...] = key(
+        COMMAND,
+        (),
+        "A program with its arguments, run for each alert raised or over, which it gets as JSON on standard input.",
+    )
     nodes: tuple[str, ...] = key(
         ADDRESSES, (), "Monitors of other nodes, shown beside this one and asked while somebody looks."
     )

@@ -174,6 +174,11 @@ def _streams(view: View) -> list[Sample]:
     return [] if viewers is None else by(viewers.counters.items())
 
 
+def _alert_commands(view: View) -> list[Sample]:
+    command = getattr(view.monitor, "command", None)
+    return [] if command is None else by(sorted(command.outcomes.items()))
+
+
 def _neighbours(view: View) -> list[Sample]:
     neighbours = getattr(view.monitor, "neighbours", None)
     return [] if neighbours is None else by(sorted(neighbours.outcomes.items()))
@@ -317,6 +322,8 @@ METRICS: tuple[Row | Durations, ...] = (
         "timed_viewer_events", COUNTER, ("event",),
         "Streams of the dashboard opened, closed, lost, refused, cut for not reading; pictures skipped.", _streams,
     ),
+    Row("timed_alert_commands", COUNTER, ("outcome",), "Runs of monitor.alert_command, and alerts dropped for it.",
+        _alert_commands),
     Row(
         "timed_neighbour_answers", COUNTER, ("outcome",), "Questions to the nodes of monitor.nodes.", _neighbours
     ),

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from timed.monitor.alerts import Alarms, Alert
 from timed.monitor.assets import HEADERS, assets
+from timed.monitor.command import AlertCommand
 from timed.monitor.health import OK, Board
 from timed.monitor.metrics import ROWS, exposition
 from timed.monitor.neighbours import TIMEOUT_S, Neighbours
@@ -69,6 +70,7 @@ class MonitorService(Service):
             context.monotonic,
         )
         self._snapshots = Snapshots(self._view, self.board, self.alarms, self.neighbours)
+        self.command = AlertCommand(context.reactor, context.config.settings.monitor.alert_command)
         self.viewers = Viewers(context.reactor, self._snapshots, context.log_tail)
         self._assets = assets()
         self._answers = self._table()
@@ -100,6 +102,7 @@ class MonitorService(Service):
         )
         self._regulate(context.config)
         self._unsubscribe = context.live.subscribe(KEYS, self._regulate)
+        context.alarms = self.alarms
         self._watch.start()
         self._look()
 
@@ -112,6 +115,7 @@ class MonitorService(Service):
             self._unsubscribe()
             self._unsubscribe = None
         self._watch.stop()
+        self._context.alarms = None
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -120,6 +124,7 @@ class MonitorService(Service):
             await maybeDeferred(port.stopListening)
         self.viewers.stop()
         await self.neighbours.stop()
+        await self.command.stop()
         if self._site is not None:
             await self._site.close()
 
@@ -149,6 +154,8 @@ class MonitorService(Service):
         self.alarms.regulate(config.settings.monitor.limits)
 
     def _alerted(self, alert: Alert) -> None:
+        info = {"network": self._context.params.name, "node": self._context.node_key.public.hex()}
+        self.command.tell({**alert.as_object(), **info, "called": self._context.config.settings.monitor.name})
         if alert.until_us is not None:
             self._log.info("alert {name} is over: {text}", name=alert.rule.name, text=alert.text)
             return

@@ -159,6 +159,7 @@ class Desk:
             reader=self._reader,
             configuration=context.live,
             reloads=context.reloads,
+            alarms=lambda: context.alarms,
             parts=lambda: self.parts,
         )
 

@@ -28,6 +28,7 @@ from timed.wallet.wallet import Wallet
 if TYPE_CHECKING:
     from timed.app.live import LiveConfig
     from timed.app.reload import Reloads
+    from timed.monitor.alerts import Alarms
     from timed.rpc.consolidation import Consolidation
 
 
@@ -88,6 +89,8 @@ class Environment:
     configuration: LiveConfig | None = None
     reloads: Reloads | None = None
     """What is read again when the operator says so."""
+    alarms: Callable[[], Alarms | None] = lambda: None
+    """The alerts, while the monitor service runs."""
     parts: Callable[[], Parts | None] = lambda: None
     """What answers calls in this process."""
 

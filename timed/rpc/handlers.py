@@ -5,6 +5,7 @@ from __future__ import annotations
 from timed.rpc.dispatch import Handler
 from timed.rpc.methods import (
     addresses,
+    alerts,
     balances,
     bans,
     blocks,
@@ -59,6 +60,7 @@ HANDLERS: dict[str, Handler] = {
     **bans.HANDLERS,
     **masternodes.HANDLERS,
     **control.HANDLERS,
+    **alerts.HANDLERS,
     **process.HANDLERS,
     **configuration.HANDLERS,
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from timed.rpc.method import ADMIN, Method, Param
-from timed.rpc.schema import Integer, Text, Word
+from timed.rpc.schema import Boolean, Integer, Text, Word
 from timed.rpc.tables.common import LEVELS
 
 _SETTING = (
@@ -23,6 +23,15 @@ METHODS = (
     Method(
         "rpc.discover", "control", "This table of methods, as an OpenRPC document.",
         "object: openrpc, info, methods (with x-permission and x-cost), components", cost=50,
+    ),
+    Method(
+        "getalerts", "control",
+        "What the node's own rules say is wrong, and what to do about it.",
+        "object: active (alerts that last, in the order of the rules) and over (the last 100 that ended, newest "
+        "first), each an array of objects: name, severity warning or critical, state, since and until (unix "
+        "seconds), value (what was measured), summary, remedy, runbook",
+        (Param("over", Boolean(), "Also those that are over.", True),),
+        example="false",
     ),
     Method(
         "getrpcinfo", "control",

@@ -1,0 +1,235 @@
+"""The operator's program for alerts: bounded in number and time, killed with the service; and `getalerts`."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.error import ProcessDone, ProcessTerminated
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase, TestCase
+
+from tests.rpc_service import ServiceTestCase, fetch
+from tests.rpc_world import World
+from timed.app.config import override, settings_from
+from timed.errors import ConfigError
+from timed.monitor.alerts import Alarms
+from timed.monitor.command import MAX_WAITING, MAX_WORDS, TIMEOUT_S, AlertCommand
+from timed.monitor.readings import Reading, Readings, read
+from timed.params import SECOND
+
+ALERT = {"name": "disk-space", "severity": "critical", "state": "raised"}
+
+
+class FakeProcess:
+    """The transport of one run."""
+
+    def __init__(self, protocol: Any, words: tuple[str, ...]) -> None:
+        self.protocol = protocol
+        self.words = words
+        self.stdin = b""
+        self.signals: list[str] = []
+
+    def write(self, data: bytes) -> None:
+        self.stdin += data
+
+    def closeStdin(self) -> None:
+        self.stdin += b"<end>"
+
+    def signalProcess(self, name: str) -> None:
+        self.signals.append(name)
+        self.protocol.processExited(Failure(ProcessTerminated(None, 9)))
+
+    def loseConnection(self) -> None:
+        self.stdin += b"<lost>"
+
+    def exit(self, status: int) -> None:
+        reason = ProcessTerminated(status) if status else ProcessDone(0)
+        self.protocol.processExited(Failure(reason))
+
+
+class FakeReactor(Clock):
+    """Virtual time, and processes that end when a test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.runs: list[FakeProcess] = []
+        self.refuses = False
+
+    def spawnProcess(self, protocol: Any, executable: str, args: Any, env: Any) -> None:
+        if self.refuses:
+            raise OSError("no more processes")
+        process = FakeProcess(protocol, tuple(args))
+        self.runs.append(process)
+        protocol.transport = process
+        protocol.connectionMade()
+
+
+class Running(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.reactor = FakeReactor()
+        self.command = AlertCommand(self.reactor, ("/bin/page", "--loud"))
+        self.lines: list[Any] = []
+        globalLogPublisher.addObserver(self.lines.append)
+        self.addCleanup(globalLogPublisher.removeObserver, self.lines.append)
+
+    def warnings(self) -> list[str]:
+        return [
+            line["end"]
+            for line in self.lines
+            if line["log_namespace"] == "timed.monitor.command.AlertCommand"
+        ]
+
+    def test_the_alert_is_on_standard_input_which_then_ends(self) -> None:
+        self.command.tell(ALERT)
+        (run,) = self.reactor.runs
+        self.assertEqual(run.words, ("/bin/page", "--loud"))
+        text, _, rest = run.stdin.partition(b"\n")
+        self.assertEqual((json.loads(text), rest), (ALERT, b"<end>"))
+
+    def test_one_runs_at_a_time_and_the_others_follow_in_order(self) -> None:
+        for number in range(3):
+            self.command.tell({"name": f"a{number}"})
+        self.assertEqual((len(self.reactor.runs), len(self.command)), (1, 2))
+        for number in range(3):
+            self.assertIn(b'"a%d"' % number, self.reactor.runs[number].stdin)
+            self.reactor.runs[number].exit(0)
+        self.assertEqual(self.command.outcomes, {"done": 3})
+        self.assertEqual((self.reactor.getDelayedCalls(), self.warnings()), ([], []))
+
+    def test_what_finds_no_room_is_dropped_and_counted(self) -> None:
+        for _ in range(MAX_WAITING + 5):
+            self.command.tell(ALERT)
+        self.assertEqual((len(self.command), self.command.outcomes["dropped"]), (MAX_WAITING, 4))
+
+    def test_a_program_that_does_not_end_is_killed_and_the_next_one_runs(self) -> None:
+        self.command.tell(ALERT)
+        self.command.tell(ALERT)
+        self.reactor.advance(TIMEOUT_S)
+        self.assertEqual(self.reactor.runs[0].signals, ["KILL"])
+        self.assertEqual((self.command.outcomes, len(self.reactor.runs)), ({"late": 1}, 2))
+        self.assertIn("killed", self.warnings()[0])
+
+    def test_a_failure_is_one_line_with_the_end_of_what_it_wrote(self) -> None:
+        self.command.tell(ALERT)
+        self.reactor.runs[0].protocol.childDataReceived(2, b"x" * 10_000 + b"no route")
+        self.reactor.runs[0].exit(3)
+        self.assertEqual((self.command.outcomes, self.warnings()), ({"failed": 1}, ["ended with status 3"]))
+        words = next(line["words"] for line in self.lines if "words" in line)
+        self.assertTrue(words.endswith("no route"))
+        self.assertEqual(len(words), MAX_WORDS)
+
+    def test_a_system_without_room_for_processes_is_a_failure_like_others(self) -> None:
+        self.reactor.refuses = True
+        self.command.tell(ALERT)
+        self.assertEqual(self.command.outcomes, {"failed": 1})
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_stopping_kills_what_runs_and_drops_what_waits(self) -> None:
+        self.command.tell(ALERT)
+        self.command.tell(ALERT)
+        self.successResultOf(self.command.stop())
+        self.assertEqual((len(self.reactor.runs), self.reactor.runs[0].signals), (1, ["KILL"]))
+        self.command.tell(ALERT)
+        self.assertEqual((len(self.command), self.reactor.getDelayedCalls()), (0, []))
+
+    def test_without_a_command_nothing_happens(self) -> None:
+        command = AlertCommand(self.reactor, ())
+        command.tell(ALERT)
+        self.successResultOf(command.stop())
+        self.assertEqual((self.reactor.runs, command.outcomes), ([], {}))
+
+
+class RealProcess(TestCase):
+    timeout = 60
+
+    async def test_a_program_of_this_machine_gets_the_alert(self) -> None:
+        from twisted.internet import reactor, task
+
+        out = Path(self.mktemp()).absolute()
+        code = "import sys; open(sys.argv[1], 'w').write(sys.stdin.read())"
+        command = AlertCommand(reactor, (sys.executable, "-c", code, str(out)))
+        command.tell(ALERT)
+        while not command.outcomes:
+            await task.deferLater(reactor, 0.02)
+        self.assertEqual(command.outcomes, {"done": 1})
+        self.assertEqual(json.loads(out.read_text()), ALERT)
+        await command.stop()
+
+    async def test_a_program_that_is_not_there_is_a_failure(self) -> None:
+        from twisted.internet import reactor, task
+
+        command = AlertCommand(reactor, (os.path.join(self.mktemp(), "nothing"),))
+        command.tell(ALERT)
+        while not command.outcomes:
+            await task.deferLater(reactor, 0.02)
+        self.assertEqual(command.outcomes, {"failed": 1})
+        await command.stop()
+
+
+class Key(SynchronousTestCase):
+    def value(self, text: str) -> tuple[str, ...]:
+        return settings_from([override("monitor.alert_command", text, "test")]).monitor.alert_command
+
+    def test_words_are_those_of_a_shell_without_one(self) -> None:
+        self.assertEqual(
+            self.value("/bin/page --to 'two words' $HOME"), ("/bin/page", "--to", "two words", "$HOME")
+        )
+        self.assertEqual(self.value(""), ())
+
+    def test_a_program_without_its_path_and_an_open_quotation_are_mistakes(self) -> None:
+        for text in ("page", "./page", "/bin/page 'x"):
+            error = self.assertRaises(ConfigError, self.value, text)
+            self.assertIn("monitor.alert_command", str(error))
+
+    def test_it_cannot_be_changed_through_the_rpc(self) -> None:
+        """Whoever may administrate a node's RPC is not thereby somebody who may run programs there."""
+        from timed.app.schema import keys
+
+        (row,) = [row for row in keys() if row.full_name == "monitor.alert_command"]
+        self.assertFalse(row.live)
+
+
+class GetAlerts(SynchronousTestCase):
+    def test_it_shows_what_lasts_and_what_is_over(self) -> None:
+        world = World()
+        alarms = Alarms(lambda alert: None)
+        world.environment.alarms = lambda: alarms
+        readings = Readings()
+        for second, free in ((0, 1.0), (100, 1.0), (200, 1e12), (300, 1e12), (400, 1.0), (500, 1.0)):
+            readings.add(Reading(second * SECOND, {"timed_disk_free_bytes": (({}, free),)}))
+            alarms.judge(readings)
+        shown = world.result("getalerts")
+        (active,) = shown["active"]
+        self.assertEqual((active["name"], active["since"], active["state"]), ("disk-space", 400, "raised"))
+        self.assertEqual([(each["since"], each["until"]) for each in shown["over"]], [(0, 300)])
+        self.assertEqual(set(world.result("getalerts", False)), {"active"})
+
+    def test_without_the_monitor_it_says_so(self) -> None:
+        world = World()
+        self.assertEqual(world.error("getalerts")["data"]["rule"], "no-monitor")
+
+
+class Alerted(ServiceTestCase):
+    async def test_an_alert_reaches_command_log_and_rpc(self) -> None:
+        told: list[dict[str, Any]] = []
+        self.patch(self.monitor.command, "tell", told.append)
+        self.context.running.driver.counters.faults = 1
+        self.monitor._readings.add(read(self.monitor._watched, self.monitor._view))
+        self.monitor.alarms.judge(self.monitor._readings)
+        (alert,) = told
+        self.assertEqual(
+            (alert["name"], alert["state"], alert["network"]), ("check-bugs", "raised", "regtest")
+        )
+        self.assertEqual(alert["node"], self.context.node_key.public.hex())
+        self.assertTrue(alert["remedy"])
+        body = b'{"id": 1, "method": "getalerts"}'
+        _, _, answer = await self.in_thread(fetch, self.rpc_port, "POST", "/", body, self.authorization())
+        self.assertEqual([each["name"] for each in json.loads(answer)["result"]["active"]], ["check-bugs"])
+        await self.monitor.disownServiceParent()
+        self.assertIsNone(self.context.alarms)

@@ -20,12 +20,15 @@ PROXY = "10.0.0.1"
 ADDRESSES = st.ip_addresses().map(str)
 
 
-def origin(peer: str, *lines: str) -> Origin:
+def origin(peer: str, *lines: str, channel: Any = None, proxies: Any = PROXIES) -> Origin:
+    """Of one request, on a connection of its own unless `channel` is given."""
     headers = Headers({b"X-Forwarded-For": [line.encode("latin-1") for line in lines]} if lines else {})
     request: Any = SimpleNamespace(
-        getClientAddress=lambda: SimpleNamespace(host=peer), requestHeaders=headers
+        getClientAddress=lambda: SimpleNamespace(host=peer),
+        requestHeaders=headers,
+        channel=SimpleNamespace(origin=None) if channel is None else channel,
     )
-    return origin_of(request, PROXIES)
+    return origin_of(request, proxies)
 
 
 def address(peer: str, *lines: str) -> str:
@@ -47,6 +50,21 @@ class Forwarded(SynchronousTestCase):
         self.assertEqual(address(PROXY, "127.0.0.1, 198.51.100.1, 192.0.2.7"), "192.0.2.7")
         self.assertEqual(address(PROXY, "127.0.0.1", "192.0.2.7"), "192.0.2.7")
         self.assertEqual(address(PROXY, "nonsense, 192.0.2.7"), "192.0.2.7")
+
+    def test_each_request_of_a_proxy_s_connection_is_looked_at(self) -> None:
+        channel = SimpleNamespace(origin=None)
+        found = [origin(PROXY, line, channel=channel).place for line in ("192.0.2.7", "192.0.2.8")]
+        found += [origin(PROXY, channel=channel).place, origin(PROXY, "192.0.2.9", channel=channel).place]
+        self.assertEqual(found, ["192.0.2.7", "192.0.2.8", PROXY, "192.0.2.9"])
+
+    def test_a_connection_of_anybody_else_is_looked_at_once_until_the_proxies_change(self) -> None:
+        channel = SimpleNamespace(origin=None)
+        first = origin("192.0.2.1", "192.0.2.7", channel=channel)
+        self.assertIs(origin("192.0.2.1", channel=channel), first)
+        more = (*PROXIES, ipaddress.ip_network("192.0.2.1"))
+        self.assertEqual(origin("192.0.2.1", "192.0.2.7", channel=channel, proxies=more).place, "192.0.2.7")
+        self.assertEqual(origin("192.0.2.1", "192.0.2.8", channel=channel, proxies=more).place, "192.0.2.8")
+        self.assertEqual(origin("192.0.2.1", "192.0.2.8", channel=channel).place, "192.0.2.1")
 
     def test_proxies_behind_proxies_are_passed_over(self) -> None:
         self.assertEqual(address(PROXY, "192.0.2.7, 10.1.1.1, 127.0.0.1"), "192.0.2.7")

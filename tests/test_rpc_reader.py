@@ -16,11 +16,13 @@ from tests.rpc_service import ServiceTestCase, fetch
 from tests.rpc_world import RpcTestCase
 from timed.interfaces import IReads
 from timed.rpc import reader as module
+from timed.rpc.errors import NOT_FOUND
 from timed.rpc.handlers import HANDLERS
 from timed.rpc.placing import Place, place_of
 from timed.rpc.reader import MAX_AT_ONCE, MAX_WAITING, Reader
 
-READER = "timed-reader"
+POOL = "PoolThread-"
+"""How the names of all threads begin but the one of the reactor, which is the main one."""
 
 
 class LaterThreads:
@@ -204,7 +206,7 @@ class Places(RpcTestCase):
         placed = {name for name, handler in HANDLERS.items() if place_of(handler) is Place.SNAPSHOT}
         self.assertLessEqual(
             {
-                "getblock", "getblockheader", "getblockheaders", "getblockstats", "getblockfilter", "getblockcertificate",
+                "getblock", "getblockheaders", "getblockstats", "getblockfilter", "getblockcertificate",
                 "gettxoutsetinfo", "getsupply", "getrewardreport", "getaddressbalance", "getaddresshistory",
                 "getaddressutxos", "getspendingtransaction", "getindexinfo", "findblockbydate", "getchaintxstats",
                 "gettxoutproof", "verifytxoutproof",
@@ -216,15 +218,19 @@ class Places(RpcTestCase):
         before = self.world.reader.counters.begun
         self.assertEqual(self.world.result("getblockcount"), 0)
         self.assertEqual(self.world.reader.counters.begun, before)
+        genesis = self.world.result("getblockhash", 0)
         shown = {}
         for backend in (self.world.backend, None):
             self.world.environment.backend = backend
             shown[backend is None] = [
                 self.world.result("getblockcount"), self.world.result("getbestblockhash"),
                 self.world.result("getblockhash", 0), self.world.result("getchaintips"),
+                *(self.world.result("getblockheader", block) for block in (0, genesis, "2100-01-01")),
             ]  # fmt: skip
+            for block in (1, "00" * 32, "@0"):
+                self.assertEqual(self.world.error("getblockheader", block)["code"], NOT_FOUND, block)
         self.assertEqual(shown[True], shown[False])
-        self.assertEqual(self.world.reader.counters.begun, before + 4)
+        self.assertEqual(self.world.reader.counters.begun, before + 10)
 
 
 class WatchedStore:
@@ -259,7 +265,7 @@ class ReactorThread(ServiceTestCase):
 
     async def test_no_method_of_the_snapshot_reads_the_store_on_the_reactor_s_thread(self) -> None:
         for method, params in (
-            ("getblock", [0, 2]), ("getblockheader", [0]), ("getblockheaders", [0]), ("getblockfilter", [0]),
+            ("getblock", [0, 2]), ("getblockheaders", [0]), ("getblockfilter", [0]),
             ("getblockstats", [0]), ("findblockbydate", ["2100-01-01"]), ("getchaintxstats", []), ("getblockcertificate", [0]),
             ("gettxoutsetinfo", ["recount"]), ("getsupply", []), ("getindexinfo", []), ("getaddressbalance", ["x"]),
         ):  # fmt: skip
@@ -270,6 +276,4 @@ class ReactorThread(ServiceTestCase):
             )
             self.assertEqual(status, 200, answer)
             self.assertTrue(self.seen, method)
-            self.assertEqual(
-                {name for _, name in self.seen if not name.startswith("PoolThread-" + READER)}, set(), method
-            )
+            self.assertEqual({name for _, name in self.seen if not name.startswith(POOL)}, set(), method)

@@ -20,6 +20,8 @@ from timed.primitives.block import Block, BlockHeader
 from timed.primitives.certificate import BlockCertificate
 from timed.primitives.roster import Roster
 from timed.primitives.transaction import OutPoint, Output, Transaction
+from timed.rpc.chainview import ChainView, no_block
+from timed.rpc.moment import Moment
 
 if TYPE_CHECKING:
     from timed.events import NodeEvent
@@ -147,6 +149,15 @@ class ChainBackend:
 
     def height_of(self, block_hash: bytes) -> int | None:
         return self._store.height_of(block_hash)
+
+    def height_meant(self, block: int | bytes | Moment) -> int:
+        """The height of the block a caller means, by height, hash or time; RpcError -5 when there is none."""
+        if isinstance(block, Moment):
+            return ChainView(self._store, self.genesis).height_of(block)
+        height: int | None = self._node.ledger.height_of(block) if isinstance(block, bytes) else block
+        if height is None or height > self.tip().height:
+            raise no_block(block)
+        return height
 
     def roster(self, height: int) -> Roster:
         roster: Roster = self._node.ledger.roster(height)

@@ -13,7 +13,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from timed.rpc.auth import Authenticator
-from timed.rpc.caller import Caller
 from timed.rpc.dispatch import Dispatcher, Reply
 from timed.rpc.jsontext import MAX_BODY_BYTES
 from timed.rpc.origin import Subnet, origin_of
@@ -67,7 +66,9 @@ class RpcEndpoint:
 
     def limit(self, request: BoundedRequest) -> int:
         """Bytes of body a request may have: little, unless its credentials are good."""
-        return MAX_BODY_BYTES if self._caller(request) is not None else STRANGER_BYTES
+        request.origin = origin = origin_of(request, self.proxies)
+        request.caller = self._authenticator.caller(request.getHeader(b"authorization"), origin.place)
+        return STRANGER_BYTES if request.caller is None else MAX_BODY_BYTES
 
     def __call__(self, request: BoundedRequest) -> None:
         if not self._is_allowed(request):
@@ -89,22 +90,17 @@ class RpcEndpoint:
         for held in list(self._held):
             held.cancel()
 
-    def _caller(self, request: BoundedRequest) -> Caller | None:
-        return self._authenticator.caller(
-            request.getHeader(b"authorization"), origin_of(request, self.proxies).place
-        )
-
     def _is_allowed(self, request: BoundedRequest) -> bool:
         if not self.allow:
             return True
-        origin = origin_of(request, self.proxies)
+        origin = request.origin
         if origin.own or (origin.proxy and request.path == READY_PATH):
             return True
         address = origin.address
         return address is not None and any(address in subnet for subnet in self.allow)
 
     def _authenticated(self, request: BoundedRequest) -> None:
-        caller = self._caller(request)
+        caller = request.caller
         if caller is None:
             self._turn_away(request)
             return
@@ -114,8 +110,9 @@ class RpcEndpoint:
             request.respond(refusal.status, TEXT, refusal.text)
             return
         done: Deferred[Reply] = ensureDeferred(self._dispatcher.answer(body, caller))
-        # Nobody waits for the answer of a call whose client has gone, and nothing is computed for it.
-        request.notifyFinish().addErrback(lambda failure: done.cancel())
+        if not done.called:
+            # Nobody waits for the answer of a call whose client has gone, and nothing is computed for it.
+            request.notifyFinish().addErrback(lambda failure: done.cancel())
         done.addCallback(self._reply, request)
         done.addErrback(self._failed, request)
 
@@ -126,7 +123,7 @@ class RpcEndpoint:
         if request.getHeader(b"authorization") is None:
             _unauthorized(request)
             return
-        delay = failures.delay(origin_of(request, self.proxies).place, self._reactor.seconds())
+        delay = failures.delay(request.origin.place, self._reactor.seconds())
         if delay is None:
             request.respond(429, TEXT, b"Too many wrong passwords.\n", Retry_After="10")
             return

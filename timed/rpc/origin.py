@@ -8,6 +8,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 import attrs
 from twisted.web.http import Request
 
+from timed.rpc.site import BoundedRequest
+
 Address = IPv4Address | IPv6Address
 Subnet = IPv4Network | IPv6Network
 
@@ -24,13 +26,27 @@ class Origin:
     own: bool
     proxy: bool = False
     """A trusted proxy asks in its own name: nobody stands behind it."""
+    direct: Sequence[Subnet] | None = None
+    """Whoever is at the other end of the connection, for as long as these are the proxies."""
+    place: str = attrs.field(init=False)
+    """What budgets and delays are kept for."""
 
-    @property
-    def place(self) -> str:
+    @place.default
+    def _place(self) -> str:
         return place_of(self.address)
 
 
-def origin_of(request: Request, proxies: Sequence[Subnet]) -> Origin:
+def origin_of(request: BoundedRequest, proxies: Sequence[Subnet]) -> Origin:
+    """As `read_origin`, worked out once for a connection that no proxy holds."""
+    channel = request.channel
+    origin = channel.origin
+    if origin is None or origin.direct is not proxies:
+        origin = read_origin(request, proxies)
+        channel.origin = origin if origin.direct is not None else None
+    return origin
+
+
+def read_origin(request: Request, proxies: Sequence[Subnet]) -> Origin:
     """The client behind a request; `X-Forwarded-For` counts from an address in `proxies` alone.
 
     The header is read from its end, where the last proxy has written, up to the first
@@ -38,7 +54,7 @@ def origin_of(request: Request, proxies: Sequence[Subnet]) -> Origin:
     """
     peer = _peer(request)
     if peer is None or not _is_in(peer, proxies):
-        return Origin(peer, peer is not None and peer.is_loopback)
+        return Origin(peer, peer is not None and peer.is_loopback, direct=proxies)
     hops = [hop for line in request.requestHeaders.getRawHeaders(FORWARDED, ()) for hop in line.split(b",")]
     if not hops:
         return Origin(peer, peer.is_loopback, proxy=True)

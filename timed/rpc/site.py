@@ -9,13 +9,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from io import BytesIO
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, HTTPChannel, HTTPFactory, Request
+
+if TYPE_CHECKING:
+    from timed.rpc.caller import Caller
+    from timed.rpc.origin import Origin
 
 MAX_CONNECTIONS = 512
 IDLE_S = 60
@@ -33,6 +37,9 @@ class BoundedRequest(Request):
     channel: BoundedChannel
     content: BytesIO
     limit = 0
+    origin: Origin
+    caller: Caller | None = None
+    """Where it comes from and whose credentials it has: the site's `limit` finds out, once."""
 
     def __init__(self, channel: BoundedChannel, queued: object = None) -> None:
         super().__init__(channel, parsePOSTFormSubmission=False)
@@ -80,6 +87,8 @@ class BoundedChannel(HTTPChannel):
 
     site: BoundedSite
     transport: Any
+    origin: Origin | None = None
+    """Kept by `origin_of` where it is the same for every request."""
     busy = False
     """A complete request is being answered; such a connection never makes room for another."""
     _drain_call: IDelayedCall | None = None

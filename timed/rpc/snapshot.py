@@ -19,6 +19,7 @@ from timed.primitives.transaction import Lock
 from timed.rpc.chainview import ChainView
 from timed.rpc.coinset import CoinScan
 from timed.rpc.locks import lock_of
+from timed.rpc.moment import Moment
 
 
 class Blocks(Protocol):
@@ -28,6 +29,7 @@ class Blocks(Protocol):
     def find_header(self, height: int) -> BlockHeader | None: ...
     def certificate(self, height: int) -> BlockCertificate | None: ...
     def roster(self, height: int) -> Roster: ...
+    def height_meant(self, block: int | bytes | Moment) -> int: ...
 
 
 @attrs.frozen(kw_only=True)
@@ -48,6 +50,10 @@ class Snapshot(ChainView):
 
     def find_header(self, height: int) -> BlockHeader | None:
         return None if self.store.header(height) is None else self.header(height)
+
+    def height_meant(self, block: int | bytes | Moment) -> int:
+        """As `height_of`."""
+        return self.height_of(block)
 
     def roster(self, height: int) -> Roster:
         """Of any height up to two after the newest block."""

@@ -126,10 +126,13 @@ def getblock(snapshot: Snapshot, block: int | bytes | Moment, verbosity: int) ->
     return block_object(found, len(raw), shown, snapshot)
 
 
-@from_snapshot
-def getblockheader(snapshot: Snapshot, block: int | bytes | Moment, verbose: bool) -> Any:
-    header = snapshot.header(snapshot.height_of(block))
-    return header_object(header, snapshot) if verbose else header.encode().hex()
+@from_blocks
+def getblockheader(blocks: Blocks, block: int | bytes | Moment, verbose: bool) -> Any:
+    height = blocks.height_meant(block)
+    header = blocks.find_header(height)
+    if header is None:
+        raise no_block(height)
+    return header_object(header, blocks) if verbose else header.encode().hex()
 
 
 def gettxout(env: Environment, txid: bytes, n: int, include_mempool: bool) -> Object | None:

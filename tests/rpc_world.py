@@ -68,14 +68,20 @@ class World:
         member: bool = True,
         with_wallet: bool = True,
         members: int = 1,
+        number: int = 1,
+        clock: Clock | None = None,
+        late: int = 0,
     ) -> None:
-        """With more `members` than one nothing is certified: the others are not there."""
-        self.clock = Clock()
+        """With more `members` than one nothing is certified: the others are not there.
+
+        It begins `late` slots after genesis; several worlds on one `clock` have different numbers.
+        """
+        self.clock = Clock() if clock is None else clock
         self.genesis: Genesis = genesis(members)
-        self.start_us = (self.genesis.time + 1) * SECOND
+        self.start_us = (self.genesis.time + 1 + late * self.genesis.interval) * SECOND
         self.store = store if store is not None else MemoryStore()
         operator = well_known_key("operator", 1)
-        config = NodeConfig(self.genesis, well_known_key("node", 1), operator, vote=member)
+        config = NodeConfig(self.genesis, well_known_key("node", number), operator, vote=member)
         self.node = Node(config, self.store, random.Random(1))
         hands = Hands(
             store=InlineThreads(),

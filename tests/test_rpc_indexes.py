@@ -135,6 +135,33 @@ class Spenders(IndexesCase):
         shown = self.world.result("getspendingtransaction", unspent.txid.hex(), unspent.index)
         self.assertEqual((shown["spendingtxid"], shown["confirmations"]), (None, 0))
 
+    def test_of_outputs_that_a_block_spent_gettxspendingprevout_says_so_too(self) -> None:
+        spends = self.naive.spends()
+        asked = [{"txid": each.txid.hex(), "vout": each.index} for each in spends]
+        begun = self.world.reader.counters.begun
+        shown = self.world.result("gettxspendingprevout", asked)
+        self.assertEqual(self.world.reader.counters.begun, begun + 1)
+        for each, (txid, height, _, _) in zip(shown, spends.values(), strict=True):
+            self.assertEqual((each["spendingtxid"], each["height"]), (txid.hex(), height))
+            self.assertEqual((each["confirmations"], each["indexed_height"]), (3 - height + 1, 3))
+
+    def test_what_waits_in_the_mempool_comes_before_the_blocks(self) -> None:
+        unspent = self.world.result("sendtoaddress", self.friend, "1")
+        [spent] = self.world.result("gettransaction", unspent)["vin"]
+        place = {"txid": spent["txid"], "vout": spent["vout"]}
+        free = {"txid": unspent, "vout": 0}
+        shown = self.world.result("gettxspendingprevout", [place, free])
+        self.assertEqual(shown, [{**place, "spendingtxid": unspent}, {**free, "indexed_height": 3}])
+
+    def test_a_damaged_index_of_spends_takes_nothing_away(self) -> None:
+        database = self.builders[SPENT].database
+        assert database is not None
+        outpoint = next(iter(self.naive.spends()))
+        with database.writing() as records:
+            records._transaction.put(outpoint.key, b"nonsense", db=database._tables["spends"])
+        place = {"txid": outpoint.txid.hex(), "vout": outpoint.index}
+        self.assertEqual(self.world.result("gettxspendingprevout", [place]), [place])
+
 
 class Sums(IndexesCase):
     """What the index of transactions makes cheap, it does not change."""

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.rpc_service import ServiceTestCase, fetch
 from tests.rpc_world import RpcTestCase
 from timed.interfaces import IReads
+from timed.primitives.block import Block
 from timed.rpc import reader as module
 from timed.rpc.errors import NOT_FOUND
 from timed.rpc.handlers import HANDLERS
@@ -264,10 +265,13 @@ class ReactorThread(ServiceTestCase):
         self.context.running = attrs.evolve(self.context.running, store=watched)
 
     async def test_no_method_of_the_snapshot_reads_the_store_on_the_reactor_s_thread(self) -> None:
+        raw = self.context.store.block(0)
+        old = Block.decode(raw).transactions[0].txid.hex()
         for method, params in (
             ("getblock", [0, 2]), ("getblockheaders", [0]), ("getblockfilter", [0]),
             ("getblockstats", [0]), ("findblockbydate", ["2100-01-01"]), ("getchaintxstats", []), ("getblockcertificate", [0]),
             ("gettxoutsetinfo", ["recount"]), ("getsupply", []), ("getindexinfo", []), ("getaddressbalance", ["x"]),
+            ("gettransaction", [old]), ("getrawtransaction", [old, 2]),
         ):  # fmt: skip
             self.seen.clear()
             body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()

@@ -176,14 +176,6 @@ class ChainBackend:
         """Every unspent output of one consistent snapshot."""
         return self._store.coins()
 
-    def confirmed_transaction(self, txid: bytes) -> tuple[Transaction, int, int] | None:
-        """(transaction, height, position) of a transaction in a durable block."""
-        place = self._store.locate(txid)
-        block = self.block(place[0]) if place is not None else None
-        if place is None or block is None:
-            return None
-        return block.transactions[place[1]], place[0], place[1]
-
     # What is under way.
 
     @property

@@ -118,19 +118,19 @@ class ChainView:
         transactions = self.transactions
         return None if transactions is None else transactions.totals(height)
 
-    def prevouts(self, height: int, position: int) -> tuple[Output, ...] | None:
-        """What the transaction there spent, in the order of its inputs; None without the index.
+    def prevouts(self, block: Block, position: int) -> tuple[Output, ...] | None:
+        """What a transaction of a block spent, in the order of its inputs; None without the index.
 
         A damaged index counts as none: it must not take away what is known without it.
         """
         try:
             transactions = self.transactions
-            spent = None if transactions is None else transactions.spent_outputs(height)
+            spent = None if transactions is None else transactions.spent_outputs(block.header.height)
         except StoreError:
             spent = None
         if spent is None:
             return None
-        of_block = self.block(height).transactions
+        of_block = block.transactions
         begin = sum(len(one.inputs) for one in of_block[:position])
         return spent[begin : begin + len(of_block[position].inputs)]
 

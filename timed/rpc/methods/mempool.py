@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import attrs
 
-from timed.errors import InvalidTransaction
+from timed.errors import InvalidTransaction, StoreError
+from timed.index.tables import SPENT
 from timed.ledger.mempool import MAX_BYTES, MAX_COUNT, Entry
 from timed.node.admission import Verdict
 from timed.params import SECOND
@@ -16,6 +18,8 @@ from timed.rpc.environment import Environment, decode_transaction
 from timed.rpc.errors import HINTS, MISC, RpcError, not_found
 from timed.rpc.jsontext import amount
 from timed.rpc.present import Object
+from timed.rpc.slices import Work
+from timed.rpc.snapshot import Snapshot
 
 DECISION_US = 10 * SECOND
 """How long the check of one transaction's signatures may keep a caller waiting."""
@@ -83,17 +87,47 @@ def getmempooldescendants(env: Environment, txid: bytes, verbose: bool) -> Any:
     return _family(env.chain, _descendants(env.chain, txid), verbose)
 
 
-def gettxspendingprevout(env: Environment, outputs: tuple[dict[str, Any], ...]) -> list[Object]:
-    chain = env.chain
+async def gettxspendingprevout(env: Environment, outputs: tuple[dict[str, Any], ...]) -> list[Object]:
+    """Who spends it in the mempool, and of the others with the index who spent it in a block."""
+    mempool = env.chain.mempool
+    outpoints = [OutPoint(each["txid"], each["vout"]) for each in outputs]
+    pending = {outpoint: mempool.spenders(outpoint) for outpoint in outpoints}
+    free = [outpoint for outpoint, spenders in pending.items() if not spenders]
+    indexes = env.indexes()
+    confirmed: dict[OutPoint, Object] = {}
+    if free and indexes is not None and SPENT in indexes.reader.enabled:
+        confirmed = await env.read(partial(_spent_in_blocks, outpoints=free))
     found = []
-    for each in outputs:
-        spenders = chain.mempool.spenders(OutPoint(each["txid"], each["vout"]))
-        shown: Object = {"txid": each["txid"].hex(), "vout": each["vout"]}
+    for outpoint in outpoints:
+        shown: Object = {"txid": outpoint.txid.hex(), "vout": outpoint.index}
+        spenders = pending[outpoint]
         if spenders:
             shown["spendingtxid"] = spenders[0].hex()
         if len(spenders) > 1:
             shown["conflicts"] = [txid.hex() for txid in spenders[1:]]
-        found.append(shown)
+        found.append(shown | confirmed.get(outpoint, {}))
+    return found
+
+
+def _spent_in_blocks(snapshot: Snapshot, outpoints: list[OutPoint]) -> Work[dict[OutPoint, Object]]:
+    """A damaged index, and one that has not begun, count as none: they take nothing away."""
+    found: dict[OutPoint, Object] = {}
+    try:
+        reader = snapshot.indexes.spent if snapshot.indexes is not None else None
+        if reader is None:
+            return found
+        for outpoint in outpoints:
+            page = reader.spender(outpoint)
+            found[outpoint] = {"indexed_height": page.height}
+            if page.spend is not None:
+                found[outpoint] |= {
+                    "spendingtxid": page.spend.txid.hex(),
+                    "height": page.spend.height,
+                    "confirmations": page.height - page.spend.height + 1,
+                }
+            yield
+    except StoreError:
+        return {}
     return found
 
 

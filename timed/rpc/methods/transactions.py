@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
+
+import attrs
 
 from timed import events
 from timed.primitives.transaction import Output, Transaction
@@ -11,17 +14,27 @@ from timed.rpc.environment import Environment, decode_transaction
 from timed.rpc.errors import not_found
 from timed.rpc.jsontext import amount
 from timed.rpc.present import Object, output_object, status_object, transaction_object
+from timed.rpc.slices import Work
+from timed.rpc.snapshot import Snapshot
 from timed.rpc.submission import submit
 from timed.rpc.waiting import is_settled
 
 
-def getrawtransaction(env: Environment, txid: bytes, verbose: int) -> Any:
-    transaction = _find(env.chain, txid)
+@attrs.frozen
+class Found:
+    """A transaction, and what it spent where that is known and was asked for."""
+
+    transaction: Transaction
+    spent: tuple[Output, ...] | None = None
+
+
+async def getrawtransaction(env: Environment, txid: bytes, verbose: int) -> Any:
+    found = await _find(env, txid, prevouts=verbose > 1)
+    transaction, spent = found.transaction, found.spent
     if not verbose:
         return transaction.raw.hex()
     shown = transaction_object(transaction, env.chain.params)
     shown["hex"] = transaction.raw.hex()
-    spent = _prevouts(env, txid) if verbose > 1 else None
     for each, output in zip(shown["vin"], spent or (), strict=False):
         each["prevout"] = output_object(each["vout"], output, env.params)
     if spent:
@@ -29,12 +42,14 @@ def getrawtransaction(env: Environment, txid: bytes, verbose: int) -> Any:
     return shown | _status(env.chain, txid)
 
 
-def gettransaction(env: Environment, txid: bytes) -> Object:
+async def gettransaction(env: Environment, txid: bytes) -> Object:
     chain = env.chain
-    transaction = _find(chain, txid)
+    found = await _find(env, txid, prevouts=True)
+    transaction, spent = found.transaction, found.spent
     entry = chain.mempool.entry(txid)
     shown = _status(chain, txid) | transaction_object(transaction, chain.params)
-    fee = entry.fee if entry is not None else _confirmed_fee(env, transaction)
+    # A coinbase spends nothing, and without the index of transactions nobody knows what was spent.
+    fee = entry.fee if entry is not None else _fee(transaction, spent) if spent else None
     shown["fee"] = amount(fee) if fee is not None else None
     shown["hex"] = transaction.raw.hex()
     payment = env.own_wallet.payment(txid) if env.own_wallet is not None else None
@@ -67,35 +82,32 @@ async def sendrawtransaction(env: Environment, hexstring: bytes) -> str:
     return (await submit(env, decode_transaction(hexstring))).hex()
 
 
-def _confirmed_fee(env: Environment, transaction: Transaction) -> int | None:
-    """What a transaction in a block paid; None for a coinbase, and without the index of transactions."""
-    spent = _prevouts(env, transaction.txid)
-    if not spent:
-        return None
-    return _fee(transaction, spent)
-
-
 def _fee(transaction: Transaction, spent: tuple[Output, ...]) -> int:
     return sum(output.value for output in spent) - sum(output.value for output in transaction.outputs)
 
 
-def _prevouts(env: Environment, txid: bytes) -> tuple[Output, ...] | None:
-    place = env.chain.store.locate(txid)
-    return None if place is None else env.view.prevouts(*place)
-
-
-def _find(chain: ChainBackend, txid: bytes) -> Transaction:
-    transaction = chain.body(txid)
-    if transaction is not None:
-        return transaction
-    confirmed = chain.confirmed_transaction(txid)
-    if confirmed is None:
+async def _find(env: Environment, txid: bytes, *, prevouts: bool) -> Found:
+    """From the mempool at once, from a block on the reader's thread."""
+    pending = env.chain.body(txid)
+    if pending is not None:
+        return Found(pending)
+    found: Found | None = await env.read(partial(_in_a_block, txid=txid, prevouts=prevouts))
+    if found is None:
         raise not_found(
             "Transaction",
             txid.hex(),
             "It is neither in the mempool nor in a block; it may not have arrived yet.",
         )
-    return confirmed[0]
+    return found
+
+
+def _in_a_block(snapshot: Snapshot, txid: bytes, prevouts: bool) -> Work[Found | None]:
+    place = snapshot.store.locate(txid)
+    if place is None:
+        return None
+    height, position = place
+    block = yield from snapshot.opened(height)
+    return Found(block.transactions[position], snapshot.prevouts(block, position) if prevouts else None)
 
 
 def _status(chain: ChainBackend, txid: bytes) -> Object:

@@ -52,8 +52,9 @@ METHODS = (
     ),
     Method(
         "gettxspendingprevout", "transactions",
-        "Which transactions in the mempool spend the given outputs; getspendingtransaction finds those in blocks.",
-        "array of objects: txid, vout, spendingtxid (left out when none does), conflicts (others that spend it, too)",
+        "Which transactions spend the given outputs: in the mempool, and with the index spent also in blocks.",
+        "array of objects: txid, vout, spendingtxid (left out when none does), conflicts (others that spend it, too); of a "
+        "spender in a block height and confirmations; indexed_height, up to which blocks were searched, where they were",
         (Param("outputs", Array(INPUT, 256), '[{"txid": hex, "vout": n}, ...]'),),
         example="""'[{"txid":"<txid>","vout":0}]'""",
         cost=2,

@@ -25,7 +25,7 @@ class Turns(Clock):
     def callLater(self, when: float, what: Any, *args: Any, **named: Any) -> Any:
         return super().callLater(max(when, STEP_S), what, *args, **named)
 
-    def callInThread(self, what: Any, *args: Any) -> None:  # noqa: N802 - as a ThreadPool's
+    def callInThread(self, what: Any, *args: Any) -> None:
         """A thread that has done its work by the next turn."""
         self.callLater(0, what, *args)
 

@@ -20,6 +20,7 @@ from timed.cli.commands import COMMANDS
 from timed.cli.options import GROUPS
 from timed.cli.status import MEANINGS
 from timed.cli.symptoms import SYMPTOMS
+from timed.feed.event import TYPES
 from timed.monitor.eventlog import CLOSED, LINES, LOST, REFUSED, SPARED, Line
 from timed.monitor.health import CHECKS
 from timed.monitor.metrics import COUNTER, METRICS
@@ -400,6 +401,18 @@ def _first_sentence(path: Path) -> str:
     return re.sub(r"`([^`]+)`", r"``\1``", sentence).replace("*", r"\*") + "."
 
 
+def event_types() -> str:
+    rows = [
+        (code(name), code(subject) if subject else "", _marked(meaning))
+        for name, (subject, meaning) in TYPES.items()
+    ]
+    return grid(("type", "about", "meaning"), rows, (24, 12, 64))
+
+
+def _marked(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"``\1``", text)
+
+
 # The pages
 
 TABLES: Mapping[str, Callable[[], str]] = {
@@ -427,6 +440,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "rpc_rejections": rpc_rejections,
     "rpc_limits": rpc_limits,
     "mutants": mutants,
+    "event_types": event_types,
     "modules": modules,
 }
 

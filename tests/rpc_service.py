@@ -66,6 +66,7 @@ class FakeContext:
     alarms: Any = None
     reloads: Reloads = attrs.Factory(Reloads)
     indexes: Any = None
+    feed: Any = None
     desk: Any = None
     stops: int = 0
     wallet_seed: bytes | None = None

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.feed_world import RpcFeed
 from tests.rpc_world import RpcTestCase
 from timed.rpc.arguments import bind
 from timed.rpc.errors import RpcError
@@ -25,6 +26,10 @@ WAITING = {"waittransactionfinality", "waitforblockheight"}
 
 
 class EveryMethod(RpcTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.addCleanup(RpcFeed(self.world, self.mktemp()).close)
+
     def answer(self, name: str, params: Any) -> dict[str, Any]:
         response = self.world.exchange(name, params)
         self.assertEqual(self.world.failures, [], (name, params))
@@ -124,6 +129,8 @@ class Table(SynchronousTestCase):
         getmempoolancestors getmempooldescendants gettxspendingprevout combinerawtransaction estimatesmartfee
         getfeeschedule getmasternode getblockattendance"""
         of_the_control = """getalerts getrpcinfo getmemoryinfo getconfig setconfig confirmconfig reload"""
+        getfeeschedule getmasternode getblockattendance getevents geteventcursor getsubscriptions"""
+        of_the_control = """getrpcinfo getmemoryinfo getconfig setconfig confirmconfig"""
         of_the_payments = """sendmany sendall getbalances lockunspent listlockunspent
         walletcreatefundedtransaction fundrawtransaction mergeutxos abandontransaction rescanblockchain abortrescan
         listtransactions listsinceblock getwallettransaction getreceivedbyaddress getreceivedbylabel listreceivedbyaddress"""

@@ -17,6 +17,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.builders import wallet_key
+from tests.feed_world import RpcFeed
 from tests.rpc_world import FRIEND, address_of
 from tests.wallet_world import PASSPHRASE, KeysWorld
 from timed.app.config import load, override
@@ -71,6 +72,7 @@ class Example(KeysWorld):
         self.environment.reloads = Reloads()
         alarms = Alarms(lambda alert: None)
         self.environment.alarms = lambda: alarms
+        self.events = RpcFeed(self, directory)
 
     def pay(self, amount: str) -> str:
         txid: str = self.result("sendtoaddress", self.friend, amount)
@@ -78,6 +80,7 @@ class Example(KeysWorld):
         return txid
 
     def close(self) -> None:
+        self.events.close()
         for builder in self.builders.values():
             builder.close()
         super().close()
@@ -194,6 +197,9 @@ class Examples(SynchronousTestCase):
 
     def test_of_masternodes(self) -> None:
         self.check("masternodes")
+
+    def test_of_events(self) -> None:
+        self.check("events")
 
     def test_of_control(self) -> None:
         self.check("control")

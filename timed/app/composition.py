@@ -39,7 +39,7 @@ from timed.params import REGTEST
 
 NEED_GENESIS = frozenset({"chain", "p2p"})
 """Services that have nothing to do on a network without a genesis."""
-COMES_WITH = {"chain": ("desk",)}
+COMES_WITH = {"chain": ("desk", "feed")}
 """What runs beside a service without being named in services.enabled."""
 
 LOG_KEYS = ("log.level", "log.levels", "log.burst", "log.window")

@@ -24,6 +24,7 @@ from timed.params import NetworkParams
 if TYPE_CHECKING:
     from timed.app.driver import NodeDriver
     from timed.app.seeds import Seeds
+    from timed.feed.feed import Feed
     from timed.index.status import Indexes
     from timed.interfaces import IStore
     from timed.monitor.alerts import Alarms
@@ -64,6 +65,8 @@ class Context:
     running: Running | None = None
     indexes: Indexes | None = None
     """While the index service runs."""
+    feed: Feed | None = None
+    """While the feed service runs, or the rpc service of a process of its own."""
     desk: Desk | None = None
     """What answers calls, while the desk service runs."""
     alarms: Alarms | None = None

@@ -6,6 +6,7 @@
     operator.key   the masternode's voting key (node.member = yes)
     chain/         blocks, coins and the log, owned by the storage backend
     index/         a directory for each index that is or was switched on
+    events/        the log of events with its cursors
     peers.json     addresses of peers, bans, whom to dial first
     seeds.json     the last good answers of the sources of addresses
     wallet.json    the wallet
@@ -31,13 +32,16 @@ NODE_KEY = "node.key"
 OPERATOR_KEY = "operator.key"
 CHAIN = "chain"
 INDEX = "index"
+EVENTS = "events"
 PEERS = "peers.json"
 SEEDS = "seeds.json"
 DAEMON_LOG = "timed.log"
 APART_LOG = "timed-rpc-{port}.log"
 """Of a daemon that answers RPC beside the chain process."""
 CONFIG_FILE = "node.ini"
-OURS = frozenset({NODE_KEY, OPERATOR_KEY, CHAIN, INDEX, PEERS, SEEDS, DAEMON_LOG, CONFIG_FILE, "wallet.json"})
+OURS = frozenset(
+    {NODE_KEY, OPERATOR_KEY, CHAIN, INDEX, EVENTS, PEERS, SEEDS, DAEMON_LOG, CONFIG_FILE, "wallet.json"}
+)
 LEFT_BY_OTHERS = frozenset({"lost+found", ".gitkeep"})
 
 
@@ -54,6 +58,10 @@ class DataDirectory:
     @property
     def index(self) -> Path:
         return self.path / INDEX
+
+    @property
+    def events(self) -> Path:
+        return self.path / EVENTS
 
     @property
     def peers(self) -> Path:

@@ -263,6 +263,31 @@ class IndexSection:
 
 
 @attrs.frozen
+class FeedSection:
+    """The events of the node as a durable log with cursors (docs/events.rst)."""
+
+    enabled: bool = key(FLAG, True, "Keep the log and let clients follow it.")
+    max_events: int = key(
+        integer(1_000, 1_000_000_000), 1_000_000, "Events that are kept; the oldest make room."
+    )
+    max_bytes: int = key(
+        integer(1 << 20, 1 << 40), 512 << 20, "Bytes of events that are kept; on disk about twice as many."
+    )
+    max_age_s: int = key(
+        integer(0, 10 * 365 * 86_400), 30 * 86_400, "Seconds that an event is kept. 0: no limit."
+    )
+    max_subscribers: int = key(integer(0, 50_000), 1_024, "Subscriptions at one time.")
+    max_per_client: int = key(
+        integer(1, 50_000), 256, "Of them, those of one account at one address (an IPv6 /64)."
+    )
+    waiting_bytes: int = key(
+        integer(1 << 16, 1 << 30),
+        1 << 20,
+        "Bytes of events that may wait for a subscriber who does not read; then it is cut.",
+    )
+
+
+@attrs.frozen
 class CryptoSection:
     """Signatures."""
 
@@ -322,6 +347,7 @@ class Settings:
     monitor: MonitorSection = attrs.field(factory=MonitorSection)
     store: StoreSection = attrs.field(factory=StoreSection)
     index: IndexSection = attrs.field(factory=IndexSection)
+    feed: FeedSection = attrs.field(factory=FeedSection)
     crypto: CryptoSection = attrs.field(factory=CryptoSection)
     wallet: WalletSection = attrs.field(factory=WalletSection)
     log: LogSection = attrs.field(factory=LogSection)

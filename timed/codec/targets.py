@@ -32,6 +32,7 @@ TARGETS = (
     Target("timed.store.layouts", "timed.store.records", "timed.store._records_codec"),
     Target("timed.index.layouts", "timed.index.records", "timed.index._records_codec"),
     Target("timed.wallet.layouts", "timed.wallet.records", "timed.wallet._records_codec"),
+    Target("timed.feed.layouts", "timed.feed.records", "timed.feed._records_codec"),
     Target("timed.light.layouts", "timed.light.proof", "timed.light._proof_codec"),
 )
 

@@ -11,6 +11,7 @@ from prometheus_client.utils import floatToGoString
 
 from timed import __version__
 from timed.monitor.calls import RPC_METRICS
+from timed.monitor.feed import FEED_METRICS
 from timed.monitor.health import CHECKS, SEVERITY
 from timed.monitor.histogram import Histogram
 from timed.monitor.observer import OTHER
@@ -327,6 +328,7 @@ METRICS: tuple[Row | Durations, ...] = (
     Row(
         "timed_neighbour_answers", COUNTER, ("outcome",), "Questions to the nodes of monitor.nodes.", _neighbours
     ),
+    *FEED_METRICS,
     *PEER_METRICS,
     *PROCESS_METRICS,
 )  # fmt: skip

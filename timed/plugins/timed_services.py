@@ -26,6 +26,7 @@ class ServiceByName:
 
 chain = ServiceByName("chain", 10, "timed.app.chain.make_service")
 index = ServiceByName("index", 15, "timed.app.indexing.make_service")
+feed = ServiceByName("feed", 16, "timed.app.feeding.make_service")
 p2p = ServiceByName("p2p", 20, "timed.app.p2p.make_service")
 desk = ServiceByName("desk", 25, "timed.rpc.desk.make_service")
 rpc = ServiceByName("rpc", 30, "timed.rpc.service.make_service")

@@ -26,6 +26,7 @@ from timed.rpc.coinset import CoinScan
 from timed.rpc.consolidation import Consolidation
 from timed.rpc.dispatch import Dispatcher
 from timed.rpc.environment import Environment, Identity
+from timed.rpc.eventing import NEW_EVENT
 from timed.rpc.handlers import HANDLERS
 from timed.rpc.linkwire import Hello
 from timed.rpc.localfront import LocalFront, check_path
@@ -90,6 +91,8 @@ class Desk:
         self._pool.start()
         if self._backend is not None:
             self._backend.subscribe(self.waiters)
+        if self._context.feed is not None:
+            self._context.feed.hub.listeners.append(self._new_event)
         if self._wallet is not None:
             self._wallet.start(self._context.wallet_seed)
         if self._backend is not None and self._wallet is not None:
@@ -155,6 +158,7 @@ class Desk:
             own_chronicle=wallet.chronicle if wallet is not None else None,
             own_pursuit=wallet.pursuit if wallet is not None else None,
             indexes=lambda: context.indexes,
+            feed=lambda: context.feed,
             scan=self._scan,
             reader=self._reader,
             configuration=context.live,
@@ -162,6 +166,9 @@ class Desk:
             alarms=lambda: context.alarms,
             parts=lambda: self.parts,
         )
+
+    def _new_event(self, newest: int) -> None:
+        self.waiters.tell(NEW_EVENT, newest)
 
     def _seeding(self) -> Seeding | None:
         seeds = self._context.seeds

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import attrs
 
 from timed.errors import DecodeError
+from timed.feed.feed import Feed
 from timed.index.status import Indexes
 from timed.params import NetworkParams
 from timed.primitives.transaction import Lock, Transaction
@@ -82,6 +83,8 @@ class Environment:
     """Lets the reactor, and the node, have a turn."""
     indexes: Callable[[], Indexes | None] = lambda: None
     """What is built beside the chain, while the index service runs."""
+    feed: Callable[[], Feed | None] = lambda: None
+    """The log of events, where it is kept or followed."""
     scan: CoinScan = attrs.field(factory=CoinScan)
     """The walk over the coins that may be under way."""
     reader: Reader | None = None

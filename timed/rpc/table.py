@@ -13,6 +13,7 @@ from timed.rpc.tables import (
     blocks,
     chain,
     control,
+    events,
     history,
     indexes,
     keys,
@@ -39,8 +40,9 @@ METHODS: dict[str, Method] = {
         keys,
         network,
         masternodes,
+        events,
         control,
     )
     for method in room.METHODS
 }
-CATEGORIES = ("chain", "transactions", "wallet", "network", "masternodes", "control")
+CATEGORIES = ("chain", "transactions", "wallet", "network", "masternodes", "events", "control")

@@ -1,0 +1,1 @@
+"""The events of a node as a durable log with cursors, and who reads it."""

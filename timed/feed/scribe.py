@@ -1,0 +1,204 @@
+"""Between the node and the event log: what waits to be written, and what was.
+
+What comes while one step is under way becomes the next one: one fsync for all of it,
+and at most one every `GATHER_S`. Nothing is shown to anybody before its step is durable.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from timed.errors import StoreError
+from timed.feed.event import GAP, Draft
+from timed.feed.feed import Feed
+from timed.feed.telling import Teller
+from timed.feed.writer import MAX_BATCH, FeedWriter, Item, UpTo, Written
+from timed.interfaces import IEventSink
+
+GATHER_S = 0.02
+"""Between the first event and the step that writes it: what comes meanwhile goes with it."""
+MAX_WAITING = 50_000
+"""Events that wait to be written; more are lost, counted, and a gap says so. Blocks never are."""
+RETRY_S = 10.0
+"""After a failure; a disk may have room again."""
+REST_SHARE = 1.0
+"""Seconds of rest for each second of writing while the log is behind the chain."""
+
+
+@attrs.define
+class ScribeCounters:
+    """Since the start of the process."""
+
+    written: int = 0
+    steps: int = 0
+    repeated: int = 0
+    """Known already, after a restart mostly."""
+    lost: int = 0
+    """For want of room in the queue."""
+    failures: int = 0
+
+
+@implementer(IEventSink)
+class Scribe:
+    """Hands events to the writer's thread and what was written to the readers."""
+
+    name = "feed"
+    _log = Logger()
+
+    def __init__(
+        self,
+        writer: FeedWriter,
+        feed: Feed,
+        teller: Teller,
+        reactor: IReactorTime,
+        monotonic: Callable[[], float],
+        in_thread: Callable[[Callable[[], Written]], Deferred[Written]],
+    ) -> None:
+        """`in_thread` calls a function on the one thread that writes."""
+        self._writer = writer
+        self._feed = feed
+        self._teller = teller
+        self._reactor = reactor
+        self._monotonic = monotonic
+        self._in_thread = in_thread
+        self.counters = ScribeCounters()
+        self.failed: str | None = None
+        self._waiting: deque[Item] = deque()
+        self._lost = 0
+        """Lost since the last gap that said so."""
+        self._call: IDelayedCall | None = None
+        self._busy = False
+        self._stopped: Deferred[None] | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Events that are not durable yet."""
+        return len(self._waiting)
+
+    def published(self, event: object, now_us: int) -> None:
+        """`IEventSink.published`."""
+        for item in self._teller.told(event, now_us):
+            self.put(item)
+
+    def put(self, item: Item) -> None:
+        """Have one more event written, or every block up to a height."""
+        if self._stopped is not None:
+            return
+        waiting = self._waiting
+        if isinstance(item, UpTo):
+            earlier = waiting[-1] if waiting else None
+            if isinstance(earlier, UpTo):
+                waiting.pop()
+                item = attrs.evolve(item, touches={**earlier.touches, **item.touches})
+        elif len(waiting) >= MAX_WAITING:
+            self.counters.lost += 1
+            self._lost += 1
+            return
+        elif self._lost:
+            waiting.append(Draft.of(GAP, item.time_us, reason="queue-full", events=self._lost))
+            self._lost = 0
+        waiting.append(item)
+        if self.failed is None:
+            self._step_after(GATHER_S)
+
+    def stop(self) -> Deferred[None]:
+        """Fires when what was told is durable, unless the disk fails, and the log is closed.
+
+        Blocks that are not told yet are told at the next start.
+        """
+        stopped: Deferred[None] = Deferred()
+        self._stopped = stopped
+        stopped.addCallback(lambda _: self._writer.close())
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+        if not self._busy:
+            self._finish()
+        return stopped
+
+    def _step_after(self, seconds: float) -> None:
+        if self._call is None and not self._busy and self._stopped is None:
+            self._call = self._reactor.callLater(seconds, self._begin)
+
+    def _begin(self) -> None:
+        """One step, of what has come so far."""
+        self._call = None
+        items = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+        if not items:
+            return
+        self._busy = True
+        begun = self._monotonic()
+        step = self._in_thread(lambda: self._writer.step(items))
+        step.addCallbacks(self._written, self._not_written, (begun,), errbackArgs=(items,))
+        step.addErrback(self._bug)
+
+    def _written(self, written: Written, begun: float) -> None:
+        self._busy = False
+        if written.replaced is not None:
+            self._log.warn("a new event log begins: {reason}", reason=written.replaced)
+        if self.failed is not None:
+            self.failed = None
+            self._log.info("the event log goes on")
+        counters = self.counters
+        counters.steps += 1
+        counters.written += len(written.added)
+        counters.repeated += written.repeated
+        self._put_back(written.left)
+        self._feed.added(written.added, written.state)
+        self._go_on((self._monotonic() - begun) * REST_SHARE if written.left else GATHER_S)
+
+    def _not_written(self, failure: Failure, items: Sequence[Item]) -> None:
+        """The disk, damage, or a bug of ours: nothing is shown, and all of it is tried again."""
+        self._busy = False
+        self.counters.failures += 1
+        self._put_back(items)
+        known = isinstance(failure.value, StoreError)
+        reason = str(failure.value) if known else f"internal error ({failure.getErrorMessage()})."
+        if not known:
+            self._log.failure("writing events raised", failure)
+        elif reason != self.failed:
+            self._log.error("the event log does not go on: {reason}", reason=reason)
+        self.failed = reason
+        self._writer.close()
+        if self._stopped is not None:
+            self._stopped.callback(None)
+        else:
+            self._step_after(RETRY_S)
+
+    def _bug(self, failure: Failure) -> None:
+        self._log.failure("telling of written events raised", failure)
+        self._go_on(RETRY_S)
+
+    def _put_back(self, items: Iterable[Item]) -> None:
+        self._waiting.extendleft(reversed(tuple(items)))
+
+    def _go_on(self, seconds: float) -> None:
+        if self._stopped is not None:
+            self._finish()
+        elif self._waiting:
+            self._step_after(seconds)
+
+    def _finish(self) -> None:
+        """Write what waits, here and now: the reactor may not turn any more."""
+        told = [item for item in self._waiting if isinstance(item, Draft)]
+        self._waiting.clear()
+        while told and self.failed is None:
+            items, told = told[:MAX_BATCH], told[MAX_BATCH:]
+            try:
+                written = self._writer.step(items)
+            except StoreError as error:
+                self.failed = str(error)
+                self._log.error("events are lost at the end: {reason}", reason=self.failed)
+            else:
+                self.counters.written += len(written.added)
+                told = [*(item for item in written.left if isinstance(item, Draft)), *told]
+        if self._stopped is not None:
+            self._stopped.callback(None)

@@ -1,0 +1,144 @@
+"""What readers read: the newest events in memory, the rest from the log on disk.
+
+The process that writes the log adds what it wrote; a process that only reads it takes
+what is new from the disk. For one thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import attrs
+
+from timed.errors import StoreError
+from timed.feed.cursor import Ends
+from timed.feed.event import Event, Filter, Presenter
+from timed.feed.log import CursorLost, FeedLog
+from timed.feed.records import LogState, StoredEvent
+
+MAX_EVENTS = 8_192
+"""Events kept in memory."""
+MAX_TOUCHES = 200_000
+"""Locks they may name together; about 32 MiB."""
+PAGE_EVENTS = 256
+"""Events that one step of one reader looks at."""
+PAGE_BYTES = 256 * 1024
+
+
+MAX_PAGES = 1_024
+"""Pages that are kept for other readers at the same place, until the log goes on."""
+
+
+@attrs.define(eq=False)
+class Page:
+    """What one step gives a reader: the events it wants, and where it is then."""
+
+    events: tuple[Event, ...]
+    end: int
+    _stream: bytes | None = None
+
+    @property
+    def stream(self) -> bytes:
+        """All of them as server-sent events, joined once."""
+        if self._stream is None:
+            self._stream = b"".join([event.shown.stream for event in self.events])
+        return self._stream
+
+    @property
+    def size(self) -> int:
+        """Bytes that a reader has to take."""
+        return len(self.stream)
+
+
+class Window:
+    """The durable events of one log, as `Event`."""
+
+    def __init__(self, presenter: Presenter, log: Callable[[], FeedLog | None]) -> None:
+        """`log` gives the log while it is open."""
+        self._log = log
+        self.presenter = presenter
+        self.state: LogState | None = None
+        self._recent: list[Event] = []
+        self._touches = 0
+        self._pages: dict[tuple[int, Filter], Page] = {}
+        self.from_disk = 0
+        """Pages that came from the disk."""
+
+    @property
+    def ends(self) -> Ends:
+        """StoreError until the log has been opened once."""
+        if self.state is None:
+            raise StoreError("the event log is not open yet.", "Ask again in a moment.")
+        return Ends(self.state.log_id.hex(), self.state.first, self.state.newest)
+
+    @property
+    def newest(self) -> int:
+        """The sequence number of the newest event that may be shown."""
+        return 0 if self.state is None else self.state.newest
+
+    def add(self, added: Sequence[tuple[int, StoredEvent]], state: LogState) -> None:
+        """What has become durable."""
+        if self.state is None or self.state.log_id != state.log_id:
+            self._recent, self._touches = [], 0
+            self.presenter.log_id = state.log_id.hex()
+        self.state = state
+        self._pages.clear()
+        for sequence, record in added:
+            if self._recent and self._recent[-1].sequence + 1 != sequence:
+                self._recent, self._touches = [], 0
+            self._recent.append(self.presenter.event(sequence, record))
+            self._touches += len(record.touches)
+        self._trim()
+
+    def refresh(self) -> bool:
+        """Look what another process has written; True when there is something new."""
+        log = self._log()
+        if log is None:
+            raise StoreError("the event log is not open.", "Start the chain process of this data directory.")
+        state = log.state()
+        if state == self.state:
+            return False
+        known = self.newest if self.state is not None and self.state.log_id == state.log_id else 0
+        start = max(known, state.first - 1, state.newest - PAGE_EVENTS)
+        fresh = log.after(start, PAGE_EVENTS, PAGE_BYTES) if start < state.newest else []
+        whole = not fresh or fresh[-1][0] >= state.newest
+        self.add([each for each in fresh if each[0] <= state.newest] if whole else [], state)
+        return True
+
+    def page(self, after: int, wanted: Filter) -> Page:
+        """The next step of a reader that has everything up to `after`; CursorLost, StoreError.
+
+        Readers that stand at one place and want the same share one page.
+        """
+        page = self._pages.get((after, wanted))
+        if page is None:
+            events = self.after(after, PAGE_EVENTS)
+            chosen = tuple([event for event in events if wanted.wants(event)])
+            if len(self._pages) >= MAX_PAGES:
+                self._pages.clear()
+            page = self._pages[(after, wanted)] = Page(chosen, events[-1].sequence if events else after)
+        return page
+
+    def after(self, sequence: int, limit: int) -> list[Event]:
+        """Up to `limit` events after this one, in order; CursorLost when one is gone."""
+        state = self.state
+        if state is None or sequence >= state.newest:
+            return []
+        if sequence + 1 < state.first:
+            raise CursorLost(sequence + 1, state.first - 1)
+        if self._recent and self._recent[0].sequence <= sequence + 1:
+            start = sequence + 1 - self._recent[0].sequence
+            return self._recent[start : start + limit]
+        log = self._log()
+        if log is None:
+            raise StoreError("the event log is not open.", "Ask again in a moment.")
+        self.from_disk += 1
+        found = log.after(sequence, limit, PAGE_BYTES)
+        return [self.presenter.event(*each) for each in found if each[0] <= state.newest]
+
+    def _trim(self) -> None:
+        """Half at a time, so that this is seldom done."""
+        while len(self._recent) > MAX_EVENTS or (self._touches > MAX_TOUCHES and len(self._recent) > 1):
+            gone = self._recent[: len(self._recent) // 2]
+            del self._recent[: len(gone)]
+            self._touches -= sum(len(event.record.touches) for event in gone)

@@ -220,6 +220,7 @@ class Permissions(RpcTestCase):
                 "setconfig",
                 "reload",
                 "confirmconfig",
+                "getsubscriptions",
             },
         )
 

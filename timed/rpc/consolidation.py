@@ -81,7 +81,7 @@ async def merge_coins(
     if len(coins) < fewest:
         raise RpcError(
             INVALID_PARAMETER,
-            f"Only {len(coins)} coins can be merged",
+            f"{len(coins)} coins can be merged, and min_count asks for {fewest}",
             rule="coins-few",
             hint="listunspent shows the coins that are in blocks and spendable; lower min_count or raise below.",
             count=len(coins),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, KeysView
 
 import attrs
+import msgspec
 
 from timed.interfaces import Coin
 from timed.ledger.rules import is_mature
@@ -16,8 +17,7 @@ from timed.primitives.transaction import COINBASE, Lock, OutPoint, Output, Trans
 from timed.wallet.valueorder import ValueOrder
 
 
-@attrs.frozen
-class OwnCoin:
+class OwnCoin(msgspec.Struct, frozen=True, gc=False):
     """An output of this wallet; `height` is None while it is final without a block."""
 
     outpoint: OutPoint

@@ -178,6 +178,8 @@ class Wallet:
     def scan(self, entries: Iterable[tuple[OutPoint, Coin]]) -> None:
         """Take in a part of the store's unspent outputs; what happens meanwhile is kept for later."""
         self.coins.scan(entries)
+        # Most rewards are old: they are not to be looked through again all at once.
+        self.coins.immature(self._chain.next_height())
 
     def scanned(self) -> None:
         """The scan is over: catch up with what was published since it began."""

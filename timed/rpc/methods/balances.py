@@ -20,7 +20,7 @@ from timed.rpc.tables.balances import ANY, MAX_LISTED
 from timed.wallet.coins import OwnCoin
 from timed.wallet.valueorder import ValueOrder
 
-STEP = 1_000
+STEP = 200
 """Coins looked at between two turns of the reactor."""
 
 

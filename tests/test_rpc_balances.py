@@ -6,6 +6,7 @@ import json
 import os
 import random
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import succeed
@@ -15,10 +16,13 @@ from tests.builders import outpoint, wallet_key
 from tests.rpc_world import FRIEND, World, address_of
 from tests.wallet_world import KeysWorld
 from timed.interfaces import Coin
+from timed.monitor.metrics import ROWS
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
+from timed.rpc.consolidation import Consolidation
 from timed.rpc.methods import balances
 from timed.wallet import setaside
 from timed.wallet.coins import CoinIndex
+from timed.wallet.reservations import MAX_RESERVED
 from timed.wallet.wallet import Wallet
 
 COIN = Decimal(10_000)
@@ -278,6 +282,36 @@ class SettingAside(BalancesCase):
         self.assertIn("3 coins aside at most", error["message"])
         self.assertEqual(len(self.result("listlockunspent")), 3)
         self.result("lockunspent", False, self.named(*self.coins[:3]))
+
+
+class Counted(BalancesCase):
+    """What has a bound is shown with it, and counted where it refuses."""
+
+    def metric(self, name: str) -> dict[str, float]:
+        view: Any = SimpleNamespace(parts=self.world.parts)
+        return {"".join(labels): value for labels, value in ROWS[name].source(view)}
+
+    def test_metrics_and_owners(self) -> None:
+        self.assertEqual(self.metric("timed_wallet_coins"), {})
+        self.world.parts.wallet = self.world.wallet
+        self.world.parts.consolidation = Consolidation(self.world.environment, self.world.clock, 3, 10**9)
+        self.result("lockunspent", False, self.named(*self.result("listunspent")[:2]))
+        prepared = self.world.wallet.prepare(FRIEND_LOCK, 10**8, "", self.world.now())
+        self.patch(setaside, "MAX_SET_ASIDE", 2)
+        self.world.error("lockunspent", False, self.named(*self.result("listunspent")[2:4]))
+        coins = {"own": 100, "watched": 0, "reserved": 1, "set_aside": 2}
+        self.assertEqual(self.metric("timed_wallet_coins"), coins)
+        self.assertEqual(self.metric("timed_wallet_refused"), {"payment": 0, "set_aside": 1})
+        self.assertEqual(self.metric("timed_wallet_payments"), {"": 0})
+        self.world.wallet.stored(prepared)
+        self.assertEqual(self.metric("timed_wallet_payments"), {"": 1})
+        self.assertEqual(self.metric("timed_wallet_consolidation")["busy"], 0)
+        self.world.parts.consolidation.counters["busy"] = 4
+        self.assertEqual(self.metric("timed_wallet_consolidation")["busy"], 4)
+        owners = {each["name"]: each for each in self.result("getmemoryinfo")["owners"]}
+        self.assertEqual(owners["wallet-coins"]["items"], 100)
+        self.assertEqual(owners["wallet-set-aside"]["items"], 2)
+        self.assertEqual(owners["wallet-reserved"]["most_items"], MAX_RESERVED)
 
 
 class Index(SynchronousTestCase):

@@ -19,6 +19,7 @@ from timed.monitor.peers import PEER_METRICS
 from timed.monitor.process import PROCESS_METRICS
 from timed.monitor.row import COUNTER, GAUGE, Distribution, Durations, Row, Sample, Source, by, one
 from timed.monitor.view import View
+from timed.monitor.wallet import WALLET_METRICS
 from timed.params import SECOND, UNITS_PER_TIME
 
 MAX_MISSING = 100
@@ -318,6 +319,7 @@ METRICS: tuple[Row | Durations, ...] = (
         _index_heights,
     ),
     *RPC_METRICS,
+    *WALLET_METRICS,
     Row("timed_viewers", GAUGE, (), "Browsers that look at the dashboard.", _viewers),
     Row(
         "timed_viewer_events", COUNTER, ("event",),

@@ -71,6 +71,7 @@ class Desk:
         self.parts = Parts(
             Activity(context.monotonic, context.clock), self.toll, self.waiters, reader=self._reader
         )
+        self.parts.wallet = None if self._wallet is None else self._wallet.wallet
         environment = self._make_environment()
         self.dispatcher = Dispatcher(
             HANDLERS,
@@ -82,7 +83,7 @@ class Desk:
             activity=self.parts.activity,
         )
         self._consolidation = Consolidation.of(environment, context.reactor, context.config)
-        environment.consolidation = self._consolidation
+        self.parts.consolidation = environment.consolidation = self._consolidation
 
     def start(self) -> None:
         """LocalError when the wallet cannot be had."""

@@ -12,6 +12,8 @@ from timed.peer import limits
 from timed.peer.addressbook import MOST_ADDRESSES
 from timed.rpc import chainlink, failures, lanes, reader, waiting
 from timed.rpc.budget import MAX_CLIENTS
+from timed.wallet.reservations import MAX_RESERVED
+from timed.wallet.setaside import MAX_SET_ASIDE
 
 if TYPE_CHECKING:
     from timed.app.driver import NodeDriver
@@ -94,6 +96,18 @@ def owners_of_rpc(parts: Parts) -> Iterator[Owner]:
     if parts.link is not None:
         yield Owner(
             "rpc-forwards", "calls asked of the chain process", parts.link.under_way, chainlink.MAX_CALLS
+        )
+    if parts.wallet is not None:
+        wallet = parts.wallet
+        yield Owner("wallet-coins", "unspent outputs that the wallet looks after", len(wallet.coins))
+        yield Owner(
+            "wallet-reserved",
+            "coins that payments in the making spend",
+            len(wallet.reservations),
+            MAX_RESERVED,
+        )
+        yield Owner(
+            "wallet-set-aside", "coins that no payment takes by itself", len(wallet.set_aside), MAX_SET_ASIDE
         )
     if parts.site is not None:
         yield Owner(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import attrs
 
 from timed.rpc.activity import Activity
@@ -13,6 +15,10 @@ from timed.rpc.reader import Reader
 from timed.rpc.site import BoundedSite
 from timed.rpc.toll import Toll
 from timed.rpc.waiting import Waiters
+from timed.wallet.wallet import Wallet
+
+if TYPE_CHECKING:
+    from timed.rpc.consolidation import Consolidation
 
 
 @attrs.define
@@ -29,5 +35,7 @@ class Parts:
     """Whether it can read the chain process's data, in such a process."""
     local: LocalFront | None = None
     """Where such processes connect."""
+    wallet: Wallet | None = None
+    consolidation: Consolidation | None = None
     site: BoundedSite | None = None
     authenticator: Authenticator | None = None

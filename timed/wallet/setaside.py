@@ -25,6 +25,8 @@ class SetAside:
     def __init__(self, outbox: list[Record]) -> None:
         self._outbox = outbox
         self._kept: dict[OutPoint, bool] = {}
+        self.refused = 0
+        """How often there was no room."""
 
     def __len__(self) -> int:
         return len(self._kept)
@@ -47,6 +49,7 @@ class SetAside:
         """Set all of them aside, or none; LocalError when they are too many."""
         wanted = dict.fromkeys(outpoints)
         if len(self._kept.keys() | wanted.keys()) > MAX_SET_ASIDE:
+            self.refused += 1
             raise LocalError(
                 f"a wallet sets {MAX_SET_ASIDE} coins aside at most.", "Free some: lockunspent true."
             )

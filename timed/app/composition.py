@@ -22,6 +22,7 @@ from timed.app.collector import settle_collector
 from timed.app.config import Config
 from timed.app.context import Context
 from timed.app.datadir import attach, prepare
+from timed.app.descriptors import DescriptorsService
 from timed.app.follow import OverridesFollower
 from timed.app.genesis_file import read_genesis
 from timed.app.live import LiveConfig
@@ -309,6 +310,7 @@ def compose(
     application = Application(observer, err if err is not None else (sys.__stderr__ or sys.stderr))
     application.addService(LogSweeper(observer, reactor))
     application.addService(ConfigService(live, observer))
+    application.addService(DescriptorsService(live))
     application.addService(HangupService(context.reloads, reactor))
     if config.apart:
         application.addService(OverridesFollower(live, context.reloads, reactor))

@@ -15,6 +15,7 @@ import attrs
 from timed import __version__
 from timed.app.config import Config
 from timed.app.datadir import CHAIN, NODE_KEY, OPERATOR_KEY
+from timed.app.descriptors import REMEDY, wanted
 from timed.app.genesis_file import read_genesis
 from timed.app.ports import check_port
 from timed.cli.sight import Metrics, Sight
@@ -340,17 +341,15 @@ def _descriptors(sight: Sight) -> Iterator[Finding]:
     used, limit = metrics.total("timed_descriptors"), metrics.total("timed_descriptors_limit")
     if used is None or limit is None:
         raise Unseen("the node does not tell its descriptors")
-    config = _config(sight).settings
-    wanted = config.p2p.max_inbound + config.rpc.max_connections
-    hint = "Raise the limit: LimitNOFILE= in the unit, or ulimit -n, then restart."
+    needed = wanted(_config(sight))
     if used > DESCRIPTOR_SHARE * limit:
         yield Finding(
-            "few-descriptors", PROBLEM, f"{used:g} of {limit:g} file descriptors are open: soon nobody can connect.", hint
+            "few-descriptors", PROBLEM, f"{used:g} of {limit:g} file descriptors are open: soon nobody can connect.", REMEDY
         )  # fmt: skip
-    elif limit < wanted:
+    elif limit < needed:
         yield Finding(
             "few-descriptors", NOTE,
-            f"{limit:g} file descriptors are fewer than the {wanted} connections that the configuration allows.", hint,
+            f"{limit:g} file descriptors are fewer than the {needed} that the configuration may take.", REMEDY,
         )  # fmt: skip
 
 

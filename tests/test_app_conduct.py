@@ -28,7 +28,9 @@ OFFENCES = 5
 class ConductCase(ServicesCase):
     async def judged(self, *assignments: str) -> dict[str, Any]:
         """Two nodes meet, one reports five offences of the other; what its operator then sees."""
-        judge = self.compose("p2p.peers=", "p2p.trust_loopback=no", *assignments, node_id=5)
+        judge = self.compose(
+            "p2p.peers=", "p2p.trust_loopback=no", "node.recorder_bytes=0", *assignments, node_id=5
+        )
         judge.startService()
         mine = (self.directory, self.rpc, self.monitor)
         address = f"127.0.0.1:{self.p2p}"
@@ -57,7 +59,7 @@ class ConductCase(ServicesCase):
     def offend(self, judge: Application, node_id: bytes) -> None:
         context = judge.getServiceNamed("chain")._context
         for _ in range(OFFENCES):
-            context.driver.operate(lambda now: context.node.peers.report(node_id, OFFENCE, now, "vote"))
+            context.driver.operate(context.node.peers.report, node_id, OFFENCE, context.clock(), "vote")
 
     def turn(self) -> Deferred[None]:
         done: Deferred[None] = Deferred()

@@ -15,7 +15,7 @@ from tests.test_docs_protocol import RENEW, ROOT, tables
 from timed.app.config import settings_from
 from timed.app.schema import keys
 from timed.app.tap import Options
-from timed.cli import seedlist
+from timed.cli import replay, seedlist
 from timed.cli.commands import COMMANDS
 from timed.cli.options import split
 from timed.cli.words import method_name
@@ -100,6 +100,8 @@ class Commands(SynchronousTestCase):
             self.patch(simulator, "_mesh", lambda options: 0)
             if rest[0] != "mutants":
                 self.assertEqual(simulator.main(rest), 0)
+        elif program == "timed-replay":
+            replay.arguments().parse_args(rest)
         elif program == "timed-cli":
             _, call = split(rest)
             if call[:1] == ["seedlist"]:

@@ -216,6 +216,7 @@ class Permissions(RpcTestCase):
                 "setban",
                 "getrpcinfo",
                 "getmemoryinfo",
+                "dumprecording",
                 "getconfig",
                 "setconfig",
                 "reload",

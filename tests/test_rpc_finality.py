@@ -44,10 +44,9 @@ class Alone(SynchronousTestCase):
 
     def arrive(self, transaction: Transaction) -> str:
         """As a peer brings it: rivals are let in as proof of a double spend."""
-        self.world.driver.operate(
-            lambda now: self.world.node.admission.offer(Offer(transaction, b"p" * 32), now)
-        )
-        self.world.driver.operate(self.world.node.wake)
+        driver = self.world.driver
+        driver.operate(self.world.node.admission.offer, Offer(transaction, b"p" * 32), driver.clock())
+        driver.operate(self.world.node.wake, driver.clock())
         self.world.advance(2)
         return transaction.txid.hex()
 
@@ -156,7 +155,7 @@ class Durability(SynchronousTestCase):
     def test_a_lock_is_not_shown_before_it_is_durable(self) -> None:
         world, held = self.world(3)
         first, second = payment(world), payment(World(members=3), 2 * COIN)
-        world.driver.operate(lambda now: world.node.submit(first.raw, now))
+        world.driver.submit(first.raw)
         world.advance(2)
         place = first.inputs[0]
         self.assertEqual(world.node.chain.fastpath.lock_of(place), first.txid)
@@ -171,7 +170,7 @@ class Durability(SynchronousTestCase):
     def test_a_certificate_is_not_shown_before_it_is_durable(self) -> None:
         world, held = self.world(1)
         sent = payment(world)
-        world.driver.operate(lambda now: world.node.submit(sent.raw, now))
+        world.driver.submit(sent.raw)
         tallies, waited = world.node.chain.fastpath.tallies, 0
         for _ in range(40):
             world.advance(0.1)

@@ -217,7 +217,7 @@ class PeerInfo(PeersCase):
         table = self.world.node.peers
         for _ in range(2000):
             table.send_to_peer(remote.node_id, BlockAnnouncement(height=1, hash=bytes(32)))
-        self.world.driver.operate(table.tick)
+        self.world.driver.operate(table.tick, self.world.driver.clock())
         self.world.clock.advance(0)
         self.world.clock.advance(5)
         (shown,) = self.ask("getpeerinfo")
@@ -368,7 +368,7 @@ class Bans(PeersCase):
         table = self.world.node.peers
         for _ in range(4):
             self.world.driver.operate(
-                lambda now: table.report(key(2).public, "invalid-signature", now, "vote")
+                table.report, key(2).public, "invalid-signature", self.world.driver.clock(), "vote"
             )
         self.net.run(1)
         (shown,) = self.ask("listbanned")
@@ -380,7 +380,7 @@ class Bans(PeersCase):
         self.net.run(5)
         for _ in range(4):
             self.world.driver.operate(
-                lambda now: table.report(key(2).public, "invalid-signature", now, "vote")
+                table.report, key(2).public, "invalid-signature", self.world.driver.clock(), "vote"
             )
         self.net.run(1)
         self.assertIsNone(self.ask("setban", "10.0.0.2", "remove"))
@@ -499,7 +499,7 @@ class Nodes(PeersCase):
 class Explained(PeersCase):
     def offend(self, event: str = "invalid-signature") -> None:
         table = self.world.node.peers
-        self.world.driver.operate(lambda now: table.report(key(2).public, event, now, "vote"))
+        self.world.driver.operate(table.report, key(2).public, event, self.world.driver.clock(), "vote")
 
     def test_a_connected_peer_by_every_name_it_has(self) -> None:
         remote = self.join(2)

@@ -11,14 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
 
 import attrs
 import msgspec
 from zope.interface import Attribute, Interface
 
-if TYPE_CHECKING:
-    from timed.primitives.transaction import OutPoint, Output
+from timed.primitives.transaction import OutPoint, Output
 
 
 class Coin(msgspec.Struct, frozen=True, gc=False):

@@ -6,9 +6,11 @@ import os
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
@@ -18,8 +20,10 @@ from timed.app.context import Context, Running
 from timed.app.driver import Hands, NodeDriver
 from timed.app.memory import PeerMemory
 from timed.app.meter import Meter
+from timed.app.recordings import Recordings
 from timed.app.registry import choose
 from timed.crypto.batch import verify_batch
+from timed.flight.recorder import Recorder
 from timed.interfaces import IEventSink, IStore, IStoreBackend
 from timed.node.config import NodeConfig
 from timed.node.node import Node
@@ -57,14 +61,14 @@ class ChainService(Service):
         if store.doubtful:
             self._log.error("the log may lack what this node signed: it signs nothing until the next block")
         try:
-            node = Node(node_config(context), store, random.Random(os.urandom(32)))
-            driver = self._driver(node, store)
+            node, recorder = self._make_node(store)
+            driver = self._driver(node, store, recorder)
         except BaseException:
             store.close()
             raise
         memory = PeerMemory(context.datadir.peers, node.peers, context.reactor, self._pool("memory", 1))
         memory.load()
-        context.running = Running(node, driver, store, memory.counters, memory.save)
+        context.running = Running(node, driver, store, memory.counters, memory.save, self._recordings(driver))
         driver.start()
         memory.start()
         self._memory = memory
@@ -90,7 +94,31 @@ class ChainService(Service):
         self._pools.clear()
         running.store.close()
 
-    def _driver(self, node: Node, store: IStore) -> NodeDriver:
+    def _make_node(self, store: IStore) -> tuple[Node, Recorder | None]:
+        context = self._context
+        config, entropy = node_config(context), random.Random(os.urandom(32))
+        limit = context.config.settings.node.recorder_bytes
+        if not limit:
+            return Node(config, store, entropy), None
+        recorder = Recorder(config, store, entropy, limit, SOFTWARE, stopwatch=_stopwatch)
+        return recorder.node, recorder
+
+    def _recordings(self, driver: NodeDriver) -> Recordings | None:
+        """What writes recordings, when the node is recorded."""
+        if driver.recorder is None:
+            return None
+        context, pool = self._context, self._pool("recordings", 1)
+        recordings = Recordings(
+            driver.recorder,
+            context.datadir.recordings,
+            partial(deferToThreadPool, context.reactor, pool),
+            context.clock,
+        )
+        driver.faulted = recordings.faulted
+        driver.add_sink(recordings)
+        return recordings
+
+    def _driver(self, node: Node, store: IStore, recorder: Recorder | None) -> NodeDriver:
         context = self._context
         crypto = context.config.settings.crypto
         hands = Hands(
@@ -110,18 +138,18 @@ class ChainService(Service):
             max_store_bytes=context.config.settings.store.queue_bytes,
             max_verify_items=crypto.queue_items,
             meter=Meter(node.peers.costs, time.thread_time_ns),
+            recorder=recorder,
         )
 
     def _regulate(self, config: Config) -> None:
         p2p, peers = config.settings.p2p, self._context.node.peers
         self._context.driver.operate(
-            lambda now: peers.regulate(
-                max_inbound=p2p.max_inbound,
-                trusted=p2p.trusted,
-                trust_loopback=p2p.trust_loopback,
-                dry_run=p2p.conduct == DRY_RUN,
-                now=now,
-            )
+            peers.regulate,
+            max_inbound=p2p.max_inbound,
+            trusted=p2p.trusted,
+            trust_loopback=p2p.trust_loopback,
+            dry_run=p2p.conduct == DRY_RUN,
+            now=self._context.clock(),
         )
 
     def _pool(self, name: str, threads: int) -> ThreadPool:
@@ -129,6 +157,11 @@ class ChainService(Service):
         pool.start()
         self._pools.append(pool)
         return pool
+
+
+def _stopwatch() -> int:
+    """Microseconds of a clock that only goes forward."""
+    return time.monotonic_ns() // 1_000
 
 
 def open_store(context: Context) -> IStore:

@@ -23,6 +23,7 @@ from timed.params import NetworkParams
 
 if TYPE_CHECKING:
     from timed.app.driver import NodeDriver
+    from timed.app.recordings import Recordings
     from timed.app.seeds import Seeds
     from timed.feed.feed import Feed
     from timed.index.status import Indexes
@@ -132,3 +133,5 @@ class Running:
     """What became of the file that remembers peers."""
     remember: Callable[[], Deferred[None]] = lambda: succeed(None)
     """Makes what is known of peers and bans durable, where there is a file for it."""
+    recordings: Recordings | None = None
+    """What writes down what the flight recorder holds; None without one."""

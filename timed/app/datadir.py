@@ -10,6 +10,7 @@
     peers.json     addresses of peers, bans, whom to dial first
     seeds.json     the last good answers of the sources of addresses
     wallet.json    the wallet
+    recordings/    what the flight recorder wrote
     .cookie        the RPC password of this run
     node.sock      where RPC processes of their own reach the node
     overrides.ini  what setconfig changed for good
@@ -35,6 +36,7 @@ INDEX = "index"
 EVENTS = "events"
 PEERS = "peers.json"
 SEEDS = "seeds.json"
+RECORDINGS = "recordings"
 DAEMON_LOG = "timed.log"
 APART_LOG = "timed-rpc-{port}.log"
 """Of a daemon that answers RPC beside the chain process."""
@@ -66,6 +68,10 @@ class DataDirectory:
     @property
     def peers(self) -> Path:
         return self.path / PEERS
+
+    @property
+    def recordings(self) -> Path:
+        return self.path / RECORDINGS
 
     @property
     def seeds(self) -> Path:

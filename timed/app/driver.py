@@ -32,6 +32,7 @@ from timed.events import (
     Verify,
     Write,
 )
+from timed.flight.recorder import Recorder
 from timed.interfaces import IEventSink, IStore
 from timed.net.interfaces import INetworkHost
 from timed.params import SECOND
@@ -115,8 +116,14 @@ class NodeDriver:
         max_store_bytes: int,
         max_verify_items: int,
         meter: Meter | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
+        """`recorder`, if there is one, made `node` and is called in its place."""
         self.node = node
+        self.recorder = recorder
+        self.faulted: Callable[[str], object] = lambda what: None
+        """Called after an exception of the core, with the name of what raised it."""
+        self._calls: NodeCalls = node if recorder is None else recorder
         self.clock = clock
         self.counters = DriverCounters()
         self.store_queue = StoreQueue(
@@ -170,25 +177,27 @@ class NodeDriver:
 
         What the node raises here, it raises for the operator: a damaged log, say.
         """
-        self.node.start(self.clock())
+        self._calls.start(self.clock())
         self._running = True
         self._end_of_turn()
 
     def submit(self, raw: bytes) -> bytes:
         """Hand a transaction to the node and return its txid; InvalidTransaction as the node raises it."""
-        return self.operate(lambda now: self.node.submit(raw, now))
+        return self.operate(self.node.submit, raw, self.clock())
 
-    def operate(self, act: Callable[[int], T]) -> T:
-        """Do something to the node for its operator, with the time; what follows leaves this turn."""
+    def operate(self, method: Callable[..., T], *arguments: object, **named: object) -> T:
+        """Do something to the node for its operator: `method` of it or of its peers; what follows leaves this turn."""
         try:
-            return act(self.clock())
+            if self.recorder is None:
+                return method(*arguments, **named)
+            return self.recorder.operate(method, *arguments, **named)
         finally:
             self._end_of_turn()
 
     def say_goodbye(self) -> None:
         """Tell every peer that this node stops. What it says is with the transport on return."""
         if self._running:
-            self._call(self.node.stop)
+            self._call(self._calls.stop)
             self._flush()
             self._running = False
             for call in (self._flush_call, self._wake_call):
@@ -205,31 +214,31 @@ class NodeDriver:
     # The network's side.
 
     def connected(self, link: int, outbound: bool, peer_id: bytes | None, host: str, port: int) -> None:
-        self._call(self.node.connected, link, outbound, peer_id, host, port)
+        self._call(self._calls.connected, link, outbound, peer_id, host, port)
 
     def received(self, link: int, data: bytes) -> None:
-        if not self._call(self.node.received, link, data):
+        if not self._call(self._calls.received, link, data):
             self._close(Close(link, "internal-error", abort=True))
 
     def disconnected(self, link: int, reason: str) -> None:
-        self._call(self.node.disconnected, link, reason)
+        self._call(self._calls.disconnected, link, reason)
 
     def dial_failed(self, host: str, port: int, reason: str) -> None:
-        self._call(self.node.dial_failed, host, port, reason)
+        self._call(self._calls.dial_failed, host, port, reason)
 
     def drained(self, link: int) -> None:
-        self._call(self.node.drained, link)
+        self._call(self._calls.drained, link)
 
     # Outcomes of actions.
 
     def _persisted(self, token: int) -> None:
-        self._call(self.node.persisted, token)
+        self._call(self._calls.persisted, token)
 
     def _store_failed(self, token: int, reason: str) -> None:
-        self._call(self.node.store_failed, token, reason)
+        self._call(self._calls.store_failed, token, reason)
 
     def _verified(self, token: int, verdicts: tuple[bool, ...]) -> None:
-        self._call(self.node.verified, token, verdicts)
+        self._call(self._calls.verified, token, verdicts)
 
     def _call(self, method: Callable[..., object], *args: object) -> bool:
         """Call the node and see to the flush. False when it raised."""
@@ -257,7 +266,9 @@ class NodeDriver:
             function(*args)
         except Exception:  # noqa: BLE001 - see above
             self.counters.faults += 1
-            self._log.failure("{what} raised", what=getattr(function, "__qualname__", repr(function)))
+            what = getattr(function, "__qualname__", repr(function))
+            self._log.failure("{what} raised", what=what)
+            self.faulted(what)
             return False
         return True
 
@@ -277,14 +288,14 @@ class NodeDriver:
         self._arm()
 
     def _execute_all(self) -> None:
-        actions = self.node.flush(self.clock())
+        actions = self._calls.flush(self.clock())
         self.counters.actions += len(actions)
         for action in actions:
             self._guarded(self._execute[type(action)], action)
 
     def _arm(self) -> None:
         """One timer, never later than the node asks for; one that is early looks again."""
-        wanted = self.node.next_wake()
+        wanted = self._calls.next_wake()
         now = self.clock()
         at = now + LONGEST_WAIT if wanted is None else min(max(wanted, now), now + LONGEST_WAIT)
         if self._wake_call is not None and self._wake_call.active():
@@ -295,9 +306,9 @@ class NodeDriver:
         self._wake_call = self._reactor.callLater((at - now) / SECOND, self._wake)
 
     def _wake(self) -> None:
-        wanted = self.node.next_wake()
+        wanted = self._calls.next_wake()
         if wanted is not None and wanted <= self.clock():
-            self._call(self.node.wake)
+            self._call(self._calls.wake)
         else:
             self._arm()
 

@@ -140,11 +140,11 @@ class _SeededNode:
 
     def seeded(self, places: Sequence[PeerAddress], source: str) -> int:
         peers = self._context.node.peers
-        return self._context.driver.operate(lambda now: peers.seeded(places, source, now))
+        return self._context.driver.operate(peers.seeded, places, source, self.now())
 
     def try_seed(self, place: PeerAddress) -> None:
         peers = self._context.node.peers
-        self._context.driver.operate(lambda now: peers.try_seed(place, now))
+        self._context.driver.operate(peers.try_seed, place, self.now())
 
 
 def make_service(context: Context) -> P2PService:

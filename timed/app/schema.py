@@ -71,6 +71,11 @@ class NodeSection:
         False,
         "Vote as a masternode with the operator key in the data directory (made if it is not there).",
     )
+    recorder_bytes: int = key(
+        integer(0, 1 << 30),
+        8 << 20,
+        "Bytes of the flight recorder, which keeps what went into the node lately for timed-replay. 0: none.",
+    )
 
 
 @attrs.frozen

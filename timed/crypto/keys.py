@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable
+from hashlib import blake2b
 from typing import NoReturn
 
 from timed.crypto.rule import active_backend
@@ -43,6 +44,10 @@ class SigningKey:
     def sign(self, message: bytes) -> bytes:
         """64 bytes; the same ones for the same message."""
         return self._backend.sign(self.seed, message)
+
+    def derive(self, purpose: str) -> bytes:
+        """A secret of 32 bytes for one purpose, which tells nothing of the key."""
+        return blake2b(purpose.encode(), key=self.seed, digest_size=32).digest()
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SigningKey) and self.public == other.public

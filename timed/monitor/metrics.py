@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import accumulate
 
+import attrs
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.utils import floatToGoString
@@ -110,6 +111,14 @@ def _coins(view: View) -> list[Sample]:
     running = view.context.running
     tip = running.store.tip() if running is not None else None
     return one(tip.coins if tip is not None else None)
+
+
+def _recorder(view: View) -> list[Sample]:
+    running = view.context.running
+    if running is None or running.recordings is None:
+        return []
+    counters = (running.recordings.recorder.counters, running.recordings.counters)
+    return by(item for those in counters for item in attrs.asdict(those).items())
 
 
 def _store_writes(view: View) -> list[Sample]:
@@ -303,6 +312,14 @@ METRICS: tuple[Row | Durations, ...] = (
     Row("timed_verifier_waiting", GAUGE, (), "Signatures that wait for a thread.", _verifier("waiting_items")),
     Row("timed_turns", COUNTER, (), "Turns of the node's driver.", _driver("turns")),
     Row("timed_faults", COUNTER, (), "Exceptions out of the core or of a sink: bugs.", _driver("faults")),
+    Row("timed_recorder_bytes", GAUGE, (), "Bytes that the flight recorder holds.",
+        lambda view: one(view.driver.recorder.size if view.driver is not None and view.driver.recorder else None)),
+    Row(
+        "timed_recorder", COUNTER, ("event",),
+        "Entries and copies of the state that the flight recorder took, copies it could not take, entries that left "
+        "the ring; recordings written, removed for others, failed.",
+        _recorder,
+    ),
     Row(
         "timed_log_lines", COUNTER, ("level",), "Log lines written.",
         lambda view: by(view.context.log_counters.lines.items()),

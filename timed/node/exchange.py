@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
@@ -25,6 +25,31 @@ once would otherwise deliver every answer of those minutes: a flood, by the peer
 """
 
 
+class Sent:
+    """Messages by identity: the machines keep each one once. A copy goes by those of the copied state."""
+
+    def __init__(self, messages: Iterable[Message] = ()) -> None:
+        self._by_id = {id(message): message for message in messages}
+
+    def __contains__(self, message: Message) -> bool:
+        return id(message) in self._by_id
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self._by_id.values())
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def add(self, message: Message) -> None:
+        self._by_id[id(message)] = message
+
+    def __getstate__(self) -> list[Message]:
+        return list(self)
+
+    def __setstate__(self, messages: list[Message]) -> None:
+        self._by_id = {id(message): message for message in messages}
+
+
 @attrs.define
 class Answered:
     """What one session was told in one epoch."""
@@ -35,8 +60,8 @@ class Answered:
     round: int = 0
     repeat_at: int = 0
     repeat_after: int = REPEAT_US
-    sent: dict[int, Message] = attrs.Factory(dict)
-    """By identity: the machines keep each message once. Votes and proposals as of the sender's round alone."""
+    sent: Sent = attrs.Factory(Sent)
+    """Votes and proposals as of the sender's round alone."""
 
     def begins(self, round_: int, now: int) -> None:
         """The peer has said where it is."""
@@ -44,10 +69,10 @@ class Answered:
         if now >= self.repeat_at:
             if self.sent:
                 self.repeat_after *= 2
-            self.sent.clear()
+            self.sent = Sent()
             self.repeat_at = now + self.repeat_after
         elif round_ != self.round:
-            self.sent = {key: one for key, one in self.sent.items() if isinstance(one, EpochReport)}
+            self.sent = Sent(one for one in self.sent if isinstance(one, EpochReport))
         self.round = round_
 
 
@@ -91,12 +116,12 @@ class Exchange:
         messages.extend(reports[member] for member in sorted(reports))
         self._send_while_room(peer.node_id, messages, last.sent)
 
-    def _send_while_room(self, node_id: bytes, messages: Sequence[Message], sent: dict[int, Message]) -> None:
+    def _send_while_room(self, node_id: bytes, messages: Sequence[Message], sent: Sent) -> None:
         """Send what is not in `sent` yet; what finds no room is left to the next answer."""
         for message in messages:
-            if id(message) in sent:
+            if message in sent:
                 continue
             if len(message.encode()) > room_of(self._peers.room(node_id, urgent=True)):
                 return
             self._peers.send_to_peer(node_id, message)
-            sent[id(message)] = message
+            sent.add(message)

@@ -87,7 +87,7 @@ class Sessions:
         self._entropy = entropy
         self._status = status
         public = identity.params.group_diversity
-        self._seats = Seats(identity.node_key.seed, max_inbound, public=public)
+        self._seats = Seats(identity.node_key.derive("seats"), max_inbound, public=public)
         self._now = 0
         self._stopping = False
         self._agenda = Agenda()

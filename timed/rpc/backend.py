@@ -100,7 +100,7 @@ class ChainBackend:
 
     def examine(self, raw: bytes, told: Callable[[Verdict], None]) -> None:
         """Tell, now or later in a turn of the node, what `submit` would come to; InvalidTransaction at once."""
-        self._driver.operate(lambda now: self._node.examine(raw, told, now))
+        self._driver.operate(self._node.examine, raw, told, self.now())
 
     # The chain.
 

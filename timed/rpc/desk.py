@@ -25,7 +25,7 @@ from timed.rpc.backend import ChainBackend
 from timed.rpc.coinset import CoinScan
 from timed.rpc.consolidation import Consolidation
 from timed.rpc.dispatch import Dispatcher
-from timed.rpc.environment import Environment, Identity
+from timed.rpc.environment import Environment, Identity, Recorded, no_recording
 from timed.rpc.eventing import NEW_EVENT
 from timed.rpc.handlers import HANDLERS
 from timed.rpc.linkwire import Hello
@@ -151,6 +151,7 @@ class Desk:
             waiters=self.waiters,
             write_wallet=self._write_wallet,
             remember=self._remember,
+            record=self._record,
             backend=backend,
             peering=Peering(context.driver, self._sockets, self._seeding) if backend is not None else None,
             log_levels=context.log_levels,
@@ -195,6 +196,12 @@ class Desk:
     def _remember(self) -> Deferred[None]:
         running = self._context.running
         return fail(LocalError("the node stops.")) if running is None else running.remember()
+
+    async def _record(self, why: str) -> Recorded:
+        running = self._context.running
+        if running is None or running.recordings is None:
+            return await no_recording(why)
+        return await running.recordings.save(why)
 
     def _failed(self, method: str, error: Exception) -> None:
         self._log.failure("the RPC method {method} raised", Failure(error), method=method)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
-from timed.errors import DecodeError
+from timed.errors import DecodeError, LocalError
 from timed.feed.feed import Feed
 from timed.index.status import Indexes
 from timed.params import NetworkParams
@@ -51,6 +52,26 @@ class LogLevels(Protocol):
     def clear(self, namespace: str) -> None: ...
 
 
+class Recorded(Protocol):
+    """`timed.app.recordings.Saved`."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def began(self) -> int: ...
+    @property
+    def ended(self) -> int: ...
+
+
+async def no_recording(why: str) -> Recorded:
+    """Of a process without a recorded node."""
+    raise LocalError(
+        "nothing is recorded here.", "Set node.recorder_bytes in the process of the node and restart it."
+    )
+
+
 async def no_pause() -> None:
     """For whoever has nothing else to do."""
 
@@ -70,6 +91,8 @@ class Environment:
     """Makes the wallet's outbox durable."""
     remember: Callable[[], Awaitable[None]]
     """Makes bans durable; LocalError when it cannot be."""
+    record: Callable[[str], Awaitable[Recorded]] = no_recording
+    """Makes what the flight recorder holds a file, with the reason; LocalError when it cannot be."""
     backend: ChainBackend | None = None
     peering: Peering | None = None
     log_levels: LogLevels | None = None

@@ -102,7 +102,7 @@ class Peering:
 
     def disconnect(self, peer: PeerHandle) -> bool:
         """Say goodbye to a peer; False when it has gone already."""
-        gone: bool = self._driver.operate(lambda now: self.table.disconnect(peer.node_id, OPERATOR, now))
+        gone: bool = self._driver.operate(self.table.disconnect, peer.node_id, OPERATOR, self.now())
         return gone
 
     # Bans.
@@ -118,14 +118,14 @@ class Peering:
         return self.table.conduct.covering(host, self.now())
 
     def ban(self, subject: Subject, seconds: int, reason: str) -> None:
-        self._driver.operate(lambda now: self.table.ban(subject, seconds, reason, now))
+        self._driver.operate(self.table.ban, subject, seconds, reason, self.now())
 
     def unban(self, subject: Subject) -> bool:
-        lifted: bool = self._driver.operate(lambda now: self.table.unban(subject, now))
+        lifted: bool = self._driver.operate(self.table.unban, subject, self.now())
         return lifted
 
     def clear_bans(self) -> None:
-        self._driver.operate(self.table.clear_bans)
+        self._driver.operate(self.table.clear_bans, self.now())
 
     def score(self, node_id: bytes) -> float:
         return self.table.conduct.score(node_id, self.now())
@@ -160,19 +160,15 @@ class Peering:
 
     def add(self, address: PeerAddress) -> bool:
         """Keep a session with this address; False when too many are wanted."""
-        wanted: bool = self._driver.operate(
-            lambda now: self.table.want(address.host, address.port, address.node_id)
-        )
+        wanted: bool = self._driver.operate(self.table.want, address.host, address.port, address.node_id)
         return wanted
 
     def remove(self, address: PeerAddress) -> None:
-        self._driver.operate(lambda now: self.table.forget(address.host, address.port))
+        self._driver.operate(self.table.forget, address.host, address.port)
 
     def try_once(self, address: PeerAddress) -> bool:
         """Dial an address once; False when too many are dialled."""
-        tried: bool = self._driver.operate(
-            lambda now: self.table.try_once(address.host, address.port, address.node_id)
-        )
+        tried: bool = self._driver.operate(self.table.try_once, address.host, address.port, address.node_id)
         return tried
 
     def waits_for(self, target: Target) -> int:

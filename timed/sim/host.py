@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import attrs
 
@@ -29,6 +29,7 @@ from timed.events import (
     Verify,
     Write,
 )
+from timed.flight.recorder import Recorder
 from timed.sim.store import LossyStore
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from timed.node.node import Node
     from timed.sim.clock import Clock, Timer
     from timed.sim.network import Network
+
+T = TypeVar("T")
 
 VERIFY_US = 80
 """Virtual time of one signature check."""
@@ -125,16 +128,16 @@ class Host:
         """The first true microsecond at which the clock shows at least `local`, unless it is stepped."""
         return self.clock.now + max(0, local - self.local()) * 1_000_000 // (1_000_000 + self.drift_ppm) + 1
 
-    def start(self, node: Node, node_id: bytes | None, port: int) -> Process:
-        """Run `node`, made over `self.store`, as this machine's process.
+    def start(self, made: Node | Recorder, node_id: bytes | None, port: int) -> Process:
+        """Run the node that was made over `self.store` as this machine's process, recorded or not.
 
         `node_id` is what its transports prove to others; None without TLS.
         """
         self.lives += 1
-        self.process = Process(self, node, node_id, port)
+        self.process = Process(self, made, node_id, port)
         self.network.power_on(self.index)
         self.network.listen(self.index, self.process)
-        self.process.turn("start", node.start)
+        self.process.turn("start", made.start)
         return self.process
 
     def crash(self, *, power: bool, lose_all: bool) -> None:
@@ -165,9 +168,12 @@ class Host:
 class Process:
     """One life of a node: it executes actions and turns the world's answers into calls."""
 
-    def __init__(self, host: Host, node: Node, node_id: bytes | None, port: int) -> None:
+    def __init__(self, host: Host, made: Node | Recorder, node_id: bytes | None, port: int) -> None:
         self.host = host
-        self.node = node
+        self.recorder = made if isinstance(made, Recorder) else None
+        self.node: Node = made.node if isinstance(made, Recorder) else made
+        self.calls = made
+        """What the host calls."""
         self.node_id = node_id
         self.port = port
         self.alive = True
@@ -187,7 +193,7 @@ class Process:
             return
         now = self.host.local()
         call(now)
-        self._execute(self.node.flush(now))
+        self._execute(self.calls.flush(now))
         self.host.observer.turned(self)
         self.reschedule()
 
@@ -197,6 +203,10 @@ class Process:
             if not self.alive:
                 return
             _EXECUTE[type(action)](self, action)
+
+    def operate(self, method: Callable[..., T], *arguments: object) -> T:
+        """Do something to the node for its user."""
+        return method(*arguments) if self.recorder is None else self.recorder.operate(method, *arguments)
 
     def die(self) -> None:
         """Nothing is executed any more; what other threads held is gone."""
@@ -214,13 +224,13 @@ class Process:
         asleep, self._asleep = self._asleep, []
         for what, call in asleep:
             self.turn(what, call)
-        self.turn("go on", self.node.wake)
+        self.turn("go on", self.calls.wake)
 
     def reschedule(self) -> None:
         """Let the one timer point at what the node asked for."""
         if not self.alive:
             return
-        deadline = self.node.next_wake()
+        deadline = self.calls.next_wake()
         when = None if deadline is None else self.host.true(deadline)
         if self._wake is not None:
             if self._wake.when == when and self._wake.call is not None:
@@ -228,27 +238,27 @@ class Process:
             self._wake.cancel()
         if when is not None:
             self._wake = self.host.clock.at(
-                when, f"wake {self.name}", lambda: self.turn("wake", self.node.wake)
+                when, f"wake {self.name}", lambda: self.turn("wake", self.calls.wake)
             )
 
     # The network's side
 
     def opened(self, link: int, outbound: bool, peer_id: bytes | None, host: str, port: int) -> None:
         self.host.observer.opened(self, link)
-        self.turn("connected", lambda now: self.node.connected(link, outbound, peer_id, host, port, now))
+        self.turn("connected", lambda now: self.calls.connected(link, outbound, peer_id, host, port, now))
 
     def received(self, link: int, data: bytes) -> None:
-        self.turn("received", lambda now: self.node.received(link, data, now))
+        self.turn("received", lambda now: self.calls.received(link, data, now))
 
     def lost(self, link: int, reason: str) -> None:
         self.host.observer.ended(self, link)
-        self.turn("disconnected", lambda now: self.node.disconnected(link, reason, now))
+        self.turn("disconnected", lambda now: self.calls.disconnected(link, reason, now))
 
     def failed(self, host: str, port: int, reason: str) -> None:
-        self.turn("dial failed", lambda now: self.node.dial_failed(host, port, reason, now))
+        self.turn("dial failed", lambda now: self.calls.dial_failed(host, port, reason, now))
 
     def drained(self, link: int) -> None:
-        self.turn("drained", lambda now: self.node.drained(link, now))
+        self.turn("drained", lambda now: self.calls.drained(link, now))
 
     # Actions
 
@@ -278,7 +288,7 @@ class Process:
         def answer() -> None:
             if self.alive:
                 verdicts = verify_batch(action.items)
-                self.turn("verified", lambda now: self.node.verified(action.token, verdicts, now))
+                self.turn("verified", lambda now: self.calls.verified(action.token, verdicts, now))
 
         host.clock.after(delay, f"verified {self.name} {action.token}", answer)
 
@@ -335,7 +345,7 @@ class Process:
     def _answer(self, token: int) -> None:
         self.host.clock.after(
             HAND_OVER_US, f"persisted {self.name} {token}",
-            lambda: self.turn("persisted", lambda now: self.node.persisted(token, now)),
+            lambda: self.turn("persisted", lambda now: self.calls.persisted(token, now)),
         )  # fmt: skip
 
     def _fail(self, writes: tuple[Persist | CommitBlock, ...], reason: str) -> None:
@@ -346,7 +356,7 @@ class Process:
     def _refuse(self, token: int, reason: str) -> None:
         self.host.clock.after(
             HAND_OVER_US, f"store failed {self.name} {token}",
-            lambda: self.turn("store failed", lambda now: self.node.store_failed(token, reason, now)),
+            lambda: self.turn("store failed", lambda now: self.calls.store_failed(token, reason, now)),
         )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 
@@ -14,7 +15,9 @@ from timed.sim.nemesis import FAULTS
 from timed.sim.run import SeedResult, combined_hash, run_seeds
 from timed.sim.world import Scenario
 
-EXIT_VIOLATION = 1
+EXIT_VIOLATION, EXIT_USAGE = 1, 2
+RECORD_BYTES = 256 << 20
+"""Of each node's flight recorder: more than a seed brings."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("--followers", type=int, metavar="F",
                      help="nodes that are no members; by default every other seed has one")  # fmt: skip
     run.add_argument("--jobs", type=int, default=2, metavar="J", help="processes")
+    run.add_argument("--record", metavar="DIR",
+                     help="write there, for timed-replay, what went into the nodes of a violated run")  # fmt: skip
     run.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     mesh = commands.add_parser("mesh", help="dial, restart and flap a mesh of many nodes")
     mesh.add_argument("--nodes", type=int, default=50, choices=range(2, 65), metavar="N", help="members")
@@ -76,10 +81,17 @@ def _faults(text: str) -> tuple[str, ...]:
 
 
 def _run(options: argparse.Namespace) -> int:
+    if options.record:
+        try:
+            os.makedirs(options.record, exist_ok=True)
+        except OSError as error:
+            print(f"timed-sim: {options.record} cannot be a directory: {error.strerror}", file=sys.stderr)
+            return EXIT_USAGE
     scenarios = [
         Scenario(
             seed, options.nodes, options.minutes, options.interval, options.faults,
             followers=seed % 2 if options.followers is None else options.followers,
+            record=RECORD_BYTES if options.record else 0, recordings=options.record or "",
         )
         for seed in options.seeds
     ]  # fmt: skip
@@ -151,6 +163,8 @@ def _explain(result: SeedResult | MeshResult) -> None:
     print("  the last events (microseconds since the start):")
     for line in result.tail:
         print(f"    {line}")
+    for path in result.recordings if isinstance(result, SeedResult) else ():
+        print(f"  timed-replay {path}")
 
 
 if __name__ == "__main__":

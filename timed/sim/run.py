@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import multiprocessing
+import os
 import time
 import traceback
 from collections.abc import Iterable, Iterator
@@ -55,6 +56,8 @@ class SeedResult:
     violation: str = ""
     detail: str = ""
     tail: tuple[str, ...] = ()
+    recordings: tuple[str, ...] = ()
+    """Files with what went into each node that was alive at the violation."""
 
 
 class Run:
@@ -151,7 +154,23 @@ class Run:
             violation=violation,
             detail=detail,
             tail=tuple(world.clock.tail) if violation else (),
+            recordings=self._write_recordings(violation) if violation else (),
         )
+
+    def _write_recordings(self, violation: str) -> tuple[str, ...]:
+        """What the recorders hold, one file for each process that is alive."""
+        written = []
+        for process in self.world.running():
+            tape = (
+                process.recorder.tape(f"seed {self.scenario.seed}: {violation}") if process.recorder else None
+            )
+            if tape is not None and self.scenario.recordings:
+                name = f"seed-{self.scenario.seed}-node-{process.name}.flight"
+                path = os.path.join(self.scenario.recordings, name)
+                with open(path, "wb") as file:
+                    file.write(tape.dump())
+                written.append(path)
+        return tuple(written)
 
 
 def run_seed(scenario: Scenario) -> SeedResult:

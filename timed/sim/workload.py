@@ -212,7 +212,7 @@ class Workload:
 
         def call(now: int) -> None:
             try:
-                process.node.submit(transaction.raw, now)
+                process.operate(process.node.submit, transaction.raw, now)
             except InvalidTransaction as error:
                 self.refused += 1
                 self._world.clock.note(f"refused {transaction.txid.hex()[:12]} {error.rule}")

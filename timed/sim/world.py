@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from timed.flight.recorder import Recorder
 from timed.node.config import NodeConfig
 from timed.node.node import Node
 from timed.params import SECOND
@@ -46,6 +47,10 @@ class Scenario:
     """How each machine speaks; those behind the last one speak as nodes do today."""
     plain: bool = False
     """Links without TLS: nobody is authenticated before the handshake, frames carry a checksum."""
+    record: int = 0
+    """Bytes of each process's flight recorder; 0 for none."""
+    recordings: str = ""
+    """A directory for what the recorders of a violated run hold."""
     first_slot: int | None = None
     """Seconds from the start to the first grid point; half an interval if None."""
 
@@ -107,11 +112,16 @@ class World:
         self.workload.follow(self.invariants.chain)
         self.invariants.started(index)
         entropy = self.entropy(f"node {index} life {host.lives}")
-        node = Node(self.config(index), host.store, entropy)
+        config, record = self.config(index), self.scenario.record
+        made: Node | Recorder = (
+            Recorder(config, host.store, entropy, record, config.software)
+            if record
+            else Node(config, host.store, entropy)
+        )
         self.clock.note(f"boot {index} life {host.lives + 1}")
         self.mesh.booted(index)
         node_id = None if self.scenario.plain else self.cast.node_keys[index].public
-        process = host.start(node, node_id, PORT)
+        process = host.start(made, node_id, PORT)
         if first is not None and process.alive:
             self.workload.submit(first, process)
 

@@ -11,6 +11,7 @@ import attrs
 
 from timed.errors import LocalError
 from timed.monitor.process import memory_now
+from timed.params import SECOND
 from timed.rpc import chainlink, failures, lanes, reader, waiting
 from timed.rpc.activity import Activity, Call
 from timed.rpc.budget import MAX_CLIENTS
@@ -159,4 +160,22 @@ async def _store(env: Environment) -> Any:
     return None if used is None else attrs.asdict(used)
 
 
-HANDLERS: dict[str, Handler] = {"getrpcinfo": getrpcinfo, "getmemoryinfo": getmemoryinfo}
+async def dumprecording(env: Environment, why: str) -> Object:
+    try:
+        saved = await env.record(why)
+    except LocalError as error:
+        raise RpcError(MISC, error.message, rule="no-recording", hint=error.hint) from error
+    return {
+        "path": str(saved.path),
+        "bytes": saved.size,
+        "from": saved.began / SECOND,
+        "to": saved.ended / SECOND,
+        "seconds": (saved.ended - saved.began) / SECOND,
+    }
+
+
+HANDLERS: dict[str, Handler] = {
+    "getrpcinfo": getrpcinfo,
+    "getmemoryinfo": getmemoryinfo,
+    "dumprecording": dumprecording,
+}

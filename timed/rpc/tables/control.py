@@ -50,6 +50,17 @@ METHODS = (
         permission=ADMIN,
     ),
     Method(
+        "dumprecording", "control",
+        "Writes what the flight recorder holds into a file in the data directory: what went into the node lately, "
+        "behind a copy of its state. timed-replay executes it again. It holds no keys; it does hold the addresses "
+        "of peers and what users sent.",
+        "object: path, bytes, from, to (unix time), seconds",
+        (Param("why", Text(200), "Why it was written; kept in the file.", "asked for"),),
+        permission=ADMIN,
+        example="finality-is-slow",
+        cost=200,
+    ),
+    Method(
         "getconfig", "control", "The configuration in force: each value and where it comes from.",
         _SETTING.replace("object", "array of objects", 1),
         (Param("key", Text(64), "A key like rpc.budget_per_s, or a section like rpc; empty for all.", ""),),

@@ -1,0 +1,110 @@
+"""Copies of the machines' state: closures come back, and nothing that is no state can be named."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import zstandard
+from twisted.trial.unittest import SynchronousTestCase
+
+from timed.errors import LocalError
+from timed.flight import freeze as module
+from timed.flight.freeze import FreezeError, Outside, freeze, thaw
+from timed.flight.tape import MAGIC, load
+from timed.peer.table import PeerTable
+from timed.primitives.transaction import OutPoint
+
+
+class Named(Outside):
+    name = "named"
+
+
+class Reduced:
+    """Pickled as a call of something with something."""
+
+    def __init__(self, call: Callable[..., Any], *arguments: object) -> None:
+        self._reduced = call, arguments
+
+    def __reduce__(self) -> Any:
+        return self._reduced
+
+
+def crafted(call: Callable[..., Any], *arguments: object) -> bytes:
+    return pickle.dumps(Reduced(call, *arguments), 5)
+
+
+class Copies(SynchronousTestCase):
+    def test_values_and_what_they_share(self) -> None:
+        point = OutPoint(bytes(32), 3)
+        shared = [point, {point: 1}]
+        first, second = thaw(freeze((shared, shared)), {})
+        self.assertEqual(first, shared)
+        self.assertIs(first, second)
+
+    def test_what_is_outside_is_replaced_by_its_name(self) -> None:
+        stand_in = object()
+        data = freeze([Named(), Named()])
+        self.assertEqual(thaw(data, {"named": stand_in}), [stand_in, stand_in])
+        self.assertRaisesRegex(FreezeError, "needs 'named'", thaw, data, {})
+
+    def test_bound_methods_belong_to_the_copy(self) -> None:
+        values: list[int] = []
+        copy, append = thaw(freeze((values, values.append)), {})
+        append(7)
+        self.assertEqual((copy, values), ([7], []))
+
+    def test_a_copy_that_cannot_be_made_says_so(self) -> None:
+        self.assertRaisesRegex(FreezeError, "cannot be copied", freeze, open(os.devnull))  # noqa: SIM115
+        self.assertRaisesRegex(FreezeError, "cannot be copied", freeze, (one for one in ()))
+
+    def test_bytes_that_are_none(self) -> None:
+        data = freeze([1, 2, 3])
+        for bad in (b"", data[:-1], b"\xff" * 50):
+            self.assertRaises(FreezeError, thaw, bad, {})
+
+
+class Refused(SynchronousTestCase):
+    """A recording may come from anybody."""
+
+    def refuses(self, data: bytes) -> None:
+        self.assertRaises(FreezeError, thaw, data, {})
+
+    def test_calls_of_the_standard_library(self) -> None:
+        for call, argument in ((os.system, "true"), (eval, "1"), (exec, "1"), (open, "x"), (getattr, "x"),
+                               (__import__, "os"), (pickle.loads, b"")):  # fmt: skip
+            self.refuses(crafted(call, argument))
+
+    def test_what_a_pure_module_has_imported(self) -> None:
+        for name in ("os.system", "importlib.import_module", "sys.exit", "pickle.loads"):
+            data = b"\x80\x05\x8c" + bytes([len(b"timed.flight.freeze")]) + b"timed.flight.freeze"
+            data += b"\x8c" + bytes([len(name)]) + name.encode() + b"\x93."
+            self.refuses(data)
+
+    def test_modules_of_ours_that_do_things(self) -> None:
+        from timed.cli.local import write_new
+        from timed.crypto.keys import create_key_file
+
+        self.refuses(crafted(create_key_file, "x", "y"))
+        self.refuses(crafted(write_new, "x", b"y"))
+
+    def test_attributes_that_lead_out(self) -> None:
+        for name in ("__class__", "__init__", "__reduce__", "__globals__"):
+            self.refuses(crafted(module.bound, [], name))
+        self.refuses(crafted(module.bound, Reduced(OutPoint, b"", 1), "__class__"))
+        self.refuses(crafted(module.bound, "text", "upper"))
+
+    def test_code_from_elsewhere(self) -> None:
+        for place in ("os", "timed.cli.main", "tests.builders"):
+            self.refuses(crafted(module.made, place, 0, "<module>", None, None, None))
+        self.refuses(crafted(module.made, PeerTable.__module__, 10**6, "x", None, None, None))
+        self.refuses(crafted(module.made, PeerTable.__module__, 1, "another name", None, None, None))
+
+
+class Files(SynchronousTestCase):
+    def test_what_is_no_recording(self) -> None:
+        packed = zstandard.ZstdCompressor().compress(b"\x81\xa1x\x01")
+        for bad in (b"", b"text", MAGIC, MAGIC + b"rubbish", MAGIC + packed, MAGIC + packed[:-3]):
+            self.assertRaises(LocalError, load, bad)

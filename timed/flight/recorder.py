@@ -1,0 +1,294 @@
+"""Stands between a host and its node and keeps the last of what went in.
+
+The ring has two parts. Each begins with a copy of the node's state; when the newer
+one has taken its half of the bytes, it becomes the older one and the one before is
+let go. So a recording always begins with a state and reaches back at least half of
+the ring, unless the state could not be copied or is too large: then it reaches back
+less, and a counter says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+import msgspec
+import zstandard
+
+from timed.errors import LocalError
+from timed.events import Action, Close, CommitBlock, Dial, Pause, Persist, Publish, Resume, Verify, Write
+from timed.flight.digest import state_digest
+from timed.flight.freeze import FreezeError, freeze
+from timed.flight.outside import TapedKey, TapedStore, Told
+from timed.flight.tape import CALLS, OPERATIONS, READS, VERSION, Entry, Tape, packed
+from timed.interfaces import IStore
+from timed.node.config import NodeConfig
+from timed.node.node import Node
+from timed.params import SECOND
+from timed.primitives.hashing import crc32c
+
+if TYPE_CHECKING:
+    from random import Random
+
+T = TypeVar("T")
+
+NODE_KEY, OPERATOR_KEY = "node-key", "operator-key"
+"""Names, in a copy of the state, of the keys that stay outside."""
+RETRY = 10 * SECOND
+"""Between two tries to copy a state that cannot be copied now."""
+PACE = 100
+"""Times the time that the last copy took must pass before the next."""
+MAX_PENDING = 2_000
+"""Pending payments with which a state is copied; with more the pause would be felt."""
+_NUMBER = {name: number for number, name in enumerate(CALLS)}
+_READ_NUMBER = {name: number for number, name in enumerate(READS)}
+_WIRE_FORM = msgspec.msgpack.Encoder()
+
+
+@attrs.define
+class RecorderCounters:
+    """What the recorder did."""
+
+    entries: int = 0
+    copies: int = 0
+    """Copies of the state."""
+    refused: int = 0
+    """Copies that could not be made, or were too large."""
+    dropped: int = 0
+    """Entries that left the ring."""
+
+
+@attrs.define
+class _Part:
+    """The bytes since one copy of the state."""
+
+    state: bytes
+    began: int
+    entries: bytearray = attrs.field(factory=bytearray)
+    count: int = 0
+
+    @property
+    def size(self) -> int:
+        return len(self.state) + len(self.entries)
+
+
+class Recorder:
+    """Makes a node over `store` and is to be called in its place (`timed.app.driver.NodeCalls`).
+
+    `limit` bounds the ring, in bytes; `software` is written into recordings. `stopwatch`
+    gives microseconds: with it, copies of the state take a hundredth of the time at most.
+    """
+
+    def __init__(
+        self,
+        config: NodeConfig,
+        store: IStore,
+        entropy: Random,
+        limit: int,
+        software: str,
+        stopwatch: Callable[[], int] = lambda: 0,
+    ) -> None:
+        self.counters = RecorderCounters()
+        self._limit = limit
+        self._software = software
+        self._stopwatch = stopwatch
+        self.refusal = ""
+        """Why the last copy of the state was not made; empty when it was."""
+        self._parts: list[_Part] = []
+        self._next_wake: int | None = None
+        self._not_before = 0
+        """When a copy of the state may be tried again."""
+        node_key = TapedKey(NODE_KEY, config.node_key, self._signed)
+        operator_key = config.operator_key
+        self._keys = {NODE_KEY: node_key.public}
+        if operator_key is not None:
+            operator_key = TapedKey(OPERATOR_KEY, operator_key, self._signed)
+            self._keys[OPERATOR_KEY] = operator_key.public
+        taped_config = attrs.evolve(config, node_key=node_key, operator_key=operator_key)
+        self.node = Node(taped_config, TapedStore(store, self._read), entropy)
+
+    # The host's calls.
+
+    def start(self, now: int) -> None:
+        self.node.start(now)
+
+    def connected(
+        self, link: int, outbound: bool, peer_id: bytes | None, host: str, port: int, now: int
+    ) -> None:
+        self._call("connected", link, outbound, peer_id, host, port, now)
+
+    def received(self, link: int, data: bytes, now: int) -> None:
+        self._call("received", link, data, now)
+
+    def disconnected(self, link: int, reason: str, now: int) -> None:
+        self._call("disconnected", link, reason, now)
+
+    def dial_failed(self, host: str, port: int, reason: str, now: int) -> None:
+        self._call("dial_failed", host, port, reason, now)
+
+    def drained(self, link: int, now: int) -> None:
+        self._call("drained", link, now)
+
+    def verified(self, token: int, verdicts: Sequence[bool], now: int) -> None:
+        self._call("verified", token, verdicts, now)
+
+    def persisted(self, token: int, now: int) -> None:
+        self._call("persisted", token, now)
+
+    def store_failed(self, token: int, reason: str, now: int) -> None:
+        self._call("store_failed", token, reason, now)
+
+    def wake(self, now: int) -> None:
+        self._call("wake", now)
+
+    def stop(self, now: int) -> None:
+        self._call("stop", now)
+
+    def submit(self, raw: bytes, now: int) -> bytes:
+        return self.operate(self.node.submit, raw, now)
+
+    def operate(self, method: Callable[..., T], *arguments: object, **named: object) -> T:
+        """Do one of `OPERATIONS`, a method of the node or of its peers. What it raises is raised."""
+        owner = "" if getattr(method, "__self__", None) is self.node else "peers."
+        name = f"{owner}{method.__name__}"
+        if name not in OPERATIONS:
+            raise LocalError(
+                f"the flight recorder knows no operation {name}.", "Name it in timed.flight.tape."
+            )
+        taped = [Told(one) if callable(one) else one for one in arguments]
+        if self._parts:
+            self._note([Entry.OPERATION, OPERATIONS.index(name), freeze((taped, named))])
+        return self._noting_errors(partial(method, **named), taped)
+
+    def flush(self, now: int) -> list[Action]:
+        """What came out is on the tape as a checksum; a new part of the ring begins here when one is due.
+
+        To ask a node when it wants to be woken lets go what nobody waits for any more,
+        so it is asked here, once a turn, and by a replay, too.
+        """
+        actions = self._noting_errors(self.node.flush, (now,))
+        self._next_wake = self.node.next_wake()
+        if self._parts:
+            self._note([Entry.TURN, now, checksum(actions)])
+        due = not self._parts or len(self._parts[-1].entries) >= self._limit // 4
+        if due and not 0 < self._not_before - now <= RETRY:
+            self._copy(now)
+        return actions
+
+    def next_wake(self) -> int | None:
+        """As of the last flush; one follows whatever is called."""
+        return self._next_wake
+
+    # Recordings.
+
+    def tape(self, why: str) -> Tape | None:
+        """What is in the ring, and the state it leads to; None while there is no copy of a state."""
+        if not self._parts:
+            return None
+        first, identity = self._parts[0], self.node.peers.identity
+        return Tape(
+            version=VERSION,
+            software=self._software,
+            network=self.node.params.name,
+            genesis=identity.genesis_hash,
+            node_id=identity.node_id,
+            why=why,
+            began=first.began,
+            ended=self.node.now,
+            digest=state_digest(self.node),
+            keys=self._keys,
+            state=zstandard.ZstdDecompressor().decompress(first.state),
+            entries=b"".join(part.entries for part in self._parts),
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of the ring."""
+        return sum(part.size for part in self._parts)
+
+    @property
+    def began(self) -> int | None:
+        """Since when there is a recording, in microseconds of unix time."""
+        return self._parts[0].began if self._parts else None
+
+    def _call(self, name: str, *arguments: object) -> None:
+        if self._parts:
+            self._note([Entry.CALL, _NUMBER[name], *arguments])
+        self._noting_errors(getattr(self.node, name), arguments)
+
+    def _noting_errors(self, method: Callable[..., T], arguments: Sequence[object]) -> T:
+        try:
+            return method(*arguments)
+        except Exception as error:
+            if self._parts:
+                self._note([Entry.RAISED, type(error).__name__])
+            raise
+
+    def _read(self, method: str, arguments: tuple[Any, ...], result: object) -> None:
+        if self._parts:
+            encode = _WIRE_FORM.encode
+            self._note([Entry.READ, _READ_NUMBER[method], encode(arguments), encode(result)])
+
+    def _signed(self, key: str, checked: int, signature: bytes) -> None:
+        if self._parts:
+            self._note([Entry.SIGNATURE, key, checked, signature])
+
+    def _note(self, entry: list[Any]) -> None:
+        part = self._parts[-1]
+        part.entries += packed(entry)
+        part.count += 1
+        self.counters.entries += 1
+
+    def _copy(self, now: int) -> None:
+        """Begin a new part with the state of this moment; let go what no longer fits."""
+        began, state = self._stopwatch(), b""
+        if len(self.node.mempool) <= MAX_PENDING:
+            try:
+                state = zstandard.ZstdCompressor(level=1).compress(freeze(self.node))
+            except FreezeError as error:
+                self.refusal = str(error)
+        else:
+            self.refusal = f"more than {MAX_PENDING} payments are pending."
+        self._not_before = now + min(RETRY, PACE * (self._stopwatch() - began))
+        if not state or len(state) > self._limit // 4:
+            self.counters.refused += 1
+            self._not_before = now + RETRY
+            self._overflow()
+            return
+        self.counters.copies += 1
+        self.refusal = ""
+        for part in self._parts[:-1]:
+            self.counters.dropped += part.count
+        self._parts = [*self._parts[-1:], _Part(state, now)]
+
+    def _overflow(self) -> None:
+        """No new part can begin: when the ring is full there is no recording until one can."""
+        if self.size > self._limit:
+            self.counters.dropped += sum(part.count for part in self._parts)
+            self._parts = []
+
+
+def checksum(actions: Sequence[Action]) -> int:
+    """CRC-32C over what the actions say, in their order."""
+    value = 0
+    for action in actions:
+        kind = type(action)
+        if kind is Write:
+            value = crc32c(action.data, crc32c(b"%d" % action.link, value))  # type: ignore[union-attr]
+        else:
+            value = crc32c(_SAID[kind](action), value)
+    return value
+
+
+_SAID: dict[type, Callable[[Any], bytes]] = {
+    Persist: lambda action: b"P%d:" % action.token + b"".join(action.records),
+    CommitBlock: lambda action: b"C%d:" % action.token + action.commit.block_hash,
+    Verify: lambda action: b"V%d:" % action.token + b"".join(item[2] for item in action.items),
+    Publish: lambda action: repr(action.event).encode(),
+    Close: lambda action: f"X{action.link} {action.reason} {action.abort}".encode(),
+    Dial: lambda action: f"D{action.host} {action.port}".encode(),
+    Pause: lambda action: b"-%d" % action.link,
+    Resume: lambda action: b"+%d" % action.link,
+}

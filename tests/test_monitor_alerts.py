@@ -254,7 +254,7 @@ class TableOfRules(SynchronousTestCase):
         lines = (ROOT / "docs/runbook.rst").read_text(encoding="utf-8").splitlines()
         titles = {above for above, below in pairwise(lines) if below and set(below) == {"-"}}
         self.assertEqual({rule.name for rule in RULES} - titles, set())
-        self.assertEqual({title for title in titles if title not in {rule.name for rule in RULES}}, set())
+        self.assertEqual(titles - {rule.name for rule in RULES}, {"The doctor"})
 
     def test_every_metric_is_read_from_a_running_node_without_an_error(self) -> None:
         reading = read(METRICS, self.view)

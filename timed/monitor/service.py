@@ -24,7 +24,7 @@ from timed.monitor.rules import CRITICAL, WATCHED
 from timed.monitor.snapshot import WITHHELD, Snapshots
 from timed.monitor.summary import MAX_BYTES
 from timed.monitor.view import View
-from timed.monitor.viewers import EVENT_STREAM, MAX_VIEWERS, Viewers
+from timed.monitor.viewers import EVENT_STREAM, MAX_VIEWERS, Viewers, encoded
 from timed.monitor.visibility import is_private
 from timed.monitor.watch import Watch
 from timed.net.fetch import fetch
@@ -46,6 +46,8 @@ MAX_CONNECTIONS = 64
 MAX_BODY_BYTES = 4096
 PAGE = Caller("dashboard", permissions=frozenset({READ}), charged=True)
 """Who asks for the page: its viewers are few, and each call is one click."""
+MAX_DIGITS = 15
+"""Of the number of a log line."""
 RETRY_S = 10
 """When a viewer who found no place may try again."""
 
@@ -192,6 +194,7 @@ class MonitorService(Service):
             b"/metrics": lambda request: request.respond(200, METRICS_TYPE, exposition(self._view)),
             b"/live": self._live,
             b"/explain": self._explain,
+            b"/log": self._log_lines,
             b"/snapshot": lambda request: self._plain(
                 request, self._snapshots.newest().picture(private=is_private(request))
             ),
@@ -220,6 +223,17 @@ class MonitorService(Service):
             done: Deferred[Reply] = Deferred.fromCoroutine(desk.dispatcher.answer(body, PAGE))
             request.notifyFinish().addErrback(lambda failure: done.cancel())
             done.addCallbacks(lambda reply: self._plain(request, reply.body), self._unexplained)
+
+    def _log_lines(self, request: BoundedRequest) -> None:
+        """The newest lines as JSON, from the number `since` on."""
+        if not is_private(request):
+            request.respond(403, TEXT, f"{WITHHELD}\n".encode())
+            return
+        since = b"".join(request.args.get(b"since", [b"0"]))
+        if not since.isdigit() or len(since) > MAX_DIGITS:
+            request.respond(400, TEXT, b"since is the number of a line.\n")
+            return
+        self._plain(request, b'{"lines":' + encoded(self._context.log_tail.since(int(since))) + b"}")
 
     def _unexplained(self, failure: Failure) -> None:
         """Whoever asked has gone; anything else is a bug."""

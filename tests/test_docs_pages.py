@@ -24,6 +24,7 @@ from timed.sim import main as simulator
 from timed.sim.nemesis import FAULTS
 from timed.sim.violation import NAMES
 from timed.testnet.main import arguments as testnet_arguments
+from timed.top.main import arguments as top_arguments
 
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.rst", *sorted(DOCS.glob("*.rst")), *sorted(DOCS.glob("rpc/*.rst"))]
@@ -94,6 +95,8 @@ class Commands(SynchronousTestCase):
             self.check_make(rest)
         elif program == "timed-testnet":
             testnet_arguments().parse_args(rest)
+        elif program == "timed-top":
+            top_arguments().parse_args(rest)
         elif program == "timed-sim":
             self.assertIn(rest[0], ("run", "mesh", "mutants"))
             self.patch(simulator, "_run", lambda options: 0)

@@ -120,6 +120,13 @@ class Words(SynchronousTestCase):
     def test_a_misspelt_method_names_the_nearest(self) -> None:
         self.assertIn("did you mean getblock ", self.call("getblokc")[2])
 
+    def test_a_method_that_is_absent_on_purpose_says_why_and_what_to_use(self) -> None:
+        for words in (("getdifficulty",), ("get-difficulty", "1"), ("help", "getdifficulty")):
+            number, out, err = self.call(*words)
+            self.assertEqual((number, out), (2, ""), words)
+            self.assertIn("without work", err)
+            self.assertIn("getconsensusinfo", err)
+
     def test_help_and_version(self) -> None:
         status, out, _ = self.call("--help")
         self.assertEqual(status, 0)

@@ -26,6 +26,12 @@ def method(name: str) -> Method:
     """The row of the table; UsageError with the nearest names when there is none."""
     found = METHODS.get(name)
     if found is None:
+        # Not before it is needed: the command line starts without it.
+        from timed.rpc.absent import ABSENT
+
+        absent = ABSENT.get(name)
+        if absent is not None:
+            raise UsageError(f"there is no method {name!r}. {absent.reason} {absent.instead}")
         near = nearest(name, METHODS)
         hint = f"; did you mean {' or '.join(near)}?" if near else "; timed-cli help lists them"
         raise UsageError(f"there is no method {name!r}{hint}")

@@ -35,7 +35,7 @@ _PROOF_OF_WORK = "Blocks are made by the masternodes on a fixed grid, without wo
 
 _GROUPS: tuple[tuple[str, Absent], ...] = (
     (
-        "rollbacktoblock0 rollbacktoheight invalidateblock reconsiderblock",
+        "rollbacktoblock0 rollbacktoheight invalidateblock reconsiderblock preciousblock",
         Absent(
             _FINAL,
             "If this node's own disk is damaged, stop it, move its data directory away and let it catch up.",
@@ -140,11 +140,113 @@ _GROUPS: tuple[tuple[str, Absent], ...] = (
         ),
     ),
     (
-        "getdifficulty getmininginfo getblocktemplate submitblock generatetoaddress",
+        (
+            "getdifficulty getnetworkhashps getmininginfo getblocktemplate submitblock submitheader generatetoaddress "
+            "generateblock generatetodescriptor"
+        ),
         Absent(
             _PROOF_OF_WORK,
             "getconsensusinfo shows where the next block stands.",
             ("getconsensusinfo",),
+        ),
+    ),
+    (
+        "pruneblockchain",
+        Absent(
+            "Every node keeps every block: others catch up from it, and there is nothing else to catch up from.",
+            "getblockchaininfo shows how far this one is; index.* says what is kept beside the blocks.",
+            ("getblockchaininfo", "getindexinfo"),
+        ),
+    ),
+    (
+        "dumptxoutset loadtxoutset getchainstates",
+        Absent(
+            "A node takes its set of coins from blocks that it has checked itself, and has no other one.",
+            "gettxoutsetinfo gives the set's digest, which every block commits to; scantxoutset finds coins in it.",
+            ("gettxoutsetinfo", "scantxoutset"),
+        ),
+    ),
+    (
+        "getdeploymentinfo",
+        Absent(
+            "No rule waits for a vote of blocks: what a node checks comes with its version and its genesis.",
+            "getblockchaininfo names the chain, getnetworkinfo the version.",
+            ("getblockchaininfo", "getnetworkinfo"),
+        ),
+    ),
+    (
+        "verifychain",
+        Absent(
+            "A block is checked before it is written, and every record carries a checksum that each read compares.",
+            "gettxoutsetinfo recount counts all coins and compares them with the newest block's digest.",
+            ("gettxoutsetinfo",),
+        ),
+    ),
+    (
+        "savemempool importmempool",
+        Absent(
+            "What this node has voted for is in its log before anybody hears of it, and is read at the next start.",
+            "getrawmempool shows what waits; sendrawtransaction hands in a transaction from elsewhere.",
+            ("getrawmempool", "sendrawtransaction"),
+        ),
+    ),
+    (
+        "bumpfee psbtbumpfee settxfee setfeerate",
+        Absent(
+            "The rule gives the least fee, more is of no use, and what members have voted for cannot be replaced.",
+            "getfeeschedule shows the rule, explaintransaction what a payment waits for.",
+            ("getfeeschedule", "explaintransaction"),
+        ),
+    ),
+    (
+        (
+            "analyzepsbt combinepsbt converttopsbt createpsbt decodepsbt descriptorprocesspsbt finalizepsbt joinpsbts "
+            "utxoupdatepsbt walletcreatefundedpsbt walletprocesspsbt"
+        ),
+        Absent(
+            "Payments that several wallets sign travel in a text of this network's own, not as PSBT.",
+            "exporttransaction makes it; signexported, combineexported, analyzeexported and finalizeexported go on.",
+            ("exporttransaction", "signexported", "combineexported", "analyzeexported", "finalizeexported"),
+        ),
+    ),
+    (
+        "importdescriptors listdescriptors getdescriptorinfo deriveaddresses decodescript importmulti",
+        Absent(
+            "There are no scripts: an output belongs to the hash of a key, or to several keys.",
+            "importaddress, importpubkey and createmultisig make a wallet watch them; getaddressinfo shows one.",
+            ("importaddress", "importpubkey", "createmultisig", "getaddressinfo"),
+        ),
+    ),
+    (
+        "createwallet loadwallet unloadwallet listwalletdir migratewallet upgradewallet setwalletflag",
+        Absent(
+            "A node keeps one wallet, in the file that wallet.file names, from its start to its end.",
+            "listwallets and getwalletinfo show it; restorewallet adds what a backup holds.",
+            ("listwallets", "getwalletinfo", "restorewallet"),
+        ),
+    ),
+    (
+        "keypoolrefill newkeypool",
+        Absent(
+            "Addresses come from the seed: a wallet that is unlocked makes more by itself.",
+            "getwalletinfo shows how many a locked one has left.",
+            ("getwalletinfo", "walletpassphrase"),
+        ),
+    ),
+    (
+        "setnetworkactive addpeeraddress getblockfrompeer",
+        Absent(
+            "A node finds, dials and asks its peers by itself.",
+            "addnode, disconnectnode and setban say whom it should keep or refuse.",
+            ("addnode", "disconnectnode", "setban"),
+        ),
+    ),
+    (
+        "ping",
+        Absent(
+            "Every session is pinged by itself.",
+            "getpeerinfo shows each peer's ping times.",
+            ("getpeerinfo",),
         ),
     ),
     (
@@ -172,6 +274,13 @@ _RENAMED = {
     "gettxindexstatus": "getindexinfo",
     "getwalletaddress": "getnewaddress listaddresses",
     "listlockedutxos": "listlockunspent gettxout",
+    "addmultisigaddress": "createmultisig",
+    "dumpwallet": "exportmnemonic backupwallet",
+    "importwallet": "restorewallet",
+    "getaddrmaninfo": "getnodeaddresses",
+    "getrawaddrman": "getnodeaddresses",
+    "getunconfirmedbalance": "getbalances",
+    "waitforblock": "waitforblockheight",
     "listtransactionsmulti": "getaddresshistory",
     "listunspentmulti": "listunspent",
     "sendfrom": "sendtoaddress listunspent",

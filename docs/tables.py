@@ -30,7 +30,7 @@ from timed.peer.conduct import POLICY
 from timed.peer.outbox import SHARES
 from timed.peer.rates import RATES
 from timed.primitives.roster import is_quorum
-from timed.rpc import dispatch, errors, http, jsontext, reader, site, waiting
+from timed.rpc import dispatch, errors, http, jsontext, paying, reader, site, waiting
 from timed.sim.mutants import MUTANTS
 from timed.wire import describe
 from timed.wire.message import Priority
@@ -292,6 +292,8 @@ def rpc_rules() -> str:
                     found.setdefault(rule, (_number(call), hint))
     for _, number, rule in errors.LOCAL_RULES:
         found.setdefault(rule, (str(number), ""))
+    for rule, (number, _, hint) in paying.TROUBLES.items():
+        found.setdefault(rule, (str(number), hint))
     rows = [(code(rule), number, _escaped(hint)) for rule, (number, hint) in sorted(found.items())]
     return grid(("rule", "code", "hint"), rows)
 

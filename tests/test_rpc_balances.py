@@ -148,7 +148,7 @@ class Balances(BalancesCase):
 
 class Listing(BalancesCase):
     def amounts(self, **options: Any) -> list[Decimal]:
-        return [coin["amount"] for coin in self.result("listunspent", 0, 9_999_999, [], options)]
+        return [coin["amount"] for coin in self.result("listunspent", 0, 9_999_999, [], True, options)]
 
     def scatter(self) -> None:
         """Coins of 1, 2, ... 8 TIME beside the large ones."""
@@ -164,14 +164,14 @@ class Listing(BalancesCase):
         self.assertEqual(self.amounts(maximumAmount=8, maximumCount=3, skip=6), [2, 1])
         self.assertEqual(self.amounts(maximumAmount=8, minimumSumAmount=15), [8, 7])
         self.assertEqual(self.amounts(maximumAmount="0.5"), [])
-        self.assertEqual(self.refused("listunspent", 0, 9, [], {"nosuch": 1}), (-8, "param-value"))
+        self.assertEqual(self.refused("listunspent", 0, 9, [], True, {"nosuch": 1}), (-8, "param-value"))
 
     def test_pages_join_without_gap_or_repetition(self) -> None:
         self.scatter()
         everything = self.result("listunspent")
         pages = []
         for skip in range(0, 120, 7):
-            pages += self.result("listunspent", 0, 9_999_999, [], {"skip": skip, "maximumCount": 7})
+            pages += self.result("listunspent", 0, 9_999_999, [], True, {"skip": skip, "maximumCount": 7})
         self.assertEqual(pages, everything)
 
     def test_the_reactor_has_turns_in_between(self) -> None:
@@ -189,7 +189,7 @@ class Listing(BalancesCase):
         self.result("sendtoaddress", self.friend, 40)
         self.world.advance(1)
         self.assertNotIn(40, self.amounts())
-        [coin] = [each for each in self.result("listunspent", 0, 9, [], {"include_watched": True})
+        [coin] = [each for each in self.result("listunspent", 0, 9, [], True, {"include_watched": True})
                   if each["amount"] == 40]  # fmt: skip
         self.assertEqual(
             (coin["spendable"], coin["solvable"], coin["ismine"], coin["label"]),
@@ -197,7 +197,7 @@ class Listing(BalancesCase):
         )
         self.assertEqual(self.refused("listunspent", 0, 9, [self.friend]), (-5, "address-foreign"))
         self.result("importpubkey", FRIEND.public.hex(), "cold")
-        [coin] = self.result("listunspent", 0, 9, [self.friend], {"include_watched": True})
+        [coin] = self.result("listunspent", 0, 9, [self.friend], True, {"include_watched": True})
         self.assertTrue(coin["solvable"])
 
     def test_a_key_that_comes_later_makes_watched_coins_ones_own(self) -> None:
@@ -275,11 +275,22 @@ class SettingAside(BalancesCase):
             self.refused("lockunspent", False, [{"txid": txid, "vout": foreign}]), (-8, "input-foreign")
         )
 
+    def test_coins_that_are_no_more_make_room(self) -> None:
+        """The chain was read anew, and nobody saw them spent."""
+        self.patch(setaside, "MAX_SET_ASIDE", 3)
+        gone = [outpoint(number) for number in (5, 6)]
+        self.world.wallet.set_aside.add(gone, keep=True)
+        self.assertEqual(self.result("listlockunspent"), [])
+        self.result("lockunspent", False, self.named(*self.coins[:2]))
+        self.assertEqual(len(self.world.wallet.set_aside), 2)
+        again = Wallet(self.world.backend, random.Random(9).randbytes)
+        again.restore(self.world.host.file.read_back())
+        self.assertEqual(list(again.set_aside), [])
+
     def test_their_number_is_bounded(self) -> None:
         self.patch(setaside, "MAX_SET_ASIDE", 3)
         self.result("lockunspent", False, self.named(*self.coins[:3]))
-        error = self.world.error("lockunspent", False, self.named(self.coins[5]))
-        self.assertIn("3 coins aside at most", error["message"])
+        self.assertEqual(self.refused("lockunspent", False, self.named(self.coins[5])), (-4, "wallet-full"))
         self.assertEqual(len(self.result("listlockunspent")), 3)
         self.result("lockunspent", False, self.named(*self.coins[:3]))
 

@@ -44,7 +44,7 @@ class Case(RpcTestCase):
 
     def small(self) -> list[Decimal]:
         options = {"maximumAmount": "9.99"}
-        return [coin["amount"] for coin in self.world.result("listunspent", 0, 9999, [], options)]
+        return [coin["amount"] for coin in self.world.result("listunspent", 0, 9999, [], True, options)]
 
     def refused(self, method: str, *params: Any) -> tuple[int, str]:
         error = self.world.error(method, *params)
@@ -87,7 +87,7 @@ class Asked(Case):
 
     def test_what_is_set_aside_or_final_only_stays_out(self) -> None:
         self.scatter(3)
-        coins = self.world.result("listunspent", 0, 9999, [], {"maximumAmount": 9})
+        coins = self.world.result("listunspent", 0, 9999, [], True, {"maximumAmount": 9})
         self.world.result("lockunspent", False, [{"txid": coins[0]["txid"], "vout": coins[0]["vout"]}])
         self.pay(self.world.result("getnewaddress"), "0.5")
         self.world.advance(1)

@@ -142,6 +142,23 @@ class Watching(FundingCase):
         self.assertEqual(self.world.result("getbalance", payee), 400)
         self.assertEqual(self.world.result("getbalance", self.friend, 0, True), 100 - made["fee"])
 
+    def test_a_coin_of_several_keys(self) -> None:
+        """The wallet holds one of two keys; the other holder signs what it has made."""
+        mine = self.world.result("getaddressinfo", self.world.result("getnewaddress"))["pubkey"]
+        shared = self.world.result("createmultisig", 2, [mine, FRIEND.public.hex()])["address"]
+        self.world.wallet.keys.watch(Watched(self.world.environment.lock_of(shared), "both"))
+        self.world.result("sendtoaddress", shared, 300)
+        self.world.advance(1)
+        [coin] = self.world.result("listunspent", 0, 9, [shared], True, {"include_watched": True})
+        self.assertEqual((coin["address"], coin["amount"], coin["label"]), (shared, 300, "both"))
+        named = [{"txid": coin["txid"], "vout": coin["vout"]}]
+        made = self.funded(named, {self.friend: 100}, 0, {"change_address": shared})
+        half = self.world.result("signrawtransactionwithwallet", made["hex"])
+        self.assertFalse(half["complete"])
+        txid = self.world.result("sendrawtransaction", self.sign_as_friend(half["hex"]))
+        self.assertTrue(self.world.result("waittransactionfinality", txid, 5)["final"])
+        self.assertEqual(self.world.result("getbalance", shared, 0, True), 200 - made["fee"])
+
     def test_coins_of_strangers_may_be_named(self) -> None:
         """Both pay: the other one signs his input, this wallet its own."""
         coin = self.friends_coin()

@@ -15,6 +15,7 @@ from timed.primitives.transaction import Lock, OutPoint
 from timed.rpc.dispatch import Dispatcher
 from timed.rpc.handlers import HANDLERS
 from timed.rpc.toll import Toll
+from timed.wallet import reservations
 from timed.wallet.keystore import CHANGE
 from timed.wallet.watching import Watched
 
@@ -121,8 +122,12 @@ class One(PaymentsCase):
         self.assertEqual(error["data"]["rule"], "insufficient-funds")
         self.assertEqual(Decimal(error["data"]["unconfirmed"]), everything)
         self.assertIn("next block", error["data"]["hint"])
+        [coin] = self.coins(1)
+        named = {"address": self.friend, "amount": 1, "inputs": [coin], "minconf": 1}
+        error = self.exchange("sendtoaddress", **named)["error"]
+        self.assertEqual((error["code"], error["data"]["rule"]), (-8, "input-unconfirmed"))
         self.world.block()
-        self.assertIn("result", self.exchange("sendtoaddress", address=self.friend, amount=1, minconf=1))
+        self.assertIn("result", self.exchange("sendtoaddress", **named))
 
 
 class Many(PaymentsCase):
@@ -305,6 +310,22 @@ class Concurrent(PaymentsCase):
         self.assertEqual((error["code"], error["data"]["rule"]), (-1, "submit-timeout"))
         self.assertIn("do not pay twice", error["data"]["hint"])
         self.assertIsNotNone(self.world.wallet.payment(bytes.fromhex(error["data"]["txid"])))
+
+    def test_when_there_is_no_room_for_another_payment_it_says_so(self) -> None:
+        self.patch(reservations, "MAX_RESERVED", 2)
+        disk: list[Deferred[None]] = []
+        slow_disk = self.patch(
+            self.world.environment, "write_wallet", lambda: disk.append(Deferred()) or disk[-1]
+        )
+        waiting = [self.world.begin("sendtoaddress", [self.friend, 1]) for _ in range(2)]
+        self.assertEqual(self.refused("sendtoaddress", self.friend, 1), (-4, "wallet-full"))
+        self.assertEqual(self.world.wallet.reservations.refused, 1)
+        for done in disk:
+            done.callback(None)
+        for each in waiting:
+            self.assertIn("result", parsed(self.world.finish(each)))
+        slow_disk.restore()
+        self.world.result("sendtoaddress", self.friend, 1)
 
     def test_change_keys_are_fresh_for_every_payment(self) -> None:
         for _ in range(3):

@@ -54,6 +54,10 @@ class WalletLocked(LocalError):
         super().__init__("the wallet is locked.", "Unlock it with walletpassphrase first.")
 
 
+class WalletFull(LocalError):
+    """A bound of the wallet is reached."""
+
+
 class PoolEmpty(LocalError):
     """A locked wallet has handed out all the addresses it had made in advance."""
 

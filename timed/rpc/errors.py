@@ -18,6 +18,7 @@ from timed.errors import (
     RemoteError,
     TimedError,
     UnknownKey,
+    WalletFull,
     WalletLocked,
     WrongPassphrase,
 )
@@ -139,6 +140,7 @@ LOCAL_RULES = (
     (WalletLocked, UNLOCK_NEEDED, "wallet-locked"),
     (WrongPassphrase, WRONG_PASSPHRASE, "wallet-passphrase"),
     (PoolEmpty, KEYPOOL_RAN_OUT, "wallet-pool"),
+    (WalletFull, WALLET_ERROR, "wallet-full"),
     (UnknownKey, NOT_FOUND, "config-key"),
     (NotLive, INVALID_PARAMETER, "config-restart"),
     (NotPending, INVALID_PARAMETER, "config-pending"),

@@ -59,6 +59,11 @@ TROUBLES: dict[str, tuple[int, str, str]] = {
         "is locked: this node has voted for a transaction that spends it",
         "explaintransaction and gettxout show what stands in the way.",
     ),
+    "input-unconfirmed": (
+        INVALID_PARAMETER,
+        "stands in no block yet",
+        "Wait for the next block, or leave minconf out: a final coin is as good.",
+    ),
     "coinbase-immature": (
         INVALID_PARAMETER,
         "is a reward that is too young",
@@ -100,21 +105,35 @@ def planned(work: Callable[[], T]) -> T:
         ) from error
 
 
-def named_coins(env: Environment, outpoints: Iterable[OutPoint], param: str) -> tuple[OwnCoin, ...]:
+def named_coins(
+    env: Environment, outpoints: Iterable[OutPoint], param: str, *, in_blocks: bool = False
+) -> tuple[OwnCoin, ...]:
     """The wallet's coins at these outpoints, each free to be spent; RpcError names the one that is not."""
-    return check_named(env, outpoints, param, lambda outpoint: own_coin(env, outpoint, param))
+    return check_named(
+        env, outpoints, param, lambda outpoint: own_coin(env, outpoint, param), in_blocks=in_blocks
+    )
 
 
 def check_named(
-    env: Environment, outpoints: Iterable[OutPoint], param: str, find: Callable[[OutPoint], OwnCoin]
+    env: Environment,
+    outpoints: Iterable[OutPoint],
+    param: str,
+    find: Callable[[OutPoint], OwnCoin],
+    *,
+    in_blocks: bool = False,
 ) -> tuple[OwnCoin, ...]:
-    """What `find` gives for each outpoint; RpcError for one that is named twice or may not be spent now."""
+    """What `find` gives for each outpoint; RpcError for one that is named twice or may not be spent now.
+
+    With `in_blocks` each must stand in a block.
+    """
     coins: dict[OutPoint, OwnCoin] = {}
     for outpoint in outpoints:
         if outpoint in coins:
             raise bad_coin(outpoint, param, "input-duplicate")
         coin = find(outpoint)
         rule = env.wallet.available.hindrance(coin)
+        if not rule and in_blocks and coin.height is None:
+            rule = "input-unconfirmed"
         if rule:
             raise bad_coin(outpoint, param, rule)
         coins[outpoint] = coin
@@ -206,21 +225,29 @@ async def _take_back(env: Environment, txid: bytes, rule: str) -> None:
 def _short(error: InsufficientFunds) -> RpcError:
     """Insufficient funds, with what is missing, what stands in the way, and what to do."""
     funds = error.funds
-    rule = "insufficient-funds" if error.missing else "inputs-count"
+    message = f"Insufficient funds: {error}{_hindered(funds)}"
+    sums = {
+        "needed": error.needed,
+        "missing": error.missing,
+        "available": funds.free,
+        "in_payments": funds.in_payments,
+        "locked": funds.locked,
+        "set_aside": funds.set_aside,
+        "immature": funds.immature,
+        "unconfirmed": funds.unconfirmed,
+        "watched": funds.watched,
+    }
+    data = {name: format_amount(units) for name, units in sums.items()}
+    if error.missing:
+        return RpcError(
+            INSUFFICIENT_FUNDS, message, rule="insufficient-funds", hint=_advice(error.missing, funds), **data
+        )
     return RpcError(
         INSUFFICIENT_FUNDS,
-        f"Insufficient funds: {error}{_hindered(funds)}",
-        rule=rule,
-        hint=_advice(error),
-        needed=format_amount(error.needed),
-        missing=format_amount(error.missing),
-        available=format_amount(funds.free),
-        in_payments=format_amount(funds.in_payments),
-        locked=format_amount(funds.locked),
-        set_aside=format_amount(funds.set_aside),
-        immature=format_amount(funds.immature),
-        unconfirmed=format_amount(funds.unconfirmed),
-        watched=format_amount(funds.watched),
+        message,
+        rule="inputs-count",
+        hint="One payment has no room for that many coins: make fewer of them with mergeutxos.",
+        **data,
     )
 
 
@@ -241,17 +268,14 @@ def _hindered(funds: Funds) -> str:
     return f"; beside that {', '.join(parts)}" if parts else ""
 
 
-def _advice(error: InsufficientFunds) -> str:
+def _advice(missing: int, funds: Funds) -> str:
     """What would help first."""
-    funds: Funds = error.funds
-    if not error.missing:
-        return "One payment has no room for that many coins: make fewer of them with mergeutxos."
-    if funds.unconfirmed >= error.missing:
+    if funds.unconfirmed >= missing:
         return "Wait for the next block, or leave minconf out: final coins are as good."
-    if funds.set_aside >= error.missing:
+    if funds.set_aside >= missing:
         return "Free coins that you have set aside: listlockunspent, lockunspent true."
-    if funds.in_payments + funds.locked + funds.immature >= error.missing:
+    if funds.in_payments + funds.locked + funds.immature >= missing:
         return "Coins that a payment under way uses come back as change once it is final: wait a moment."
-    if funds.watched >= error.missing:
+    if funds.watched >= missing:
         return "Watched coins are spent where their key is: see walletcreatefundedtransaction."
     return "Receive more first, or pay less; with subtractfeefromamount the receiver bears the fee."

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, KeysView
 
-from timed.errors import LocalError
+from timed.errors import WalletFull
 from timed.primitives.transaction import OutPoint
 
 MAX_RESERVED = 16_384
@@ -34,11 +34,11 @@ class Reservations:
         return self._held.keys()
 
     def reserve(self, outpoints: Iterable[OutPoint]) -> None:
-        """Hold all of them; LocalError when too many are held already."""
+        """Hold all of them; WalletFull when too many are held already."""
         wanted = list(outpoints)
         if len(self._held) + len(wanted) > MAX_RESERVED:
             self.refused += 1
-            raise LocalError("too many payments are being made at once.", "Try again in a minute.")
+            raise WalletFull("too many payments are being made at once.", "Try again in a minute.")
         self._held.update(dict.fromkeys(wanted))
 
     def release(self, outpoints: Iterable[OutPoint]) -> None:

@@ -6,9 +6,9 @@ forgotten with the process.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, KeysView
+from collections.abc import Callable, Iterable, Iterator, KeysView
 
-from timed.errors import LocalError
+from timed.errors import WalletFull
 from timed.primitives.transaction import OutPoint
 from timed.wallet.walletkey import Record
 
@@ -19,11 +19,14 @@ MAX_SET_ASIDE = 10_000
 class SetAside:
     """Outpoints, each with whether the wallet's file keeps it.
 
-    A coin that is spent is forgotten: `forget` is told of every one.
+    A coin that is spent is forgotten: `forget` is told of every one. One whose spending
+    nobody saw, because the chain was read anew, makes room when it is needed; `is_there`
+    knows the coins there are.
     """
 
-    def __init__(self, outbox: list[Record]) -> None:
+    def __init__(self, outbox: list[Record], is_there: Callable[[OutPoint], bool]) -> None:
         self._outbox = outbox
+        self._is_there = is_there
         self._kept: dict[OutPoint, bool] = {}
         self.refused = 0
         """How often there was no room."""
@@ -46,11 +49,13 @@ class SetAside:
         return self._kept.get(outpoint, False)
 
     def add(self, outpoints: Iterable[OutPoint], *, keep: bool) -> None:
-        """Set all of them aside, or none; LocalError when they are too many."""
+        """Set all of them aside, or none; WalletFull when they are too many."""
         wanted = dict.fromkeys(outpoints)
         if len(self._kept.keys() | wanted.keys()) > MAX_SET_ASIDE:
+            self.free([outpoint for outpoint in self._kept if not self._is_there(outpoint)])
+        if len(self._kept.keys() | wanted.keys()) > MAX_SET_ASIDE:
             self.refused += 1
-            raise LocalError(
+            raise WalletFull(
                 f"a wallet sets {MAX_SET_ASIDE} coins aside at most.", "Free some: lockunspent true."
             )
         for outpoint in wanted:

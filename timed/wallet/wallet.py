@@ -97,7 +97,7 @@ class Wallet:
         self.outbox: list[Record] = []
         """Records for the wallet file, oldest first; whoever writes takes them away."""
         self.keys = Keystore(entropy, self.outbox)
-        self.set_aside = SetAside(self.outbox)
+        self.set_aside = SetAside(self.outbox, lambda outpoint: outpoint in self.coins)
         self.coins = CoinIndex(self.keys.watches, self.keys.owns, self.keys.saw, self.set_aside.forget)
         self.keys.joined = self.coins.claim
         self.reservations = Reservations()

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import attrs
 
 from timed.crypto.sizes import PUBLIC_KEY_SIZE
-from timed.errors import LocalError
+from timed.errors import WalletFull
 from timed.primitives.transaction import Lock
 from timed.wallet.walletkey import Record
 
@@ -67,7 +67,9 @@ class Watchlist:
         return self._watched.get(lock)
 
     def add(self, watched: Watched) -> None:
-        """Take it in, or replace what is known of its lock; LocalError when there are too many."""
+        """Take it in, or replace what is known of its lock; WalletFull when there are too many."""
         if watched.lock not in self._watched and len(self._watched) >= MAX_WATCHED:
-            raise LocalError(f"a wallet watches {MAX_WATCHED} addresses at most.")
+            raise WalletFull(
+                f"a wallet watches {MAX_WATCHED} addresses at most.", "Watch more with another node."
+            )
         self._watched[watched.lock] = watched

@@ -63,7 +63,12 @@ def getbalances(env: Environment) -> Object:
 
 
 async def listunspent(
-    env: Environment, minconf: int, maxconf: int, addresses: tuple[str, ...], query_options: dict[str, Any]
+    env: Environment,
+    minconf: int,
+    maxconf: int,
+    addresses: tuple[str, ...],
+    include_unsafe: bool,
+    query_options: dict[str, Any],
 ) -> list[Object]:
     watched = query_options.get("include_watched", False)
     greatest = query_options.get("maximumAmount")

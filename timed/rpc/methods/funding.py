@@ -52,14 +52,16 @@ async def _fund(
     if not payees:
         raise bad_value("outputs" if param == "inputs" else param, "pays nobody", "Give it an output.")
     wallet = env.wallet
+    in_blocks, watched = options.get("minconf", 0) > 0, options.get("include_watched", False)
     wish = Wish(
         payees,
         bearers=_bearers(options.get("subtract_fee_from_outputs", ()), len(payees)),
-        inputs=check_named(env, given, param, lambda outpoint: _any_coin(env, outpoint, param)),
+        inputs=check_named(
+            env, given, param, lambda outpoint: _any_coin(env, outpoint, param), in_blocks=in_blocks
+        ),
         more=options["add_inputs"],
         change=change_lock(env, options.get("change_address")),
     )
-    in_blocks, watched = options.get("minconf", 0) > 0, options.get("include_watched", False)
     made = planned(lambda: wallet.plan(wish, in_blocks=in_blocks, watched=watched))
     if options.get("lock_unspents", False):
         wallet.set_aside.add(

@@ -32,7 +32,7 @@ async def sendtoaddress(
     wish = Wish(
         (Payee(env.lock_of(address), amount),),
         bearers=(0,) if subtractfeefromamount else (),
-        inputs=coins_of(env, inputs),
+        inputs=coins_of(env, inputs, minconf),
         more=not inputs,
         change=change_lock(env, change_address),
     )
@@ -55,7 +55,7 @@ async def sendmany(
     wish = Wish(
         payees,
         bearers=_bearers(env, payees, subtractfeefrom),
-        inputs=coins_of(env, inputs),
+        inputs=coins_of(env, inputs, minconf),
         more=not inputs,
         change=change_lock(env, change_address),
     )
@@ -75,7 +75,7 @@ async def sendall(
         raise bad_value("recipients", "names nobody", "Give at least one address that takes the rest.")
     payees = [Payee(env.lock_of(address), units) for address, units in amounts]
     payees += [Payee(env.lock_of(address), None) for address in recipients]
-    wish = Wish(tuple(payees), inputs=coins_of(env, inputs))
+    wish = Wish(tuple(payees), inputs=coins_of(env, inputs, minconf))
     prepared = await pay(env, wish, comment, in_blocks=minconf > 0)
     transaction = prepared.payment.transaction
     return {
@@ -113,9 +113,10 @@ async def mergeutxos(
     }
 
 
-def coins_of(env: Environment, inputs: Coins) -> tuple[OwnCoin, ...]:
+def coins_of(env: Environment, inputs: Coins, minconf: int) -> tuple[OwnCoin, ...]:
     """The wallet's coins that a caller has named, each of them free."""
-    return named_coins(env, (OutPoint(each["txid"], each["vout"]) for each in inputs), "inputs")
+    outpoints = [OutPoint(each["txid"], each["vout"]) for each in inputs]
+    return named_coins(env, outpoints, "inputs", in_blocks=minconf > 0)
 
 
 def change_lock(env: Environment, address: str | None) -> Lock | None:

@@ -58,6 +58,12 @@ METHODS = (
             Param("maxconf", Integer(0, MOST_CONFIRMATIONS), "Most confirmations.", 9_999_999),
             Param("addresses", Array(ADDRESS, 1_000), "Only these addresses.", ()),
             Param(
+                "include_unsafe",
+                Boolean(),
+                "For Bitcoin's clients: what is listed is final, so nothing is unsafe.",
+                True,
+            ),
+            Param(
                 "query_options",
                 Record(
                     optional=(
@@ -76,7 +82,7 @@ METHODS = (
         ),
         permission=WALLET,
         example="1 9999999",
-        more=("""0 9999999 '[]' '{"minimumAmount":100,"maximumCount":20}'""",),
+        more=("""0 9999999 '[]' true '{"minimumAmount":100,"maximumCount":20}'""",),
         cost=20,
     ),
     Method(

@@ -13,7 +13,7 @@ from timed.app.config import load
 from timed.app.genesis_file import read_genesis
 from timed.events import PeerClosed
 from timed.monitor.eventlog import LOST
-from timed.testnet.layout import NodePlan, Plan, State, free_ports, make_network
+from timed.testnet.layout import EPHEMERAL, NodePlan, Plan, State, free_ports, make_network
 from timed.testnet.main import arguments, check_options
 from timed.testnet.process import NodeProcess
 from timed.testnet.registry import living_nodes, runner_alive
@@ -38,7 +38,10 @@ class PlanCase(SynchronousTestCase):
 
 class Planning(PlanCase):
     def test_ports_are_distinct(self) -> None:
-        self.assertEqual(len(set(free_ports(40))), 40)
+        ports = free_ports(40)
+        self.assertEqual(len(set(ports)), 40)
+        first = int(EPHEMERAL.read_text().split()[0])
+        self.assertLess(max(ports), first, "an outgoing connection could be given it before a node listens")
 
     def test_every_configuration_can_be_loaded_and_names_its_peers(self) -> None:
         plan = self.plan()

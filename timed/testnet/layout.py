@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import time
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ import attrs
 from timed.app.datadir import NODE_KEY, OPERATOR_KEY
 from timed.app.genesis_file import write_genesis
 from timed.crypto.keys import SigningKey, create_key_file
+from timed.errors import LocalError
 from timed.ledger.genesis import Genesis
 from timed.params import REGTEST, UNITS_PER_TIME
 from timed.peer.values import PeerAddress
@@ -37,6 +39,9 @@ HOST = "127.0.0.1"
 COINS_PER_MEMBER = 50
 COIN = 10_000 * UNITS_PER_TIME
 PORTS_PER_NODE = 3
+FIRST_PORT = 10_000
+LINUX_EPHEMERAL = 32_768
+EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 @attrs.frozen
@@ -107,17 +112,40 @@ class Plan:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback address that nobody uses now."""
-    held = []
+    """Ports of the loopback address that nobody uses now.
+
+    None of them is one that the system gives to outgoing connections: between now and
+    a node's start one of those would be somebody's.
+    """
+    candidates = list(range(FIRST_PORT, _first_ephemeral()))
+    random.SystemRandom().shuffle(candidates)
+    held: list[socket.socket] = []
     try:
-        for _ in range(count):
+        for port in candidates:
+            if len(held) == count:
+                break
             probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            try:
+                probe.bind((HOST, port))
+            except OSError:
+                probe.close()
+                continue
             held.append(probe)
-            probe.bind((HOST, 0))
+        if len(held) < count:
+            raise LocalError(f"there are no {count} free ports from {FIRST_PORT} on.")
         return [int(probe.getsockname()[1]) for probe in held]
     finally:
         for probe in held:
             probe.close()
+
+
+def _first_ephemeral() -> int:
+    """The first port of those that outgoing connections are given."""
+    try:
+        first = int(EPHEMERAL.read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return LINUX_EPHEMERAL
+    return first if first > FIRST_PORT + 1_000 else LINUX_EPHEMERAL
 
 
 def make_network(directory: Path, nodes: int, members: int, interval: int) -> Plan:

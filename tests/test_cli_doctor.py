@@ -344,8 +344,10 @@ class Running(ServicesCase):
         async def scenario() -> None:
             application = self.compose("log.level=debug")
             application.startService()
-            report = await self.doctor()
-            await application.stopService()
+            try:
+                report = await self.doctor()
+            finally:
+                await application.stopService()
             found = {each["name"]: each["severity"] for each in report["findings"]}
             self.assertEqual(found["debug-logging"], PROBLEM)
             self.assertEqual(found["no-peers"], PROBLEM)

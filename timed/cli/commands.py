@@ -31,6 +31,9 @@ COMMANDS: dict[str, Command] = {
         Command("address", "addresses", "what an address is, and whose", ("check", "convert", "of")),
         Command("backup", "backup", "copy keys, configuration and wallet of a node"),
         Command("doctor", "doctor", "why a node is slow, alone or not there, in plain words"),
+        Command(
+            "debug-bundle", "bundle", "one file with what explains a node's trouble, without its secrets"
+        ),
         Command("sign-offline", "signing", "sign an exported payment without a node"),
         Command("rpcauth", "rpcauth", "make an account for rpc.auth"),
         Command("seedlist", "seedlist", "make, sign and check lists of nodes", ("key", "sign", "check")),

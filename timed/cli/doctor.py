@@ -31,12 +31,13 @@ def main(words: Sequence[str], options: Options) -> int:
 
 
 def examine(found: Any, options: Options) -> dict[str, Any]:
-    """The report: node, running, findings, unseen (why by symptom), looked_at."""
+    """The report: node, running, process (its id; 0 for none, null unknown), findings, unseen (why by symptom), looked_at."""
     sight = see(found, options)
     findings, unseen = judged(sight)
     return {
         "node": _who(sight),
         "running": sight.running,
+        "process": sight.held,
         "findings": [_plain(finding) for finding in findings],
         "unseen": unseen,
         "looked_at": [symptom.name for symptom in SYMPTOMS if symptom.name not in unseen],
@@ -49,6 +50,11 @@ def see(found: Any, options: Options) -> Sight:
         config = local.config_of(found)
     except ConfigError as error:
         return look(error, options)
+    return look(config, place_of(found, options))
+
+
+def place_of(found: Any, options: Options) -> Options:
+    """The options of a call to that node: those before the command say who calls, and where else."""
     place = local.as_options(found)
     for name in (
         "rpcconnect",
@@ -61,7 +67,7 @@ def see(found: Any, options: Options) -> Sight:
         "cacert",
     ):
         setattr(place, name, getattr(options, name))
-    return look(config, place)
+    return place
 
 
 def _plain(finding: Finding) -> dict[str, str]:

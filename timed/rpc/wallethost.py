@@ -12,10 +12,8 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from timed.errors import LocalError, StoreError
@@ -26,6 +24,7 @@ from timed.primitives.transaction import OutPoint
 from timed.rpc.backend import ChainBackend
 from timed.rpc.chronicle import Chronicle
 from timed.rpc.custody import Custody
+from timed.rpc.worker import ThreadWorker, Worker
 from timed.wallet.derivation import account_path
 from timed.wallet.historybook import HistoryBook
 from timed.wallet.phrase import ENTROPY_BYTES
@@ -52,7 +51,14 @@ class WalletHost:
     name = "wallet"
     _log = Logger()
 
-    def __init__(self, path: str, chain: ChainBackend, reactor: Any, entropy: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        path: str,
+        chain: ChainBackend,
+        reactor: Any,
+        entropy: Callable[[int], bytes],
+        worker: Worker | None = None,
+    ) -> None:
         self.wallet = Wallet(chain, entropy)
         self._file = WalletFile(path, chain.params.name)
         self._chain = chain
@@ -64,7 +70,8 @@ class WalletHost:
         self.pursuit = Pursuit(self.wallet, chain, self._doomed)
         self._pursuit_call: IDelayedCall | None = None
         self._pursuit_due: int | None = None
-        self._pool: ThreadPool | None = None
+        self._worker: Worker = ThreadWorker(reactor, "timed-wallet") if worker is None else worker
+        self._running = False
         self._waiting: list[Deferred[None]] = []
         self._busy = False
         self._idle: list[Deferred[None]] = []
@@ -89,8 +96,8 @@ class WalletHost:
             keys.adopt(seed, "regtest")
         keys.refill()
         self._file.append(self.wallet.take_outbox())
-        self._pool = ThreadPool(minthreads=0, maxthreads=1, name="timed-wallet")
-        self._pool.start()
+        self._worker.start()
+        self._running = True
         self._chain.subscribe(self)
         self.chronicle.start(newborn)
         self.chronicle.caught_up().addCallbacks(
@@ -101,7 +108,7 @@ class WalletHost:
 
     def published(self, event: object, now_us: int) -> None:
         """`IEventSink.published`."""
-        if self._pool is None:
+        if not self._running:
             return
         self.wallet.published(event)
         self.chronicle.published(event, now_us)
@@ -129,9 +136,9 @@ class WalletHost:
 
     def on_disk(self, work: Callable[[WalletFile], T]) -> Deferred[T]:
         """Do `work` on the wallet's thread: after what was begun before, before what comes later."""
-        if self._pool is None:
+        if not self._running:
             return fail(LocalError("the wallet is closed."))
-        return deferToThreadPool(self._reactor, self._pool, work, self._file)
+        return self._worker.run(lambda: work(self._file))
 
     def rescan(self) -> Deferred[None]:
         """Read the set of coins again; fires when every coin of today's keys is known."""
@@ -149,7 +156,7 @@ class WalletHost:
 
     def stop(self) -> Deferred[None]:
         """Write what is left and release file and thread."""
-        if self._pool is None:
+        if not self._running:
             return succeed(None)
         if self._scan_call is not None and self._scan_call.active():
             self._scan_call.cancel()
@@ -165,12 +172,15 @@ class WalletHost:
         finished.addBoth(self._release)
         return finished
 
-    def _release(self, result: None) -> None:
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool = None
+    def let_go(self) -> None:
+        """What the end of a process does: nothing more is written, the files are closed."""
+        self._running = False
         self.chronicle.book.close()
         self._file.close()
+
+    def _release(self, result: None) -> None:
+        self._worker.stop()
+        self.let_go()
 
     def _write(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -180,12 +190,12 @@ class WalletHost:
             for done in idle:
                 done.callback(None)
             return
-        if self._pool is None:
+        if not self._running:
             for done in waiting:
                 done.errback(Failure(LocalError("the wallet is closed.")))
             return
         self._busy = True
-        writing = deferToThreadPool(self._reactor, self._pool, self._file.append, records)
+        writing = self._worker.run(lambda: self._file.append(records))
         writing.addBoth(self._written, waiting)
 
     def _written(self, result: object, waiting: list[Deferred[None]]) -> None:
@@ -241,7 +251,7 @@ class WalletHost:
 
     def _pursue(self) -> None:
         """Send again what is due, and come back when more is."""
-        if self._pool is None or not self.wallet.ready:
+        if not self._running or not self.wallet.ready:
             return
         self.pursuit.wake(self._chain.now())
         due = self.pursuit.next_wake()

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -14,6 +15,9 @@ from timed.sim.mesh import MeshResult, run_mesh
 from timed.sim.nemesis import FAULTS
 from timed.sim.run import SeedResult, combined_hash, run_seeds
 from timed.sim.world import Scenario
+
+if TYPE_CHECKING:
+    from timed.sim.wallets import WalletResult
 
 EXIT_VIOLATION, EXIT_USAGE = 1, 2
 RECORD_BYTES = 256 << 20
@@ -43,6 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mesh.add_argument("--hours", type=float, default=2.0, metavar="H", help="virtual hours of flapping")
     mesh.add_argument("--seed", type=int, default=0, metavar="S")
     mesh.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+    wallet = commands.add_parser(
+        "wallet", help="pay from many wallets at once while nodes die and paths are cut"
+    )
+    wallet.add_argument("--payments", type=int, default=100, metavar="P", help="payments to make")
+    wallet.add_argument("--nodes", type=int, default=4, choices=range(2, 13), metavar="N")
+    wallet.add_argument("--concurrent", type=int, default=50, metavar="C", help="calls at one time")
+    wallet.add_argument("--seed", type=int, default=0, metavar="S")
+    wallet.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     mutants = commands.add_parser("mutants", help="put known mistakes into a copy and see them caught")
     mutants.add_argument("names", nargs="*", help="only these")
     mutants.add_argument("--jobs", type=int, default=2, metavar="J", help="processes")
@@ -52,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(options)
     if options.command == "mesh":
         return _mesh(options)
+    if options.command == "wallet":
+        return _wallet(options)
     from timed.sim.mutants import run_mutants
 
     return run_mutants(options.names, options.jobs, as_json=options.json)
@@ -131,6 +145,26 @@ def _mesh(options: argparse.Namespace) -> int:
     return EXIT_VIOLATION if result.violation else 0
 
 
+def _wallet(options: argparse.Namespace) -> int:
+    from timed.sim.wallets import run_wallets
+
+    result = run_wallets(options.seed, options.payments, options.nodes, options.concurrent)
+    released = ", ".join(f"{count} {reason}" for reason, count in result.released.items()) or "none"
+    print(
+        f"{result.payments} payments, {result.dependent} of them on top of one no block held, up to"
+        f" {result.most_calls} calls at once\n"
+        f"{result.confirmed} in {result.blocks} blocks; released: {released}\n"
+        f"{result.lives} processes, {sum(result.faults.values())} faults, {result.lost_calls} calls lost with their"
+        f" process, {result.resent} payments sent again\n"
+        f"{result.virtual_s / 60:.0f} virtual minutes, {result.events} events, {result.cpu_s:.1f} s of CPU"
+    )
+    if result.violation:
+        _explain(result)
+    if options.json:
+        print(json.dumps({**attrs.asdict(result), "violations": int(bool(result.violation))}))
+    return EXIT_VIOLATION if result.violation else 0
+
+
 def summary(results: Sequence[SeedResult]) -> dict[str, object]:
     """The object of the last line."""
     return {
@@ -158,7 +192,7 @@ def _line(result: SeedResult) -> str:
     )
 
 
-def _explain(result: SeedResult | MeshResult) -> None:
+def _explain(result: SeedResult | MeshResult | WalletResult) -> None:
     print(f"  {result.violation} at event {result.events} of seed {result.seed}: {result.detail}")
     print("  the last events (microseconds since the start):")
     for line in result.tail:

@@ -23,12 +23,17 @@ NAMES = (
     "one-session",
     "healthy-session",
     "redial-rate",
+    "wallet-balance",
+    "wallet-release",
+    "wallet-history",
+    "wallet-twice",
     "no-alarm",
     "no-traceback",
     "progress",
     "live-heights",
     "live-payments",
     "live-sessions",
+    "live-wallet",
 )
 """Every invariant has one stable name; mutants are caught by name."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
@@ -55,6 +55,16 @@ class Scenario:
     """Seconds from the start to the first grid point; half an interval if None."""
 
 
+class Patron(Protocol):
+    """A program that lives in every process beside its node."""
+
+    def booted(self, process: Process) -> None:
+        """A process has started; whatever ran in the one before it is gone."""
+
+    def told(self, process: Process, event: NodeEvent) -> None:
+        """The node told its users."""
+
+
 class World:
     """Composes production nodes with the virtual network and watches them.
 
@@ -75,6 +85,8 @@ class World:
         self.mesh = MeshRules(self.network, node_ids, self.cast.genesis.params, self.invariants.sessions)
         self.listeners: list[Callable[[Process, int, object], None]] = []
         """Called with every message that a process hands to a link."""
+        self.patrons: list[Patron] = []
+        """Who uses the processes as programs beside the node do."""
         self.tap = Tap(self.cast.genesis.params, checksum=scenario.plain)
         self.hosts = [
             Host(index, self.clock, self.network, self.entropy(f"host {index}"), self)
@@ -122,6 +134,8 @@ class World:
         self.mesh.booted(index)
         node_id = None if self.scenario.plain else self.cast.node_keys[index].public
         process = host.start(made, node_id, PORT)
+        for patron in self.patrons:
+            patron.booted(process)
         if first is not None and process.alive:
             self.workload.submit(first, process)
 
@@ -188,6 +202,9 @@ class World:
         self.invariants.published(process, event)
         self.mesh.published(process, event)
         self.nemesis.published(process, event)
+        if process.alive:
+            for patron in self.patrons:
+                patron.told(process, event)
 
     def opened(self, process: Process, link: int) -> None:
         self.clock.note(f"link {process.name} #{link}")

@@ -56,7 +56,7 @@ class Seat:
         """As the driver: the node takes it now, what follows leaves in a turn of its own."""
         process = self._process
         try:
-            txid: bytes = process.node.submit(raw, self.clock())
+            txid = process.operate(process.node.submit, raw, self.clock())
         finally:
             process.host.clock.after(0, "submitted", lambda: process.turn("submitted", lambda now: None))
         return txid

@@ -98,7 +98,7 @@ class Commands(SynchronousTestCase):
         elif program == "timed-top":
             top_arguments().parse_args(rest)
         elif program == "timed-sim":
-            self.assertIn(rest[0], ("run", "mesh", "mutants"))
+            self.assertIn(rest[0], ("run", "mesh", "mutants", "wallet"))
             self.patch(simulator, "_run", lambda options: 0)
             self.patch(simulator, "_mesh", lambda options: 0)
             if rest[0] != "mutants":

@@ -40,6 +40,15 @@ class WalletTests(ProcessCase):
         files = [each.read_text("latin-1") for each in paths if each.is_file()]
         return "".join([*files, self.world.log(number)])
 
+    def merge_by_itself(self, number: int) -> None:
+        """Switched on while the node runs, after the next block."""
+        many = len(self.call(number, "listunspent"))
+        self.call(number, "setconfig", "wallet.consolidate_below", "1000000")
+        self.call(number, "setconfig", "wallet.consolidate_above", "1")
+        until("small coins became one", lambda: self.info(number)["consolidation"]["merges"] > 0)
+        self.call(number, "setconfig", "wallet.consolidate_above", "0")
+        self.assertLess(len(self.call(number, "listunspent")), many)
+
     def test_an_encrypted_wallet_is_locked_after_every_death_and_its_phrase_brings_it_back(self) -> None:
         phrase = self.call(1, "exportmnemonic")
         self.assertTrue(phrase["complete"])
@@ -53,9 +62,16 @@ class WalletTests(ProcessCase):
         self.assertEqual(self.code(1, "walletpassphrase", "wrong", 60), -14)
         self.call(1, "walletpassphrase", PASSPHRASE, 600)
         self.world.wait_confirmed(self.call(1, "sendtoaddress", address, Decimal("1.5")))
+        coin = self.call(1, "listunspent")[0]
+        named = {"txid": coin["txid"], "vout": coin["vout"]}
+        self.call(1, "lockunspent", False, [named], True)
         self.world.kill(1)
         self.restart(1)
         self.assertTrue(self.info(1)["locked"])
+        [aside] = self.call(1, "listlockunspent")
+        self.assertEqual({"txid": aside["txid"], "vout": aside["vout"]}, named)
+        self.call(1, "lockunspent", True)
+        self.merge_by_itself(2)
         balance = self.call(1, "getbalance")
         before = self.call(3, "getbalance")
         self.call(3, "restorewallet", phrase["mnemonic"], "", 200)

@@ -30,7 +30,7 @@ from timed.rpc.submission import submit
 from timed.wallet.coins import OwnCoin
 from timed.wallet.funds import Funds
 from timed.wallet.planning import FeeAboveAmount, InsufficientFunds, Wish
-from timed.wallet.wallet import Prepared
+from timed.wallet.wallet import Prepared, Wallet
 
 T = TypeVar("T")
 _log = Logger()
@@ -201,14 +201,14 @@ async def _send(env: Environment, prepared: Prepared) -> None:
         await submit(env, transaction)
     except RpcError as error:
         if error.code == REJECTED:
-            await _take_back(env, transaction.txid, error.data["rule"])
+            await _take_back(env, wallet, transaction.txid, error.data["rule"])
             raise
         raise RpcError(
             error.code, error.message, rule=error.data["rule"], hint=KEPT, txid=transaction.txid.hex()
         ) from error
 
 
-async def _take_back(env: Environment, txid: bytes, rule: str) -> None:
+async def _take_back(env: Environment, wallet: Wallet, txid: bytes, rule: str) -> None:
     """This node has refused it, so nobody else has it: its coins are free, and the history says why."""
     if env.own_chronicle is not None:
         try:
@@ -218,7 +218,7 @@ async def _take_back(env: Environment, txid: bytes, rule: str) -> None:
             _log.warn(
                 "the history lacks the refused payment {txid}: {reason}", txid=txid.hex(), reason=str(error)
             )
-    env.wallet.abandon(txid, rule)
+    wallet.abandon(txid, rule)
     await write(env)
 
 

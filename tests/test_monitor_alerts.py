@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from itertools import pairwise
@@ -109,12 +110,23 @@ class Figures(SynchronousTestCase):
         readings = Readings()
         for number in range(3):
             counts = tuple(map(float, histogram.counts))
-            readings.add(Reading(number * 10 * SECOND, {}, {"m": counts}, {"m": histogram.bounds}))
+            slow = tuple(float(number * (place == 2)) for place in range(3))
+            spread = (({"stage": "final"}, counts), ({"stage": "slow"}, slow))
+            readings.add(Reading(number * 10 * SECOND, {}, {"m": spread}, {"m": histogram.bounds}))
             for value in [0.05] * 9 + [0.5]:
                 histogram.observe(value)
-        self.check(Quantile("m", 0.5, 60), readings, 0.1)
-        self.check(Quantile("m", 0.99, 60), readings, 1.0)
-        self.check(Quantile("m", 0.99, 0), readings, None)
+        labels = (("stage", "final"),)
+        self.check(Quantile("m", 0.5, 60, labels), readings, 0.1)
+        self.check(Quantile("m", 0.99, 60, labels), readings, 1.0)
+        self.assertEqual(Quantile("m", 0.99, 60).of(readings), float("inf"))
+        self.check(Quantile("m", 0.99, 0, labels), readings, None)
+
+    def test_a_quantile_of_nothing_new_is_nothing(self) -> None:
+        """As in PromQL: without a value nothing is slow, and what was raised is over."""
+        readings = Readings()
+        for number in range(3):
+            readings.add(Reading(number * 10 * SECOND, {}, {"m": (({}, (0.0, 5.0)),)}, {"m": (1.0,)}))
+        self.check(Quantile("m", 0.99, 60), readings, 0.0)
 
     def test_readings_are_bounded_and_never_go_back_in_time(self) -> None:
         readings = series(*range(MAX_READINGS + 5))
@@ -230,6 +242,19 @@ class TableOfRules(SynchronousTestCase):
                 wanted = {label for label, _ in getattr(rule.figure, "labels", ())}
                 self.assertLessEqual(wanted, set(row.labels), rule.name)
 
+    def test_a_payment_that_waits_for_its_block_is_not_slow(self) -> None:
+        """Blocks come every ten minutes: only the way to finality is fast, and that is what is promised."""
+        alarms, readings = Alarms(lambda alert: None), Readings()
+        now = self.context.started_at
+        self.context.clock = lambda: now
+        for _ in range(60):
+            self.watch.stages.since_accepted["final"].observe(0.05)
+            self.watch.stages.since_accepted["confirmed"].observe(300.0)
+            readings.add(read([ROWS[name] for name in WATCHED], self.view))
+            alarms.judge(readings)
+            now += EVERY_S * SECOND
+        self.assertEqual([alert.rule.name for alert in alarms.active() if "finality" in alert.rule.name], [])
+
     def test_names_are_unique_and_every_rule_says_what_to_do(self) -> None:
         self.assertEqual(len({rule.name for rule in RULES}), len(RULES))
         for rule in RULES:
@@ -255,6 +280,14 @@ class TableOfRules(SynchronousTestCase):
         titles = {above for above, below in pairwise(lines) if below and set(below) == {"-"}}
         self.assertEqual({rule.name for rule in RULES} - titles, set())
         self.assertEqual(titles - {rule.name for rule in RULES}, {"The doctor"})
+
+    def test_every_metric_that_the_runbook_and_the_remedies_name_is_there(self) -> None:
+        text = (ROOT / "docs/runbook.rst").read_text(encoding="utf-8") + "".join(
+            rule.remedy for rule in RULES
+        )
+        named = set(re.findall(r"\btimed_[a-z_]+\b", text))
+        self.assertTrue(named)
+        self.assertEqual({name.removesuffix("_total") for name in named} - set(ROWS), set())
 
     def test_every_metric_is_read_from_a_running_node_without_an_error(self) -> None:
         reading = read(METRICS, self.view)

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import attrs
 
-from timed.monitor.histogram import Histogram, quantile
+from timed.monitor.histogram import quantile
 from timed.monitor.row import Durations, Row
 from timed.monitor.view import View
 
@@ -26,11 +26,11 @@ MAX_READINGS = KEEP_S // EVERY_S + 1
 
 @attrs.frozen
 class Reading:
-    """The values of some metrics at one time (microseconds); a distribution is its counts per bucket."""
+    """The values of some metrics at one time (microseconds); a distribution's are its counts per bucket."""
 
     time_us: int
     values: Mapping[str, tuple[tuple[Mapping[str, str], float], ...]]
-    spreads: Mapping[str, tuple[float, ...]] = attrs.field(factory=dict)
+    spreads: Mapping[str, tuple[tuple[Mapping[str, str], tuple[float, ...]], ...]] = attrs.field(factory=dict)
     bounds: Mapping[str, tuple[float, ...]] = attrs.field(factory=dict)
 
     def total(self, metric: str, labels: Labels) -> float | None:
@@ -38,16 +38,24 @@ class Reading:
         found = [value for known, value in self.values.get(metric, ()) if _matches(known, labels)]
         return sum(found) if found else None
 
+    def spread(self, metric: str, labels: Labels) -> tuple[float, ...] | None:
+        """The same of a distribution, bucket by bucket."""
+        found = [counts for known, counts in self.spreads.get(metric, ()) if _matches(known, labels)]
+        return tuple(map(sum, zip(*found, strict=True))) if found else None
+
 
 def read(rows: Iterable[Row | Durations], view: View) -> Reading:
     """The values of `rows` now."""
     values, spreads, bounds = {}, {}, {}
     for row in rows:
         if isinstance(row, Durations):
-            histograms = [histogram for _, histogram in row.source(view)]
-            if histograms:
-                spreads[row.name] = _summed(histograms)
-                bounds[row.name] = histograms[0].bounds
+            found = tuple(row.source(view))
+            if found:
+                spreads[row.name] = tuple(
+                    (dict(zip(row.labels, labels, strict=True)), tuple(map(float, histogram.counts)))
+                    for labels, histogram in found
+                )
+                bounds[row.name] = found[0][1].bounds
         else:
             values[row.name] = tuple(
                 (dict(zip(row.labels, labels, strict=True)), value) for labels, value in row.source(view)
@@ -200,30 +208,34 @@ class Slope:
 
 @attrs.frozen
 class Quantile:
-    """The bound under which a share of the durations of a window lie."""
+    """The bound under which a share of the durations of a window lie; 0 when there were none."""
 
     metric: str
     share: float
     window_s: int
+    labels: Labels = ()
 
     @property
     def metrics(self) -> tuple[str, ...]:
         return (self.metric,)
 
     def of(self, readings: Readings) -> float | None:
-        kept = [reading for reading in readings.within(self.window_s) if self.metric in reading.spreads]
+        kept = [
+            (reading.bounds[self.metric], counts)
+            for reading in readings.within(self.window_s)
+            if (counts := reading.spread(self.metric, self.labels)) is not None
+        ]
         if len(kept) < 2:
             return None
-        first, last = kept[0], kept[-1]
-        grown = [
-            max(0.0, later - earlier)
-            for earlier, later in zip(first.spreads[self.metric], last.spreads[self.metric], strict=True)
-        ]
-        return quantile(last.bounds[self.metric], grown, self.share)
+        (_, first), (bounds, last) = kept[0], kept[-1]
+        grown = [max(0.0, later - earlier) for earlier, later in zip(first, last, strict=True)]
+        found = quantile(bounds, grown, self.share)
+        return 0.0 if found is None else found
 
     @property
     def promql(self) -> str:
-        buckets = f"sum by (le) (increase({self.metric}_bucket[{self.window_s}s]))"
+        chosen = f"{self.metric}_bucket{_selector(self.labels)}"
+        buckets = f"sum by (le) (increase({chosen}[{self.window_s}s]))"
         return f"histogram_quantile({self.share}, {buckets})"
 
 
@@ -250,7 +262,3 @@ def _matches(known: Mapping[str, str], labels: Labels) -> bool:
 def _selector(labels: Labels) -> str:
     inside = ",".join(f'{name}="{value}"' for name, value in labels)
     return f"{{{inside}}}" if inside else ""
-
-
-def _summed(histograms: list[Histogram]) -> tuple[float, ...]:
-    return tuple(float(sum(counts)) for counts in zip(*(each.counts for each in histograms), strict=True))

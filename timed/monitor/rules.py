@@ -72,8 +72,8 @@ RULES: tuple[Rule, ...] = (
         for_s=0, clear_s=10 * MINUTE,
     ),
     Rule(
-        "finality-slow", WARNING, Quantile("timed_finality_seconds", 0.99, 5 * MINUTE), 1.0,
-        "one payment in a hundred takes longer than {value}s to its next stage",
+        "finality-slow", WARNING, Quantile("timed_finality_seconds", 0.99, 5 * MINUTE, (("stage", "final"),)), 1.0,
+        "one payment in a hundred takes {value}s to be final",
         "Compare timed_reactor_late_seconds, timed_store_seconds and the peers' ping times.",
         for_s=2 * MINUTE, clear_s=5 * MINUTE, unit="s",
     ),
@@ -104,7 +104,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "cpu-high", WARNING, Rate("timed_cpu_seconds", 5 * MINUTE), 0.9,
         "the node used {value} of a core for five minutes",
-        "timed_peer_cpu_seconds says for which messages; explainpeer says whose.",
+        "timed_message_cpu_seconds says for which messages; explainpeer says whose.",
         for_s=MINUTE, clear_s=5 * MINUTE,
     ),
     Rule(

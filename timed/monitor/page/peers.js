@@ -11,7 +11,7 @@ export class Peers {
     this.filter = byId("peers-filter");
     this.filter.addEventListener("input", () => this.draw());
     this.table = new Table(byId("peers"), [
-      { title: "peer", kind: "text", value: (row) => row.address, hint: (row) => row.node },
+      { title: "peer", kind: "text", value: (row) => row.address, node: (row) => this.button(row), hint: (row) => row.node },
       { title: "node", kind: "text", value: (row) => row.node, text: (row) => short(row.node), less: true, hint: (row) => row.node },
       { title: "way", kind: "text", value: (row) => row.outbound ? "out" : "in", less: true },
       { title: "member", value: (row) => row.member, text: (row) => row.member === null ? "" : String(row.member), less: true },
@@ -26,12 +26,11 @@ export class Peers {
       { title: "score", value: (row) => row.score, text: (row) => number(row.score), help: "points for misconduct", less: true },
       { title: "for", value: (row) => row.age, text: (row) => span(row.age), less: true },
       { title: "software", kind: "text", value: (row) => row.software, less: true },
-      { title: "why", kind: "text", value: (row) => row.id, node: (row) => this.button(row) },
     ], { key: (row) => String(row.id), caption: "Open sessions", sort: 0, empty: "no open session, or not shown to this browser" });
   }
 
   button(row) {
-    const button = element("button", { type: "button", "aria-label": `Explain ${row.address}` }, "explain");
+    const button = element("button", { type: "button", class: "link", "aria-haspopup": "dialog", "aria-label": `${row.address}, explain` }, row.address);
     button.addEventListener("click", () => explain(row.node, row.address));
     return button;
   }

@@ -21,18 +21,18 @@ export class Alerts {
     const checks = Object.entries(picture.health.checks);
     this.checks.show(checks.map(([name, check]) => ({ name, ...check, age: Math.max(0, picture.time - check.since) })));
     const why = (alert) => picture.health.checks[alert.name.replace(/^check-/, "")]?.reason;
-    const here = picture.alerts.active.map((alert) => ({ ...alert, where: "", summary: why(alert) ? `${alert.summary}: ${why(alert)}` : alert.summary }));
+    const here = picture.alerts.active.map((alert) => ({ ...alert, where: nameOf(picture.nodes[0]), summary: why(alert) ? `${alert.summary}: ${why(alert)}` : alert.summary }));
     const there = picture.nodes.filter((row) => !row.own && row.summary)
-      .flatMap((row) => row.summary.alerts.map((alert) => ({ ...alert, where: `${row.summary.name || row.address}: ` })));
-    const alerts = [...here, ...there];
+      .flatMap((row) => row.summary.alerts.map((alert) => ({ ...alert, where: nameOf(row) })));
+    const alerts = together([...here, ...there], picture.nodes.length > 1);
     const box = byId("alerts-now");
     box.hidden = !alerts.length;
-    const made = keyed(box, alerts.map((alert) => alert.where + alert.name), () =>
+    const made = keyed(box, alerts.map((alert) => alert.name), () =>
       element("div", { class: "alert" }, element("b"), element("span"), element("p", { class: "note" })));
     made.forEach((node, place) => {
       const alert = alerts[place];
       setAttribute(node, "class", `alert ${alert.severity}`);
-      setText(node.children[0], `${alert.where}${alert.name}`);
+      setText(node.children[0], alert.where ? `${alert.name} (${alert.where})` : alert.name);
       setText(node.children[1], `${alert.summary} (${alert.severity}, for ${span(Math.max(0, picture.time - alert.since))})`);
       setText(node.children[2], `What to do: ${alert.remedy} More: ${alert.runbook}`);
     });
@@ -43,6 +43,19 @@ export class Alerts {
       setText(item, alert ? `${clock(alert.since)} to ${clock(alert.until)} ${alert.name}: ${alert.summary}` : "none since the start");
     });
   }
+}
+
+const nameOf = (row) => row.own ? row.summary.name || "this node" : row.summary.name || row.address;
+
+/** The same alert of several nodes is one, with the names of the nodes. */
+function together(alerts, named) {
+  const byName = new Map();
+  for (const alert of alerts) {
+    const first = byName.get(alert.name);
+    if (first) first.where += `, ${alert.where}`;
+    else byName.set(alert.name, { ...alert });
+  }
+  return [...byName.values()].map((alert) => named ? alert : { ...alert, where: "" });
 }
 
 const LEVELS = ["debug", "info", "warn", "error", "critical"];

@@ -274,7 +274,7 @@ class WalletMethods(RpcTestCase):
         self.assertEqual(
             [Transaction.decode(bytes.fromhex(each["hex"])).txid.hex() for each in payments], [txid]
         )
-        self.assertEqual(self.world.result("gettransaction", txid)["comment"], "for tea")
+        self.assertEqual(self.world.wallet.payment(bytes.fromhex(txid)).comment, "for tea")
 
     def test_balance_and_coins_agree(self) -> None:
         self.world.result("sendtoaddress", address_of(FRIEND, self.world), "3.00000001")

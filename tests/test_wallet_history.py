@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 from collections.abc import Callable, Iterable
@@ -12,11 +13,13 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.builders import wallet_key
-from tests.rpc_world import FRIEND, address_of
+from tests.rpc_world import FRIEND, address_of, parsed
 from tests.wallet_world import KeysWorld
 from timed.errors import StoreError
+from timed.ledger.regtest import well_known_seed
 from timed.primitives.transaction import Lock, Output, Transaction
 from timed.rpc import chronicle as chronicles
+from timed.rpc.method import READ, WALLET
 from timed.rpc.methods import history as methods
 from timed.store.files import Files
 from timed.wallet import historybook
@@ -175,6 +178,65 @@ class Listing(HistoryCase):
         error = self.world.error("getwallettransaction", "00" * 32)
         self.assertEqual((error["code"], error["data"]["rule"]), (-5, "transaction-unknown"))
         self.assertIn("rescanblockchain", error["data"]["hint"])
+
+
+class OneTransaction(HistoryCase):
+    def get(self, txid: str, *permissions: str) -> dict[str, Any]:
+        request = {"jsonrpc": "2.0", "id": 1, "method": "gettransaction", "params": [txid]}
+        reply = self.world.finish(self.world.answer(json.dumps(request), permissions))
+        response: dict[str, Any] = parsed(reply)
+        return response
+
+    def test_gettransaction_tells_the_wallets_part_to_who_may_use_the_wallet(self) -> None:
+        txid = self.send(self.friend, "12.5", "rent")
+        self.world.block()
+        whole = self.get(txid, READ, WALLET)["result"]
+        self.assertEqual((whole["amount"], whole["comment"]), (Decimal("-12.5"), "rent"))
+        self.assertEqual([row["category"] for row in whole["details"]], ["send"])
+        self.assertEqual(whole["wallet"], self.world.result("getwallettransaction", txid))
+        self.assertIsNone(whole["wallet"]["pursuit"])
+        public = self.get(txid, READ)["result"]
+        self.assertEqual(set(whole) - set(public), {"wallet", "amount", "details", "comment", "time"})
+        self.assertNotIn("rent", str(public))
+
+    def test_a_payment_the_node_lacks_is_known_to_its_wallet_alone(self) -> None:
+        prepared = self.world.wallet.prepare(FRIEND_LOCK, 10**8, "note", self.world.now())
+        self.world.wallet.stored(prepared)
+        txid = prepared.payment.txid.hex()
+        shown = self.get(txid, READ, WALLET)["result"]
+        self.assertEqual((shown["state"], shown["final"], shown["comment"]), ("pending", False, "note"))
+        self.assertEqual(shown["hex"], prepared.payment.transaction.raw.hex())
+        attempt = shown["wallet"]["pursuit"]
+        self.assertEqual((attempt["attempts"], attempt["refused"]), (0, None))
+        self.assertEqual(attempt["next"], prepared.payment.created // 10**6 + 30)
+        self.assertEqual(self.get(txid, READ)["error"]["data"]["rule"], "transaction-unknown")
+
+    def test_what_others_do_is_noticed_by_the_coins_they_spend(self) -> None:
+        """The key is used elsewhere, too: its payments give nothing to this wallet and are shown at once."""
+        other = next(coin for coin in self.world.wallet.spendable() if coin.height == 0)
+        keys = Keystore(random.Random(3).randbytes, [])
+        keys.adopt(well_known_seed("wallet", 1), "")
+        outputs = [Output(other.value - 10**9, FRIEND_LOCK)]
+        unsigned = Transaction.make(inputs=[other.outpoint], outputs=outputs)
+        paid = sign(unsigned, [other.output], self.world.genesis.params.chain_id, keys)
+        self.world.backend.submit(paid.raw)
+        self.world.clock.advance(0.05)
+        [row] = self.of(paid.txid.hex())
+        self.assertEqual(
+            (row["category"], row["amount"], row["fee"]), ("send", Decimal("-9990"), Decimal("-10"))
+        )
+        self.world.block()
+        self.assertEqual(self.of(paid.txid.hex())[0]["state"], "confirmed")
+
+    def test_a_history_that_cannot_be_read_stops_no_event(self) -> None:
+        def damaged(outpoint: object) -> None:
+            raise StoreError("the history is damaged.", "Move it away.")
+
+        self.patch(self.world.book, "output", damaged)
+        txid = self.send(self.friend, "2")
+        self.world.block()
+        self.assertEqual(self.world.backend.status(bytes.fromhex(txid)).state, "confirmed")
+        self.assertEqual(self.world.wallet.payments, ())
 
 
 class Since(HistoryCase):

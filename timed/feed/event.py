@@ -18,6 +18,7 @@ from timed.primitives.transaction import LOCK_KEY_HASH, Lock
 BLOCK = "block"
 ACCEPTED, FINAL, CONFIRMED = "transaction.accepted", "transaction.final", "transaction.confirmed"
 RELEASED, DROPPED = "transaction.released", "transaction.dropped"
+PAYMENT_RELEASED = "payment.released"
 JOINED, LEFT = "masternode.joined", "masternode.left"
 MISSED, RETURNED = "masternode.missed", "masternode.returned"
 CONNECTED, LOST, BANNED = "peer.connected", "peer.lost", "peer.banned"
@@ -31,6 +32,10 @@ TYPES: dict[str, tuple[str, str]] = {
     CONFIRMED: ("txid", "A block holds the transaction, at `position`."),
     RELEASED: ("txid", "An epoch closed without it; it is voted on afresh."),
     DROPPED: ("txid", "It left the mempool without a block; `rule` says why."),
+    PAYMENT_RELEASED: (
+        "txid",
+        "A payment of this node's wallet will never be final; its coins are free. `rule` says why.",
+    ),
     JOINED: ("operator", "A masternode is on the roster from `height` on."),
     LEFT: ("operator", "A masternode is not on the roster any more from `height` on."),
     MISSED: (

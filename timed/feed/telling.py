@@ -45,6 +45,7 @@ class Teller:
             events.TransactionFinal: self._final,
             events.TransactionReleased: self._released,
             events.TransactionDropped: self._dropped,
+            events.PaymentReleased: self._payment_released,
             events.BlockCertified: self._block,
             events.PeerOpened: self._opened,
             events.PeerClosed: self._closed,
@@ -84,6 +85,9 @@ class Teller:
     def _dropped(self, event: events.TransactionDropped, now_us: int) -> Draft:
         touches = self._known.pop(event.txid, ())
         return Draft.of(types.DROPPED, now_us, event.txid, touches, rule=event.rule)
+
+    def _payment_released(self, event: events.PaymentReleased, now_us: int) -> Draft:
+        return Draft.of(types.PAYMENT_RELEASED, now_us, event.txid, rule=event.rule)
 
     def _block(self, event: events.BlockCertified, now_us: int) -> UpTo:
         touches: Touches = {}

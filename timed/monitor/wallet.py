@@ -46,12 +46,44 @@ def _consolidation(view: View) -> list[Sample]:
     return by((name, counters[name]) for name in ("merges", "coins", "busy", "locked", "failed"))
 
 
+def _history(view: View) -> list[Sample]:
+    parts: Parts | None = view.parts
+    chronicle = None if parts is None else parts.chronicle
+    return [] if chronicle is None else one(chronicle.status.height)
+
+
+def _history_failed(view: View) -> list[Sample]:
+    parts: Parts | None = view.parts
+    chronicle = None if parts is None else parts.chronicle
+    return [] if chronicle is None else one(int(chronicle.failure is not None))
+
+
+def _ended(view: View) -> list[Sample]:
+    """What was done for payments that were not final at once."""
+    parts: Parts | None = view.parts
+    if parts is None or parts.chronicle is None or parts.pursuit is None:
+        return []
+    pursuit = parts.pursuit
+    counts = {
+        "resent": pursuit.resent,
+        "refused": pursuit.refused.total(),
+        "released": parts.chronicle.released,
+    }
+    return by(counts.items())
+
+
 WALLET_METRICS: tuple[Row, ...] = (
     Row("timed_wallet_coins", GAUGE, ("what",),
         "Unspent outputs of the wallet: its own, only watched, chosen by payments in the making, set aside.",
         _of(_coins)),
     Row("timed_wallet_payments", GAUGE, (), "The wallet's payments that no block holds yet.",
         _of(lambda wallet: one(len(wallet.payments)))),
+    Row("timed_wallet_pursuit", COUNTER, ("what",),
+        "Open payments that were handed to the node again, attempts that it refused, and payments released because they "
+        "can never be final.", _ended),
+    Row("timed_wallet_history_height", GAUGE, (), "All blocks up to it are in the wallet's history.", _history),
+    Row("timed_wallet_history_failing", GAUGE, (), "1 while the wallet's history cannot be read or written.",
+        _history_failed),
     Row("timed_wallet_refused", COUNTER, ("what",),
         "Payments, and coins to be set aside, that the wallet had no room for.", _of(_refused)),
     Row("timed_wallet_consolidation", COUNTER, ("what",),

@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from timed.errors import LocalError
+from timed.errors import LocalError, StoreError
 from timed.events import PaymentReleased
 from timed.primitives.transaction import OutPoint, Output
 from timed.rpc.backend import ChainBackend
@@ -73,6 +73,11 @@ class Chronicle:
         self._call: IDelayedCall | None = None
         self._retry_s = FIRST_RETRY_S
         self._waiting: list[Deferred[None]] = []
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for the newest block."""
+        return len(self._waiting)
 
     def start(self, newborn: bool) -> None:
         """Begin to follow. A `newborn` wallet has no past: its history begins with the next block."""
@@ -181,7 +186,17 @@ class Chronicle:
         return ended
 
     def _recorded(self, outpoint: OutPoint) -> Output | None:
-        return self.book.output(outpoint) if self.book.opened else None
+        """From the event loop, too: a history that can not be read must not stop the events."""
+        try:
+            return self.book.output(outpoint) if self.book.opened else None
+        except StoreError as error:
+            self._say(error)
+            return None
+
+    def _say(self, error: LocalError) -> None:
+        if self.failure is None:
+            self._log.error("the wallet's history does not go on: {reason}", reason=str(error))
+        self.failure = error
 
     def _step(self) -> None:
         self._call = None
@@ -232,9 +247,7 @@ class Chronicle:
         error = failure.value
         if not isinstance(error, LocalError):
             failure.raiseException()
-        if self.failure is None:
-            self._log.error("the wallet's history does not go on: {reason}", reason=str(error))
-        self.failure = error
+        self._say(error)
         self._tell(Failure(error))
         self._call = self._reactor.callLater(self._retry_s, self._step)
         self._retry_s = min(LONGEST_RETRY_S, 2 * self._retry_s)

@@ -71,7 +71,9 @@ class Desk:
         self.parts = Parts(
             Activity(context.monotonic, context.clock), self.toll, self.waiters, reader=self._reader
         )
-        self.parts.wallet = None if self._wallet is None else self._wallet.wallet
+        if self._wallet is not None:
+            self.parts.wallet = self._wallet.wallet
+            self.parts.chronicle, self.parts.pursuit = self._wallet.chronicle, self._wallet.pursuit
         environment = self._make_environment()
         self.dispatcher = Dispatcher(
             HANDLERS,

@@ -223,6 +223,8 @@ class Dispatcher:
             call.state = FORWARDED
             return await self._within(method, self._forward.call(method.name, request.params, caller))
         arguments = bind(method, request.params)
+        if method.told_caller:
+            arguments["caller"] = caller
         turn = self._admit(caller, method)
         if turn is not None:
             await turn

@@ -45,6 +45,8 @@ class Method(NamedTuple):
     """What a call is charged with, in units of a light lookup (about 0.1 ms of one core)."""
     patient: bool = False
     """It waits on purpose, for a time that the caller gives."""
+    told_caller: bool = False
+    """The handler also receives who calls, as `caller`: what it shows depends on that."""
 
     @property
     def examples(self) -> tuple[str, ...]:

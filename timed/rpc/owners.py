@@ -11,9 +11,11 @@ from timed.node import admission, future, inbox, relay
 from timed.peer import limits
 from timed.peer.addressbook import MOST_ADDRESSES
 from timed.rpc import chainlink, failures, lanes, reader, waiting
+from timed.rpc import chronicle as chronicles
 from timed.rpc.budget import MAX_CLIENTS
 from timed.wallet.reservations import MAX_RESERVED
 from timed.wallet.setaside import MAX_SET_ASIDE
+from timed.wallet.wallet import MAX_CLOSING
 
 if TYPE_CHECKING:
     from timed.app.driver import NodeDriver
@@ -108,6 +110,16 @@ def owners_of_rpc(parts: Parts) -> Iterator[Owner]:
         )
         yield Owner(
             "wallet-set-aside", "coins that no payment takes by itself", len(wallet.set_aside), MAX_SET_ASIDE
+        )
+        yield Owner(
+            "wallet-recording", "payments in blocks that the history lacks", wallet.recording, MAX_CLOSING
+        )
+        yield Owner("wallet-payments", "payments that no block holds", len(wallet.payments))
+    if parts.chronicle is not None:
+        chronicle = parts.chronicle
+        yield Owner("wallet-underway", "transactions of the mempool that touch it", len(chronicle.underway))
+        yield Owner(
+            "wallet-history", "calls that wait for the history", chronicle.waiting, chronicles.MAX_WAITING
         )
     if parts.site is not None:
         yield Owner(

@@ -9,12 +9,14 @@ import attrs
 from timed.rpc.activity import Activity
 from timed.rpc.auth import Authenticator
 from timed.rpc.chainlink import ChainLink
+from timed.rpc.chronicle import Chronicle
 from timed.rpc.localfront import LocalFront
 from timed.rpc.probe import SnapshotProbe
 from timed.rpc.reader import Reader
 from timed.rpc.site import BoundedSite
 from timed.rpc.toll import Toll
 from timed.rpc.waiting import Waiters
+from timed.wallet.pursuit import Pursuit
 from timed.wallet.wallet import Wallet
 
 if TYPE_CHECKING:
@@ -36,6 +38,8 @@ class Parts:
     local: LocalFront | None = None
     """Where such processes connect."""
     wallet: Wallet | None = None
+    chronicle: Chronicle | None = None
+    pursuit: Pursuit | None = None
     consolidation: Consolidation | None = None
     site: BoundedSite | None = None
     authenticator: Authenticator | None = None

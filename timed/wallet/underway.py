@@ -38,8 +38,12 @@ class Underway:
 
     def begin(self, now: int) -> None:
         """Look through the mempool: at the start, or because the wallet looks after more than before."""
+        keys = self._wallet.keys
         for transaction in self._chain.pending_transactions():
-            self._look(transaction, now)
+            if any(keys.watches(output.lock) for output in transaction.outputs) or any(
+                self._spent(outpoint) is not None for outpoint in transaction.inputs
+            ):
+                self._seen.setdefault(transaction.txid, Sighting(transaction, now))
 
     def published(self, event: object, now: int) -> None:
         """An event of the node."""
@@ -82,12 +86,22 @@ class Underway:
         )
 
     def _look(self, transaction: Transaction, now: int) -> None:
+        """Take it in if it concerns the wallet. Every payment of the network comes here: only memory is asked."""
         keys = self._wallet.keys
         if transaction.txid not in self._seen and (
             any(keys.watches(output.lock) for output in transaction.outputs)
-            or any(self._spent(outpoint) is not None for outpoint in transaction.inputs)
+            or any(self._is_known(outpoint) for outpoint in transaction.inputs)
         ):
             self._seen[transaction.txid] = Sighting(transaction, now)
+
+    def _is_known(self, outpoint: OutPoint) -> bool:
+        """A coin that the wallet looks after, or an output that such a transaction on its way has given it."""
+        if outpoint in self._wallet.coins:
+            return True
+        parent = self._seen.get(outpoint.txid)
+        if parent is None or outpoint.index >= len(parent.transaction.outputs):
+            return False
+        return self._wallet.keys.watches(parent.transaction.outputs[outpoint.index].lock)
 
     def _spent(self, outpoint: OutPoint) -> Output | None:
         """The output behind an input when the wallet looks after it."""

@@ -337,6 +337,11 @@ class Wallet:
         """Stored payments that no block holds, oldest first."""
         return tuple(self._payments.values())
 
+    @property
+    def recording(self) -> int:
+        """Payments in blocks that wait for the history."""
+        return len(self._closing)
+
     def unrecorded_txids(self) -> tuple[bytes, ...]:
         """Stored payments that `recorded` has not named."""
         return (*self._closing, *self._payments)

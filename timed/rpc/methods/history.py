@@ -84,14 +84,33 @@ async def listsinceblock(
 
 
 async def getwallettransaction(env: Environment, txid: bytes, include_watchonly: bool) -> Object:
-    chronicle = await _current(env)
-    eye = Eye(env.wallet.keys, include_watchonly)
-    entry = chronicle.underway.entry(txid) or await chronicle.read(lambda book: book.entry(txid))
-    rows = eye.rows(entry) if entry is not None else ()
-    if entry is None or not rows:
+    await _current(env)
+    shown = await _of_transaction(env, txid, Eye(env.wallet.keys, include_watchonly))
+    if shown is None:
         raise not_found(
             "Transaction", txid.hex(), "It did nothing to this wallet; rescanblockchain looks for older ones."
         )
+    return shown
+
+
+async def wallet_part(env: Environment, txid: bytes) -> Object | None:
+    """What a transaction did to the wallet; None when it did nothing, or nothing can be said now."""
+    wallet, chronicle = env.own_wallet, env.own_chronicle
+    if wallet is None or chronicle is None or not wallet.ready or not chronicle.book.opened:
+        return None
+    try:
+        return await _of_transaction(env, txid, Eye(wallet.keys))
+    except LocalError:
+        # Its disk does not do its part; getwalletinfo and the methods of the history say so.
+        return None
+
+
+async def _of_transaction(env: Environment, txid: bytes, eye: Eye) -> Object | None:
+    chronicle = env.chronicle
+    entry = chronicle.underway.entry(txid) or await chronicle.read(lambda book: book.entry(txid))
+    rows = eye.rows(entry) if entry is not None else ()
+    if entry is None or not rows:
+        return None
     fee = eye.fee(entry)
     moved = eye.credit(entry) - eye.debit(entry) + (fee or 0)
     return {
@@ -100,6 +119,19 @@ async def getwallettransaction(env: Environment, txid: bytes, include_watchonly:
         "fee": amount(-fee) if fee is not None else None,
         **_entry_object(env, entry),
         "details": [_place_object(env, eye, row) for row in rows],
+        "pursuit": _pursuit_object(env, txid),
+    }
+
+
+def _pursuit_object(env: Environment, txid: bytes) -> Object | None:
+    """How it stands with an open payment of this wallet."""
+    attempt = env.own_pursuit.attempt(txid) if env.own_pursuit is not None else None
+    if attempt is None or env.wallet.payment(txid) is None:
+        return None
+    return {
+        "attempts": attempt.attempts,
+        "next": attempt.at // SECOND,
+        "refused": attempt.refusal or None,
     }
 
 

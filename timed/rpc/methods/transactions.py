@@ -10,13 +10,16 @@ import attrs
 from timed import events
 from timed.primitives.transaction import Output, Transaction
 from timed.rpc.backend import ChainBackend
+from timed.rpc.caller import Caller
 from timed.rpc.environment import Environment, decode_transaction
-from timed.rpc.errors import not_found
+from timed.rpc.errors import RpcError, not_found
 from timed.rpc.jsontext import amount
+from timed.rpc.methods.history import wallet_part
 from timed.rpc.present import Object, output_object, status_object, transaction_object
 from timed.rpc.slices import Work
 from timed.rpc.snapshot import Snapshot
 from timed.rpc.submission import submit
+from timed.rpc.table import METHODS
 from timed.rpc.waiting import is_settled
 
 
@@ -42,9 +45,27 @@ async def getrawtransaction(env: Environment, txid: bytes, verbose: int) -> Any:
     return shown | _status(env.chain, txid)
 
 
-async def gettransaction(env: Environment, txid: bytes) -> Object:
+async def gettransaction(env: Environment, txid: bytes, caller: Caller) -> Object:
     chain = env.chain
-    found = await _find(env, txid, prevouts=True)
+    wallet = await wallet_part(env, txid) if caller.may_call(METHODS["getwallettransaction"]) else None
+    payment = env.own_wallet.payment(txid) if wallet is not None and env.own_wallet is not None else None
+    try:
+        found = await _find(env, txid, prevouts=True)
+    except RpcError:
+        if wallet is None:
+            raise
+        # A payment that the node does not have, or that was released: the wallet knows of it.
+        shown = {
+            "txid": txid.hex(),
+            "state": wallet["state"],
+            "final": False,
+            "height": None,
+            "confirmations": 0,
+        }
+        if payment is not None:
+            shown |= transaction_object(payment.transaction, chain.params)
+            shown["hex"] = payment.transaction.raw.hex()
+        return shown | _of_wallet(wallet)
     transaction, spent = found.transaction, found.spent
     entry = chain.mempool.entry(txid)
     shown = _status(chain, txid) | transaction_object(transaction, chain.params)
@@ -52,10 +73,7 @@ async def gettransaction(env: Environment, txid: bytes) -> Object:
     fee = entry.fee if entry is not None else _fee(transaction, spent) if spent else None
     shown["fee"] = amount(fee) if fee is not None else None
     shown["hex"] = transaction.raw.hex()
-    payment = env.own_wallet.payment(txid) if env.own_wallet is not None else None
-    if payment is not None:
-        shown["comment"] = payment.comment
-    return shown
+    return shown if wallet is None else shown | _of_wallet(wallet)
 
 
 async def waittransactionfinality(env: Environment, txid: bytes, timeout_s: int) -> Object:
@@ -84,6 +102,11 @@ async def sendrawtransaction(env: Environment, hexstring: bytes) -> str:
 
 def _fee(transaction: Transaction, spent: tuple[Output, ...]) -> int:
     return sum(output.value for output in spent) - sum(output.value for output in transaction.outputs)
+
+
+def _of_wallet(wallet: Object) -> Object:
+    """Under the names that Bitcoin's clients look for; `fee` stays what the transaction pays."""
+    return {"wallet": wallet, **{name: wallet[name] for name in ("amount", "details", "comment", "time")}}
 
 
 async def _find(env: Environment, txid: bytes, *, prevouts: bool) -> Found:

@@ -54,7 +54,8 @@ METHODS = (
         "object: txid, amount (what it brought without the fee, negative when sent), fee (negative; null unless all that "
         "was spent was this wallet's), state, reason, confirmations, blockhash, blockheight, blockindex, blocktime, time, "
         "timereceived, comment, to, abandoned, details (array of objects: category, address, label, amount, vout, fee, "
-        "involvesWatchonly)",
+        "involvesWatchonly), pursuit (of an open payment: attempts, next: when it is looked at again, refused: the rule of "
+        "the last refusal)",
         (Param("txid", TXID, f"Id of the transaction, {HASHES}."), _WATCHED),
         permission=WALLET,
         example="<txid>",

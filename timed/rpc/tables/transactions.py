@@ -25,12 +25,14 @@ _SHOWN = (
     ),
     Method(
         "gettransaction", "transactions",
-        "How far a transaction is on its way, and what it holds.",
-        "object: txid, state (pending, locked, certified, final, confirmed), final, epoch, votes, acknowledgements, "
-        "height, confirmations, blockhash, blocktime, size, fee, vin, vout, hex",
+        "How far a transaction is on its way, and what it holds. Who may use the wallet is also told what it did to it.",
+        "object: txid, state (pending, locked, certified, final, confirmed, released), final, epoch, votes, "
+        "acknowledgements, height, confirmations, blockhash, blocktime, size, fee, vin, vout, hex; of the wallet's: wallet "
+        "(object: as getwallettransaction), and amount, details, comment, time from it",
         (_TXID,),
         example="<txid>",
         cost=2,
+        told_caller=True,
     ),
     Method(
         "gettransactionfinality", "transactions",

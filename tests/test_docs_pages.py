@@ -30,6 +30,8 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.rst", *sorted(DOCS.glob("*.rst")), *sorted(DOCS.glob("rpc/*.rst"))]
 HANDS = (
     ".",
+    "apt",
+    "ln",
     "cat",
     "cd",
     "cp",
@@ -83,6 +85,8 @@ def _calls(line: str) -> Iterator[list[str]]:
     words = shlex.split(re.sub(r"\$\([^()]+\)", "VALUE", line).removesuffix("&"))
     while words and "=" in words[0]:
         words.pop(0)
+    if words[:2] == ["sudo", "-u"]:
+        words = words[3:]
     if words:
         yield words
 

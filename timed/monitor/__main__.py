@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from timed.monitor.grafana import dashboard
 from timed.monitor.prometheus import alerts
 
-FILES = {"etc/alerts.yml": alerts}
+FILES = {"etc/alerts.yml": alerts, "etc/grafana/timed.json": dashboard}
 
 
 def main(root: str) -> None:

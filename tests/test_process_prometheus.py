@@ -1,0 +1,158 @@
+"""A real Prometheus that scrapes a small network of real nodes, with the files of `etc`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SkipTest
+
+from tests.process_world import HOST, ROOT, ProcessCase, until
+from timed.monitor.grafana import queries
+from timed.monitor.metrics import METRICS
+from timed.monitor.row import COUNTER, HISTOGRAM
+from timed.monitor.rules import RULES
+from timed.testnet.layout import free_ports
+
+WAIT_S = 60.0
+
+
+def tool(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise SkipTest(f"{name} is not installed (apt-get install prometheus)")
+    return found
+
+
+class Prometheus:
+    """One process on loopback with its data in a directory; asked over HTTP."""
+
+    def __init__(self, directory: Path, targets: list[str]) -> None:
+        directory.mkdir(parents=True)
+        [self.port] = free_ports(1)
+        text = (
+            (ROOT / "etc" / "prometheus.yml")
+            .read_text()
+            .replace('"127.0.0.1:26100"', json.dumps(targets)[1:-1])
+        )
+        text = re.sub(r"(scrape|evaluation)_interval: 10s", r"\1_interval: 1s", text).replace(
+            "timeout: 5s", "timeout: 1s"
+        )
+        (directory / "prometheus.yml").write_text(text)
+        # What fires after a minute otherwise fires at once here.
+        rules = (ROOT / "etc" / "alerts.yml").read_text()
+        (directory / "alerts.yml").write_text(rules.replace("for: 1m", "for: 0s"))
+        self.log = directory / "prometheus.log"
+        with open(self.log, "wb") as log:
+            self.process = subprocess.Popen(
+                [
+                    tool("prometheus"), f"--config.file={directory / 'prometheus.yml'}",
+                    f"--storage.tsdb.path={directory / 'data'}", f"--web.listen-address={HOST}:{self.port}",
+                ],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "GOMAXPROCS": "1"},
+            )  # fmt: skip
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def ask(self, path: str, **query: str) -> Any:
+        """The `data` of an answer; OSError while it does not answer."""
+        url = f"http://{HOST}:{self.port}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            found = json.load(answer)
+        if found["status"] != "success":
+            raise AssertionError(f"{path} {query}: {found}")
+        return found["data"]
+
+
+class Scraped(ProcessCase):
+    def test_prometheus_reads_every_metric_and_judges_every_rule(self) -> None:
+        """Three nodes and one that is not there: series of the whole table, panels, rules, and the one alert."""
+        tool("prometheus")
+        [nobody] = free_ports(1)
+        targets = [f"{HOST}:{self.world.node(number).monitor_port}" for number in self.world.numbers]
+        prometheus = Prometheus(Path(self.mktemp()).absolute(), [*targets, f"{HOST}:{nobody}"])
+        self.addCleanup(prometheus.stop)
+        self.world.wait_final(self.world.pay())
+
+        def states() -> dict[str, tuple[str, str]]:
+            found = prometheus.ask("targets")["activeTargets"]
+            return {each["labels"]["instance"]: (each["health"], each["lastError"]) for each in found}
+
+        until(
+            "every node was scraped",
+            lambda: all(states().get(each) == ("up", "") for each in targets),
+            WAIT_S,
+        )
+        until(
+            "the other one is down", lambda: states().get(f"{HOST}:{nobody}", ("", ""))[0] == "down", WAIT_S
+        )
+
+        known = set(prometheus.ask("label/__name__/values"))
+        shown = {name for name, _, _ in self.world.samples(1)}
+        for row in METRICS:
+            suffix = {COUNTER: "_total", HISTOGRAM: "_count"}.get(row.type, "")
+            # A metric without any sample yet shows none here either.
+            if row.name in shown or f"{row.name}_count" in shown:
+                self.assertIn(f"{row.name}{suffix}", known)
+        heights = prometheus.ask("query", query="timed_height")["result"]
+        self.assertEqual({each["metric"]["instance"] for each in heights}, set(targets))
+
+        def growing() -> int:
+            # A rate needs two scrapes.
+            return len(prometheus.ask("query", query="rate(timed_turns_total[5m])")["result"])
+
+        until("every node was scraped twice", lambda: growing() == len(targets), WAIT_S)
+        filled = 0
+        for query in queries():
+            filled += bool(prometheus.ask("query", query=query)["result"])
+        self.assertGreater(filled, len(queries()) // 2)
+
+        def rules() -> dict[str, Any]:
+            return {
+                each["name"]: each for group in prometheus.ask("rules")["groups"] for each in group["rules"]
+            }
+
+        until(
+            "every rule was judged", lambda: {each["health"] for each in rules().values()} == {"ok"}, WAIT_S
+        )
+        self.assertEqual(len(rules()), len(RULES) + 1)
+
+        def firing() -> set[tuple[str, str]]:
+            found = prometheus.ask("alerts")["alerts"]
+            return {
+                (each["labels"]["alertname"], each["labels"]["instance"])
+                for each in found
+                if each["state"] == "firing"
+            }
+
+        until("the missing node is told", lambda: ("NodeDown", f"{HOST}:{nobody}") in firing(), WAIT_S)
+        self.assertEqual({name for name, _ in firing()} - {"NodeDown"}, set())
+
+    def test_promtool_accepts_configuration_and_exposition(self) -> None:
+        promtool = tool("promtool")
+        done = subprocess.run(
+            [promtool, "check", "config", str(ROOT / "etc" / "prometheus.yml")],
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        url = f"{self.world.node(1).monitor_url}/metrics"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            text = answer.read()
+        done = subprocess.run(
+            [promtool, "check", "metrics"],
+            input=text.decode(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        self.assertEqual((done.returncode, done.stdout + done.stderr), (0, ""))

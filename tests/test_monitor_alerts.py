@@ -278,10 +278,7 @@ class TableOfRules(SynchronousTestCase):
     def test_the_runbook_has_a_page_for_every_alert(self) -> None:
         lines = (ROOT / "docs/runbook.rst").read_text(encoding="utf-8").splitlines()
         titles = {above for above, below in pairwise(lines) if below and set(below) == {"-"}}
-        self.assertEqual({rule.name for rule in RULES} - titles, set())
-        self.assertEqual(
-            titles - {rule.name for rule in RULES}, {"The doctor", "What to give to somebody who helps"}
-        )
+        self.assertEqual({title for title in titles if title.islower()}, {rule.name for rule in RULES})
 
     def test_every_metric_that_the_runbook_and_the_remedies_name_is_there(self) -> None:
         text = (ROOT / "docs/runbook.rst").read_text(encoding="utf-8") + "".join(

@@ -21,6 +21,7 @@ from timed.app.logging import MAX_LINE, MAX_TAIL, LogTail
 from timed.monitor.alerts import Alarms
 from timed.monitor.assets import HEADERS, assets
 from timed.monitor.blocks import SHOWN, RecentBlocks
+from timed.monitor.details import votes_missing
 from timed.monitor.health import Board
 from timed.monitor.histogram import Histogram
 from timed.monitor.metrics import METRICS, ROWS
@@ -165,6 +166,20 @@ class Pictures(PictureCase):
         self.context.running.node.gate.failure = "EIO"
         summary = json.loads(self.snapshots.newest().summary(private=False))
         self.assertEqual((summary["state"], summary["failing"]), ("failed", ["disk", "voting"]))
+
+
+class Voters(SynchronousTestCase):
+    def test_whose_votes_are_missing_is_told_by_place_of_those_with_weight(self) -> None:
+        tallies = {
+            number: SimpleNamespace(
+                certified=number != 3, votes=SimpleNamespace(signers=dict.fromkeys(signers))
+            )
+            for number, signers in enumerate([(0, 1, 2), (0, 1), (1,), ()])
+        }
+        members = [SimpleNamespace(weight=weight) for weight in (1, 1, 1, 0)]
+        path = SimpleNamespace(tallies=tallies, roster=SimpleNamespace(members=members))
+        node: Any = SimpleNamespace(chain=SimpleNamespace(fastpath=path))
+        self.assertEqual(votes_missing(node), {0: 1, 2: 2})
 
 
 class Blocks(SynchronousTestCase):

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from tests.browser import Browser, find
 from tests.process_world import INTERVAL_S, ProcessCase
+from tests.rpc_service import ServiceTestCase
 
 FRESH = "document.getElementById('fresh').textContent"
 TITLE_HEIGHT = "Number(document.title.split(' · ')[1])"
@@ -15,6 +16,27 @@ TITLE_HEIGHT = "Number(document.title.split(' · ')[1])"
 def column(table: str, number: int) -> str:
     """The texts of one column."""
     return f"[...document.querySelectorAll('#{table} tbody tr')].map((row) => row.children[{number}].textContent)"
+
+
+class WithoutChain(ServiceTestCase):
+    """A node of a network that has no genesis yet: the page says what is wrong, and nothing fails in it."""
+
+    chain = False
+
+    def look(self) -> list[str]:
+        browser = Browser()
+        try:
+            browser.open(f"http://127.0.0.1:{self.monitor_port}/")
+            browser.until("live", f"{FRESH} === 'live'")
+            browser.until("the failed check", f"{column('checks', 1)}[0] === 'failed'")
+            browser.until("the remedy", f"/services.enabled/.test({column('checks', 3)}[0])")
+            return browser.complaints
+        finally:
+            browser.close()
+
+    async def test_the_page_says_what_is_missing(self) -> None:
+        find()
+        self.assertEqual(await self.in_thread(self.look), [])
 
 
 class Dashboard(ProcessCase):
@@ -114,6 +136,20 @@ class Dashboard(ProcessCase):
         world.restart(3)
         world.wait_connected()
         browser.until("node 3 is back", f"!/refused/.test({column('nodes', 1)}[2])")
+        self.assert_silent()
+
+    def test_a_stranger_is_told_what_is_withheld(self) -> None:
+        """A proxy's header makes the browser one from elsewhere: figures yes, names no, and no error."""
+        browser = self.browser
+        browser.call("Network.setExtraHTTPHeaders", {"headers": {"X-Forwarded-For": "192.0.2.1"}})
+        self.addCleanup(browser.call, "Network.setExtraHTTPHeaders", {"headers": {}})
+        browser.open(f"{self.world.node(1).monitor_url}/")
+        browser.until(
+            "the notice", "/own machine only/.test(document.getElementById('withheld').textContent)"
+        )
+        browser.until("figures", f"{TITLE_HEIGHT} >= 0")
+        self.assertEqual(browser.run("document.querySelectorAll('#peers tbody tr, #logs div').length"), 0)
+        self.assertTrue(browser.run("document.getElementById('graph-figure').hidden"))
         self.assert_silent()
 
     def test_nothing_is_wider_than_a_phone(self) -> None:

@@ -36,6 +36,17 @@ def traffic_of(node: Node) -> Traffic:
     return found
 
 
+def votes_missing(node: Node) -> dict[int, int]:
+    """By place in the roster: how many of the newest certified payments lack a vote of that member."""
+    path = node.chain.fastpath
+    certified = [tally for tally in islice(reversed(path.tallies.values()), TALLIES) if tally.certified]
+    voted: Counter[int] = Counter()
+    for tally in certified:
+        voted.update(tally.votes.signers.keys())
+    weighty = [index for index, member in enumerate(path.roster.members) if member.weight]
+    return {index: len(certified) - voted[index] for index in weighty if voted[index] < len(certified)}
+
+
 def details(node: Node, blocks: RecentBlocks, own: bytes, past: Traffic, seconds: float) -> dict[str, Any]:
     """Peers, members, blocks and the epoch. `past` is `traffic_of` some `seconds` ago."""
     state = node.consensus_state()

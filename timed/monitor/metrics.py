@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import accumulate
 
 import attrs
@@ -12,6 +12,7 @@ from prometheus_client.utils import floatToGoString
 
 from timed import __version__
 from timed.monitor.calls import RPC_METRICS
+from timed.monitor.details import votes_missing
 from timed.monitor.feed import FEED_METRICS
 from timed.monitor.health import CHECKS, SEVERITY
 from timed.monitor.histogram import Histogram
@@ -22,6 +23,7 @@ from timed.monitor.row import COUNTER, GAUGE, Distribution, Durations, Row, Samp
 from timed.monitor.view import View
 from timed.monitor.wallet import WALLET_METRICS
 from timed.params import SECOND, UNITS_PER_TIME
+from timed.primitives.roster import Roster
 
 MAX_MISSING = 100
 """Members that are missing by name; the weight of the others is one sum."""
@@ -160,19 +162,33 @@ def _safety_margin(view: View) -> list[Sample]:
     return one(2 * state.quorum_weight - state.total_weight - 1 - lied)
 
 
+def _named(found: Iterable[tuple[int, float]], roster: Roster) -> list[Sample]:
+    """Members by place and address; what is beyond `MAX_MISSING` is one sum."""
+    sums: dict[str, float] = {}
+    for index, value in found:
+        name = f"{index} {roster.members[index].network_address.decode('utf-8', 'replace')}"
+        name = name if len(sums) < MAX_MISSING else OTHER
+        sums[name] = sums.get(name, 0) + value
+    return by(sums.items())
+
+
+def _votes_missing(view: View) -> list[Sample]:
+    node = view.node
+    return [] if node is None else _named(votes_missing(node).items(), node.chain.fastpath.roster)
+
+
 def _missing(view: View) -> list[Sample]:
     """Only of a member, as the margin is."""
     state, node = view.consensus, view.node
     if node is None or state is None or state.member is None:
         return []
     roster = node.ledger.roster(state.height)
-    found: dict[str, float] = {}
-    for index, member in enumerate(roster.members):
-        if member.weight and index != state.member and not node.voters.is_connected(index):
-            name = f"{index} {member.network_address.decode('utf-8', 'replace')}"
-            name = name if len(found) < MAX_MISSING else OTHER
-            found[name] = found.get(name, 0) + member.weight
-    return by(found.items())
+    away = [
+        (index, float(member.weight))
+        for index, member in enumerate(roster.members)
+        if member.weight and index != state.member and not node.voters.is_connected(index)
+    ]
+    return _named(away, roster)
 
 
 def _viewers(view: View) -> list[Sample]:
@@ -305,6 +321,11 @@ METRICS: tuple[Row | Durations, ...] = (
     Row(
         "timed_members_missing", GAUGE, ("member",),
         "Weight of each member without a session with this one, by its place and address.", _missing,
+    ),
+    Row(
+        "timed_votes_missing", GAUGE, ("member",),
+        "How many of the newest 200 payments certified in this epoch lack a vote of each member; a few are late.",
+        _votes_missing,
     ),
     Row("timed_verifier_items", COUNTER, (), "Signatures checked.", _verifier("items")),
     Row("timed_verifier_batches", COUNTER, (), "Batches of signatures checked.", _verifier("batches")),

@@ -85,7 +85,7 @@ def frame(state: State, now: float, *, width: int, height: int | None) -> Render
     parts: list[RenderableType] = [_title(state, picture, now), *_alerts(picture), _nodes(picture, width)]
     parts += [_chain(picture, width), _work(state, picture, width)]
     fixed = 8 + len(_alerts(picture)) + len(picture["nodes"]) + len(OVER_TIME)
-    room = 24 if height is None else max(4, height - fixed - 4)
+    room = 24 if height is None else max(4, height - fixed)
     peers = picture["details"]["peers"] if picture["details"] is not None else None
     shown = min(len(peers["rows"]) if peers else 0, max(2, room // 2))
     if peers is None:

@@ -319,7 +319,12 @@ class Counted(BalancesCase):
         self.assertEqual(self.metric("timed_wallet_consolidation")["busy"], 0)
         self.world.parts.consolidation.counters["busy"] = 4
         self.assertEqual(self.metric("timed_wallet_consolidation")["busy"], 4)
+        self.assertEqual(self.metric("timed_wallet_patience"), {})
+        self.world.parts.patience = self.world.environment.patience
+        self.world.environment.patience.waited = 2
+        self.assertEqual(self.metric("timed_wallet_patience"), {"waited": 2, "gave_up": 0, "refused": 0})
         owners = {each["name"]: each for each in self.result("getmemoryinfo")["owners"]}
+        self.assertEqual(owners["wallet-waiting"]["most_items"], 200)
         self.assertEqual(owners["wallet-coins"]["items"], 100)
         self.assertEqual(owners["wallet-set-aside"]["items"], 2)
         self.assertEqual(owners["wallet-reserved"]["most_items"], MAX_RESERVED)

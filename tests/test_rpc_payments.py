@@ -7,13 +7,16 @@ from decimal import Decimal
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail
+from twisted.internet.task import deferLater
 
 from tests.builders import wallet_key
 from tests.rpc_world import FRIEND, RpcTestCase, World, address_of, parsed
 from timed.errors import LocalError
 from timed.primitives.transaction import Lock, OutPoint
+from timed.rpc import patience
 from timed.rpc.dispatch import Dispatcher
 from timed.rpc.handlers import HANDLERS
+from timed.rpc.patience import LONGEST_S
 from timed.rpc.toll import Toll
 from timed.wallet import reservations
 from timed.wallet.keystore import CHANGE
@@ -200,8 +203,15 @@ class Short(PaymentsCase):
         self.assertNotIn("beside", self.message)
 
     def test_what_payments_under_way_use_comes_back(self) -> None:
+        """Where nobody makes them final, it is waited for, and then said."""
+        self.world = World(members=3)
         self.world.result("sendtoaddress", self.friend, 1)
+        began = self.world.clock.seconds()
         data = self.short(995_000)
+        self.assertAlmostEqual(self.world.clock.seconds() - began, LONGEST_S, delta=1)
+        self.assertEqual(
+            (self.world.environment.patience.gave_up, self.world.environment.patience.waiting), (1, 0)
+        )
         self.assertEqual((data["available"], data["in_payments"]), ("990000.00000000", "10000.00000000"))
         self.assertIn("change once it is final", data["hint"])
         self.assertTrue(
@@ -274,6 +284,52 @@ class Concurrent(PaymentsCase):
 
     def inputs(self, txid: str) -> list[tuple[str, int]]:
         return [(each["txid"], each["vout"]) for each in self.shown(txid)["vin"]]
+
+    def only_one_coin(self) -> None:
+        for coin in list(self.world.wallet.coins)[1:]:
+            self.world.wallet.coins._drop(coin.outpoint)
+
+    def test_many_sends_from_one_coin_go_one_after_the_other(self) -> None:
+        self.only_one_coin()
+        self.patch(self.world.environment, "pause", lambda: deferLater(self.world.clock, 0))
+        waiting = [self.world.begin("sendtoaddress", [self.friend, "0.5"]) for _ in range(40)]
+        txids = [parsed(self.world.finish(each))["result"] for each in waiting]
+        spent = [outpoint for txid in txids for outpoint in self.inputs(txid)]
+        self.assertEqual((len(set(txids)), len(set(spent))), (40, 40))
+        queue = self.world.environment.patience
+        self.assertEqual((queue.waited, queue.waiting, queue.gave_up), (39, 0, 0))
+        self.world.block()
+        self.assertEqual(len(self.world.wallet.reservations), 0)
+
+    def test_what_no_change_can_pay_is_refused_at_once(self) -> None:
+        self.only_one_coin()
+        self.world.begin("sendtoaddress", [self.friend, "0.5"])
+        began = self.world.clock.seconds()
+        self.assertEqual(self.refused("sendtoaddress", self.friend, 20_000), (-6, "insufficient-funds"))
+        self.assertLess(self.world.clock.seconds() - began, 0.2)
+
+    def test_the_queue_is_bounded_and_a_small_payment_passes_by(self) -> None:
+        self.patch(patience, "MAX_WAITING", 1)
+        self.only_one_coin()
+        self.world.begin("sendtoaddress", [self.friend, "0.5"])
+        second = self.world.begin("sendtoaddress", [self.friend, 2])
+        self.assertEqual(self.world.environment.patience.waiting, 1)
+        self.assertEqual(self.refused("sendtoaddress", self.friend, 3), (-6, "insufficient-funds"))
+        self.assertEqual(self.world.environment.patience.refused, 1)
+        self.assertIn("result", parsed(self.world.finish(second)))
+
+    def test_a_payment_that_waits_can_be_ended(self) -> None:
+        world = World(members=3)
+        for coin in list(world.wallet.coins)[1:]:
+            world.wallet.coins._drop(coin.outpoint)
+        world.result("sendtoaddress", self.friend, 1)
+        first, second = (world.begin("sendtoaddress", [self.friend, 2]) for _ in range(2))
+        for each in (second, first):
+            each.addErrback(lambda failure: None)
+            each.cancel()
+        self.assertEqual(world.environment.patience.waiting, 0)
+        self.assertEqual(len(world.waiters), 0)
+        self.assertEqual(len(world.wallet.payments), 1)
 
     def test_a_caller_that_is_sent_away_does_not_free_what_may_be_on_the_disk(self) -> None:
         """The deadline of a call ends the waiting, not the payment."""

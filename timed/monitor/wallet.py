@@ -72,6 +72,14 @@ def _ended(view: View) -> list[Sample]:
     return by(counts.items())
 
 
+def _patience(view: View) -> list[Sample]:
+    parts: Parts | None = view.parts
+    if parts is None or parts.wallet is None or parts.patience is None:
+        return []
+    queue = parts.patience
+    return by({"waited": queue.waited, "gave_up": queue.gave_up, "refused": queue.refused}.items())
+
+
 WALLET_METRICS: tuple[Row, ...] = (
     Row("timed_wallet_coins", GAUGE, ("what",),
         "Unspent outputs of the wallet: its own, only watched, chosen by payments in the making, set aside.",
@@ -86,6 +94,8 @@ WALLET_METRICS: tuple[Row, ...] = (
         _history_failed),
     Row("timed_wallet_refused", COUNTER, ("what",),
         "Payments, and coins to be set aside, that the wallet had no room for.", _of(_refused)),
+    Row("timed_wallet_patience", COUNTER, ("what",),
+        "Payments that lacked only the change of others: they got it, gave up, or found the queue full.", _patience),
     Row("timed_wallet_consolidation", COUNTER, ("what",),
         "Automatic merges of small coins, the coins they took, and why one was left: a payment that is not final, a "
         "locked wallet, a failure.", _consolidation),

@@ -24,7 +24,7 @@ from timed.primitives.amounts import format_amount
 from timed.primitives.transaction import Lock
 from timed.rpc.environment import Environment
 from timed.rpc.errors import INVALID_PARAMETER, RpcError
-from timed.rpc.paying import pay, planned
+from timed.rpc.paying import pay, wallet_errors
 from timed.wallet.coins import OwnCoin
 from timed.wallet.keystore import CHANGE
 from timed.wallet.planning import Payee, Wish
@@ -87,7 +87,8 @@ async def merge_coins(
             count=len(coins),
         )
     wish = Wish((Payee(coins[0].output.lock, None),), inputs=coins)
-    plan = planned(lambda: wallet.plan(wish))
+    with wallet_errors():
+        plan = wallet.plan(wish)
     total = sum(coin.value for coin in coins)
     if rehearse:
         return Merged(None, len(coins), total, plan.fee)

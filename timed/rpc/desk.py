@@ -86,6 +86,7 @@ class Desk:
         )
         self._consolidation = Consolidation.of(environment, context.reactor, context.config)
         self.parts.consolidation = environment.consolidation = self._consolidation
+        self.parts.patience = environment.patience
 
     def start(self) -> None:
         """LocalError when the wallet cannot be had."""

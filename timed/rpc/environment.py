@@ -21,6 +21,7 @@ from timed.rpc.custody import Custody
 from timed.rpc.errors import DESERIALIZATION, WALLET_ERROR, WARMING_UP, RpcError
 from timed.rpc.locks import lock_of
 from timed.rpc.parts import Parts
+from timed.rpc.patience import Patience
 from timed.rpc.peering import Peering
 from timed.rpc.reader import Read, Reader
 from timed.rpc.waiting import Waiters
@@ -102,6 +103,8 @@ class Environment:
     own_pursuit: Pursuit | None = None
     consolidation: Consolidation | None = None
     """Merges small coins by itself."""
+    patience: Patience = attrs.field(factory=Patience)
+    """Payments that wait for the change of others."""
     pause: Callable[[], Awaitable[object]] = no_pause
     """Lets the reactor, and the node, have a turn."""
     indexes: Callable[[], Indexes | None] = lambda: None

@@ -10,7 +10,7 @@ import attrs
 from timed.node import admission, future, inbox, relay
 from timed.peer import limits
 from timed.peer.addressbook import MOST_ADDRESSES
-from timed.rpc import chainlink, failures, lanes, reader, waiting
+from timed.rpc import chainlink, failures, lanes, patience, reader, waiting
 from timed.rpc import chronicle as chronicles
 from timed.rpc.budget import MAX_CLIENTS
 from timed.wallet.reservations import MAX_RESERVED
@@ -120,6 +120,10 @@ def owners_of_rpc(parts: Parts) -> Iterator[Owner]:
         yield Owner("wallet-underway", "transactions of the mempool that touch it", len(chronicle.underway))
         yield Owner(
             "wallet-history", "calls that wait for the history", chronicle.waiting, chronicles.MAX_WAITING
+        )
+    if parts.patience is not None:
+        yield Owner(
+            "wallet-waiting", "payments that wait for change", parts.patience.waiting, patience.MAX_WAITING
         )
     if parts.site is not None:
         yield Owner(

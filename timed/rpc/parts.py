@@ -11,6 +11,7 @@ from timed.rpc.auth import Authenticator
 from timed.rpc.chainlink import ChainLink
 from timed.rpc.chronicle import Chronicle
 from timed.rpc.localfront import LocalFront
+from timed.rpc.patience import Patience
 from timed.rpc.probe import SnapshotProbe
 from timed.rpc.reader import Reader
 from timed.rpc.site import BoundedSite
@@ -41,5 +42,6 @@ class Parts:
     chronicle: Chronicle | None = None
     pursuit: Pursuit | None = None
     consolidation: Consolidation | None = None
+    patience: Patience | None = None
     site: BoundedSite | None = None
     authenticator: Authenticator | None = None

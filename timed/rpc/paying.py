@@ -6,8 +6,8 @@ or not somebody still waits for the answer: what may be on the disk can not be u
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
@@ -32,7 +32,6 @@ from timed.wallet.funds import Funds
 from timed.wallet.planning import FeeAboveAmount, InsufficientFunds, Wish
 from timed.wallet.wallet import Prepared, Wallet
 
-T = TypeVar("T")
 _log = Logger()
 
 KEPT = "The payment is in the wallet and goes its way: do not pay twice, ask gettransaction for it."
@@ -78,20 +77,25 @@ async def pay(
 ) -> Prepared:
     """The payment once this node has accepted it; RpcError says why not.
 
+    One that lacks only the change of payments under way waits for it (`timed.rpc.patience`).
     A refused one is given up and its coins are free. One that was not decided in time
     stays in the wallet; `data.txid` names it.
     """
-    now = env.chain.now()
-    wallet = env.wallet
-    prepared = planned(lambda: wallet.pay(wish, comment, comment_to, now, in_blocks=in_blocks))
+
+    def attempt() -> Prepared:
+        return env.wallet.pay(wish, comment, comment_to, env.chain.now(), in_blocks=in_blocks)
+
+    with wallet_errors():
+        prepared = await env.patience.find(env, attempt)
     await _kept(env, prepared)
     return prepared
 
 
-def planned(work: Callable[[], T]) -> T:
-    """What `work` plans, with the wallet's errors as a caller is to see them."""
+@contextmanager
+def wallet_errors() -> Iterator[None]:
+    """The wallet's errors of planning, as a caller is to see them."""
     try:
-        return work()
+        yield
     except InsufficientFunds as error:
         raise _short(error) from error
     except FeeAboveAmount as error:

@@ -10,7 +10,7 @@ from timed.rpc.environment import Environment, decode_transaction
 from timed.rpc.errors import INVALID_PARAMETER, RpcError
 from timed.rpc.jsontext import amount
 from timed.rpc.methods.payments import change_lock
-from timed.rpc.paying import bad_coin, check_named, planned, write
+from timed.rpc.paying import bad_coin, check_named, wallet_errors, write
 from timed.rpc.present import Object
 from timed.rpc.schema import bad_value
 from timed.wallet.coins import OwnCoin
@@ -62,7 +62,8 @@ async def _fund(
         more=options["add_inputs"],
         change=change_lock(env, options.get("change_address")),
     )
-    made = planned(lambda: wallet.plan(wish, in_blocks=in_blocks, watched=watched))
+    with wallet_errors():
+        made = wallet.plan(wish, in_blocks=in_blocks, watched=watched)
     if options.get("lock_unspents", False):
         wallet.set_aside.add(
             (coin.outpoint for coin in made.coins if coin.outpoint in wallet.coins), keep=False

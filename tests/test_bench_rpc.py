@@ -13,7 +13,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.builders import genesis as regtest_genesis
-from timed.bench import bareweb, httpload, longchain, rpc
+from timed.bench import bareweb, httpload, longchain, rpc, rpccrowd, visitors
 from timed.client import message
 from timed.client.errors import RpcFailure
 from timed.client.testing import PASSWORD, USER, FakeNode, Refusal
@@ -91,8 +91,9 @@ class LoadTests(SynchronousTestCase):
         clients = httpload.Clients(server.getsockname()[1], 1, [httpload.post("{}", "")])
         found = clients.closed(30.0)
         thread.join()
-        clients.shut()
-        self.assertEqual((found.delays, found.lost), ([], 1))
+        self.addCleanup(clients.shut)
+        self.assertEqual((found.delays, found.lost, found.ended), ([], 1, 1))
+        self.assertEqual(clients.closed(0.05).ended, 0)
 
     def test_answers_come_in_any_pieces(self) -> None:
         ours, theirs = socket.socketpair()
@@ -111,6 +112,62 @@ class LoadTests(SynchronousTestCase):
         self.assertTrue(connection.good)
         theirs.send(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
         self.assertRaises(LocalError, connection.receive)
+
+    def test_clients_may_come_from_many_addresses(self) -> None:
+        self.assertEqual(len({httpload.host(number) for number in range(1000)}), 1000)
+        server = socket.create_server(("0.0.0.0", 0))
+        self.addCleanup(server.close)
+        clients = httpload.Clients(server.getsockname()[1], 4, [b"x"], 3)
+        self.addCleanup(clients.shut)
+        accepted = [server.accept() for _ in range(4)]
+        for connection, _ in accepted:
+            connection.close()
+        self.assertEqual(
+            [address[0] for _, address in accepted], ["127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.1"]
+        )
+        with self.assertRaises(LocalError):
+            httpload.Clients(server.getsockname()[1], 1, [b"x"], httpload.MOST_HOSTS + 1)
+
+
+class VisitorTests(SynchronousTestCase):
+    """The administrator's visits, and connections that only stand there."""
+
+    def test_each_visit_is_a_connection_and_a_call(self) -> None:
+        with FakeNode({"a": 1}) as node:
+            order = {
+                "visit": node.location.port, "authorization": AUTHORIZATION, "seconds": 0.1, "rate": 100,
+                "body": json.dumps(message.request(1, "a", [])),
+            }  # fmt: skip
+            found = visitors.Visitors().carry_out(order)
+            wrong = visitors.Visitors().carry_out({**order, "authorization": "Basic x"})
+        self.assertEqual(
+            (len(found["delays"]), found["wrong"], found["lost"], len(node.calls)), (10, 0, 0, 10)
+        )
+        self.assertEqual((len(wrong["delays"]), wrong["wrong"]), (10, 10))
+
+    def test_a_visit_to_nobody_is_lost(self) -> None:
+        server = socket.create_server((httpload.HOST, 0))
+        port = server.getsockname()[1]
+        server.close()
+        found = visitors.Visitors().visit(port, b"x", 0.02, 100)
+        self.assertEqual((found.delays, found.lost), ([], 2))
+
+    def test_idle_connections_are_counted_and_those_that_were_ended(self) -> None:
+        server = socket.create_server((httpload.HOST, 0))
+        self.addCleanup(server.close)
+        idle = visitors.Visitors()
+        port = server.getsockname()[1]
+        self.assertEqual(idle.carry_out({"idle": port, "connections": 3}), 3)
+        accepted = [server.accept()[0] for _ in range(3)]
+        self.assertEqual(idle.carry_out({"ended": True}), 0)
+        accepted[0].close()
+        self.assertEqual(idle.carry_out({"ended": True}), 1)
+        self.assertEqual(idle.carry_out({"idle": port, "connections": 1}), 4)
+        self.assertEqual(idle.carry_out({"leave": True}), 3)
+        self.assertEqual(idle.carry_out({"idle": port, "connections": 1}), 1)
+        self.assertEqual(idle.carry_out({"leave": True}), 1)
+        for each in accepted[1:]:
+            each.close()
 
 
 class BareServer(SynchronousTestCase):
@@ -190,3 +247,24 @@ class Findings(SynchronousTestCase):
         section: Any = rpc.account()
         self.assertIn(f"roles = {rpc.USER}:read\n", section)
         self.assertNotIn(rpc.PASSWORD, section)
+
+    def test_the_crowd_is_judged_once_everybody_is_there(self) -> None:
+        """What the administrator met while all of them came is shown, and no goal."""
+
+        def stretch(name: str, p99: float, lost: int = 0) -> rpccrowd.Stretch:
+            return rpccrowd.Stretch(name, [1.0, p99], lost, 5.0, 2, 10, 3, 4, 60.0)
+
+        found = [
+            stretch("alone", 1.0),
+            stretch("busy", 90.0),
+            stretch("idle", 101.0),
+            stretch("arriving", 999.0, 1),
+        ]
+        made = rpccrowd.outcome(argparse.Namespace(busy=1, idle=10), found, 7, 0)
+        self.assertEqual([goal.reached for goal in made.goals], [True, False, False, True])
+        wanted = {
+            "admin_p99_ms_busy": 90.0, "admin_p99_ms_idle": 101.0, "admin_p50_ms_arriving": 1.0,
+            "admin_lost_arriving": 1, "idle_ended_idle": 3, "busy_ended_busy": 2, "connections_refused": 7,
+        }  # fmt: skip
+        self.assertEqual({name: made.figures[name] for name in wanted}, wanted)
+        self.assertEqual({len(row) for row in made.rows}, {len(made.columns)})

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.net_world import HOST, NetTestCase, a_turn, key, turns
-from timed.net import buffers, reasons
+from timed import sending
+from timed.net import reasons
 from timed.net.limits import NetworkLimits
 
 MIB = 1024 * 1024
@@ -55,7 +56,7 @@ class LinkTests(NetTestCase):
         (client, here, near), (_, there, far) = await self.pair()
         client.write(near, b"vote")
         tcp = client._links[near]._tcp()
-        self.assertTrue(buffers.is_idle(tcp))
+        self.assertTrue(sending.is_idle(tcp))
         self.assertIsNone(tcp.producer)
         client.write(near, b"another")
         self.assertEqual(here.of("drained"), [])
@@ -67,7 +68,7 @@ class LinkTests(NetTestCase):
         (client, here, near), (server, there, far) = await self.pair()
         server.pause(far)
         sent = b""
-        while buffers.is_idle(client._links[near]._tcp()):
+        while sending.is_idle(client._links[near]._tcp()):
             piece = len(sent).to_bytes(4, "big") * 10_000
             client.write(near, piece)
             sent += piece

@@ -2,8 +2,9 @@
 
 It answers each order, a line of JSON on standard input, with a line on standard output:
 
-``{"open": NAME, "port", "clients", "authorization", "bodies"}``
-    connections that stay; each posts the bodies one after the other
+``{"open": NAME, "port", "clients", "hosts", "authorization", "bodies"}``
+    connections that stay, by turns from so many addresses of this machine; each posts the
+    bodies one after the other
 ``{"closed": NAME, "seconds"}``
     every client posts again as soon as it is answered
 ``{"paced": NAME, "seconds", "rate"}``
@@ -30,6 +31,7 @@ from typing import Any
 
 import attrs
 
+from timed.app.descriptors import raise_limit
 from timed.errors import LocalError
 
 HOST = "127.0.0.1"
@@ -38,6 +40,9 @@ CONNECT_S = 30.0
 DRAIN_S = 30.0
 """How long answers that are still due are waited for."""
 READ_BYTES = 1 << 18
+SPARE = 64
+"""Descriptors of a process beside its connections."""
+MOST_HOSTS = 60_000
 US_PER_NS = 1e-3
 
 
@@ -51,6 +56,8 @@ class Found:
     """Answers that were no result."""
     lost: int = 0
     """Posts without an answer: the connection ended, or nothing came in `DRAIN_S`."""
+    ended: int = 0
+    """Connections that the server ended, posted to or not."""
 
 
 def post(body: str, authorization: str) -> bytes:
@@ -65,8 +72,9 @@ def post(body: str, authorization: str) -> bytes:
 class Connection:
     """One client: posts, and finds the end of what comes back."""
 
-    def __init__(self, port: int, posts: Sequence[bytes], first: int = 0) -> None:
-        self.socket = socket.create_connection((HOST, port), CONNECT_S)
+    def __init__(self, port: int, posts: Sequence[bytes], first: int = 0, own: str = HOST) -> None:
+        """Connect from the address `own`, and begin with the post at `first`."""
+        self.socket = socket.create_connection((HOST, port), CONNECT_S, (own, 0))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
         self.due = 0
@@ -115,12 +123,20 @@ def length_of(head: bytes) -> int:
     return int(lower[at + 17 : lower.index(b"\r\n", at + 2)])
 
 
+def host(number: int) -> str:
+    """One of `MOST_HOSTS` loopback addresses."""
+    return f"127.0.{number // 250}.{number % 250 + 1}"
+
+
 class Clients:
     """Connections to one server."""
 
-    def __init__(self, port: int, count: int, posts: Sequence[bytes]) -> None:
+    def __init__(self, port: int, count: int, posts: Sequence[bytes], hosts: int = 1) -> None:
+        if not 1 <= hosts <= MOST_HOSTS:
+            raise LocalError(f"clients have 1 to {MOST_HOSTS} addresses.")
+        raise_limit(count + SPARE)
         self._free: deque[Connection] = deque(
-            Connection(port, posts, number % len(posts)) for number in range(count)
+            Connection(port, posts, number % len(posts), host(number % hosts)) for number in range(count)
         )
         self._epoll = select.epoll()
         self._by_number = {each.socket.fileno(): each for each in self._free}
@@ -134,11 +150,11 @@ class Clients:
         begun = time.monotonic_ns()
         end = begun + int(seconds * 1e9)
         while self._free:
-            self._post(self._free[0], time.monotonic_ns())
+            self._post(found, time.monotonic_ns())
         while self._busy and time.monotonic_ns() < end:
             self._turn(found, end)
             while self._free and time.monotonic_ns() < end:
-                self._post(self._free[0], time.monotonic_ns())
+                self._post(found, time.monotonic_ns())
         found.seconds = (time.monotonic_ns() - begun) / 1e9
         # What is still under way belongs to no stretch: the load has ended.
         self._drain(Found())
@@ -158,7 +174,7 @@ class Clients:
                 waiting.append(due)
                 due += int(source.expovariate(rate) * 1e9)
             while waiting and self._free:
-                self._post(self._free[0], waiting.popleft())
+                self._post(found, waiting.popleft())
             self._turn(found, end if waiting or due >= end else due)
             if now > end + DRAIN_S * 1e9:
                 break
@@ -173,10 +189,14 @@ class Clients:
             connection.socket.close()
         self._epoll.close()
 
-    def _post(self, connection: Connection, due: int) -> None:
-        self._free.popleft()
+    def _post(self, found: Found, due: int) -> None:
+        """By the connection that has been free for longest."""
+        connection = self._free.popleft()
         self._busy += 1
-        connection.post(due)
+        try:
+            connection.post(due)
+        except OSError:
+            self._drop(found, connection)
 
     def _turn(self, found: Found, until: int) -> None:
         """Take in what there is, waiting for it until a moment."""
@@ -186,11 +206,7 @@ class Clients:
             try:
                 whole = connection.receive()
             except OSError:
-                self._epoll.unregister(number)
-                del self._by_number[number]
-                connection.socket.close()
-                found.lost += connection not in self._free
-                self._forget(connection)
+                self._drop(found, connection)
                 continue
             if whole:
                 self._busy -= 1
@@ -198,11 +214,18 @@ class Clients:
                 found.wrong += not connection.good
                 found.delays.append(int((time.monotonic_ns() - connection.due) * US_PER_NS))
 
-    def _forget(self, connection: Connection) -> None:
+    def _drop(self, found: Found, connection: Connection) -> None:
+        """The server has ended it; nobody takes its place."""
+        number = connection.socket.fileno()
+        self._epoll.unregister(number)
+        del self._by_number[number]
+        connection.socket.close()
+        found.ended += 1
         if connection in self._free:
             self._free.remove(connection)
         else:
             self._busy -= 1
+            found.lost += 1
 
     def _drain(self, found: Found) -> None:
         end = time.monotonic_ns() + int(DRAIN_S * 1e9)
@@ -221,7 +244,8 @@ class Orders:
         """What one order is answered with."""
         if "open" in order:
             posts = [post(body, order.get("authorization", "")) for body in order["bodies"]]
-            self._clients[order["open"]] = Clients(order["port"], order["clients"], posts)
+            clients = Clients(order["port"], order["clients"], posts, order.get("hosts", 1))
+            self._clients[order["open"]] = clients
             return order["clients"]
         if "closed" in order:
             return attrs.asdict(self._clients[order["closed"]].closed(order["seconds"]))

@@ -22,7 +22,7 @@ from typing import Any
 
 import attrs
 
-from timed.bench import longchain
+from timed.bench import longchain, rpccrowd
 from timed.bench.cluster import configure, endow, running
 from timed.bench.load import sign_payments
 from timed.bench.loop import Child
@@ -68,6 +68,7 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--blocks", type=int, default=8000, help="with a payment each, to catch up with (default 8000)"
     )
+    rpccrowd.options(parser)
 
 
 @attrs.frozen
@@ -143,9 +144,9 @@ class Server:
     authorization: str = ""
     bodies: tuple[str, ...] = ()
 
-    def order(self, clients: int) -> dict[str, Any]:
+    def order(self, clients: int, hosts: int = 1) -> dict[str, Any]:
         return {
-            "open": self.name, "port": self.port, "clients": clients,
+            "open": self.name, "port": self.port, "clients": clients, "hosts": hosts,
             "authorization": self.authorization, "bodies": list(self.bodies),
         }  # fmt: skip
 
@@ -254,6 +255,13 @@ def network(blocks: int, settings: str) -> Iterator[Network]:
 
 
 def run(options: argparse.Namespace) -> Outcome:
+    if options.crowd:
+        with network(0, account() + rpccrowd.settings(options)) as started:
+            (node,) = started.plan.nodes
+            process = started.processes[node.number]
+            started.wait_equal("first block", 1)
+            busy = server_of(node, process.pid or 0, bodies()).order(options.busy, rpccrowd.HOSTS)
+            return run_loop(lambda: rpccrowd.measure(options, node, process, busy))
     with network(options.blocks, account()) as started:
         return run_loop(lambda: measure(options, started))
 

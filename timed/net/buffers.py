@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import socket
 from struct import Struct
-from typing import Any
 
 UNSENT_IN_KERNEL = 32 * 1024
 """Bytes not yet on the wire that the kernel takes of one link (TCP_NOTSENT_LOWAT)."""
@@ -39,19 +38,3 @@ def fit(handle: socket.socket) -> None:
         if len(info) == _ROUND_TRIP.size:
             (round_trip,) = _ROUND_TRIP.unpack(info)
             handle.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer(round_trip))
-
-
-def is_idle(tcp: Any) -> bool:
-    """True when everything that was written to a Twisted TCP transport is with the kernel."""
-    return not tcp._tempDataBuffer and len(tcp.dataBuffer) <= tcp.offset
-
-
-def send_now(tcp: Any, data: bytes) -> bytes:
-    """Hand `data` to the kernel; what it does not take is returned, all of it when older bytes wait.
-
-    Twisted's own `write` waits for the reactor's next turn and for a look at the socket.
-    """
-    if not tcp.connected or tcp.disconnecting or not is_idle(tcp):
-        return data
-    sent = tcp.writeSomeData(data)
-    return data[sent:] if isinstance(sent, int) and sent > 0 else data

@@ -17,6 +17,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from timed import sending
 from timed.errors import Refused
 from timed.net import buffers, reasons
 from timed.net.interfaces import INetworkHost
@@ -150,7 +151,7 @@ class PeerProtocol(Protocol):
             self.transport.write(data)
         else:
             self.counters.bytes_sent += len(data)
-            rest = buffers.send_now(self.transport, data)
+            rest = sending.send_now(self.transport, data)
             if rest:
                 self.transport.write(rest)
         if self._unsent:

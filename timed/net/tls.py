@@ -26,8 +26,9 @@ from twisted.internet.interfaces import (
 from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from zope.interface import implementer
 
+from timed import sending
 from timed.errors import Refused
-from timed.net import buffers, reasons
+from timed.net import reasons
 from timed.net.identity import TlsIdentity
 from timed.net.limits import TLS_HANDSHAKE_BYTES, NetworkCounters
 
@@ -83,13 +84,13 @@ class PeerTls(TLSMemoryBIOProtocol):
             super().write(data)
         finally:
             self._gathered = None
-            rest = buffers.send_now(self.transport, b"".join(gathered))
+            rest = sending.send_now(self.transport, b"".join(gathered))
             if rest:
                 self.transport.write(rest)
 
     def is_idle(self) -> bool:
         """True when everything that was written is with the kernel."""
-        return not self._appSendBuffer and buffers.is_idle(self.transport)
+        return not self._appSendBuffer and sending.is_idle(self.transport)
 
     def _counters(self) -> NetworkCounters:
         peer: Any = self.wrappedProtocol

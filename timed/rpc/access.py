@@ -155,7 +155,7 @@ def listen(
     return listening
 
 
-BACKLOG = 1_024
+BACKLOG = 4_096
 """Connections that the system accepts for us meanwhile: a thousand clients may come at once."""
 
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 
 from twisted.internet.defer import Deferred
 
-COST_PER_TURN = 100
-"""Price units of ordinary calls that one turn computes, about 10 ms; one call is always let through."""
+COST_PER_TURN = 50
+"""Price units of ordinary calls that one turn computes, about 5 ms; one call is always let through."""
 MAX_QUEUED = 2_000
 """Calls that wait for a turn; one more is refused."""
 MAX_QUEUED_EACH = 500

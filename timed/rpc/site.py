@@ -1,21 +1,26 @@
 """HTTP with bounds: body size, number of connections, time, and no log line per request.
 
-When all places are taken, the connection that has been idle for longest makes
-room, so that somebody who opens thousands does not keep others out.
+When all places are taken, one that is idle makes room, so that somebody who opens
+thousands does not keep others out; see `places` for which.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import connectionDone
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES, HTTPChannel, HTTPFactory, Request
+from twisted.web.http_headers import Headers
+
+from timed.rpc.places import Places
+from timed.sending import send_now
 
 if TYPE_CHECKING:
     from timed.rpc.caller import Caller
@@ -73,7 +78,14 @@ class BoundedRequest(Request):
         if body:
             self.setHeader(b"Content-Type", content_type)
         self.setHeader(b"Content-Length", b"%d" % len(body))
-        self.write(body)
+        channel = self.channel
+        gathered: list[bytes] = []
+        channel.gathered = gathered
+        try:
+            self.write(body)
+        finally:
+            channel.gathered = None
+        channel.write(b"".join(gathered))
         self.finish()
 
     def _refuse(self) -> None:
@@ -89,9 +101,12 @@ class BoundedChannel(HTTPChannel):
     transport: Any
     origin: Origin | None = None
     """Kept by `origin_of` where it is the same for every request."""
+    gathered: list[bytes] | None = None
+    """What is written, while an answer is put together that leaves in one piece."""
     busy = False
     """A complete request is being answered; such a connection never makes room for another."""
     _drain_call: IDelayedCall | None = None
+    _is_tcp = False
 
     @property
     def draining(self) -> bool:
@@ -100,7 +115,11 @@ class BoundedChannel(HTTPChannel):
 
     def connectionMade(self) -> None:
         super().connectionMade()
-        self.site.opened(self)
+        self._is_tcp = isinstance(self.transport, Connection)
+        if self.site.opened(self) and self._is_tcp:
+            # A client speaks first, and what it says is mostly here: newcomers that come with it must not
+            # have sent it away before it is read. What this says of the connection is said again.
+            self.transport.doRead()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self._drain_call is not None and self._drain_call.active():
@@ -134,8 +153,27 @@ class BoundedChannel(HTTPChannel):
 
     def requestDone(self, request: Any) -> None:  # noqa: N802 - Twisted's name
         self.busy = False
-        self.site.used(self)
+        self.site.used(self, request.caller is not None)
         super().requestDone(request)
+
+    def writeHeaders(self, version: bytes, code: bytes, reason: bytes, headers: Headers) -> None:  # noqa: N802
+        lines = [b"%s %s %s\r\n" % (version, code, reason)]
+        lines += [
+            b"%s: %s\r\n" % (name, value) for name, values in headers.getAllRawHeaders() for value in values
+        ]
+        self.write(b"".join((*lines, b"\r\n")))
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:  # noqa: N802 - Twisted's name
+        self.write(b"".join(iovec))
+
+    def write(self, data: bytes) -> None:
+        """Twisted's own waits for the reactor's next turn and for a look at the socket, for each answer."""
+        if self.gathered is not None:
+            self.gathered.append(data)
+            return
+        rest = send_now(self.transport, data) if self._is_tcp else data
+        if rest:
+            self.transport.write(rest)
 
     def answer_and_drain(self, status: int) -> None:
         """Answer now, read on for a while and drop it: a reset would swallow the answer."""
@@ -170,7 +208,7 @@ class BoundedSite(HTTPFactory):
         self.max_connections = max_connections
         self.counters: Counter[str] = Counter()
         """Connections and requests refused or cut, by reason."""
-        self._channels: dict[BoundedChannel, None] = {}
+        self._channels: Places[BoundedChannel] = Places()
         self._empty: list[Deferred[None]] = []
 
     def buildProtocol(self, addr: IAddress | None) -> BoundedChannel:  # type: ignore[override]
@@ -195,32 +233,34 @@ class BoundedSite(HTTPFactory):
     def regulate(self, max_connections: int) -> None:
         """Another bound from now on: beyond it those that were idle for longest are ended, busy ones later."""
         self.max_connections = max_connections
-        for channel in [each for each in self._channels if not each.busy]:
-            if len(self._channels) <= max_connections:
+        while len(self._channels) > max_connections:
+            channel = self._channels.first_to_go(max_connections)
+            if channel is None:
                 break
-            self.counters["full"] += 1
-            self._channels.pop(channel)
-            channel.transport.abortConnection()
+            self._send_away(channel)
 
-    def opened(self, channel: BoundedChannel) -> None:
+    def opened(self, channel: BoundedChannel) -> bool:
+        """False for one that finds everybody busy and is ended at once."""
         if len(self._channels) >= self.max_connections:
-            victim = next((other for other in self._channels if not other.busy), channel)
-            self.counters["full"] += 1
-            # It is told of its end later; many may come before that, and each needs a place of its own.
-            self._channels.pop(victim, None)
-            victim.transport.abortConnection()
+            victim = self._channels.first_to_go(self.max_connections) or channel
+            self._send_away(victim)
             if victim is channel:
-                return
-        self._channels[channel] = None
+                return False
+        self._channels.take(channel)
+        return True
 
-    def used(self, channel: BoundedChannel) -> None:
-        """The connection used last stands last."""
-        if channel in self._channels:
-            del self._channels[channel]
-            self._channels[channel] = None
+    def _send_away(self, channel: BoundedChannel) -> None:
+        self.counters["full"] += 1
+        # It is told of its end later; many may come before that, and each needs a place of its own.
+        self._channels.leave(channel)
+        channel.transport.abortConnection()
+
+    def used(self, channel: BoundedChannel, known: bool) -> None:
+        """A request was answered; `known` when it had good credentials."""
+        self._channels.used(channel, known)
 
     def closed(self, channel: BoundedChannel) -> None:
-        self._channels.pop(channel, None)
+        self._channels.leave(channel)
         if not self._channels:
             waiting, self._empty = self._empty, []
             for done in waiting:
@@ -232,14 +272,14 @@ class BoundedSite(HTTPFactory):
             return succeed(None)
         done: Deferred[None] = Deferred()
         self._empty.append(done)
-        for channel in list(self._channels):
+        for channel in self._channels:
             channel.transport.loseConnection()
         late = self.reactor.callLater(CLOSE_S, self._abort)
         done.addBoth(self._stop_timer, late)
         return done
 
     def _abort(self) -> None:
-        for channel in list(self._channels):
+        for channel in self._channels:
             channel.transport.abortConnection()
 
     def _stop_timer(self, result: None, late: IDelayedCall) -> None:

@@ -23,8 +23,8 @@ from timed.rpc.method import READ, WALLET
 from timed.rpc.methods import history as methods
 from timed.store.files import Files
 from timed.wallet import historybook
-from timed.wallet.historybook import HistoryBook
-from timed.wallet.keystore import Keystore
+from timed.wallet.historybook import HistoryBook, Step
+from timed.wallet.keystore import POOL, RECEIVE, Keystore
 from timed.wallet.signing import sign
 from timed.wallet.wallet import Wallet
 
@@ -162,6 +162,7 @@ class Listing(HistoryCase):
 
     def test_pages_of_any_size_give_the_same_list(self) -> None:
         self.patch(methods, "PAGE", 3)
+        self.patch(methods, "MIN_PAGE", 2)
         for number in range(6):
             self.send(self.friend, str(1 + number))
             if number % 2:
@@ -566,6 +567,16 @@ class Rescan(HistoryCase):
         for first, last in ((5, 4), (0, tip + 1), (tip + 1, None)):
             error = self.world.error("rescanblockchain", first, last)
             self.assertEqual((error["code"], error["data"]["rule"]), (-8, "param-value"))
+
+    def test_addresses_seen_in_old_blocks_are_not_handed_out_again(self) -> None:
+        """The same phrase was in use elsewhere, and what came to its addresses is spent: no coin shows it."""
+        keys = self.world.wallet.keys
+        ahead = [key for key in keys if key.place is not None and key.place.branch == 0][7]
+        self.assertEqual(ahead.role, POOL)
+        self.world.chronicle._stepped(Step(1, 1, None, (), (ahead.lock,)))
+        self.assertEqual(ahead.role, RECEIVE)
+        self.assertEqual(keys.take(RECEIVE).place.index, 8)
+        self.assertIn(b"issue", json.dumps(self.world.host.file.read_back()).encode())
 
     def test_reading_again_changes_nothing_that_was_right(self) -> None:
         for number in range(3):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -218,6 +219,27 @@ class Hosted(TestCase):
             world.clock.advance(0.05)
             await deferLater(reactor, 0.01)
         self.assertEqual(host.pursuit.resent, 1)
+
+    async def test_an_older_copy_of_the_file_sends_nothing_that_was_released(self) -> None:
+        """Its owner has taken the payment back and may have paid otherwise; the history remembers."""
+        world = World(with_wallet=False)
+        host = await self.scanned(self.host(world))
+        prepared = host.wallet.prepare(FRIEND_LOCK, 10**8, "", world.now())
+        await host.write()
+        host.wallet.stored(prepared)
+        copies = {name: Path(self.path + name).read_bytes() for name in ("", ".journal")}
+        await host.chronicle.release(prepared.payment.txid, "never-left-this-node")
+        await host.stop()
+        for name, data in copies.items():
+            Path(self.path + name).write_bytes(data)
+        submitted: list[bytes] = []
+        self.patch(world.backend, "submit", submitted.append)
+        again = await self.scanned(self.host(world))
+        world.block()
+        self.assertEqual((again.wallet.payments, submitted), ((), []))
+        found = await again.on_disk(lambda file: file.read_back())
+        self.assertEqual([record for record in found if "abandon" in record][-1]["abandon"]["reason"],
+                         "never-left-this-node")  # fmt: skip
 
     async def test_the_file_is_written_anew_when_most_of_it_is_done_with(self) -> None:
         world = World(with_wallet=False)

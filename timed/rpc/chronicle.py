@@ -66,8 +66,10 @@ class Chronicle:
         self._thread = thread
         self._write = write
         self._newborn: int | None = None
+        self.compared: Deferred[None] = Deferred()
+        """Fires once the wallet's open payments were looked up in the history, or that was tried in vain."""
         self._compared = False
-        """Open payments were looked up in the history once."""
+        self._released_before: list[tuple[bytes, str]] = []
         self._stepping = False
         self._stopped = False
         self._call: IDelayedCall | None = None
@@ -208,8 +210,8 @@ class Chronicle:
         self._open()
         known: tuple[bytes, ...] = ()
         if not self._compared:
+            known = self._compare()
             self._compared = True
-            known = tuple(txid for txid in self._wallet.unrecorded_txids() if self._holds(txid))
         with self._chain.store.snapshot() as chain:
             step = self.book.step(chain, self._wallet.keys.watches, self._wallet.made)
         return attrs.evolve(step, txids=known + step.txids)
@@ -218,10 +220,14 @@ class Chronicle:
         if not self.book.opened:
             self.book.open(self._newborn)
 
-    def _holds(self, txid: bytes) -> bool:
-        """The process that ended before had no time to let go of this payment."""
-        entry = self.book.entry(txid)
-        return entry is not None and not entry.released
+    def _compare(self) -> tuple[bytes, ...]:
+        """Payments of the wallet file that the history holds already: a process has ended before it could let go
+        of them, or the file is an older copy. Released ones must not be sent again."""
+        held = [
+            entry for txid in self._wallet.unrecorded_txids() if (entry := self.book.entry(txid)) is not None
+        ]
+        self._released_before = [(entry.txid, entry.reason) for entry in held if entry.released]
+        return tuple(entry.txid for entry in held if not entry.released)
 
     def _stepped(self, step: Step) -> None:
         self._stepping = False
@@ -231,6 +237,8 @@ class Chronicle:
             self._log.info("the wallet's history goes on at block {height}", height=step.height)
         self.status = step
         self._wallet.recorded(step.txids)
+        self._end_released()
+        self._tell_compared()
         for lock in step.locks:
             self._wallet.keys.saw(lock)
         if self._wallet.outbox:
@@ -240,6 +248,11 @@ class Chronicle:
         if not self._stopped and not (step.done and step.height >= self._chain.tip().height):
             self._call = self._reactor.callLater(0, self._step)
 
+    def _end_released(self) -> None:
+        released, self._released_before = self._released_before, []
+        for txid, reason in released:
+            self._wallet.abandon(txid, reason)
+
     def _failed(self, failure: Failure) -> None:
         self._stepping = False
         if self._stopped:
@@ -248,9 +261,14 @@ class Chronicle:
         if not isinstance(error, LocalError):
             failure.raiseException()
         self._say(error)
+        self._tell_compared()
         self._tell(Failure(error))
         self._call = self._reactor.callLater(self._retry_s, self._step)
         self._retry_s = min(LONGEST_RETRY_S, 2 * self._retry_s)
+
+    def _tell_compared(self) -> None:
+        if not self.compared.called:
+            self.compared.callback(None)
 
     def _tell(self, result: Failure | None) -> None:
         waiting, self._waiting = self._waiting, []

@@ -100,6 +100,7 @@ class WalletHost:
         self._running = True
         self._chain.subscribe(self)
         self.chronicle.start(newborn)
+        self.chronicle.compared.addCallback(self._begin_pursuit)
         self.chronicle.caught_up().addCallbacks(
             self._shrink, self._not_caught_up, callbackArgs=(len(records),)
         )
@@ -226,9 +227,14 @@ class WalletHost:
         self._scan = None
         self._retry_s = FIRST_RETRY_S
         self.wallet.scanned()
-        self.pursuit.begin(self._chain.now())
-        self._pursue()
+        self._begin_pursuit()
         self._tell_scanned(None)
+
+    def _begin_pursuit(self, compared: None = None) -> None:
+        """Once the coins are known, and what the history has released: that is not sent again."""
+        if self.wallet.ready and self.chronicle.compared.called and self._running:
+            self.pursuit.begin(self._chain.now())
+            self._pursue()
 
     def _scan_failed(self, error: StoreError) -> None:
         """Say so, and begin again from the start after a while: what was read may be of an older block."""

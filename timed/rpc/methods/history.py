@@ -20,6 +20,7 @@ from timed.wallet.records import HistoryEntry
 
 PAGE = 500
 """Entries read from the history between two turns of the reactor."""
+MIN_PAGE = 50
 MAX_LISTED = 2_000
 """Lines of one answer of listsinceblock, unless one block alone has more."""
 ADDRESSES_AT_ONCE = 50
@@ -40,7 +41,10 @@ async def listtransactions(
             break
     after: bytes | None = None
     while len(rows) < skip + count:
-        entries, after = await chronicle.read(lambda book, after=after: book.page(PAGE, after))  # type: ignore[misc]
+        size = max(MIN_PAGE, min(PAGE, skip + count - len(rows)))
+        entries, after = await chronicle.read(
+            lambda book, size=size, after=after: book.page(size, after)  # type: ignore[misc]
+        )
         for entry in entries:
             rows += _labelled(eye, entry, label)
         if after is None:

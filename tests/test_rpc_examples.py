@@ -35,6 +35,7 @@ from timed.rpc.table import METHODS
 ENCRYPTED = {"walletpassphrase", "walletpassphrasechange", "walletlock"}
 """These need a wallet with a passphrase."""
 STATED = {
+    "dumprecording": "no-recording",
     "disconnectnode": "not-connected",
     "abandontransaction": "payment-final",
     "confirmconfig": "config-pending",

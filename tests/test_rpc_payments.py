@@ -141,7 +141,7 @@ class Many(PaymentsCase):
         self.assertEqual(paid.pop(self.other), Decimal("2.00000001"))
         [(_, change)] = paid.items()
         self.assertEqual(change, COIN - Decimal("3.50000001") - self.shown(txid)["fee"])
-        self.assertEqual(self.shown(txid)["comment"], "wages")
+        self.assertEqual(self.world.wallet.payment(bytes.fromhex(txid)).comment, "wages")
 
     def test_some_of_them_bear_the_fee(self) -> None:
         txid = self.world.result("sendmany", {self.friend: 3, self.other: 4}, "", [self.other])

@@ -134,7 +134,7 @@ class StartAndStop(ServicesCase):
         async def scenario() -> None:
             application = self.compose("services.enabled=chain")
             names = [service.name for service in application if service.name]
-            self.assertEqual(names, ["chain", "feed", "desk"])
+            self.assertEqual(names, ["descriptors", "chain", "feed", "desk"])
             application.startService()
             await application.stopService()
 

@@ -18,6 +18,7 @@ from twisted.trial.unittest import TestCase
 
 from timed.app.composition import Application, compose
 from timed.app.config import load, override
+from timed.app.live import LiveConfig
 from timed.app.overrides import live_keys
 from timed.app.ports import Sockets
 from timed.client.blocking import Client
@@ -82,25 +83,40 @@ class StartAndStop(ServicesCase):
         async def scenario() -> None:
             application = self.compose()
             application.startService()
-            live = application.getServiceNamed("desk")._context.live  # type: ignore[attr-defined]
-            self.assertEqual([each.key.full_name for each in live.shown() if each.applied], list(live_keys()))
-            await live.change("log.levels", "peer:debug", 60)
-            self.assertEqual(application.observer.levels.shown(), {"*": "info", "peer": "debug"})
-            await live.change("log.burst", "7", 0)
-            self.assertEqual(application.observer.burst, 7)
-            context = application.getServiceNamed("desk")._context  # type: ignore[attr-defined]
-            await live.change("p2p.max_inbound", "40", 60)
-            await live.change("p2p.conduct", "dry-run", 60)
-            self.assertEqual(context.network.limits.max_inbound, 96)
-            self.assertEqual((context.node.peers._seats.most, context.node.peers.conduct.dry_run), (40, True))
-            await live.change("monitor.limits", "cpu-high:0.5", 60)
-            monitor = application.getServiceNamed("monitor")
-            rule, _ = monitor.alarms._standing["cpu-high"]  # type: ignore[attr-defined]
-            self.assertEqual(rule.limit, 0.5)
-            await application.stopService()
+            try:
+                live = await self.change_everything(application)
+            finally:
+                await application.stopService()
             self.assertEqual([each.key.full_name for each in live.shown() if each.applied], [])
 
         return Deferred.fromCoroutine(scenario())
+
+    async def change_everything(self, application: Application) -> LiveConfig:
+        """Change a key of each owner, and look there."""
+        context = application.getServiceNamed("desk")._context  # type: ignore[attr-defined]
+        live: LiveConfig = context.live
+        peers, observer = context.node.peers, application.observer
+        self.assertEqual([each.key.full_name for each in live.shown() if each.applied], list(live_keys()))
+        await live.change("log.levels", "peer:debug", 60)
+        self.assertEqual(observer.levels.shown(), {"*": "info", "peer": "debug"})
+        await live.change("log.burst", "7", 0)
+        self.assertEqual(observer.burst, 7)
+        await live.change("p2p.max_inbound", "40", 60)
+        await live.change("p2p.conduct", "dry-run", 60)
+        self.assertEqual(context.network.limits.max_inbound, 96)
+        self.assertEqual((peers._seats.most, peers.conduct.dry_run), (40, True))
+        added = ("127.0.0.1", free_ports(1)[0])
+        before = {target.address for target in peers.dialing}
+        await live.change("p2p.peers", "{}:{}".format(*added), 60)
+        self.assertEqual([target.address for target in peers.dialing], [added])
+        await live.change("p2p.peers", None, 60)
+        self.assertEqual({target.address for target in peers.dialing}, before)
+        await live.change("feed.max_subscribers", "9", 60)
+        self.assertEqual(context.feed.hub.limits.total, 9)
+        await live.change("monitor.limits", "cpu-high:0.5", 60)
+        rule, _ = application.getServiceNamed("monitor").alarms._standing["cpu-high"]  # type: ignore[attr-defined]
+        self.assertEqual(rule.limit, 0.5)
+        return live
 
     def test_what_the_store_left_out_is_in_the_log(self) -> Deferred[None]:
         async def scenario() -> None:

@@ -28,10 +28,11 @@ from timed.interfaces import IEventSink, IStore, IStoreBackend
 from timed.node.config import NodeConfig
 from timed.node.node import Node
 from timed.peer.dialect import Dialect
+from timed.peer.values import PeerAddress
 
 SOFTWARE = f"timed/{__version__}"
 DRY_RUN = "dry-run"
-P2P_KEYS = ("p2p.max_inbound", "p2p.trusted", "p2p.trust_loopback", "p2p.conduct")
+P2P_KEYS = ("p2p.max_inbound", "p2p.trusted", "p2p.trust_loopback", "p2p.conduct", "p2p.peers")
 """What the node follows while it runs."""
 
 
@@ -50,6 +51,8 @@ class ChainService(Service):
         self._pools: list[ThreadPool] = []
         self._memory: PeerMemory | None = None
         self._unsubscribe: Callable[[], None] | None = None
+        self._wanted: frozenset[PeerAddress] = frozenset()
+        """Whom the configuration names."""
 
     def startService(self) -> None:
         """LocalError when the store cannot be used."""
@@ -72,6 +75,7 @@ class ChainService(Service):
         driver.start()
         memory.start()
         self._memory = memory
+        self._wanted = frozenset(context.config.settings.p2p.peers)
         self._unsubscribe = context.live.subscribe(P2P_KEYS, self._regulate)
 
     def stopService(self) -> Deferred[None]:
@@ -151,6 +155,19 @@ class ChainService(Service):
             dry_run=p2p.conduct == DRY_RUN,
             now=self._context.clock(),
         )
+        self._keep_connected(p2p.peers)
+
+    def _keep_connected(self, wanted: Sequence[PeerAddress]) -> None:
+        """Dial whom the configuration names now, and no longer whom it does not; sessions stay."""
+        driver, peers = self._context.driver, self._context.node.peers
+        before, self._wanted = self._wanted, frozenset(wanted)
+        for address in before - self._wanted:
+            driver.operate(peers.forget, address.host, address.port)
+        for address in wanted:
+            if address not in before and not driver.operate(
+                peers.want, address.host, address.port, address.node_id
+            ):
+                self._log.warn("{address} is not dialled: too many are already", address=str(address))
 
     def _pool(self, name: str, threads: int) -> ThreadPool:
         pool = ThreadPool(minthreads=0, maxthreads=threads, name=f"timed-{name}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
@@ -11,6 +12,7 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
+from timed.app.config import Config
 from timed.app.context import Context
 from timed.app.schema import FeedSection
 from timed.errors import LocalError, StoreError
@@ -23,6 +25,9 @@ from timed.feed.telling import Teller
 from timed.feed.window import Window
 from timed.feed.writer import FeedWriter, UpTo, Written
 from timed.rpc.backend import ChainBackend
+
+KEYS = ("feed.max_subscribers", "feed.max_per_client", "feed.waiting_bytes")
+"""What the hub follows while it runs."""
 
 
 class FeedService(Service):
@@ -38,6 +43,7 @@ class FeedService(Service):
         self.setName("feed")
         self._context = context
         self._scribe: Scribe | None = None
+        self._unsubscribe: Callable[[], None] | None = None
         self._pool: ThreadPool | None = None
 
     def startService(self) -> None:
@@ -55,6 +61,7 @@ class FeedService(Service):
         feed.tell, feed.scribe = scribe.put, scribe
         feed.failure = lambda: scribe.failed
         self._scribe, context.feed = scribe, feed
+        self._unsubscribe = context.live.subscribe(KEYS, partial(_regulate, feed.hub))
         self._open(writer, feed)
         context.driver.add_sink(scribe)
         scribe.put(UpTo(backend.tip().height, context.clock()))
@@ -70,6 +77,9 @@ class FeedService(Service):
         scribe, self._scribe = self._scribe, None
         if feed is None or scribe is None:
             return succeed(None)
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
         feed.hub.stop()
         return scribe.stop().addCallback(self._end_thread)
 
@@ -107,12 +117,20 @@ def bounds_of(settings: FeedSection) -> Bounds:
     return Bounds(settings.max_events, settings.max_bytes, settings.max_age_s)
 
 
+def limits_of(settings: FeedSection) -> Limits:
+    return Limits(settings.max_subscribers, settings.max_per_client, settings.waiting_bytes)
+
+
+def _regulate(hub: Hub, config: Config) -> None:
+    """For who subscribes from now on, and for what waits from now on; who has subscribed stays."""
+    hub.limits = limits_of(config.settings.feed)
+
+
 def make_feed(context: Context, log: Callable[[], FeedLog | None]) -> Feed:
     """What reads `log` in this process."""
     settings = context.config.settings.feed
     window = Window(Presenter(context.params), log)
-    limits = Limits(settings.max_subscribers, settings.max_per_client, settings.waiting_bytes)
-    return Feed(window, Hub(window, limits, context.reactor.callLater, context.monotonic))
+    return Feed(window, Hub(window, limits_of(settings), context.reactor.callLater, context.monotonic))
 
 
 def make_service(context: Context) -> FeedService:

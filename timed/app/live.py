@@ -187,6 +187,7 @@ class LiveConfig:
             )
         await self._keep(names)
         self.counters["confirmed"] += len(names)
+        self._log.info("kept for good: {names}", names=", ".join(names))
         return names
 
     async def _keep(self, names: list[str]) -> None:

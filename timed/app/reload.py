@@ -60,10 +60,10 @@ class Reloads:
             now = act()
         except LocalError as error:
             self.counters[what, "failed"] += 1
-            self._log.error("{what} stays as it was: {reason}", what=what, reason=str(error))
+            self._log.error("kept as before: {what}: {reason}", what=what, reason=str(error))
             return Outcome(what, error=error)
         self.counters[what, "done"] += 1
-        self._log.info("{what} was read again: {now}", what=what, now=now)
+        self._log.info("read again: {what}, now {now}", what=what, now=now)
         return Outcome(what, now)
 
 

@@ -97,7 +97,10 @@ class P2PSection:
     host: str = key(HOST, "0.0.0.0", "The address to listen on.")
     port: int | None = key(PORT, None, "The port to listen on. auto: the network's.")
     peers: tuple[PeerAddress, ...] = key(
-        PEERS, (), "Nodes to stay connected with: host:port, or node-id@host:port to insist on an identity."
+        PEERS,
+        (),
+        "Nodes to stay connected with: host:port, or node-id@host:port to insist on an identity.",
+        live=True,
     )
     seeds: tuple[PeerAddress, ...] = key(
         SEED_PEERS, (), "Nodes to ask for others: dialled while this node finds too few sessions by itself."
@@ -226,7 +229,9 @@ class MonitorSection:
     limits: Mapping[str, float] = key(
         LIMITS, {}, "Limits of alerts other than the node's own, like disk-space:2000000000.", live=True
     )
-    name: str = key(TITLE, "", "What the dashboard calls this node. Empty: by the beginning of its id.")
+    name: str = key(
+        TITLE, "", "What the dashboard calls this node. Empty: by the beginning of its id.", live=True
+    )
     alert_command: tuple[str, ...] = key(
         COMMAND,
         (),
@@ -281,14 +286,15 @@ class FeedSection:
     max_age_s: int = key(
         integer(0, 10 * 365 * 86_400), 30 * 86_400, "Seconds that an event is kept. 0: no limit."
     )
-    max_subscribers: int = key(integer(0, 50_000), 1_024, "Subscriptions at one time.")
+    max_subscribers: int = key(integer(0, 50_000), 1_024, "Subscriptions at one time.", live=True)
     max_per_client: int = key(
-        integer(1, 50_000), 256, "Of them, those of one account at one address (an IPv6 /64)."
+        integer(1, 50_000), 256, "Of them, those of one account at one address (an IPv6 /64).", live=True
     )
     waiting_bytes: int = key(
         integer(1 << 16, 1 << 30),
         1 << 20,
         "Bytes of events that may wait for a subscriber who does not read; then it is cut.",
+        live=True,
     )
 
 

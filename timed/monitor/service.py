@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from timed.app.config import Config
     from timed.app.context import Context
 
-KEYS = ("monitor.limits",)
-"""What the service follows while it runs."""
+KEYS = ("monitor.limits", "monitor.name")
+"""What the service follows while it runs; a picture takes the name as it is then."""
 METRICS_TYPE = b"text/plain; version=1.0.0; charset=utf-8"
 MAX_CONNECTIONS = 64
 MAX_BODY_BYTES = 4096

@@ -18,9 +18,10 @@ from tests.rpc_service import ServiceTestCase, fetch
 from tests.rpc_world import World
 from timed.app.config import override, settings_from
 from timed.errors import ConfigError
-from timed.monitor.alerts import Alarms
+from timed.monitor.alerts import Alarms, Alert
 from timed.monitor.command import MAX_WAITING, MAX_WORDS, TIMEOUT_S, AlertCommand
 from timed.monitor.readings import Reading, Readings, read
+from timed.monitor.rules import RULES
 from timed.params import SECOND
 
 ALERT = {"name": "disk-space", "severity": "critical", "state": "raised"}
@@ -216,6 +217,14 @@ class GetAlerts(SynchronousTestCase):
 
 
 class Alerted(ServiceTestCase):
+    async def test_a_process_without_a_node_key_tells_of_its_alerts_too(self) -> None:
+        told: list[dict[str, Any]] = []
+        self.patch(self.monitor.command, "tell", told.append)
+        self.patch(type(self.context), "own_node_key", None)
+        self.patch(self.context, "node_key", None)
+        self.monitor._alerted(Alert(RULES[0], 5 * SECOND, 2.0))
+        self.assertEqual((told[0]["node"], told[0]["since"]), ("apart", 5))
+
     async def test_an_alert_reaches_command_log_and_rpc(self) -> None:
         told: list[dict[str, Any]] = []
         self.patch(self.monitor.command, "tell", told.append)

@@ -28,15 +28,11 @@ from timed.primitives.roster import Roster
 MAX_MISSING = 100
 """Members that are missing by name; the weight of the others is one sum."""
 
-APART = "apart"
-"""In place of a node's id: an RPC process has none."""
 FAMILIES = {COUNTER: CounterMetricFamily, GAUGE: GaugeMetricFamily}
 
 
 def _node_info(view: View) -> list[Sample]:
-    own = view.context.own_node_key
-    node_id = APART if own is None else own.public.hex()
-    return [((__version__, view.context.params.name, node_id), 1.0)]
+    return [((__version__, view.context.params.name, view.node_id), 1.0)]
 
 
 def _height(view: View) -> list[Sample]:

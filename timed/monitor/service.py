@@ -156,7 +156,7 @@ class MonitorService(Service):
         self.alarms.regulate(config.settings.monitor.limits)
 
     def _alerted(self, alert: Alert) -> None:
-        info = {"network": self._context.params.name, "node": self._context.node_key.public.hex()}
+        info = {"network": self._context.params.name, "node": self._view.node_id}
         self.command.tell({**alert.as_object(), **info, "called": self._context.config.settings.monitor.name})
         if alert.until_us is not None:
             self._log.info("alert {name} is over: {text}", name=alert.rule.name, text=alert.text)

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from timed.sync.catchup import SyncState
 
 
+APART = "apart"
+"""In place of a node's id: an RPC process has none."""
+
+
 class View:
     """Reads of this moment; everything of a part that does not run is None."""
 
@@ -28,6 +32,12 @@ class View:
     def now(self) -> int:
         """Microseconds of unix time."""
         return self.context.clock()
+
+    @property
+    def node_id(self) -> str:
+        """In hexadecimal; of a process without a node `APART`."""
+        own = self.context.own_node_key
+        return APART if own is None else own.public.hex()
 
     @property
     def counts(self) -> EventCounts:

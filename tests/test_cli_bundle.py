@@ -63,7 +63,7 @@ class OfALivingNode(ServicesCase):
             parts = opened(target)
             self.assertEqual(stat.S_IMODE(target.stat().st_mode), 0o600)
             for name in ("doctor.txt", "config.ini", "versions.txt", "machine.txt", "files.txt", "MANIFEST.txt",
-                         "monitor/metrics.txt", "monitor/health.json", "monitor/alerts.json", "log/0-timed.log",
+                         "monitor/metrics.txt", "monitor/health.json", "monitor/alerts.json", "monitor/log.json", "log/0-timed.log",
                          "process/limits.txt", *(f"rpc/{name}.json" for name in CALLS)):  # fmt: skip
                 self.assertIn(name, parts)
                 self.assertTrue(parts[name], name)

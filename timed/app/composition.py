@@ -24,7 +24,7 @@ from timed.app.context import Context
 from timed.app.datadir import attach, prepare
 from timed.app.descriptors import DescriptorsService
 from timed.app.follow import OverridesFollower
-from timed.app.genesis_file import read_genesis
+from timed.app.genesis_file import choose_genesis
 from timed.app.live import LiveConfig
 from timed.app.logging import LineObserver
 from timed.app.ports import Sockets, check_given, check_port
@@ -34,9 +34,7 @@ from timed.app.systemd import SystemdService
 from timed.crypto.rule import use_backend
 from timed.errors import ConfigError, LocalError
 from timed.interfaces import IServiceMaker, ISignatureBackend, names
-from timed.ledger.genesis import Genesis
-from timed.ledger.regtest import builtin_regtest, well_known_seed
-from timed.params import REGTEST
+from timed.ledger.regtest import well_known_seed
 
 NEED_GENESIS = frozenset({"chain", "p2p"})
 """Services that have nothing to do on a network without a genesis."""
@@ -145,19 +143,6 @@ def print_error(err: TextIO, error: LocalError) -> None:
     """The one sentence an operator reads when the start failed."""
     err.write(f"timed: {error}\n")
     err.flush()
-
-
-def choose_genesis(config: Config) -> Genesis | None:
-    """The configured genesis file, else regtest's own; the other networks have none yet."""
-    if config.genesis_file is not None:
-        genesis: Genesis = read_genesis(config.genesis_file)
-        if genesis.params != config.params:
-            raise ConfigError(
-                f"{config.genesis_file} is a genesis of {genesis.params.name}, not of {config.params.name}.",
-                "Set node.network or node.genesis.",
-            )
-        return genesis
-    return builtin_regtest() if config.params is REGTEST else None
 
 
 def service_makers(enabled: Sequence[str]) -> list[IServiceMaker]:

@@ -16,16 +16,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from timed import params as networks
 from timed.errors import ConfigError, RemoteError
 from timed.ledger.genesis import Genesis
+from timed.ledger.regtest import builtin_regtest
 from timed.params import NetworkParams
 from timed.primitives.address import decode_address, encode_address
 from timed.primitives.amounts import format_amount, parse_amount
 from timed.primitives.roster import Member, Roster, Tier
 from timed.primitives.transaction import LOCK_KEY_HASH, Lock
+
+if TYPE_CHECKING:
+    from timed.app.config import Config
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 
@@ -150,3 +154,16 @@ def _integer(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise ValueError(f"{value!r} is not a whole number")
     return value
+
+
+def choose_genesis(config: Config) -> Genesis | None:
+    """The configured genesis file, else regtest's own; the other networks have none yet."""
+    if config.genesis_file is not None:
+        genesis: Genesis = read_genesis(config.genesis_file)
+        if genesis.params != config.params:
+            raise ConfigError(
+                f"{config.genesis_file} is a genesis of {genesis.params.name}, not of {config.params.name}.",
+                "Set node.network or node.genesis.",
+            )
+        return genesis
+    return builtin_regtest() if config.params is networks.REGTEST else None

@@ -56,7 +56,7 @@ CALLS = (
     "logging", "uptime",
 )  # fmt: skip
 """Of the wallet nothing: what somebody owns explains no trouble."""
-PAGES = ("health", "ready", "alerts", "metrics", "snapshot")
+PAGES = ("health", "ready", "alerts", "metrics", "snapshot", "log?since=0")
 SYSTEM_FILES = (
     "/proc/meminfo",
     "/proc/loadavg",
@@ -151,7 +151,7 @@ def collect(bundle: Bundle, config: Config, found: argparse.Namespace, options: 
     bundle.add("machine.txt", lambda: machine(config))
     bundle.add("files.txt", lambda: listing(config.datadir))
     for page in PAGES:
-        name = f"monitor/{page}.{'txt' if page == 'metrics' else 'json'}"
+        name = f"monitor/{page.partition('?')[0]}.{'txt' if page == 'metrics' else 'json'}"
         bundle.add(name, partial(fetch, config, f"/{page}"))
     _add_calls(bundle, place_of(found, options))
     for pid in [report["process"]] if report["process"] else []:

@@ -34,6 +34,9 @@ COMMANDS: dict[str, Command] = {
         Command(
             "debug-bundle", "bundle", "one file with what explains a node's trouble, without its secrets"
         ),
+        Command(
+            "check-data", "datacheck", "is what a stopped node keeps on disk whole; --deep looks at all of it"
+        ),
         Command("sign-offline", "signing", "sign an exported payment without a node"),
         Command("rpcauth", "rpcauth", "make an account for rpc.auth"),
         Command("seedlist", "seedlist", "make, sign and check lists of nodes", ("key", "sign", "check")),

@@ -149,6 +149,11 @@ class Database(Reads):
         with self.snapshot() as reads:
             yield from reads.coins()
 
+    def count(self, table: str) -> int:
+        """How many records a table has."""
+        with explained(self.path, "read"), self._environment.begin() as transaction:
+            return int(transaction.stat(self._tables[table])["entries"])
+
     def usage(self) -> StoreUsage:
         with explained(self.path, "read"):
             return usage_of(self._environment)

@@ -49,6 +49,79 @@ class _Segment:
     next_batch: int
 
 
+@attrs.frozen
+class Surveyed:
+    """One file of an epoch as it was found."""
+
+    path: str
+    header: SegmentHeader
+    scan: Scan
+    size: int
+
+    @property
+    def next_batch(self) -> int:
+        return self.header.first_batch + len(self.scan.batches)
+
+    @property
+    def note(self) -> str:
+        """What stands behind its valid part, in one sentence; empty for nothing."""
+        if self.scan.tail is Tail.CLEAN:
+            return ""
+        return (
+            f"log file {self.path}: {self.size - self.scan.end} bytes from byte {self.scan.end} on were left out:"
+            f" {self.scan.tail.value}"
+        )
+
+
+def survey(directory: str, genesis: bytes, epoch: int, files: Files) -> list[Surveyed]:
+    """The files of `epoch` in their order, only read; StoreError for damage that cannot be left out.
+
+    Those of closed epochs are nobody's any more; an opening removes them.
+    """
+    paths: list[str] = []
+    for name in files.names(directory):
+        match = _NAME.match(name)
+        if match is None or int(match[1]) < epoch:
+            continue
+        path = os.path.join(directory, name)
+        found, sequence = int(match[1]), int(match[2])
+        if found != epoch:
+            raise StoreError(
+                f"the log file {path} belongs to block {found}, but block {epoch} is due.",
+                "The chain database is older than its log: put the right one back.",
+            )
+        if sequence != len(paths):
+            raise StoreError(f"a log file before {path} is missing.", "Put it back.")
+        paths.append(path)
+    contents = [files.read(path) for path in paths]
+    headers = [
+        _checked_header(number, path, data, genesis, epoch)
+        for number, (path, data) in enumerate(zip(paths, contents, strict=True))
+    ]
+    ends = [header.previous_end for header in headers[1:]]
+    surveyed: list[Surveyed] = []
+    for path, data, header, end in zip(paths, contents, headers, [*ends, None], strict=False):
+        due = surveyed[-1].next_batch if surveyed else 0
+        if header.first_batch != due:
+            raise damaged(path, 0, f"it begins with batch {header.first_batch} where {due} is due")
+        scanned = scan(data if end is None else data[:end], header)
+        if scanned.tail is Tail.BROKEN:
+            raise damaged(path, scanned.end, Tail.BROKEN.value)
+        if end is not None and (scanned.tail is not Tail.CLEAN or scanned.end != end):
+            raise damaged(path, scanned.end, "frames that were durable are missing")
+        surveyed.append(Surveyed(path, header, scanned, len(data)))
+    return surveyed
+
+
+def _checked_header(number: int, path: str, data: bytes, genesis: bytes, epoch: int) -> SegmentHeader:
+    header = read_segment_header(path, data)
+    if header.genesis != genesis:
+        raise StoreError(f"the log file {path} belongs to another network.", "Use another data directory.")
+    if (header.epoch, header.sequence) != (epoch, number):
+        raise damaged(path, 0, "its header names another place")
+    return header
+
+
 class Log:
     """The records of the current epoch in `directory`. Not safe for several threads.
 
@@ -132,65 +205,22 @@ class Log:
 
     def _open(self) -> None:
         self._remove_before(self._epoch)
-        names = [name for name in self._files.names(self._directory) if _NAME.match(name)]
-        for number, name in enumerate(names):
-            path = os.path.join(self._directory, name)
-            epoch, sequence = (int(part) for part in name[:-4].split("-"))
-            if epoch != self._epoch:
-                raise StoreError(
-                    f"the log file {path} belongs to block {epoch}, but block {self._epoch} is due.",
-                    "The chain database is older than its log: put the right one back.",
-                )
-            if sequence != number:
-                raise StoreError(f"a log file before {path} is missing.", "Put it back.")
-        self._adopt([os.path.join(self._directory, name) for name in names])
+        found = survey(self._directory, self._genesis, self._epoch, self._files)
+        self.doubtful = any(each.header.doubtful for each in found)
+        self._closed = [(each.path, each.scan.end) for each in found[:-1]]
+        if found:
+            self._resume(found[-1])
 
-    def _adopt(self, paths: Sequence[str]) -> None:
-        """Check all files of the epoch and go on writing behind the last one."""
-        contents = [self._files.read(path) for path in paths]
-        headers = [
-            self._checked_header(*item) for item in zip(range(len(paths)), paths, contents, strict=True)
-        ]
-        batch = 0
-        for number, (path, data, header) in enumerate(zip(paths, contents, headers, strict=True)):
-            if header.first_batch != batch:
-                raise damaged(path, 0, f"it begins with batch {header.first_batch} where {batch} is due")
-            self.doubtful = self.doubtful or header.doubtful
-            last = number + 1 == len(paths)
-            end = len(data) if last else headers[number + 1].previous_end
-            found = scan(data[:end], header)
-            batch += len(found.batches)
-            if last:
-                self._resume(path, header, found, batch, len(data))
-            elif found.tail is not Tail.CLEAN or found.end != end:
-                raise damaged(path, found.end, "frames that were durable are missing")
-            else:
-                self._closed.append((path, end))
-
-    def _checked_header(self, number: int, path: str, data: bytes) -> SegmentHeader:
-        header = read_segment_header(path, data)
-        if header.genesis != self._genesis:
-            raise StoreError(
-                f"the log file {path} belongs to another network.", "Use another data directory."
-            )
-        if (header.epoch, header.sequence) != (self._epoch, number):
-            raise damaged(path, 0, "its header names another place")
-        return header
-
-    def _resume(self, path: str, header: SegmentHeader, found: Scan, batch: int, size: int) -> None:
+    def _resume(self, last: Surveyed) -> None:
         """Continue behind the last file, or in a new one when its end is not clean."""
-        if found.tail is Tail.BROKEN:
-            raise damaged(path, found.end, Tail.BROKEN.value)
+        path, found = last.path, last.scan
         descriptor = self._files.open(path)
-        segment = _Segment(path, descriptor, header, found.end, batch)
+        segment = _Segment(path, descriptor, last.header, found.end, last.next_batch)
         self._current = segment
         self._files.sync(descriptor)
         if found.tail is not Tail.CLEAN:
             self.doubtful = self.doubtful or found.tail is Tail.DOUBTFUL
-            self.notes.append(
-                f"log file {path}: {size - found.end} bytes from byte {found.end} on were left out:"
-                f" {found.tail.value}"
-            )
+            self.notes.append(last.note)
             self._follow(segment)
         self._files.sync_directory(self._directory)
 

@@ -157,6 +157,37 @@ class RpcFeed:
         self.writer.close()
 
 
+class LoopFeed:
+    """The log of events of a `tests.rpc_service` context, on the real reactor."""
+
+    def __init__(self, context: Any, limits: Limits = LIMITS, bounds: Bounds = ROOMY) -> None:
+        def open_log() -> FeedLog:
+            path = os.path.join(os.path.abspath(context.config.datadir), "events")
+            return FeedLog(path, context.genesis.hash, bounds, random.Random(5).randbytes, map_size=1 << 32)
+
+        self.writer = FeedWriter(open_log, context.store, context.genesis)
+        window = Window(Presenter(context.params), lambda: self.writer.log)
+        self.hub = Hub(window, limits, context.reactor.callLater, context.monotonic)
+        self.feed = Feed(window, self.hub)
+        self.scribe = Scribe(
+            self.writer, self.feed, Teller(Pool(RandomChain())), context.reactor, context.monotonic, execute
+        )
+        self.writer.open()
+        assert self.writer.log is not None
+        self.feed.added((), self.writer.log.state())
+        context.feed = self.feed
+
+    def write(self, *drafts: Draft) -> None:
+        """Durable and shown when it returns."""
+        assert self.writer.log is not None
+        written = self.writer.step(drafts)
+        self.feed.added(written.added, written.state)
+
+    def close(self) -> Deferred[None]:
+        self.hub.stop()
+        return self.scribe.stop()
+
+
 class Listener:
     """A reader that takes everything, or nothing while it is `deaf`."""
 

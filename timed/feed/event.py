@@ -110,8 +110,6 @@ class Shown:
     """One JSON object in UTF-8, without a line feed."""
     stream: bytes
     """The same as a server-sent event."""
-    message: object = None
-    """The same as a WebSocket's frame, once a front has made it."""
 
 
 @attrs.frozen

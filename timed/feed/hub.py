@@ -218,14 +218,19 @@ class Hub:
     def ends(self) -> Ends:
         return self.window.ends
 
-    def subscribe(
-        self, reader: Reader, client: Client, wanted: Filter, cursor: str, window: int = 0
-    ) -> Subscription:
-        """Begin after `cursor`; BadCursor, CursorLost, SubscribersFull, StoreError."""
+    def check_cursor(self, cursor: str) -> int:
+        """The place of a cursor from which all that came after it can be had; BadCursor, CursorLost, StoreError."""
         ends = self.ends
         sequence = ends.sequence_of(cursor)
         if sequence + 1 < ends.first:
             raise CursorLost(sequence + 1, ends.first - 1)
+        return sequence
+
+    def subscribe(
+        self, reader: Reader, client: Client, wanted: Filter, cursor: str, window: int = 0
+    ) -> Subscription:
+        """Begin after `cursor`; BadCursor, CursorLost, SubscribersFull, StoreError."""
+        sequence = self.check_cursor(cursor)
         self._check_room(client)
         now = self.now()
         self._number += 1
@@ -234,7 +239,7 @@ class Hub:
         )
         self._subscriptions[made] = None
         self._by_client[client] += 1
-        self._log_id = ends.log_id
+        self._log_id = self.ends.log_id
         self.ready(made)
         if self._look_call is None:
             self._look_call = self._later(LOOK_S, self._look_at_all)

@@ -35,6 +35,8 @@ class Page:
 
     events: tuple[Event, ...]
     end: int
+    frames: bytes | None = None
+    """All of them as WebSocket frames, once a front has made them."""
     _stream: bytes | None = None
 
     @property

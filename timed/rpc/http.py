@@ -17,6 +17,7 @@ from timed.rpc.dispatch import Dispatcher, Reply
 from timed.rpc.jsontext import MAX_BODY_BYTES
 from timed.rpc.origin import Subnet, origin_of
 from timed.rpc.site import BoundedRequest
+from timed.rpc.streams import EVENTS_PATH, Streams
 
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
@@ -52,8 +53,10 @@ class RpcEndpoint:
         allow: Sequence[Subnet] = (),
         unready: Callable[[], str | None] = lambda: None,
         proxies: Sequence[Subnet] = (),
+        streams: Streams | None = None,
     ) -> None:
-        """`unready` says why no calls are answered, None while they are."""
+        """`unready` says why no calls are answered, None while they are; `streams` answers `/events`."""
+        self._streams = streams
         self._unready = unready
         self._dispatcher = dispatcher
         self._authenticator = authenticator
@@ -76,14 +79,25 @@ class RpcEndpoint:
         elif request.path == READY_PATH and request.method in (b"GET", b"HEAD"):
             reason = self._unready()
             request.respond(200 if reason is None else 503, TEXT, (reason or "ready").encode() + b"\n")
-        elif request.path not in PATHS:
+        elif request.path not in PATHS and (request.path != EVENTS_PATH or self._streams is None):
             request.respond(404, TEXT, b"The RPC answers at /.\n")
+        elif request.path == EVENTS_PATH:
+            self._follow(request)
         elif request.method != b"POST":
             request.respond(405, TEXT, b"Send a JSON-RPC request with POST.\n", Allow="POST")
         elif request.getHeader(b"origin") is not None:
             request.respond(403, TEXT, b"Web pages may not call a node.\n")
         else:
             self._authenticated(request)
+
+    def _follow(self, request: BoundedRequest) -> None:
+        """Events: the same credentials, and no web pages either."""
+        if request.getHeader(b"origin") is not None:
+            request.respond(403, TEXT, b"Web pages may not follow a node.\n")
+        elif request.caller is None:
+            self._turn_away(request)
+        elif self._streams is not None:
+            self._streams(request, request.caller)
 
     def close(self) -> None:
         """Answer what is held back."""

@@ -20,6 +20,7 @@ from timed.rpc.desk import Desk
 from timed.rpc.followed import CookieFollower
 from timed.rpc.http import RpcEndpoint
 from timed.rpc.site import BoundedSite
+from timed.rpc.streams import Streams
 
 if TYPE_CHECKING:
     from timed.app.config import Config
@@ -47,6 +48,7 @@ class RpcService(Service):
         self._desk: Desk | ApartDesk | None = None
         self._owns_desk = False
         self._endpoint: RpcEndpoint | None = None
+        self._streams: Streams | None = None
         self._secrets: tuple[Secret, ...] = ()
         self._tls: ServerTls | None = None
         self._ends: list[Callable[[], None]] = []
@@ -82,8 +84,17 @@ class RpcService(Service):
         if self._owns_desk:
             desk.start()
         authenticator = self._authenticator(known)
+        self._streams = streams = Streams(
+            lambda: context.feed, context.params, desk.toll.admit, context.reactor
+        )
         self._endpoint = endpoint = RpcEndpoint(
-            desk.dispatcher, authenticator, context.reactor, settings.allow, self._unready, settings.proxies
+            desk.dispatcher,
+            authenticator,
+            context.reactor,
+            settings.allow,
+            self._unready,
+            settings.proxies,
+            streams,
         )
         self.site = BoundedSite(
             endpoint, context.reactor, limit=endpoint.limit, max_connections=settings.max_connections
@@ -145,6 +156,8 @@ class RpcService(Service):
             await self._desk.end_calls()
         if self._endpoint is not None:
             self._endpoint.close()
+        if self._streams is not None:
+            await self._streams.stop()
         if self.site is not None:
             await self.site.close()
         if self._desk is not None:

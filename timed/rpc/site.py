@@ -175,6 +175,12 @@ class BoundedChannel(HTTPChannel):
         if rest:
             self.transport.write(rest)
 
+    def hang_up(self, within_s: float) -> None:
+        """Close once what is written has been taken, at the latest after `within_s`; read nothing more."""
+        if not self.draining:
+            self._drain_call = self.callLater(within_s, self.transport.abortConnection)
+        self.transport.loseConnection()
+
     def answer_and_drain(self, status: int) -> None:
         """Answer now, read on for a while and drop it: a reset would swallow the answer."""
         if self.draining:

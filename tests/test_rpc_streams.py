@@ -1,0 +1,477 @@
+"""Events over HTTP on loopback: server-sent events and WebSockets, their refusals, and their ends."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred, DeferredQueue
+from twisted.internet.endpoints import HostnameEndpoint
+
+from tests.feed_world import LoopFeed, draft
+from tests.rpc_service import DEADLINE_S, ServiceTestCase
+from timed.feed import hub as hubs
+from timed.feed.event import Draft
+from timed.feed.hub import SLOW, STOPPED, Limits
+from timed.feed.log import Bounds
+from timed.feed.records import Touch
+from timed.params import REGTEST
+from timed.primitives.address import encode_address
+from timed.primitives.transaction import Lock
+from timed.rpc.credentials import make
+from timed.rpc.method import ADMIN, READ
+
+PAYEE = Lock.key_hash(b"\5" * 32)
+
+
+class Stream:
+    """A client of server-sent events that reads when it is told to; used in threads."""
+
+    def __init__(self, port: int, path: str, headers: dict[str, str], receive_bytes: int = 0) -> None:
+        self.socket = socket.socket()
+        self.socket.settimeout(DEADLINE_S)
+        if receive_bytes:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        self.socket.connect(("127.0.0.1", port))
+        lines = [f"GET {path} HTTP/1.1", "Host: x", *(f"{name}: {value}" for name, value in headers.items())]
+        self.socket.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        self.file = self.socket.makefile("rb")
+        self.status = int(self.file.readline().split()[1])
+        self.headers: dict[str, str] = {}
+        while line := self.file.readline().strip():
+            name, _, value = line.decode().partition(":")
+            self.headers[name.lower()] = value.strip()
+        self._rest = b""
+
+    def body(self) -> Any:
+        return json.loads(self.file.read(int(self.headers["content-length"])))
+
+    def event(self) -> dict[str, str]:
+        """The next block of fields that is an event; {} at the end of the stream."""
+        while True:
+            while b"\n\n" not in self._rest:
+                size = int(self.file.readline() or b"0", 16)
+                if not size:
+                    return {}
+                self._rest += self.file.read(size)
+                self.file.readline()
+            block, self._rest = self._rest.split(b"\n\n", 1)
+            fields = dict(line.split(": ", 1) for line in block.decode().split("\n"))
+            if "data" in fields:
+                return fields
+
+    def events(self, count: int) -> list[dict[str, str]]:
+        return [self.event() for _ in range(count)]
+
+    def close(self) -> None:
+        self.file.close()
+        self.socket.close()
+
+
+class Client(WebSocketClientProtocol):
+    """Messages as they come; None when it is over."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.opened: Deferred[Client] = Deferred()
+        self.messages: DeferredQueue[Any] = DeferredQueue()
+        self.closed: Deferred[tuple[int, str]] = Deferred()
+
+    def onOpen(self) -> None:
+        self.opened.callback(self)
+
+    def onMessage(self, payload: bytes, is_binary: bool) -> None:
+        self.messages.put(json.loads(payload))
+
+    def onClose(self, was_clean: bool, code: int, reason: str) -> None:
+        if not self.opened.called:
+            self.opened.errback(ConnectionError(f"{code} {reason}"))
+        self.closed.callback((code, reason))
+
+    def say(self, **message: Any) -> Deferred[Any]:
+        self.sendMessage(json.dumps(message).encode())
+        return self.messages.get()
+
+
+class StreamsCase(ServiceTestCase):
+    bounds = Bounds(1_000_000, 1 << 30, 0)
+    limits = Limits(20, 10, 1 << 30)
+
+    def prepare(self) -> None:
+        self.feed = LoopFeed(self.context, self.limits, self.bounds)
+
+    async def tearDown(self) -> None:
+        await super().tearDown()
+        await self.feed.close()
+
+    def stream(self, query: str = "", headers: dict[str, str] | None = None, **options: int) -> Deferred[Any]:
+        given = self.authorization() if headers is None else headers
+
+        def connect() -> Stream:
+            made = Stream(self.rpc_port, f"/events{query}", given, **options)
+            self.addCleanup(made.close)
+            return made
+
+        return self.in_thread(connect)
+
+    def socket(self, headers: dict[str, str] | None = None) -> Deferred[Client]:
+        factory = WebSocketClientFactory(
+            f"ws://127.0.0.1:{self.rpc_port}/events",
+            headers=self.authorization() if headers is None else headers,
+            reactor=reactor,
+        )
+        factory.noisy = False
+        factory.setProtocolOptions(
+            openHandshakeTimeout=0, closeHandshakeTimeout=0, serverConnectionDropTimeout=0
+        )
+        factory.protocol = Client
+        endpoint = HostnameEndpoint(reactor, "127.0.0.1", self.rpc_port)
+        made: Deferred[Client] = endpoint.connect(factory).addCallback(lambda client: client.opened)
+        return made
+
+    def write(self, count: int, size: int = 0) -> None:
+        self.feed.write(*[draft(size=size) for _ in range(count)])
+
+
+class ServerSentEvents(StreamsCase):
+    def test_what_was_and_what_comes_with_ids_and_types(self) -> Deferred[None]:
+        async def scenario() -> None:
+            self.write(2)
+            stream = await self.stream("?cursor=oldest")
+            self.assertEqual(
+                (stream.status, stream.headers["content-type"]), (200, "text/event-stream; charset=utf-8")
+            )
+            events = await self.in_thread(stream.events, 2)
+            self.write(1)
+            events += await self.in_thread(stream.events, 1)
+            self.assertEqual(
+                [each["id"] for each in events], [self.feed.hub.ends.cursor(n) for n in (1, 2, 3)]
+            )
+            self.assertEqual({each["event"] for each in events}, {"peer.connected"})
+            self.assertEqual([json.loads(each["data"])["sequence"] for each in events], [1, 2, 3])
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_a_client_comes_back_with_its_last_event_id(self) -> Deferred[None]:
+        async def scenario() -> None:
+            self.write(5)
+            cursor = self.feed.hub.ends.cursor(3)
+            stream = await self.stream("?cursor=oldest", {**self.authorization(), "Last-Event-ID": cursor})
+            events = await self.in_thread(stream.events, 2)
+            self.assertEqual([json.loads(each["data"])["sequence"] for each in events], [4, 5])
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_types_and_addresses_choose(self) -> Deferred[None]:
+        async def scenario() -> None:
+            payee = encode_address(REGTEST, PAYEE)
+            stream = await self.stream(f"?types=transaction.final,block&addresses={payee}&cursor=oldest")
+            touch = (Touch(PAYEE, 5, 0),)
+            self.feed.write(
+                draft("block"), Draft.of("transaction.final", 1, b"\1" * 32),
+                Draft.of("transaction.accepted", 1, b"\2" * 32, touch),
+                Draft.of("transaction.final", 1, b"\2" * 32, touch),
+            )  # fmt: skip
+            event = await self.in_thread(stream.event)
+            self.assertEqual(json.loads(event["data"])["data"]["addresses"][0]["address"], payee)
+            self.assertEqual(event["id"], self.feed.hub.ends.cursor(4))
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_a_client_that_goes_away_leaves_its_place(self) -> Deferred[None]:
+        async def scenario() -> None:
+            stream = await self.stream()
+            self.assertEqual(len(self.feed.hub), 1)
+            await self.in_thread(stream.close)
+            while len(self.feed.hub):
+                self.write(1)
+                await self.in_thread(lambda: None)
+            self.assertEqual(len(self.feed.hub), 0)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_a_stop_ends_the_stream_with_the_cursor(self) -> Deferred[None]:
+        async def scenario() -> None:
+            self.write(1)
+            stream = await self.stream()
+            stopped = self.rpc.disownServiceParent()
+            event = await self.in_thread(stream.event)
+            told = json.loads(event["data"])
+            self.assertEqual((event["event"], told["reason"]), ("end", STOPPED))
+            self.assertEqual((event["id"], told["cursor"]), (self.feed.hub.ends.cursor(1),) * 2)
+            self.assertEqual(await self.in_thread(stream.event), {})
+            await stopped
+
+        return Deferred.fromCoroutine(scenario())
+
+
+class Unread(StreamsCase):
+    limits = Limits(20, 10, 300_000)
+
+    def test_whoever_does_not_read_is_cut_and_loses_nothing(self) -> Deferred[None]:
+        async def scenario() -> None:
+            stream = await self.stream("?cursor=oldest", receive_bytes=4_096)
+            while not self.feed.hub.ended[SLOW]:
+                self.write(20, size=10_000)
+                await self.in_thread(lambda: None)
+            newest = self.feed.hub.window.newest
+            seen = []
+            while event := await self.in_thread(stream.event):
+                seen.append(event)
+            end = json.loads(seen[-1]["data"])
+            self.assertEqual((seen[-1]["event"], end["reason"]), ("end", SLOW))
+            have = [json.loads(each["data"])["sequence"] for each in seen[:-1]]
+            again = await self.stream(f"?cursor={end['cursor']}")
+            rest = await self.in_thread(again.events, newest - have[-1])
+            have += [json.loads(each["data"])["sequence"] for each in rest]
+            self.assertEqual(have, list(range(1, newest + 1)))
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_a_websocket_that_is_not_read_is_cut_with_its_cursor_in_the_close(self) -> Deferred[None]:
+        async def scenario() -> None:
+            client = await self.socket()
+            await client.say(op="subscribe", after="oldest")
+            client.transport.pauseProducing()
+            while not self.feed.hub.ended[SLOW]:
+                self.write(20, size=10_000)
+                await self.in_thread(lambda: None)
+            client.transport.resumeProducing()
+            code, reason = await client.closed
+            last = 0
+            while "op" not in (message := await client.messages.get()):
+                last = message["sequence"]
+            self.assertEqual((message["op"], message["cursor"]), ("end", self.feed.hub.ends.cursor(last)))
+            self.assertEqual((code, reason), (4001, f"slow {message['cursor']}"))
+
+        return Deferred.fromCoroutine(scenario())
+
+
+class WebSockets(StreamsCase):
+    def test_subscribe_ack_cursor_unsubscribe(self) -> Deferred[None]:
+        async def scenario() -> None:
+            self.write(3)
+            cursor = self.feed.hub.ends.cursor
+            client = await self.socket()
+            answer = await client.say(op="subscribe", id=7, after="oldest", types=["peer"], window=2)
+            self.assertEqual(answer, {"op": "subscribe", "id": 7, "cursor": cursor(0)})
+            events = [await client.messages.get() for _ in range(3)]
+            self.assertEqual([each["cursor"] for each in events], [cursor(1), cursor(2), cursor(3)])
+            self.write(1)
+            answer = await client.say(op="ack", cursor=cursor(3))
+            self.assertEqual(answer, {"op": "ack", "cursor": cursor(3)})
+            self.assertEqual((await client.messages.get())["cursor"], cursor(4))
+            places = await client.say(op="cursor")
+            self.assertEqual(
+                places,
+                {
+                    "op": "cursor",
+                    "cursor": cursor(4),
+                    "oldest": cursor(0),
+                    "sent": cursor(4),
+                    "acknowledged": cursor(3),
+                },
+            )
+            self.assertEqual(await client.say(op="unsubscribe"), {"op": "unsubscribe", "cursor": cursor(4)})
+            self.write(1)
+            self.assertEqual((await client.say(op="cursor"))["sent"], None)
+            client.sendClose()
+            await client.closed
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_another_filter_goes_on_from_the_same_place(self) -> Deferred[None]:
+        async def scenario() -> None:
+            client = await self.socket()
+            await client.say(op="subscribe", types=["block"])
+            self.write(2)
+            answer = await client.say(op="subscribe", types=["peer"])
+            self.assertEqual(answer["op"], "subscribe")
+            self.write(1)
+            seen = (await client.messages.get())["sequence"]
+            self.assertEqual(seen, int(answer["cursor"].partition("-")[2]) + 1)
+            self.assertEqual(len(self.feed.hub), 1)
+            client.sendClose()
+            await client.closed
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_nonsense_is_answered_and_the_socket_stays(self) -> Deferred[None]:
+        async def scenario() -> None:
+            client = await self.socket()
+            for text, rule in (
+                ("x", "json-parse"), ("[]", "request-form"), ('{"op": "fly"}', "request-form"), ("{}", "request-form"),
+                ('{"op": "ack", "cursor": "1"}', "not-subscribed"),
+                ('{"op": "cursor", "id": []}', "request-form"),
+                ('{"op": "subscribe", "type": "block"}', "param-arity"),
+                ('{"op": "subscribe", "types": ["blocks"]}', "param-value"),
+                ('{"op": "subscribe", "types": "block"}', "param-type"),
+                ('{"op": "subscribe", "after": "00000000-0"}', "cursor-foreign"),
+            ):  # fmt: skip
+                client.sendMessage(text.encode())
+                answer = await client.messages.get()
+                self.assertEqual((answer["op"], answer["error"]["data"]["rule"]), ("error", rule), text)
+                self.assertTrue(answer["error"]["data"]["hint"])
+            self.assertEqual((await client.say(op="cursor", id="x"))["id"], "x")
+            client.sendMessage(b'{"op": "' + b"x" * 200_000)
+            code, _ = await client.closed
+            self.assertEqual(code, 1009)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_pings_are_answered_and_a_stop_says_where_one_was(self) -> Deferred[None]:
+        async def scenario() -> None:
+            self.write(4)
+            quiet, client = await self.socket(), await self.socket()
+            ponged: Deferred[bytes] = Deferred()
+            client.onPong = ponged.callback
+            client.sendPing(b"are you there")
+            self.assertEqual(await ponged, b"are you there")
+            await client.say(op="subscribe")
+            stopped = self.rpc.disownServiceParent()
+            end = await client.messages.get()
+            cursor = self.feed.hub.ends.cursor(4)
+            self.assertEqual((end["op"], end["reason"], end["cursor"]), ("end", STOPPED, cursor))
+            self.assertEqual(await client.closed, (4005, f"stopping {cursor}"))
+            self.assertEqual((await quiet.closed)[0], 4005)
+            await stopped
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_readers_of_both_kinds_share_the_encoding(self) -> Deferred[None]:
+        async def scenario() -> None:
+            clients = [await self.socket() for _ in range(3)]
+            for client in clients:
+                await client.say(op="subscribe")
+            stream = await self.stream()
+            self.write(5)
+            texts = [[await client.messages.get() for _ in range(5)] for client in clients]
+            events = [json.loads(each["data"]) for each in await self.in_thread(stream.events, 5)]
+            self.assertEqual(texts, [events] * 3)
+            self.assertEqual(self.feed.feed.window.presenter.encoded, 5)
+            for client in clients:
+                client.sendClose()
+                await client.closed
+
+        return Deferred.fromCoroutine(scenario())
+
+
+class Refusals(StreamsCase):
+    bounds = Bounds(5, 1 << 30, 0)
+    limits = Limits(3, 2, 1 << 30)
+
+    def rpc_settings(self) -> dict[str, Any]:
+        secrets = tuple(
+            make(user, "secret", lambda size: b"\1" * size) for user in ("reader", "caller", "watcher")
+        )
+        return {
+            "auth": secrets,
+            "roles": {"reader": READ, "caller": ADMIN, "watcher": READ},
+            "whitelist": {"caller": ("getblockcount",), "watcher": ("getevents",)},
+        }
+
+    def as_user(self, user: str) -> dict[str, str]:
+        return {"Authorization": "Basic " + base64.b64encode(f"{user}:secret".encode()).decode()}
+
+    def test_who_may_not_follow_is_told_so_in_http(self) -> Deferred[None]:
+        async def scenario() -> None:
+            cases = (
+                ({}, 401), (self.as_user("caller"), 403), (self.as_user("reader"), 200), (self.as_user("watcher"), 200),
+                ({**self.authorization(), "Origin": "https://example.org"}, 403),
+            )  # fmt: skip
+            for headers, status in cases:
+                stream = await self.stream(headers=headers)
+                self.assertEqual(stream.status, status)
+            upgrade = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+            upgrade["Sec-WebSocket-Key"] = base64.b64encode(bytes(16)).decode()
+            for headers, status in (cases[0], cases[1], cases[4]):
+                stream = await self.stream(headers={**headers, **upgrade})
+                self.assertEqual(stream.status, status)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_a_cursor_that_is_lost_and_parameters_that_are_wrong_are_named(self) -> Deferred[None]:
+        async def scenario() -> None:
+            self.write(12)
+            ends = self.feed.hub.ends
+            stream = await self.stream(f"?cursor={ends.cursor(3)}")
+            error = (await self.in_thread(stream.body))["error"]
+            self.assertEqual((stream.status, error["data"]["rule"]), (410, "cursor-lost"))
+            self.assertEqual((error["data"]["lost_from"], error["data"]["lost_to"]), (4, 7))
+            self.assertEqual(error["data"]["oldest"], ends.cursor(7))
+            for query, status, rule in (
+                ("?cursor=00000000-3", 410, "cursor-foreign"),
+                ("?cursor=yesterday", 400, "cursor-form"),
+                ("?types=blocks", 400, "param-value"),
+                ("?addresses=nobody", 400, "address-prefix"),
+                ("?type=block", 400, "param-arity"),
+            ):
+                stream = await self.stream(query)
+                error = (await self.in_thread(stream.body))["error"]
+                self.assertEqual((stream.status, error["data"]["rule"]), (status, rule))
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_places_are_bounded_for_each_client_and_in_all(self) -> Deferred[None]:
+        async def scenario() -> None:
+            for user, status, rule in (
+                ("reader", 200, ""), ("reader", 200, ""), ("reader", 503, "client-full"), ("watcher", 200, ""),
+                ("watcher", 503, "subscribers-full"),
+            ):  # fmt: skip
+                stream = await self.stream(headers=self.as_user(user))
+                self.assertEqual(stream.status, status)
+                if rule:
+                    error = (await self.in_thread(stream.body))["error"]
+                    self.assertEqual((error["data"]["rule"], stream.headers["retry-after"]), (rule, "5"))
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_websockets_are_bounded_before_they_subscribe(self) -> Deferred[None]:
+        async def scenario() -> None:
+            clients = [await self.socket() for _ in range(2)]
+            await self.assertFailure(self.socket(), ConnectionError)
+            for client in clients:
+                client.sendClose()
+                await client.closed
+            again = await self.socket()
+            again.sendClose()
+            await again.closed
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_a_node_without_events_says_so(self) -> Deferred[None]:
+        async def scenario() -> None:
+            self.context.feed = None
+            stream = await self.stream()
+            error = (await self.in_thread(stream.body))["error"]
+            self.assertEqual((stream.status, error["data"]["rule"]), (503, "no-feed"))
+
+        return Deferred.fromCoroutine(scenario())
+
+
+class Heartbeats(StreamsCase):
+    def prepare(self) -> None:
+        self.patch(hubs, "HEARTBEAT_S", 0.0)
+        self.patch(hubs, "LOOK_S", 0.05)
+        super().prepare()
+
+    def test_a_quiet_stream_carries_its_cursor(self) -> Deferred[None]:
+        async def scenario() -> None:
+            stream = await self.stream("?types=block")
+            self.write(2)
+            cursor = self.feed.hub.ends.cursor(2)
+            beat = f": alive\nid: {cursor}\n\n".encode()
+
+            def read() -> bytes:
+                found = b""
+                while beat not in found:
+                    found += stream.file.readline()
+                return found
+
+            self.assertIn(beat, await self.in_thread(read))
+
+        return Deferred.fromCoroutine(scenario())

@@ -331,6 +331,12 @@ class Layered(Case):
         [shown] = self.live.shown("log.burst")
         self.assertEqual((shown.source, shown.text, shown.key.live), ("", "30", True))
 
+    def test_hashes_of_passwords_are_not_shown(self) -> None:
+        line = f"alice:00${'ab' * 32}"
+        self.live = self.make(("rpc.auth", line))
+        [shown] = self.live.shown("rpc.auth")
+        self.assertEqual((shown.text, shown.after_restart), ("alice:…", "alice:…"))
+
     def test_all_keys_a_section_or_one(self) -> None:
         self.assertEqual(len(self.live.shown()), len(list(keys())))
         self.assertEqual({each.key.section for each in self.live.shown("log")}, {"log"})

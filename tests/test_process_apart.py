@@ -77,6 +77,7 @@ class BehindHaproxy(ApartCase):
         world = self.make_world(2, f"rpc.proxies={HOST}")
         world.start_front()
         self.see_who_stands_behind_it(world)
+        self.change_for_all(world)
         self.drive_by_a_foreign_client(world)
         self.kill_one_under_load(world)
         self.kill_the_chain(world)
@@ -95,6 +96,17 @@ class BehindHaproxy(ApartCase):
         shown = json.loads(connection.getresponse().read())["result"]
         connection.close()
         self.assertEqual([each["address"] for each in shown["active_commands"]], ["127.0.0.2"])
+
+    def change_for_all(self, world: ApartWorld) -> None:
+        """What is kept is in force in every process and after a kill; what is not confirmed is neither."""
+        world.ask(CHAIN, "setconfig", "rpc.deadline_s", "20", 600)
+        world.ask(CHAIN, "setconfig", "rpc.budget_per_s", "0", 0)
+        for number in (FIRST, SECOND):
+            until(
+                "it has taken the change over",
+                lambda n=number: world.ask(n, "getrpcinfo")["budgets"]["per_second"] == 0,  # type: ignore[misc]
+            )
+            self.assertEqual(world.ask(number, "getrpcinfo")["deadline"]["seconds"], 30)
 
     def drive_by_a_foreign_client(self, world: ApartWorld) -> None:
         if AuthServiceProxy is None:
@@ -136,6 +148,8 @@ class BehindHaproxy(ApartCase):
             self.assertEqual(self.rules(world, SNAPSHOT), {"ok"})
             self.assertEqual(self.rules(world, MEMORY), {"chain-away"})
         world.restart(CHAIN)
+        self.assertEqual(world.ask(CHAIN, "getconfig", "rpc.budget_per_s")[0]["value"], "0")
+        self.assertEqual(world.ask(CHAIN, "getconfig", "rpc.deadline_s")[0]["value"], "30")
         until("everything answers again", lambda: self.rules(world, MEMORY + SNAPSHOT) == {"ok"})
         for number in (FIRST, SECOND):
             until("each has found the chain", lambda n=number: world.ask(n, "getbalance") > 0)  # type: ignore[misc]

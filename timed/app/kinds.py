@@ -40,6 +40,12 @@ class Kind(Generic[T]):
     name: str
     parse: Callable[[str], T]
     show: Callable[[T], str] = attrs.field(default=str)
+    conceal: Callable[[T], str] | None = None
+    """For a value that is not to be told to everybody: what may be told of it."""
+
+    def tell(self, value: T) -> str:
+        """As `show`, for who asks a running node."""
+        return self.show(value) if self.conceal is None else self.conceal(value)
 
 
 def _integer(text: str) -> int:
@@ -284,7 +290,10 @@ HOST_PORTS: Kind[tuple[HostPort, ...]] = Kind(
 )
 KEYS: Kind[tuple[bytes, ...]] = Kind("list of public keys", NODE_IDS.parse, NODE_IDS.show)
 SECRETS: Kind[tuple[Secret, ...]] = Kind(
-    "list of user:salt$hash", _secrets, lambda secrets: ", ".join(secret.line for secret in secrets)
+    "list of user:salt$hash",
+    _secrets,
+    lambda secrets: ", ".join(secret.line for secret in secrets),
+    lambda secrets: ", ".join(f"{secret.user}:…" for secret in secrets),
 )
 ROLES_OF: Kind[Mapping[str, str]] = Kind(
     f"list of user:{'|'.join(ROLES)}",

@@ -47,7 +47,7 @@ class _Pending:
 
 @attrs.frozen
 class Setting:
-    """One key as `getconfig` shows it; texts are as a file has them."""
+    """One key as `getconfig` shows it; texts are as a file has them, but for what is concealed."""
 
     key: Key
     text: str
@@ -121,9 +121,9 @@ class LiveConfig:
         pending = self._pending.get(name)
         return Setting(
             key=row,
-            text=row.kind.show(_value(self.config.settings, row)),
+            text=row.kind.tell(_value(self.config.settings, row)),
             source=self.config.layers.source(name),
-            after_restart=row.kind.show(_value(later, row)),
+            after_restart=row.kind.tell(_value(later, row)),
             seconds_left=None if pending is None else max(0.0, pending.deadline - self._reactor.seconds()),
             applied=any(name in subscription.keys for subscription in self._subscriptions),
         )

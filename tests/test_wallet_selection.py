@@ -70,6 +70,20 @@ class Selecting(SynchronousTestCase):
         chosen = select(wallet(1 * 10**8, 3 * 10**8, 9 * 10**8, 10 * 10**8), 12 * 10**8)
         self.assertEqual([coin.value for coin in chosen.coins], [10 * 10**8, 3 * 10**8])
 
+    def test_several_small_coins_where_a_single_one_costs_more(self) -> None:
+        """The change of a large coin is paid for, too: 1 TIME here instead of 0.013."""
+        made = select(wallet(10 * 10**8, 3 * 10**8, 10_000 * 10**8), 125 * 10**7)
+        self.assertEqual([coin.value for coin in made.coins], [10 * 10**8, 3 * 10**8])
+        self.assertEqual(made.fee, least_fee(made))
+        self.assertLess(made.fee, 2 * 10**6)
+
+    def test_a_single_coin_where_several_cost_the_same(self) -> None:
+        """Both cost the least fee there is, or both the most."""
+        small = select(wallet(10**6, 10**6, 10**6, 9 * 10**7), 2 * 10**6)
+        self.assertEqual(len(small.coins), 1)
+        large = select(wallet(*[900 * 10**8] * 9, 10_000 * 10**8), 7_000 * 10**8)
+        self.assertEqual(len(large.coins), 1)
+
     def test_coins_in_blocks_go_before_final_ones(self) -> None:
         coins = [own(1, 20 * 10**8, None), own(2, 90 * 10**8)]
         self.assertEqual(select(coins, 10**9).coins, (coins[1],))
@@ -113,8 +127,8 @@ class Selecting(SynchronousTestCase):
         for amount in (10**6, 10**9, 10**10, 20 * 10**10, 150 * 10**10):
             looked.clear()
             made = plan(Wish.to(LOCK, amount), counting, REGTEST, Funds)
-            # Each is looked at once to be chosen, and the last one once more.
-            self.assertLessEqual(len(looked), 2 * len(made.coins) + 1)
+            # The single one, each of several, the last one once more, and those it passes over.
+            self.assertLessEqual(len(looked), 3 * len(made.coins) + 5)
 
     @settings(deadline=None, max_examples=100)
     @given(VALUES, st.integers(1_000, 10**12), st.integers(0, 2**32))
@@ -138,6 +152,10 @@ class Selecting(SynchronousTestCase):
         else:
             self.assertLess(chosen.fee - least_fee(chosen), DUST + UNITS_PER_TIME)
         self.assertEqual(len({coin.outpoint for coin in chosen.coins}), len(chosen.coins))
+        enough = [coin for coin in coins if coin.value >= amount + chosen.fee]
+        for coin in enough:
+            alone = planned([coin], Wish.to(LOCK, amount))
+            self.assertLessEqual(chosen.fee, alone.fee + (DUST if not chosen.change else 0))
         shuffled = list(coins)
         random.Random(seed).shuffle(shuffled)
         self.assertEqual(select(shuffled, amount), chosen)

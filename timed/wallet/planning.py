@@ -134,7 +134,12 @@ def _pay(wish: Wish, supplies: Sequence[Supply], params: NetworkParams, funds: C
     coins = wish.inputs
     given = sum(coin.value for coin in coins)
     if given < needed and wish.more:
-        coins += select(supplies, needed - given, params.max_inputs - len(coins))
+        coins += select(
+            supplies,
+            needed - given,
+            params.max_inputs - len(coins),
+            lambda units: given + units - largest_total(given + units, params),
+        )
     total = sum(coin.value for coin in coins)
     if total < needed:
         raise InsufficientFunds(needed, _within(wish, funds))

@@ -1,8 +1,9 @@
 """Which coins pay for an amount.
 
 The fee follows the sum of all outputs, change included, so the choice keeps the
-sum of the inputs small: the smallest single coin that is enough, otherwise the
-largest ones, the last of them as small as will do. Equal wallets choose equally.
+sum of the inputs small. It is the smallest single coin that is enough, unless
+several smaller ones, the largest of them and a last one as small as will do, cost
+less. Equal wallets choose equally.
 """
 
 from __future__ import annotations
@@ -35,33 +36,46 @@ class Supply:
         """The free coins of `least` units or more, the smallest first."""
         return filter(self.is_free, merge(*(order.ascending(least) for order in self.orders), key=_ORDER))
 
-    def descending(self) -> Iterator[OwnCoin]:
-        """The free coins, the largest first."""
-        ways = (order.descending() for order in self.orders)
+    def descending(self, below: int | None = None) -> Iterator[OwnCoin]:
+        """The free coins, the largest first; with `below` those of less than so many units."""
+        place = None if below is None else (below, b"", 0)
+        ways = (order.descending(place) for order in self.orders)
         return filter(self.is_free, merge(*ways, key=_ORDER, reverse=True))
 
 
-def select(supplies: Sequence[Supply], needed: int, most: int) -> tuple[OwnCoin, ...]:
+def select(
+    supplies: Sequence[Supply], needed: int, most: int, fee_of: Callable[[int], int]
+) -> tuple[OwnCoin, ...]:
     """At most `most` coins that sum to `needed` units or more; () when there are none.
 
-    They come from the first supply that can give them.
+    They come from the first supply that can give them. `fee_of` is the fee, in units, of a
+    payment that spends coins of so many units in all; it never falls as they grow.
     """
     for supply in supplies:
-        chosen = _cover(supply, needed, most)
+        chosen = _cover(supply, needed, most, fee_of)
         if chosen:
             return chosen
     return ()
 
 
-def _cover(supply: Supply, needed: int, most: int) -> tuple[OwnCoin, ...]:
+def _cover(supply: Supply, needed: int, most: int, fee_of: Callable[[int], int]) -> tuple[OwnCoin, ...]:
     if most < 1:
         return ()
     single = next(supply.ascending(needed), None)
-    if single is not None:
+    if single is None:
+        return _several(supply, needed, most)
+    if fee_of(single.value) == fee_of(needed):
         return (single,)
+    several = _several(supply, needed, most)
+    dearer = not several or fee_of(sum(coin.value for coin in several)) >= fee_of(single.value)
+    return (single,) if dearer else several
+
+
+def _several(supply: Supply, needed: int, most: int) -> tuple[OwnCoin, ...]:
+    """Coins of less than `needed` that are enough together."""
     chosen: dict[OutPoint, OwnCoin] = {}
     total = 0
-    for coin in supply.descending():
+    for coin in supply.descending(needed):
         if total + coin.value >= needed:
             # The last one as small as will do; `coin` itself is always among these.
             enough = supply.ascending(needed - total)

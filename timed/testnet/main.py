@@ -1,9 +1,10 @@
-"""`timed-testnet up | verify | status | down`."""
+"""`timed-testnet up | verify | soak | status | down`."""
 
 from __future__ import annotations
 
 import argparse
 import atexit
+import json
 import shutil
 import signal
 import sys
@@ -48,6 +49,16 @@ def arguments() -> argparse.ArgumentParser:
     compare.add_argument("--messages", type=int, default=20_000, help="messages each way (default 20000)")
     compare.add_argument("--report", metavar="FILE", default="timed-verify.html", help="the page to write")
     compare.add_argument("--json", action="store_true", help="one JSON object as the last line")
+    long = commands.add_parser(
+        "soak", help="load for a while, and something done to the network every minute"
+    )
+    long.add_argument("--minutes", type=float, default=30.0, help="(default 30)")
+    long.add_argument("--rate", type=float, default=10.0, help="payments per second (default 10)")
+    long.add_argument(
+        "--seed", type=int, default=0, help="of the choices that are left to chance (default 0)"
+    )
+    long.add_argument("--report", metavar="FILE", default="timed-soak.html", help="the page to write")
+    long.add_argument("--json", action="store_true", help="one JSON object as the last line")
     commands.add_parser("status", help="show the networks that run")
     commands.add_parser("down", help="stop the networks that run")
     return parser
@@ -62,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
             status = up(options)
         elif options.command == "verify":
             status = verify_ways(parser, options)
+        elif options.command == "soak":
+            status = soak_network(parser, options)
         elif options.command == "status":
             status = show_status()
         else:
@@ -186,9 +199,7 @@ def verify_ways(parser: argparse.ArgumentParser, options: argparse.Namespace) ->
     """Exit status 0 when the new way reaches its goals."""
     if not 1_000 <= options.messages <= 1_000_000:
         parser.error("--messages must lie between 1000 and 1000000")
-    report = Path(options.report)
-    if not report.absolute().parent.is_dir():
-        raise LocalError(f"there is no directory for {report}.", "Name another file with --report.")
+    report = page_at(options.report)
     # Its broadcast needs a reactor, which the other commands never start.
     from timed.bench.measure import machine
     from timed.testnet.page import page
@@ -206,6 +217,39 @@ def verify_ways(parser: argparse.ArgumentParser, options: argparse.Namespace) ->
     if options.json:
         print(comparison.last_line())
     return 0 if comparison.held else 1
+
+
+def soak_network(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Exit status 0 when everything held."""
+    if not 1 <= options.minutes <= 1_440:
+        parser.error("--minutes must lie between 1 and 1440")
+    if not 0.1 <= options.rate <= 500:
+        parser.error("--rate must lie between 0.1 and 500")
+    report = page_at(options.report)
+    from timed.bench.measure import machine
+    from timed.testnet.soak import soak
+    from timed.testnet.soakpage import page
+
+    where = machine()
+    try:
+        found = soak(options.minutes, options.rate, options.seed, Reporter(sys.stderr))
+    except WaitFailed as error:
+        raise LocalError(str(error)) from None
+    report.write_text(page(found, where), encoding="utf-8")
+    for goal in found.goals():
+        print(goal.line())
+    print(f"As a page: {report}")
+    if options.json:
+        print(json.dumps({**found.figures(), "machine": where}))
+    return 0 if found.held else 1
+
+
+def page_at(name: str) -> Path:
+    """Where a page is to be written; LocalError when there is no such directory."""
+    report = Path(name)
+    if not report.absolute().parent.is_dir():
+        raise LocalError(f"there is no directory for {report}.", "Name another file with --report.")
+    return report
 
 
 def show_status() -> int:

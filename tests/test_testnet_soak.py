@@ -1,0 +1,93 @@
+"""`timed-testnet soak`: what is judged, what explains a warning, and the page a person reads."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+from typing import Any
+from xml.etree import ElementTree
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from timed.testnet.perturb import PERTURBATIONS, described
+from timed.testnet.soak import EXPLAINED_S, Done, Sample, Soak, _Run
+from timed.testnet.soakpage import page
+
+
+def good() -> Soak:
+    """A run of an hour in which all held."""
+    found = Soak(60, 10.0, 7, steady="node-1")
+    found.samples = {
+        "node-1": [Sample(at, 60.0, 40) for at in range(0, 3600, 60)],
+        "node-2": [Sample(at, 50.0 + at / 360, 40) for at in range(0, 3600, 60)],
+    }
+    found.perturbations = [Done("kill -9", "node-2", 30.0, 42.0, 1.5)]
+    found.lags_ms = [0.5] * 100
+    found.finality_ms = [40.0, 50.0]
+    found.lines_per_s = {"node-1": 0.3}
+    found.submitted = 36_000
+    return found
+
+
+class Judged(SynchronousTestCase):
+    def test_a_good_run_holds(self) -> None:
+        self.assertEqual([goal.what for goal in good().goals() if not goal.reached], [])
+
+    def test_each_thing_alone_fails_it(self) -> None:
+        def grown(found: Soak) -> None:
+            found.samples["node-1"] = [Sample(at, 60.0 + at / 3600, 40) for at in range(0, 3600, 60)]
+
+        def leaked(found: Soak) -> None:
+            found.samples["node-1"][-1].descriptors = 46
+
+        cases: dict[str, Any] = {
+            "memory grows": grown,
+            "more descriptors": leaked,
+            "reactor late, p99": lambda found: found.lags_ms.extend([30.0] * 10),
+            "reactor late, at most": lambda found: found.lags_ms.append(201.0),
+            "INFO lines of a node": lambda found: found.lines_per_s.update({"node-3": 1.1}),
+            "warnings nothing explains": lambda found: found.unexplained.append("x"),
+            "not healed in time": lambda found: found.perturbations.append(Done("ban", "node-3", 1, 2, None)),
+            "payments not final": lambda found: setattr(found, "missing", 1),
+        }
+        self.assertEqual(set(cases), {goal.what for goal in good().goals()})
+        for what, spoil in cases.items():
+            found = good()
+            spoil(found)
+            missed = {goal.what for goal in found.goals() if not goal.reached}
+            self.assertIn(what, missed)
+            self.assertLessEqual(missed, {what, "reactor late, p99"})
+            self.assertFalse(found.held)
+
+    def test_only_the_steady_node_s_memory_counts(self) -> None:
+        self.assertAlmostEqual(good().slope_mb_per_h, 0.0)
+
+    def test_a_warning_is_explained_by_what_was_done_shortly_before(self) -> None:
+        run: Any = SimpleNamespace(_found=good(), _wall=1_700_000_000.0)
+        second = [0.0, 31.0, 42.0 + EXPLAINED_S, 43.0 + EXPLAINED_S]
+        times = [f"2023-11-14T22:{13 + int(20 + at) // 60:02d}:{(20 + at) % 60:06.3f}Z" for at in second]
+        log = "\n".join(f"{when} warn     peer: text {place}" for place, when in enumerate(times))
+        log += f"\n{times[3]} info     node: block 5\nTraceback of something\n{times[0]} error    x: y"
+        found = list(_Run._unexplained(run, log))
+        self.assertEqual([re.sub(r"^\S+ ", "", line) for line in found],
+                         ["warn peer: text 0", "warn peer: text 3", "error x: y"])  # fmt: skip
+
+
+class Page(SynchronousTestCase):
+    def test_it_is_well_formed_and_says_what_was_found(self) -> None:
+        found = good()
+        found.unexplained = ["2026-01-01T00:00:00Z warn peer: <script>"]
+        found.perturbations.append(Done("pause", "node-3", 90.0, 100.0, None))
+        text = page(found, {"cpu": "A & B", "date": "2026-01-01"})
+        body = text[text.index("<body>") : text.index("</html>")].replace("&nbsp;", " ")
+        root = ElementTree.fromstring(body)
+        words = "".join(root.itertext())
+        for expected in ("Not everything held", "36000 payments", "kill -9", "1.5 s", "not whole in time",
+                         "warn peer: <script>", "A & B", described("pause")):  # fmt: skip
+            self.assertIn(expected, words)
+        self.assertEqual(len(root.findall(".//polyline")), 2)
+        self.assertEqual(len(root.findall(".//line[@class='mark']")), 2)
+
+    def test_every_perturbation_says_what_it_is(self) -> None:
+        for name in PERTURBATIONS:
+            self.assertGreater(len(described(name)), 20)

@@ -1,0 +1,133 @@
+"""What `timed-testnet soak` found, as one HTML page: goals, memory over time, what was done and how it was taken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+
+from timed.bench.measure import percentile
+from timed.testnet.page import STYLE
+from timed.testnet.perturb import PERTURBATIONS, described
+from timed.testnet.soak import Soak
+
+WIDTH, HEIGHT, LEFT, BOTTOM = 860, 260, 60, 24
+COLOURS = ("#2f7d5b", "#3f6fb5", "#b5803f", "#8a4fa3", "#5b6673")
+MAX_WARNINGS = 200
+
+MORE_STYLE = """
+.mark { stroke: #b3372f; stroke-dasharray: 2 3; } .axis { stroke: currentColor; opacity: .4; }
+.series { fill: none; stroke-width: 1.5; } pre { overflow-x: auto; }
+"""
+
+
+def page(found: Soak, machine: Mapping[str, object]) -> str:
+    """The whole document."""
+    where = ", ".join(f"{machine[name]}" for name in ("cpu", "system", "python", "date") if name in machine)
+    verdict = "Everything held." if found.held else "Not everything held."
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>timed: {found.minutes:g} minutes under load</title><style>{STYLE}{MORE_STYLE}</style></head><body>",
+            f"<h1>{found.minutes:g} minutes under load, something every minute</h1>",
+            (
+                f"<p><strong>{verdict}</strong> {found.submitted} payments at {found.rate:g} a second were handed to "
+                f"{found.steady}, which is never touched itself and whose figures are judged. The others were "
+                f"killed, paused, cut off and flooded, {len(found.perturbations)} times. Seed {found.seed}. "
+                f"{escape(where)}.</p>"
+            ),
+            "<h2>What was to hold</h2>",
+            _goals(found),
+            "<h2>Anonymous memory</h2>",
+            _chart(found),
+            "<h2>What was done</h2>",
+            _table(found),
+            "<h2>Payments</h2>",
+            _payments(found),
+            "<h2>Warnings that nothing explains</h2>",
+            _warnings(found),
+            "</body></html>",
+            "",
+        ]
+    )
+
+
+def _goals(found: Soak) -> str:
+    lines = "".join(
+        f'<li class="{"reached" if goal.reached else "missed"}">{escape(goal.line().strip())}</li>'
+        for goal in found.goals()
+    )
+    return f"<ul>{lines}</ul>"
+
+
+def _chart(found: Soak) -> str:
+    """Megabytes of each process over minutes, with a mark for each perturbation."""
+    most = max((one.memory_mb for samples in found.samples.values() for one in samples), default=1.0) * 1.1
+    longest = max(found.minutes * 60, 1.0)
+
+    def x(at: float) -> float:
+        return LEFT + (WIDTH - LEFT) * at / longest
+
+    def y(value: float) -> float:
+        return (HEIGHT - BOTTOM) * (1 - value / most)
+
+    parts = []
+    for one in found.perturbations:
+        parts.append(
+            f'<line class="mark" x1="{x(one.began):.1f}" x2="{x(one.began):.1f}" y1="0" y2="{HEIGHT - BOTTOM}">'
+            f"<title>{escape(one.name)}, {escape(one.node)}</title></line>"
+        )
+    for value in (0.0, most / 2, most):
+        parts.append(f'<text x="0" y="{max(12.0, y(value)):.0f}">{value:.0f} MB</text>')
+        parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
+    legend = []
+    for place, (name, samples) in enumerate(sorted(found.samples.items())):
+        colour = COLOURS[place % len(COLOURS)]
+        points = " ".join(f"{x(one.at):.1f},{y(one.memory_mb):.1f}" for one in samples)
+        parts.append(f'<polyline class="series" stroke="{colour}" points="{points}"/>')
+        legend.append(f'<span style="color:{colour}">■</span> {escape(name)}')
+    parts.append(f'<text x="{LEFT}" y="{HEIGHT - 4}">0</text>')
+    parts.append(f'<text x="{WIDTH - 60}" y="{HEIGHT - 4}">{found.minutes:g} min</text>')
+    size = f'viewBox="0 0 {WIDTH} {HEIGHT}"'
+    return f'<svg {size} role="img" aria-label="memory over time">{"".join(parts)}</svg><p>{" ".join(legend)}</p>'
+
+
+def _table(found: Soak) -> str:
+    rows = "".join(
+        f"<tr><td>{_minute(one.began)} {escape(one.name)}</td><td>{escape(one.node)}</td>"
+        f"<td>{one.ended - one.began:.0f} s</td>"
+        + (
+            '<td class="missed">not whole in time</td>'
+            if one.healed is None
+            else f"<td>{one.healed:.1f} s</td>"
+        )
+        + "</tr>"
+        for one in found.perturbations
+    )
+    words = "".join(
+        f"<li><strong>{escape(name)}</strong>: {escape(described(name))}</li>"
+        for name in PERTURBATIONS
+        if any(one.name == name for one in found.perturbations)
+    )
+    head = "<tr><th></th><th>node</th><th>took</th><th>whole again after</th></tr>"
+    return f"<table>{head}{rows}</table><ul>{words}</ul>"
+
+
+def _payments(found: Soak) -> str:
+    return (
+        f"<p>{found.submitted} submitted, {len(found.refused)} refused, {found.missing} not final everywhere in the "
+        f"end. Final at {found.steady} after {percentile(found.finality_ms, 50):.0f} ms in the middle, "
+        f"{percentile(found.finality_ms, 99):.0f} ms at the 99th percentile, perturbations included.</p>"
+    )
+
+
+def _warnings(found: Soak) -> str:
+    if not found.unexplained:
+        return "<p>None.</p>"
+    shown = "\n".join(escape(line) for line in found.unexplained[:MAX_WARNINGS])
+    return f"<pre>{shown}</pre>"
+
+
+def _minute(seconds: float) -> str:
+    return f"{int(seconds // 60)}:{int(seconds % 60):02d}"

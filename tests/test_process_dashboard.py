@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import atexit
-from typing import ClassVar
+import json
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.logger import formatEvent, globalLogPublisher
 
 from tests.browser import Browser, find
 from tests.process_world import INTERVAL_S, ProcessCase
-from tests.rpc_service import ServiceTestCase
+from tests.rpc_service import ServiceTestCase, fetch, now_us
+from timed.monitor.readings import read
+from timed.monitor.rules import RULES
+from timed.params import SECOND
 
 FRESH = "document.getElementById('fresh').textContent"
 TITLE_HEIGHT = "Number(document.title.split(' · ')[1])"
@@ -18,44 +27,104 @@ def column(table: str, number: int) -> str:
     return f"[...document.querySelectorAll('#{table} tbody tr')].map((row) => row.children[{number}].textContent)"
 
 
-class WithoutChain(ServiceTestCase):
+_BROWSERS: list[Browser] = []
+
+
+def browser_at(url: str) -> Browser:
+    """The one browser of all tests, with a page that is live; SkipTest without a Chromium."""
+    find()
+    if not _BROWSERS:
+        _BROWSERS.append(Browser())
+        atexit.register(_BROWSERS[0].close)
+    browser = _BROWSERS[0]
+    browser.forget()
+    browser.window(1280, 900)
+    browser.open(url)
+    browser.until("the page is live", f"{FRESH} === 'live'")
+    return browser
+
+
+class InProcess(ServiceTestCase):
+    """The monitor runs in this process, so that a test can break what it watches."""
+
+    def browse(self, look: Callable[[Browser], None]) -> Deferred[None]:
+        """Look at the page from a thread, and see that it complained of nothing."""
+        return self.in_thread(self._browse, look)
+
+    def _browse(self, look: Callable[[Browser], None]) -> None:
+        browser = browser_at(f"http://127.0.0.1:{self.monitor_port}/")
+        try:
+            look(browser)
+        finally:
+            browser.open("about:blank")
+        self.assertEqual(browser.complaints, [])
+
+
+class WithoutChain(InProcess):
     """A node of a network that has no genesis yet: the page says what is wrong, and nothing fails in it."""
 
     chain = False
 
-    def look(self) -> list[str]:
-        browser = Browser()
-        try:
-            browser.open(f"http://127.0.0.1:{self.monitor_port}/")
-            browser.until("live", f"{FRESH} === 'live'")
+    async def test_the_page_says_what_is_missing(self) -> None:
+        def look(browser: Browser) -> None:
             browser.until("the failed check", f"{column('checks', 1)}[0] === 'failed'")
             browser.until("the remedy", f"/services.enabled/.test({column('checks', 3)}[0])")
-            return browser.complaints
-        finally:
-            browser.close()
 
-    async def test_the_page_says_what_is_missing(self) -> None:
-        find()
-        self.assertEqual(await self.in_thread(self.look), [])
+        await self.browse(look)
+
+
+class Faults(InProcess):
+    async def test_a_disk_that_refuses_is_named_with_its_remedy_everywhere(self) -> None:
+        """The same in /health, /alerts, on the page and in the log, and gone when it is mended."""
+        lines: list[str] = []
+        observer: Callable[[Any], None] = lambda event: lines.append(formatEvent(event))  # noqa: E731
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        gate: Any = self.context.running.node.gate
+        gate.failure = "No space left on device"
+        self.look_again()
+        remedy = next(rule.remedy for rule in RULES if rule.name == "check-disk")
+
+        def look(browser: Browser) -> None:
+            card = "document.querySelector('#alerts-now .alert.critical').textContent"
+            browser.until("the card", f"{card}.startsWith('check-disk')")
+            self.assertIn("No space left on device", browser.run(card))
+            self.assertIn(remedy, browser.run(card))
+            browser.until("the check", f"/No space left.*Mend the disk/.test({column('checks', 3)}[1])")
+            self.assertEqual(browser.run("document.getElementById('state').textContent"), "failed")
+            status, _, health = fetch(self.monitor_port, "GET", "/health")
+            self.assertEqual((status, json.loads(health)["checks"]["disk"]["state"]), (503, "failed"))
+            _, _, alerts = fetch(self.monitor_port, "GET", "/alerts")
+            self.assertIn("check-disk", [each["name"] for each in json.loads(alerts)["active"]])
+
+        await self.browse(look)
+        self.assertTrue(any("alert check-disk" in line and remedy in line for line in lines))
+        gate.failure = None
+        self.context.clock = lambda: now_us() + 10 * 60 * SECOND
+        self.look_again()
+        self.look_again(120)
+
+        def look_later(browser: Browser) -> None:
+            browser.until("it is over", "/check-disk/.test(document.getElementById('over').textContent)")
+            browser.until("no card", "document.getElementById('alerts-now').hidden")
+
+        await self.browse(look_later)
+
+    def look_again(self, later_s: int = 0) -> None:
+        """What the monitor does every ten seconds."""
+        reading = read(self.monitor._watched, self.monitor._view)
+        self.monitor._readings.add(attrs.evolve(reading, time_us=reading.time_us + later_s * SECOND))
+        self.monitor.alarms.judge(self.monitor._readings)
 
 
 class Dashboard(ProcessCase):
     """One browser for all tests; each opens the page anew."""
 
-    _browsers: ClassVar[list[Browser]] = []
-
     def setUp(self) -> None:
         find()
         super().setUp()
-        if not self._browsers:
-            self._browsers.append(Browser())
-            atexit.register(self._browsers[0].close)
-        self.browser = self._browsers[0]
-        self.browser.forget()
-        self.browser.window(1280, 900)
+        self.browser = browser_at(f"{self.world.node(1).monitor_url}/")
         self.addCleanup(self.browser.open, "about:blank")
-        self.browser.open(f"{self.world.node(1).monitor_url}/")
-        self.browser.until("the page is live", f"{FRESH} === 'live'")
 
     def peers(self, number: int) -> list[str]:
         found: list[str] = self.browser.run(column("peers", number))

@@ -11,7 +11,8 @@ const MAX_DRAWN = 250;
 
 /** What a node is called: its own word for itself, else where it is, else its id. */
 const nameOf = (row) => row.summary?.name || row.address || short(row.summary?.node);
-const isAway = (row) => row.error !== null || row.age > AWAY_S || row.summary === null;
+const isAway = (row) => row.error !== null || row.age > AWAY_S;
+const isPending = (row) => !isAway(row) && row.summary === null;
 
 function stateOf(row) {
   if (row.error !== null) return `${row.error}, for ${span(row.age)}`;
@@ -22,7 +23,7 @@ function stateOf(row) {
   return words.size ? `${state}: ${[...words].join(", ")}` : state;
 }
 
-const tone = (row) => isAway(row) || row.summary.state === "failed" ? "bad"
+const tone = (row) => isPending(row) ? "soft" : isAway(row) || row.summary.state === "failed" ? "bad"
   : row.summary.state === "degraded" || row.summary.alerts.length ? "warn" : "good";
 
 const of = (field) => (row) => row.summary?.[field] ?? null;
@@ -66,7 +67,7 @@ export class Network {
     const nodes = new Map(), links = new Map();
     for (const row of picture.nodes) {
       const id = row.summary?.node ?? row.address;
-      const kind = isAway(row) ? "away" : row.summary.state === "ok" ? "" : row.summary.state;
+      const kind = isPending(row) ? "peer" : isAway(row) ? "away" : row.summary.state === "ok" ? "" : row.summary.state;
       nodes.set(id, { id, name: row.own && !row.summary.name ? "this node" : nameOf(row), kind, known: true, title: `${nameOf(row)}: ${stateOf(row)}` });
     }
     for (const peer of (details?.peers.rows ?? []).slice(0, MAX_DRAWN)) {
@@ -74,7 +75,7 @@ export class Network {
     }
     // What only a node tells that is away was there when it was heard last.
     for (const away of [false, true]) {
-      for (const row of picture.nodes.filter((each) => each.summary && isAway(each) === away)) {
+      for (const row of picture.nodes.filter((each) => each.summary !== null && isAway(each) === away)) {
         for (const link of row.summary.links ?? []) addLink(links, nodes, row.summary.node, link, away);
       }
     }

@@ -56,7 +56,7 @@ fuzz: $(VENV)/stamp-fuzz
 	$(BIN)/python -m tests.fuzz $(TARGET) --seconds $(SECONDS)
 
 # Each part leaves its file only when it has passed, so that an interrupted run continues where it was.
-long: $(LONG)/sim-4.json $(LONG)/sim-7.json $(LONG)/mesh.json $(LONG)/mutants.json $(LONG)/fuzz.json
+long: $(LONG)/sim-4.json $(LONG)/sim-7.json $(LONG)/mesh.json $(LONG)/wallet.json $(LONG)/mutants.json $(LONG)/fuzz.json
 	@for part in $^; do echo "$$part: $$(tail -n 1 $$part)"; done | tee $(LONG)/report.txt
 
 $(LONG)/sim-4.json: SEEDS = --nodes 4 --seeds 0..500
@@ -69,6 +69,12 @@ $(LONG)/sim-4.json $(LONG)/sim-7.json: $(VENV)/stamp-run
 $(LONG)/mesh.json: $(VENV)/stamp-run
 	@mkdir -p $(LONG)
 	$(BIN)/timed-sim mesh --nodes 50 --hours 2 --json > $@.part
+	mv $@.part $@
+
+$(LONG)/wallet.json: $(VENV)/stamp-run
+	@mkdir -p $(LONG)
+	for seed in 0 1 2 3 4 5 6 7 8 9; do \
+	  $(BIN)/timed-sim wallet --payments 1000 --seed $$seed --json || exit 1; done > $@.part
 	mv $@.part $@
 
 $(LONG)/mutants.json: $(VENV)/stamp-run

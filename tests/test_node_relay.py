@@ -89,6 +89,33 @@ class HoldingTests(SynchronousTestCase):
         self.world.submit(self.paid)
         self.assertEqual(self.bodies(*self.members, self.follower), [1, 1, 1, 1])
 
+    def test_what_a_user_hands_in_again_after_it_was_dropped_goes_to_everybody_again(self) -> None:
+        """They may have dropped it, too: a wallet repeats a payment that does not become final."""
+        self.world.submit(self.paid)
+        self.assertEqual(self.bodies(*self.members, self.follower), [1, 1, 1, 1])
+        self.world.node.mempool.remove(self.paid.txid)
+        self.world.node.chain.fastpath.forget(self.paid.txid)
+        self.world.submit(self.paid)
+        self.assertEqual(self.bodies(*self.members, self.follower), [2, 2, 2, 2])
+
+    def test_what_a_user_repeats_while_it_is_pending_goes_to_everybody_again(self) -> None:
+        self.world.submit(self.paid)
+        self.world.submit(self.paid)
+        self.assertEqual(self.bodies(*self.members, self.follower), [2, 2, 2, 2])
+
+    def test_what_is_not_durable_yet_is_not_told_when_it_is_repeated(self) -> None:
+        self.world.node.submit(self.paid.raw, self.world.now)
+        self.world.node.submit(self.paid.raw, self.world.now)
+        self.assertEqual(self.bodies(*self.members, self.follower), [0, 0, 0, 0])
+        self.world.pump()
+        self.assertEqual(self.bodies(*self.members, self.follower), [1, 1, 1, 1])
+
+    def test_what_is_certified_is_not_repeated(self) -> None:
+        self.world.submit(self.paid)
+        self.members[0].say(*(self.world.bundle(member, self.paid.txid) for member in (1, 2, 3)))
+        self.world.submit(self.paid)
+        self.assertEqual(self.bodies(*self.members, self.follower), [1, 1, 1, 1])
+
     def test_what_a_follower_sends_goes_to_all_others_at_once(self) -> None:
         self.follower.say(self.body)
         self.assertEqual(self.bodies(*self.members, self.follower), [1, 1, 1, 0])

@@ -15,6 +15,7 @@ from timed import events
 from timed.errors import InvalidTransaction, StoreError
 from timed.params import SECOND
 from timed.primitives.transaction import Lock, Transaction
+from timed.rpc.backend import TransactionStatus
 from timed.wallet import pursuit as pursuits
 from timed.wallet.pursuit import FIRST_US, LONGEST_US, Pursuit
 from timed.wallet.wallet import Doom, Payment, Wallet
@@ -87,11 +88,11 @@ class Pursued(SynchronousTestCase):
         free = {coin.outpoint for coin in self.wallet.spendable()}
         self.assertTrue(free.isdisjoint(payment.transaction.inputs))
 
-    def test_what_the_node_has_is_not_handed_over_again_until_it_is_dropped(self) -> None:
+    def test_a_final_payment_is_not_handed_over_again_until_it_is_dropped(self) -> None:
         self.patch(self.world.backend, "status", self.world.backend.status)
         payment = self.stored()
         self.world.backend.submit(payment.transaction.raw)
-        self.world.clock.advance(0.01)
+        self.world.advance(1)
         self.pursuit.published(events.TransactionAccepted(payment.txid), self.world.now())
         self.run_until(self.world.now() + 3600 * SECOND)
         self.assertEqual(self.chain.handed, [])
@@ -101,6 +102,20 @@ class Pursued(SynchronousTestCase):
         self.assertEqual(self.doomed, [])
         self.run_until(self.world.now() + 2 * 3600 * SECOND)
         self.assertGreater(len(self.chain.handed), 0)
+
+    def test_what_no_quorum_has_is_repeated_and_what_one_has_is_not(self) -> None:
+        """Other nodes may have dropped it, though this one has it still."""
+        self.chain.rule = ""
+        self.stored()
+        states = {"pending": 1, "locked": 1, "certified": 0, "final": 0}
+        for state, handed in states.items():
+            standing = TransactionStatus(bytes(32), state)
+            self.patch(self.world.backend, "status", lambda txid, standing=standing: standing)
+            before = len(self.chain.handed)
+            at = self.pursuit.next_wake()
+            assert at is not None
+            self.pursuit.wake(at)
+            self.assertEqual(len(self.chain.handed) - before, handed, state)
 
     def test_after_a_restart_everything_open_is_due_at_once(self) -> None:
         payments = [self.stored() for _ in range(3)]

@@ -69,6 +69,11 @@ class Inventory:
                 self._old[kind] = old = dict(new)
                 new.clear()
 
+    def forget(self, one: bytes, kind: Kind = Kind.BODY) -> bool:
+        """Who has it may not have it any more; False when nobody was known to."""
+        known = self._new[kind].pop(one, 0) | self._old[kind].pop(one, 0)
+        return known != 0
+
     def lacking(self, one: bytes, among: Iterable[bytes], kind: Kind = Kind.BODY) -> list[bytes]:
         """Those of the node ids with a session that are not known to have `one`, ordered."""
         known = self._new[kind].get(one) or self._old[kind].get(one, 0)

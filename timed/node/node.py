@@ -191,18 +191,18 @@ class Node:
     def submit(self, raw: bytes, now: int) -> bytes:
         """Take a user's transaction and return its id; InvalidTransaction says what is wrong.
 
-        The signatures are checked afterwards: `TransactionAccepted` or
-        `TransactionDropped` follows.
+        The signatures are checked afterwards: `TransactionAccepted` or `TransactionDropped`
+        follows. One that is pending is told to everybody again.
         """
         self.now = now
         transaction = self.admission.decode(raw)
+        self.relay.again(transaction.txid, now)
         self.admission.submit(transaction)
         self._settle(now)
         return transaction.txid
 
     def examine(self, raw: bytes, told: Callable[[Verdict], None], now: int) -> None:
-        """Tell what `submit` would come to; nothing is taken, and nobody hears of it. InvalidTransaction
-        for what can be said of the encoding."""
+        """Tell what `submit` would come to, and nobody else; InvalidTransaction for a wrong encoding."""
         self.now = now
         self.admission.examine(self.admission.decode(raw), told)
 

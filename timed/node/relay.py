@@ -69,8 +69,13 @@ class Relay:
         return len(self._held)
 
     def body(self, transaction: Transaction, origin: bytes | None, now: int) -> None:
-        """Tell whoever lacks it; the members later when `origin`, a peer, is one of them."""
+        """Tell whoever lacks it; the members later when `origin`, a peer, is one of them.
+
+        Without an origin a user has handed it in: who had it before may have dropped it.
+        """
         txid = transaction.txid
+        if origin is None:
+            self.inventory.forget(txid)
         if origin is not None:
             self._peers.useful(origin, now)
         if origin is not None and self._voters.is_voter(origin):
@@ -78,6 +83,12 @@ class Relay:
             self._hold(txid, now)
         else:
             self._send_body(transaction, (*self._voters.connected(), *self._voters.followers()))
+
+    def again(self, txid: bytes, now: int) -> None:
+        """A user repeats what is pending: tell everybody once more, unless nobody was told yet."""
+        transaction = self._pending(txid)
+        if transaction is not None and self.inventory.forget(txid):
+            self.body(transaction, None, now)
 
     def proof(self, tally: Tally, kind: CertificateKind) -> None:
         """Send a certificate to every peer that does not vote and is not known to have one.

@@ -28,6 +28,9 @@ MAX_AT_ONCE = 100
 AGAIN_US = SECOND
 """When there are more of them than that, the rest goes on after this."""
 
+REPEATED = ("pending", "waiting", "locked")
+"""States in which no quorum is known to have a payment."""
+
 DEAD_RULES = frozenset(
     {
         "conflict-confirmed", "input-spent", "input-index", "input-duplicate", "inputs-count", "inputs-empty", "outputs-count",
@@ -174,9 +177,12 @@ class Pursuit:
             self._doomed(payment, doom)
 
     def _send(self, payment: Payment, attempt: Try) -> Doom | None:
-        """Hand it over unless the node has it; the proof that it is dead, if there is one."""
+        """Hand it over, also while the node has it and nobody has voted: others may have dropped it.
+
+        The proof that it is dead, if there is one.
+        """
         standing = self._chain.status(payment.txid)
-        if standing is not None:
+        if standing is not None and standing.state not in REPEATED:
             if standing.state == "confirmed":
                 self._wallet.settle(payment.txid)
             return None

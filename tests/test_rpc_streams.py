@@ -14,9 +14,10 @@ from twisted.internet.endpoints import HostnameEndpoint
 
 from tests.feed_world import LoopFeed, draft
 from tests.rpc_service import DEADLINE_S, ServiceTestCase
+from timed.client.message import authorization
 from timed.feed import hub as hubs
 from timed.feed.event import Draft
-from timed.feed.hub import SLOW, STOPPED, Limits
+from timed.feed.hub import DISMISSED, SLOW, STOPPED, Limits
 from timed.feed.log import Bounds
 from timed.feed.records import Touch
 from timed.params import REGTEST
@@ -473,5 +474,33 @@ class Heartbeats(StreamsCase):
                 return found
 
             self.assertIn(beat, await self.in_thread(read))
+
+        return Deferred.fromCoroutine(scenario())
+
+
+class Dismissed(StreamsCase):
+    """What an account has open does not outlive a change of the account."""
+
+    def rpc_settings(self) -> dict[str, Any]:
+        secrets = tuple(make(user, "secret", lambda size: b"\1" * size) for user in ("alice", "bob"))
+        return {"auth": secrets, "roles": {"alice": READ, "bob": READ}}
+
+    def test_another_role_ends_what_is_open_with_the_cursor_and_nobody_else(self) -> Deferred[None]:
+        async def scenario() -> None:
+            self.write(3)
+            alice, bob = ({"Authorization": authorization(user, "secret")} for user in ("alice", "bob"))
+            stream, other = await self.stream("", alice), await self.stream("", bob)
+            client, quiet = await self.socket(alice), await self.socket(alice)
+            await client.say(op="subscribe")
+            await self.context.live.change("rpc.roles", "alice:wallet, bob:read", 60)
+            event = await self.in_thread(stream.event)
+            cursor = self.feed.hub.ends.cursor(3)
+            self.assertEqual((event["id"], json.loads(event["data"])["reason"]), (cursor, DISMISSED))
+            self.assertEqual((await client.messages.get())["reason"], DISMISSED)
+            self.assertEqual(await client.closed, (4006, f"dismissed {cursor}"))
+            self.assertEqual((await quiet.closed)[0], 4006)
+            self.assertEqual([each.client[0] for each in self.feed.hub], ["bob"])
+            self.write(1)
+            self.assertEqual((await self.in_thread(other.event))["event"], "peer.connected")
 
         return Deferred.fromCoroutine(scenario())

@@ -61,10 +61,14 @@ class Authenticator:
         self.refused = 0
         """Requests that matched no account."""
 
-    def configure(self, accounts: Iterable[Account]) -> None:
-        """Other accounts from now on beside the cookie; what was good before is compared anew."""
-        self._named = tuple(accounts)
+    def configure(self, accounts: Iterable[Account]) -> frozenset[str]:
+        """Other accounts from now on beside the cookie; what was good before is compared anew.
+
+        Whose account is not there any more, or another one: what it has open is to end.
+        """
+        before, self._named = self._named, tuple(accounts)
         self._known.clear()
+        return frozenset(account.secret.user for account in before if account not in self._named)
 
     def take_cookie(self, cookie: Account) -> None:
         """Another cookie from now on."""

@@ -124,7 +124,7 @@ class RpcService(Service):
     ) -> None:
         """Follow the keys that may change; ConfigError, and nothing has changed."""
         settings = config.settings.rpc
-        authenticator.configure(accounts(settings, self._secrets))
+        self._adopt(authenticator, accounts(settings, self._secrets))
         endpoint.allow, endpoint.proxies = settings.allow, settings.proxies
         site.regulate(settings.max_connections)
 
@@ -134,8 +134,14 @@ class RpcService(Service):
         known = accounts(config.settings.rpc, secrets)
         check_exposure(config.settings.rpc, secrets)
         self._secrets = secrets
-        authenticator.configure(known)
+        self._adopt(authenticator, known)
         return f"{len(known)} beside the cookie"
+
+    def _adopt(self, authenticator: Authenticator, known: list[Account]) -> None:
+        """A subscription lasts for days: it ends with the account that it was begun with."""
+        changed = authenticator.configure(known)
+        if changed and self._streams is not None:
+            self._streams.dismiss(changed)
 
     def _unready(self) -> str | None:
         """The chain process may be away: then snapshots are answered, and nobody else could do more."""

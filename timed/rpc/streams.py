@@ -6,7 +6,7 @@ Whoever may call `getevents` may follow; the subscription is charged as such a c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
@@ -18,7 +18,7 @@ from zope.interface import implementer
 from timed.errors import LocalError
 from timed.feed.cursor import NEWEST
 from timed.feed.feed import Feed
-from timed.feed.hub import STOPPED, SubscribersFull, Subscription
+from timed.feed.hub import DISMISSED, STOPPED, SubscribersFull, Subscription
 from timed.feed.window import Page
 from timed.params import NetworkParams
 from timed.rpc import jsontext
@@ -160,6 +160,15 @@ class Streams:
 
     def closed(self, stream: Stream) -> None:
         self._streams.pop(stream, None)
+
+    def dismiss(self, users: Collection[str]) -> None:
+        """End what these accounts have open: each may come back with its cursor and good credentials."""
+        feed = self.feed()
+        for subscription in feed.hub if feed is not None else ():
+            if subscription.client[0] in users:
+                subscription.hub.end(subscription, DISMISSED, "the account was changed")
+        if self._sockets is not None:
+            self._sockets.dismiss(users)
 
     async def stop(self) -> None:
         """Tell everybody their cursors; fires when the sockets are gone, the streams end with the site."""

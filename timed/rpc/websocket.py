@@ -7,7 +7,7 @@ one with the same `op`, or by one with `op` error; everything without `op` is an
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -22,7 +22,17 @@ from zope.interface import implementer
 from timed.errors import LocalError
 from timed.feed.cursor import NEWEST
 from timed.feed.feed import Feed
-from timed.feed.hub import FAILED, LOST, SLOW, STALLED, STOPPED, Client, SubscribersFull, Subscription
+from timed.feed.hub import (
+    DISMISSED,
+    FAILED,
+    LOST,
+    SLOW,
+    STALLED,
+    STOPPED,
+    Client,
+    SubscribersFull,
+    Subscription,
+)
 from timed.feed.window import Page
 from timed.rpc import jsontext
 from timed.rpc.caller import Caller
@@ -47,7 +57,7 @@ MAX_REASON = 123
 """Bytes of a close frame's reason (RFC 6455 §5.5.1)."""
 TRIFLE = METHODS["geteventcursor"]
 """What an operation other than subscribe costs."""
-CODES = {SLOW: 4001, STALLED: 4002, LOST: 4003, FAILED: 4004, STOPPED: 4005}
+CODES = {SLOW: 4001, STALLED: 4002, LOST: 4003, FAILED: 4004, STOPPED: 4005, DISMISSED: 4006}
 """Codes of close frames, by the reason for which this side ended a subscription (RFC 6455 §7.4.2)."""
 
 _SUBSCRIBE: dict[str, ParamType] = {
@@ -82,6 +92,8 @@ class EventSocket(WebSocketServerProtocol):
         self._waiting: deque[bytes] = deque()
         self._work: Deferred[None] | None = None
         self._closed = False
+        self.leaving = False
+        """This side has closed it; the other one may not have answered."""
         self._full = False
         """The transport holds as much as it should."""
         self._timer: IDelayedCall | None = None
@@ -134,8 +146,13 @@ class EventSocket(WebSocketServerProtocol):
         self._tell(op="end", reason=reason, cursor=cursor, detail=detail)
         self.hang_up(CODES[reason], f"{reason} {cursor}")
 
+    @property
+    def user(self) -> str:
+        return self._caller.user
+
     def hang_up(self, code: int, reason: str) -> None:
         """Close, also when nobody reads any more."""
+        self.leaving = True
         self.transport.unregisterProducer()
         self.sendClose(code, reason[:MAX_REASON])
         if self._timer is not None and self._timer.active():
@@ -340,6 +357,12 @@ class Sockets:
         if not self._open and self._empty is not None:
             empty, self._empty = self._empty, None
             empty.callback(None)
+
+    def dismiss(self, users: Collection[str]) -> None:
+        """End the sockets of these accounts, also those that follow nothing."""
+        for socket in tuple(self._open):
+            if socket.user in users and not socket.leaving:
+                socket.hang_up(CODES[DISMISSED], DISMISSED)
 
     def broken(self, failure: Failure) -> None:
         self._log.failure("an operation over a WebSocket raised", failure=failure)

@@ -159,7 +159,9 @@ class Another(LogCase):
     def test_sinks_keep_their_places(self) -> None:
         log = self.open()
         self.assertIsNone(log.position("hook"))
-        log.set_positions([("hook", 5), ("other", 2)])
+        with log.changing() as change:
+            change.set_position("hook", 5)
+            change.set_position("other", 2)
         log.close()
         self.assertEqual(self.open().position("hook"), 5)
 

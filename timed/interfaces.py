@@ -183,6 +183,32 @@ class IEventSink(Interface):
         """Called on the reactor thread; must not block."""
 
 
+class IFeedSink(Interface):
+    """A plugin that carries the events of the log elsewhere, such as to a webhook (`feed.sinks`).
+
+    It is given batches of committed events and has a place of its own in the log, which outlives
+    the process. After a failure or a kill a batch may come again: sequence numbers tell.
+    """
+
+    name = Attribute("The name used in `feed.sinks`; its place in the log is kept under it.")
+    wanted = Attribute("A `timed.feed.event.Filter`: which events it is given.")
+
+    def open(context: object) -> None:
+        """Before anything else, with `timed.app.context.Context`; ConfigError when it cannot work."""
+
+    def deliver(events: Sequence[object]) -> object:
+        """Carry `timed.feed.event.Event` values, in their order; a Deferred that fires once all have arrived.
+
+        What fails is tried again, later each time. No further batch comes before.
+        """
+
+    def lost(first: int, last: int) -> None:
+        """These events made room before the sink took them; the next batch begins after `last`."""
+
+    def close() -> object:
+        """Nothing more comes; a Deferred that fires when no connection or call is left."""
+
+
 def names(items: Iterable[object]) -> list[str]:
     """The `name` of each plugin, sorted: for messages that list what there is."""
     return sorted(str(getattr(item, "name", item)) for item in items)

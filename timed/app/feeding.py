@@ -12,22 +12,17 @@ from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.threadpool import ThreadPool
 
-from timed.app.config import Config
 from timed.app.context import Context
-from timed.app.schema import FeedSection
+from timed.app.registry import choose
 from timed.errors import LocalError, StoreError
-from timed.feed.event import Presenter
-from timed.feed.feed import Feed
-from timed.feed.hub import Hub, Limits
-from timed.feed.log import Bounds, FeedLog
+from timed.feed.feed import KEYS, Feed, bounds_of, make_feed, regulate
+from timed.feed.log import FeedLog
 from timed.feed.scribe import Scribe
+from timed.feed.sinks import SinkRunner
 from timed.feed.telling import Teller
-from timed.feed.window import Window
 from timed.feed.writer import FeedWriter, UpTo, Written
+from timed.interfaces import IFeedSink
 from timed.rpc.backend import ChainBackend
-
-KEYS = ("feed.max_subscribers", "feed.max_per_client", "feed.waiting_bytes")
-"""What the hub follows while it runs."""
 
 
 class FeedService(Service):
@@ -52,7 +47,7 @@ class FeedService(Service):
         if context.running is None or not settings.enabled:
             return
         writer = FeedWriter(lambda: open_log(context), context.store, context.genesis)
-        feed = make_feed(context, lambda: writer.log)
+        feed = make_feed(settings, context.params, lambda: writer.log, context.reactor, context.monotonic)
         backend = ChainBackend(context.driver, context.store)
         teller = Teller(backend)
         scribe = Scribe(writer, feed, teller, context.reactor, context.monotonic, self._in_thread)
@@ -61,7 +56,9 @@ class FeedService(Service):
         feed.tell, feed.scribe = scribe.put, scribe
         feed.failure = lambda: scribe.failed
         self._scribe, context.feed = scribe, feed
-        self._unsubscribe = context.live.subscribe(KEYS, partial(_regulate, feed.hub))
+        feed.keep = scribe.keep
+        feed.sinks = [SinkRunner(sink, feed, context.reactor) for sink in self._find_sinks()]
+        self._unsubscribe = context.live.subscribe(KEYS, partial(regulate, feed.hub))
         self._open(writer, feed)
         context.driver.add_sink(scribe)
         scribe.put(UpTo(backend.tip().height, context.clock()))
@@ -80,8 +77,25 @@ class FeedService(Service):
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
+        return Deferred.fromCoroutine(self._stop(feed, scribe))
+
+    async def _stop(self, feed: Feed, scribe: Scribe) -> None:
         feed.hub.stop()
-        return scribe.stop().addCallback(self._end_thread)
+        for runner in feed.sinks:
+            await runner.stop()
+        await scribe.stop()
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.stop()
+
+    def _find_sinks(self) -> list[IFeedSink]:
+        """The configured sinks, opened; ConfigError for one that is not there or cannot work."""
+        found: list[IFeedSink] = []
+        for name in self._context.config.settings.feed.sinks:
+            sink: IFeedSink = choose(IFeedSink, name, "feed.sinks")
+            sink.open(self._context)
+            found.append(sink)
+        return found
 
     def _open(self, writer: FeedWriter, feed: Feed) -> None:
         """A log that cannot be opened is no reason not to run: it is tried again with the first event."""
@@ -94,11 +108,8 @@ class FeedService(Service):
             self._log.warn("a new event log begins: {reason}", reason=replaced)
         if writer.log is not None:
             feed.added((), writer.log.state())
-
-    def _end_thread(self, result: None) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()
+            for runner in feed.sinks:
+                runner.start(writer.log)
 
     def _in_thread(self, step: Callable[[], Written]) -> Deferred[Written]:
         if self._pool is None:
@@ -106,31 +117,10 @@ class FeedService(Service):
         return deferToThreadPool(self._context.reactor, self._pool, step)
 
 
-def open_log(context: Context, *, readonly: bool = False) -> FeedLog:
-    """The event log of the data directory."""
-    entropy = None if readonly else os.urandom
+def open_log(context: Context) -> FeedLog:
+    """The event log of the data directory, to be written."""
     bounds = bounds_of(context.config.settings.feed)
-    return FeedLog(str(context.datadir.events), context.genesis.hash, bounds, entropy)
-
-
-def bounds_of(settings: FeedSection) -> Bounds:
-    return Bounds(settings.max_events, settings.max_bytes, settings.max_age_s)
-
-
-def limits_of(settings: FeedSection) -> Limits:
-    return Limits(settings.max_subscribers, settings.max_per_client, settings.waiting_bytes)
-
-
-def _regulate(hub: Hub, config: Config) -> None:
-    """For who subscribes from now on, and for what waits from now on; who has subscribed stays."""
-    hub.limits = limits_of(config.settings.feed)
-
-
-def make_feed(context: Context, log: Callable[[], FeedLog | None]) -> Feed:
-    """What reads `log` in this process."""
-    settings = context.config.settings.feed
-    window = Window(Presenter(context.params), log)
-    return Feed(window, Hub(window, limits_of(settings), context.reactor.callLater, context.monotonic))
+    return FeedLog(str(context.datadir.events), context.genesis.hash, bounds, os.urandom)
 
 
 def make_service(context: Context) -> FeedService:

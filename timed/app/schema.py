@@ -296,6 +296,9 @@ class FeedSection:
         "Bytes of events that may wait for a subscriber who does not read; then it is cut.",
         live=True,
     )
+    sinks: tuple[str, ...] = key(
+        WORDS, (), "Where events are carried besides, found as plugins by these names; each keeps its place."
+    )
 
 
 @attrs.frozen

@@ -8,7 +8,7 @@ from any thread and from other processes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import attrs
@@ -90,6 +90,10 @@ class Change:
     def forget(self, txid: bytes) -> None:
         """Nothing more is remembered of a transaction that has ended."""
         self._records.delete(MARKS, txid)
+
+    def set_position(self, sink: str, sequence: int) -> None:
+        """The last event that a sink has taken."""
+        self._records.put(SINKS, sink.encode(), Position(sequence).encode())
 
     def progress(self) -> Progress | None:
         return self._records.progress()
@@ -209,12 +213,6 @@ class FeedLog:
         with self._database.reading() as records:
             found = records.get(SINKS, sink.encode(), Position.decode)
         return None if found is None else found.sequence
-
-    def set_positions(self, positions: Sequence[tuple[str, int]]) -> None:
-        """Make durable how far sinks are."""
-        with self._database.writing() as records:
-            for sink, sequence in positions:
-                records.put(SINKS, sink.encode(), Position(sequence).encode())
 
     def size(self) -> int:
         """Bytes of the file."""

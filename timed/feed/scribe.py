@@ -20,7 +20,7 @@ from timed.errors import StoreError
 from timed.feed.event import GAP, Draft
 from timed.feed.feed import Feed
 from timed.feed.telling import Teller
-from timed.feed.writer import MAX_BATCH, FeedWriter, Item, UpTo, Written
+from timed.feed.writer import MAX_BATCH, FeedWriter, Item, Kept, UpTo, Written
 from timed.interfaces import IEventSink
 
 GATHER_S = 0.02
@@ -72,6 +72,8 @@ class Scribe:
         self.counters = ScribeCounters()
         self.failed: str | None = None
         self._waiting: deque[Item] = deque()
+        self._kept: dict[str, Kept] = {}
+        """Places of sinks that are not durable yet."""
         self._lost = 0
         """Lost since the last gap that said so."""
         self._call: IDelayedCall | None = None
@@ -88,7 +90,7 @@ class Scribe:
         for item in self._teller.told(event, now_us):
             self.put(item)
 
-    def put(self, item: Item) -> None:
+    def put(self, item: Draft | UpTo) -> None:
         """Have one more event written, or every block up to a height."""
         if self._stopped is not None:
             return
@@ -108,6 +110,13 @@ class Scribe:
         waiting.append(item)
         if self.failed is None:
             self._step_after(GATHER_S)
+
+    def keep(self, kept: Kept) -> None:
+        """Have the place of a sink written; only the newest of each counts."""
+        if self._stopped is None:
+            self._kept[kept.sink] = kept
+            if self.failed is None:
+                self._step_after(GATHER_S)
 
     def stop(self) -> Deferred[None]:
         """Fires when what was told is durable, unless the disk fails, and the log is closed.
@@ -132,6 +141,8 @@ class Scribe:
         """One step, of what has come so far."""
         self._call = None
         items = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
+        items += self._kept.values()
+        self._kept.clear()
         if not items:
             return
         self._busy = True
@@ -178,17 +189,22 @@ class Scribe:
         self._go_on(RETRY_S)
 
     def _put_back(self, items: Iterable[Item]) -> None:
-        self._waiting.extendleft(reversed(tuple(items)))
+        for item in reversed(tuple(items)):
+            if isinstance(item, Kept):
+                self._kept.setdefault(item.sink, item)
+            else:
+                self._waiting.appendleft(item)
 
     def _go_on(self, seconds: float) -> None:
         if self._stopped is not None:
             self._finish()
-        elif self._waiting:
+        elif self._waiting or self._kept:
             self._step_after(seconds)
 
     def _finish(self) -> None:
         """Write what waits, here and now: the reactor may not turn any more."""
-        told = [item for item in self._waiting if isinstance(item, Draft)]
+        told: list[Item] = [item for item in self._waiting if isinstance(item, Draft)]
+        told += self._kept.values()
         self._waiting.clear()
         while told and self.failed is None:
             items, told = told[:MAX_BATCH], told[MAX_BATCH:]
@@ -199,6 +215,6 @@ class Scribe:
                 self._log.error("events are lost at the end: {reason}", reason=self.failed)
             else:
                 self.counters.written += len(written.added)
-                told = [*(item for item in written.left if isinstance(item, Draft)), *told]
+                told = [*written.left, *told]
         if self._stopped is not None:
             self._stopped.callback(None)

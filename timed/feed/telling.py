@@ -11,7 +11,7 @@ from timed.feed import event as types
 from timed.feed.event import Draft
 from timed.feed.records import Touch
 from timed.feed.touching import touches_of
-from timed.feed.writer import Item, Touches, UpTo
+from timed.feed.writer import Touches, UpTo
 from timed.params import SECOND
 from timed.primitives.transaction import OutPoint, Output, Transaction
 
@@ -40,7 +40,7 @@ class Teller:
         self.skipped = 0
         """Events about peers that were only counted."""
         self._untold = 0
-        self._tell: dict[type, Callable[..., Item | None]] = {
+        self._tell: dict[type, Callable[..., Draft | UpTo | None]] = {
             events.TransactionAccepted: self._accepted,
             events.TransactionFinal: self._final,
             events.TransactionReleased: self._released,
@@ -52,7 +52,7 @@ class Teller:
             events.PeerBanned: self._banned,
         }
 
-    def told(self, event: object, now_us: int) -> Iterator[Item]:
+    def told(self, event: object, now_us: int) -> Iterator[Draft | UpTo]:
         """What the log is to hold of a published event; nothing for most kinds."""
         if self._untold and now_us - self._peer_window_us >= PEER_WINDOW_US:
             yield Draft.of(types.GAP, now_us, reason="peer-flood", events=self._untold)

@@ -90,6 +90,9 @@ class Window:
                 self._recent, self._touches = [], 0
             self._recent.append(self.presenter.event(sequence, record))
             self._touches += len(record.touches)
+        if self._recent and self._recent[-1].sequence != state.newest:
+            # Not all that is new was handed over: what is in memory must reach up to the newest.
+            self._recent, self._touches = [], 0
         self._trim()
 
     def refresh(self) -> bool:

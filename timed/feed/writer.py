@@ -46,7 +46,15 @@ class UpTo:
     touches: Touches = attrs.field(factory=dict, eq=False)
 
 
-Item = Union[Draft, UpTo]
+@attrs.frozen
+class Kept:
+    """How far a sink is; durable with the step that it is part of."""
+
+    sink: str
+    sequence: int
+
+
+Item = Union[Draft, UpTo, Kept]
 
 
 @attrs.frozen
@@ -114,6 +122,8 @@ class FeedWriter:
             for number, item in enumerate(items):
                 if isinstance(item, Draft):
                     self._tell(change, item)
+                elif isinstance(item, Kept):
+                    change.set_position(item.sink, item.sequence)
                 elif not self._tell_blocks(change, item):
                     left = tuple(items[number:])
                     break

@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from timed.feed.event import CLEARED, RAISED, Draft
 from timed.monitor.alerts import Alarms, Alert
 from timed.monitor.assets import HEADERS, assets
 from timed.monitor.command import AlertCommand
@@ -158,6 +159,9 @@ class MonitorService(Service):
     def _alerted(self, alert: Alert) -> None:
         info = {"network": self._context.params.name, "node": self._view.node_id}
         self.command.tell({**alert.as_object(), **info, "called": self._context.config.settings.monitor.name})
+        if self._context.feed is not None:
+            kind = RAISED if alert.until_us is None else CLEARED
+            self._context.feed.tell(Draft.of(kind, self._context.clock(), **alert.as_object()))
         if alert.until_us is not None:
             self._log.info("alert {name} is over: {text}", name=alert.rule.name, text=alert.text)
             return

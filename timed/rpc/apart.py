@@ -25,6 +25,8 @@ from timed.rpc.coinset import CoinScan
 from timed.rpc.desk import SOFTWARE
 from timed.rpc.dispatch import Dispatcher, Forward
 from timed.rpc.environment import Environment, Identity
+from timed.rpc.eventing import NEW_EVENT
+from timed.rpc.following import FeedFollower, follow
 from timed.rpc.handlers import HANDLERS
 from timed.rpc.linkwire import Hello
 from timed.rpc.localfront import check_path
@@ -86,6 +88,7 @@ class ApartDesk:
         check_path(path)
         self.waiters = Waiters(context.reactor)
         self._unsubscribe: Callable[[], None] | None = None
+        self._follower: FeedFollower | None = None
         self.link = ChainLink(path, Hello.of(context.genesis), context.reactor)
         self._source = SharedSource(context)
         self._pool: ThreadPool | None = None
@@ -121,6 +124,10 @@ class ApartDesk:
         self._pool.start()
         self.link.start()
         self._probe.start()
+        self._follower = follow(self._context, self.link, self._new_event)
+        if self._follower is not None:
+            self._context.feed = self._follower.feed
+            self._follower.start()
 
     def callInThread(self, func: Callable[..., object], *args: object) -> None:  # noqa: N802 - as a ThreadPool's
         """`timed.rpc.reader.Threads`."""
@@ -128,11 +135,17 @@ class ApartDesk:
             raise LocalError("the desk is closed.")
         self._pool.callInThread(func, *args)
 
+    def _new_event(self, newest: int) -> None:
+        self.waiters.tell(NEW_EVENT, newest)
+
     async def end_calls(self) -> None:
         """Every call under way is answered soon; a second time does nothing more."""
         self.waiters.close()
         self.toll.close()
         self._probe.stop()
+        self._context.feed = None
+        if self._follower is not None:
+            await self._follower.stop()
         await self.reader.stop()
         await self.link.stop()
 
@@ -162,6 +175,7 @@ class ApartDesk:
             write_wallet=_not_here,
             remember=_not_here,
             log_levels=context.log_levels,
+            feed=lambda: context.feed,
             scan=self._source.scan,
             reader=self.reader,
             configuration=context.live,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 import treq
@@ -23,8 +23,9 @@ from twisted.web.client import (
 
 from timed.client import answers, message
 from timed.client.errors import CannotConnect, ClientError, ConnectionLost, TimedOut
+from timed.client.followed import AsyncEvents
 from timed.client.location import Location
-from timed.client.retry import NEVER, Retry, only_reads, pause_for
+from timed.client.retry import NEVER, Retry, chance, only_reads, pause_for
 
 DEFAULT_TIMEOUT_S = 60.0
 FINAL_WAIT_S = 30.0
@@ -86,6 +87,12 @@ class AsyncClient:
                 return found
             if left <= 1:
                 raise TimedOut(f"the transaction {txid} is not final after {timeout_s:g} s.")
+
+    def events(
+        self, types: Iterable[str] = (), addresses: Iterable[str] = (), cursor: str = "newest"
+    ) -> AsyncEvents:
+        """The events of the node, without end, on a connection of their own."""
+        return AsyncEvents(self._location, self._reactor, self._agent, types, addresses, cursor, chance())
 
     async def _patiently(self, reads: bool, once: Callable[[], Awaitable[Any]]) -> Any:
         for planned in self._retry.pauses():

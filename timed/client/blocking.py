@@ -6,13 +6,16 @@ import http.client
 import select
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from timed.client import answers, message
 from timed.client.errors import CannotConnect, ClientError, ConnectionLost, TimedOut
 from timed.client.location import Location
 from timed.client.retry import NEVER, Retry, only_reads, pause_for
+
+if TYPE_CHECKING:
+    from timed.client.following import Events
 
 DEFAULT_TIMEOUT_S = 60.0
 FINAL_WAIT_S = 30.0
@@ -78,6 +81,14 @@ class Client:
             if left <= 1:
                 raise TimedOut(f"the transaction {txid} is not final after {timeout_s:g} s.")
 
+    def events(
+        self, types: Iterable[str] = (), addresses: Iterable[str] = (), cursor: str = "newest"
+    ) -> Events:
+        """The events of the node, without end, on a connection of their own."""
+        from timed.client.following import Events
+
+        return Events(self._location, types, addresses, cursor, self._sleep)
+
     def close(self) -> None:
         """End the connection; a later call opens another."""
         if self._connection is not None:
@@ -141,7 +152,7 @@ class Client:
             if readable:
                 self.close()
         if self._connection is None:
-            connection = self._new_connection()
+            connection = connection_to(self._location, self._timeout_s)
             try:
                 connection.connect()
             except OSError as error:
@@ -149,19 +160,6 @@ class Client:
                 raise self._unreachable(error) from error
             self._connection = connection
         return self._connection
-
-    def _new_connection(self) -> http.client.HTTPConnection:
-        place = self._location
-        if not place.tls:
-            return http.client.HTTPConnection(place.host, place.port, timeout=self._timeout_s)
-        try:
-            context = ssl.create_default_context(cafile=place.ca_file or None)
-        except OSError as error:
-            raise CannotConnect(
-                f"cannot use the certificates in {place.ca_file}: {error.strerror or error}.",
-                "Name a PEM file with --cacert.",
-            ) from error
-        return http.client.HTTPSConnection(place.host, place.port, timeout=self._timeout_s, context=context)
 
     def _lost(self, error: Exception) -> ConnectionLost:
         place = self._location.place
@@ -185,3 +183,17 @@ class Client:
             f"cannot reach a node at {place}: {reason}.",
             "Start it with `timed`, or give its port with --rpcport.",
         )
+
+
+def connection_to(place: Location, timeout_s: float) -> http.client.HTTPConnection:
+    """A connection that is not made yet; CannotConnect when its certificates cannot be used."""
+    if not place.tls:
+        return http.client.HTTPConnection(place.host, place.port, timeout=timeout_s)
+    try:
+        context = ssl.create_default_context(cafile=place.ca_file or None)
+    except OSError as error:
+        raise CannotConnect(
+            f"cannot use the certificates in {place.ca_file}: {error.strerror or error}.",
+            "Name a PEM file with --cacert.",
+        ) from error
+    return http.client.HTTPSConnection(place.host, place.port, timeout=timeout_s, context=context)

@@ -54,9 +54,14 @@ NEVER = Retry(attempts=1)
 
 def patient(attempts: int = 4) -> Retry:
     """The usual policy, its chance taken from the system."""
+    return Retry(attempts, random=chance())
+
+
+def chance() -> Callable[[], float]:
+    """Numbers in [0, 1) from the system."""
     from random import SystemRandom
 
-    return Retry(attempts, random=SystemRandom().random)
+    return SystemRandom().random
 
 
 def pause_for(error: ClientError, reads: bool, planned: float, most_s: float) -> float | None:

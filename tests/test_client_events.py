@@ -1,0 +1,159 @@
+"""The iterators over a node's events: nothing lost and nothing twice when connections and nodes come and go."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.feed_world import LoopFeed, draft
+from tests.rpc_service import ServiceTestCase
+from timed.client import stream
+from timed.client.asynchronous import AsyncClient
+from timed.client.blocking import Client
+from timed.client.errors import BadResponse, Busy, ConnectionLost, InvalidArguments, Unauthorized
+from timed.client.location import Location
+from timed.client.stream import FIRST_PAUSE_S, LAST_PAUSE_S, Blocks, CursorLost, Place
+from timed.feed.hub import FAILED
+from timed.feed.log import Bounds
+
+
+def no_pause(seconds: float) -> None:
+    """Tests do not wait."""
+
+
+class EventsCase(ServiceTestCase):
+    def prepare(self) -> None:
+        self.feed = LoopFeed(self.context, bounds=Bounds(200, 1 << 30, 0))
+        self.patch(stream, "FIRST_PAUSE_S", 0.01)
+        self.patch(stream, "LAST_PAUSE_S", 0.02)
+
+    async def tearDown(self) -> None:
+        await super().tearDown()
+        await self.feed.close()
+
+    def write(self, count: int) -> None:
+        self.feed.write(*[draft() for _ in range(count)])
+
+    def cut(self) -> None:
+        """Every subscription ends."""
+        for each in self.feed.hub:
+            self.feed.hub.end(each, FAILED, "a test says so")
+
+
+class Blocking(EventsCase):
+    def test_an_iterator_goes_on_where_its_connection_was_lost(self) -> Deferred[None]:
+        async def scenario() -> None:
+            with Client(self.location, sleep=no_pause) as client, client.events(cursor="oldest") as events:
+                seen = []
+                for _ in range(4):
+                    self.write(10)
+                    for _ in range(10):
+                        seen.append(await self.in_thread(next, events))
+                    self.cut()
+                self.assertEqual([each["sequence"] for each in seen], list(range(1, 41)))
+                self.assertEqual(events.cursor, self.feed.hub.ends.cursor(40))
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_what_came_and_was_not_taken_comes_again(self) -> Deferred[None]:
+        async def scenario() -> None:
+            with Client(self.location, sleep=no_pause) as client, client.events(cursor="oldest") as events:
+                self.write(20)
+                first = [await self.in_thread(next, events) for _ in range(3)]
+            with Client(self.location) as client, client.events(cursor=events.cursor) as again:
+                rest = [await self.in_thread(next, again) for _ in range(17)]
+            self.assertEqual([each["sequence"] for each in (*first, *rest)], list(range(1, 21)))
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_what_asking_again_cannot_mend_is_raised(self) -> Deferred[None]:
+        async def scenario() -> None:
+            self.write(10)
+            old = self.feed.hub.ends.cursor(1)
+            self.write(250)
+            with Client(self.location, sleep=no_pause) as client:
+                lost = await self.assertFailure(self.in_thread(next, client.events(cursor=old)), CursorLost)
+                self.assertEqual((lost.data["lost_from"], lost.data["lost_to"]), (2, 60))
+                wrong = client.events(types=["blocks"])
+                await self.assertFailure(self.in_thread(next, wrong), InvalidArguments)
+            stranger = Client(Location("127.0.0.1", self.rpc_port, "nobody", "x"), sleep=no_pause)
+            await self.assertFailure(self.in_thread(next, stranger.events()), Unauthorized)
+
+        return Deferred.fromCoroutine(scenario())
+
+
+class Asynchronous(EventsCase):
+    def test_an_iterator_goes_on_where_its_connection_was_lost(self) -> Deferred[None]:
+        async def scenario() -> None:
+            events = AsyncClient(self.location, reactor).events(["peer"], cursor="oldest")
+            seen: list[dict[str, Any]] = []
+            self.write(10)
+            async for event in events:
+                seen.append(event)
+                if len(seen) in (10, 20, 30):
+                    self.cut()
+                    self.write(10)
+                if len(seen) == 40:
+                    events.close()
+            self.assertEqual([each["sequence"] for each in seen], list(range(1, 41)))
+            self.assertEqual(events.cursor, self.feed.hub.ends.cursor(40))
+            await self.gone()
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_a_lost_cursor_is_raised(self) -> Deferred[None]:
+        async def scenario() -> None:
+            self.write(10)
+            old = self.feed.hub.ends.cursor(1)
+            self.write(250)
+            events = AsyncClient(self.location, reactor).events(cursor=old)
+            await self.assertFailure(Deferred.fromCoroutine(events.__anext__()), CursorLost)
+
+        return Deferred.fromCoroutine(scenario())
+
+    async def gone(self) -> None:
+        """Until the node has noticed that nobody follows."""
+        while len(self.feed.hub):
+            await self.in_thread(lambda: None)
+
+
+class Pieces(SynchronousTestCase):
+    def test_blocks_come_out_whole_however_they_arrive(self) -> None:
+        text = b"retry: 2000\nid: a-1\n\n: alive\nid: a-2\n\nid: a-3\nevent: block\ndata: {}\n\n"
+        chance = random.Random(3)
+        for _ in range(50):
+            blocks, found, rest = Blocks(), [], text
+            while rest:
+                size = chance.randrange(1, 12)
+                found += blocks.feed(rest[:size])
+                rest = rest[size:]
+            self.assertEqual([each["id"] for each in found], ["a-1", "a-2", "a-3"])
+            self.assertEqual(found[2]["data"], "{}")
+
+    def test_an_event_without_end_is_given_up(self) -> None:
+        self.patch(stream, "MAX_BLOCK_BYTES", 1_000)
+        blocks = Blocks()
+        with self.assertRaises(BadResponse):
+            for _ in range(20):
+                list(blocks.feed(b"x" * 100))
+
+    def test_pauses_grow_and_start_again_with_an_answer(self) -> None:
+        place = Place((), (), "newest", lambda: 0.0)
+        pauses = [place.pause_after(ConnectionLost("")) for _ in range(8)]
+        self.assertEqual(pauses[:3], [FIRST_PAUSE_S, 2 * FIRST_PAUSE_S, 4 * FIRST_PAUSE_S])
+        self.assertEqual(pauses[-1], LAST_PAUSE_S)
+        self.assertEqual(place.pause_after(Busy("", 40)), 40)
+        place.began()
+        self.assertEqual(place.pause(), FIRST_PAUSE_S)
+
+    def test_a_place_moves_with_heartbeats_and_ends_too(self) -> None:
+        place = Place(("block",), (), "newest", lambda: 0.0)
+        self.assertEqual(place.target(), "/events?types=block&cursor=newest")
+        self.assertIsNone(place.taken({"": "alive", "id": "a-5"}))
+        self.assertIsNone(place.taken({"id": "a-6", "event": "end", "data": "{}"}))
+        self.assertEqual(place.taken({"id": "a-7", "event": "block", "data": '{"n": 1}'}), {"n": 1})
+        self.assertEqual(place.target(), "/events?types=block&cursor=a-7")

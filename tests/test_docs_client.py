@@ -12,6 +12,7 @@ from twisted.internet import reactor, task
 from twisted.internet.defer import Deferred
 from twisted.web.client import Agent, HTTPConnectionPool
 
+from tests.feed_world import LoopFeed
 from tests.rpc_service import DEADLINE_S, ServiceTestCase
 from tests.test_docs_protocol import ROOT
 from timed.client import asynchronous, location
@@ -25,6 +26,14 @@ class Examples(ServiceTestCase):
         text = (ROOT / "docs" / "client.rst").read_text(encoding="utf-8")
         self.blocks = [textwrap.dedent(block) for block in BLOCK.findall(text)]
         self.patch(location, "from_datadir", lambda datadir, network: self.location)
+
+    def prepare(self) -> None:
+        self.feed = LoopFeed(self.context)
+        self.context.driver.add_sink(self.feed.scribe)
+
+    async def tearDown(self) -> None:
+        await super().tearDown()
+        await self.feed.close()
 
     def run_blocks(self, blocks: list[str], names: dict[str, Any]) -> None:
         with redirect_stdout(io.StringIO()):

@@ -449,7 +449,7 @@ class Refusals(StreamsCase):
             self.context.feed = None
             stream = await self.stream()
             error = (await self.in_thread(stream.body))["error"]
-            self.assertEqual((stream.status, error["data"]["rule"]), (503, "no-feed"))
+            self.assertEqual((stream.status, error["data"]["rule"]), (404, "no-feed"))
 
         return Deferred.fromCoroutine(scenario())
 

@@ -44,7 +44,13 @@ END_S = 5.0
 SHARE = 0.75
 """Of the site's connections that streams may hold: the rest is for calls."""
 GONE = 410
-STATUSES = {"cursor-lost": GONE, "cursor-foreign": GONE, "cursor-ahead": GONE, "forbidden": 403}
+STATUSES = {
+    "cursor-lost": GONE,
+    "cursor-foreign": GONE,
+    "cursor-ahead": GONE,
+    "forbidden": 403,
+    "no-feed": 404,
+}
 """By rule; what is not here is 400."""
 PARAMETERS = ("types", "addresses", "cursor")
 MAX_WORDS = 1_000
@@ -254,6 +260,4 @@ def _refuse(request: BoundedRequest, error: RpcError) -> None:
     if isinstance(error, Busy):
         status = error.status
         headers["Retry_After"] = str(error.retry_after_s)
-    elif error.data["rule"] == "no-feed":
-        status = 503
     request.respond(status, JSON, jsontext.encode({"error": error.as_object()}), **headers)

@@ -6,6 +6,8 @@ import argparse
 import json
 import os
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.builders import genesis as regtest_genesis
 from timed.bench import bareweb, httpload, longchain, rpc, rpccrowd, visitors
+from timed.bench.processes import environment
 from timed.client import message
 from timed.client.errors import RpcFailure
 from timed.client.testing import PASSWORD, USER, FakeNode, Refusal
@@ -27,6 +30,7 @@ from timed.rpc.table import METHODS
 from timed.store.memory import MemoryStore
 from timed.testnet.layout import make_network
 
+DEADLINE_S = 120
 AUTHORIZATION = message.authorization(USER, PASSWORD)
 
 
@@ -268,3 +272,34 @@ class Findings(SynchronousTestCase):
         }  # fmt: skip
         self.assertEqual({name: made.figures[name] for name in wanted}, wanted)
         self.assertEqual({len(row) for row in made.rows}, {len(made.columns)})
+
+
+class RealProcess(SynchronousTestCase):
+    def test_a_small_crowd_around_a_real_node(self) -> None:
+        words = [
+            "rpc",
+            "--crowd",
+            "--busy",
+            "6",
+            "--idle",
+            "40",
+            "--connections",
+            "16",
+            "--stretch-seconds",
+            "0.3",
+        ]
+        done = subprocess.run(
+            [sys.executable, "-m", "timed.bench.main", *words, "--json"],
+            capture_output=True, text=True, timeout=DEADLINE_S, check=False, env=environment(),
+        )  # fmt: skip
+        self.assertEqual(done.returncode, 0, done.stderr)
+        found = json.loads(done.stdout.splitlines()[-1])
+        for name in ("alone", "busy", "idle", "both"):
+            self.assertEqual(found[f"admin_lost_{name}"], 0, name)
+            self.assertGreater(found[f"admin_p99_ms_{name}"], 0, name)
+        self.assertGreater(found["busy_per_s_busy"], 0)
+        # Of forty that say nothing, those that stay have a place; each call of the administrator needs one, too.
+        self.assertGreaterEqual(found["idle_ended_idle"], 40 - 16)
+        self.assertLessEqual(found["connections_idle"], 16)
+        self.assertGreaterEqual(found["connections_refused"], found["idle_ended_arriving"])
+        self.assertLessEqual(found["descriptors_left"], rpccrowd.GOAL_DESCRIPTORS)

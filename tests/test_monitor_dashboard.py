@@ -431,6 +431,16 @@ class Http(ServiceTestCase):
             self.assertIsNone(seen["details"], headers)
             self.assertNotIn("links", json.loads((await self.get("/summary", **headers))[2]), headers)
             self.assertEqual((await self.get("/explain?peer=x", **headers))[0], 403)
+            self.assertEqual((await self.get("/log", **headers))[0], 403)
+
+    async def test_log_lines_are_told_from_a_number_on(self) -> None:
+        for number in range(3):
+            self.context.log_tail.add(float(number), "info", "node", f"line {number}")
+        _, _, body = await self.get("/log?since=1")
+        self.assertEqual([line["text"] for line in json.loads(body)["lines"]], ["line 1", "line 2"])
+        self.assertEqual(len(json.loads((await self.get("/log"))[2])["lines"]), 3)
+        for since in ("-1", "x", "1" * 16, ""):
+            self.assertEqual((await self.get(f"/log?since={since}"))[0], 400, since)
 
     async def test_the_stream_begins_at_once_and_ends_with_the_service(self) -> None:
         request = b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"

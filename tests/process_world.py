@@ -440,10 +440,17 @@ class Session:
         return until(f"the answer to {message.message_type()}", answer, seconds)
 
     def leave(self) -> None:
-        """Say Goodbye, so that the node counts no lost session."""
+        """Say Goodbye, so that the node counts no lost session.
+
+        The node hangs up: closing here with something unread resets the connection, and a
+        Goodbye that the node has not read yet is gone with it.
+        """
         if not self.line.gone:
             self.table.stop(self._now())
-            self.turn(0)
+            for action in self.table.drain(self._now()):
+                if isinstance(action, Write):
+                    self.line.send(action.data)
+            until("the node hangs up", lambda: self.line.receive(POLL_S) is not None and self.line.gone)
         self.line.close()
 
     def _run(self, deliveries: Iterable[Any]) -> None:

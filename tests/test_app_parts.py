@@ -89,7 +89,9 @@ class GenesisFiles(SynchronousTestCase):
 
 class Plugins(SynchronousTestCase):
     def test_what_comes_with_the_project_is_found(self) -> None:
-        self.assertEqual(set(find(IServiceMaker)), {"chain", "index", "p2p", "desk", "rpc", "monitor"})
+        self.assertEqual(
+            set(find(IServiceMaker)), {"chain", "feed", "index", "p2p", "desk", "rpc", "monitor"}
+        )
         self.assertEqual(set(find(ISignatureBackend)), {"pynacl", "reference"})
         self.assertEqual(set(find(IStoreBackend)), {"lmdb", "memory"})
         self.assertIn("log", find(IEventSink))

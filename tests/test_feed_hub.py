@@ -16,7 +16,7 @@ from timed.feed import window as windows
 from timed.feed.event import FAMILIES, Draft, Filter
 from timed.feed.hub import HEARTBEAT_S, LOST, SLOW, STALL_S, STALLED, STOPPED, Limits, SubscribersFull
 from timed.feed.log import Bounds, CursorLost
-from timed.feed.records import Touch
+from timed.feed.records import LockTouch
 from timed.feed.window import PAGE_EVENTS, Page
 from timed.params import REGTEST
 
@@ -68,7 +68,7 @@ class Following(HubCase):
 
     def test_many_addresses_in_memory_are_bounded_too(self) -> None:
         self.patch(windows, "MAX_TOUCHES", 10)
-        touches = (Touch(LOCKS[0], 1, 0), Touch(LOCKS[1], 0, 1))
+        touches = (LockTouch(LOCKS[0], 1, 0), LockTouch(LOCKS[1], 0, 1))
         self.world.tell(*[attrs.evolve(draft(), touches=touches) for _ in range(20)])
         self.world.settle()
         self.assertLessEqual(len(self.world.window._recent), 5)
@@ -79,7 +79,7 @@ class Following(HubCase):
     def test_types_families_and_addresses_choose(self) -> None:
         def payment(kind: str, *locks: int) -> Draft:
             subject = random.Random(f"{kind}{locks}").randbytes(32)
-            return Draft.of(kind, 1, subject, tuple(Touch(LOCKS[each], 1, 0) for each in locks))
+            return Draft.of(kind, 1, subject, tuple(LockTouch(LOCKS[each], 1, 0) for each in locks))
 
         self.world.tell(
             payment("transaction.accepted", 0),
@@ -113,8 +113,8 @@ class Following(HubCase):
         self.assertEqual(self.world.window.presenter.encoded, 10)
 
     def test_what_is_shown_is_json_with_its_addresses_and_exact_amounts(self) -> None:
-        touch = Touch(LOCKS[0], 1_250_000_000, 7)
-        multisig = Touch(LOCKS[5], 0, 1)
+        touch = LockTouch(LOCKS[0], 1_250_000_000, 7)
+        multisig = LockTouch(LOCKS[5], 0, 1)
         self.world.tell(
             Draft.of("transaction.final", 1_790_000_000_123_456, b"\1" * 32, (touch, multisig), epoch=4)
         )

@@ -172,6 +172,8 @@ class HandshakeTests(HostileCase):
 
     def test_the_victims_own_node_id(self) -> None:
         own = greeting_of(self.victim, self.identity)
+        seen = self.before["session", "lost"]
+        until("the hang-up is counted", lambda: self.world.refused(VICTIM)["session", "lost"] > seen)
         self.before = self.world.refused(VICTIM)
         self.refused(msgspec.structs.replace(self.mine, node_id=own.node_id), "self")
 

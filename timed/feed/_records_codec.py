@@ -17,11 +17,11 @@ from timed.codec.value import (
     bind,
 )
 from timed.feed.records import (
+    LockTouch,
     LogState,
     Mark,
     Position,
     StoredEvent,
-    Touch,
 )
 from timed.primitives.transaction import (
     Lock,
@@ -48,28 +48,28 @@ _unpack_8 = struct.Struct("<Q").unpack
 _pack_8 = struct.Struct("<Q").pack
 
 
-def decode_touch(data: bytes) -> Touch:
+def decode_lock_touch(data: bytes) -> LockTouch:
     """Decode all of `data`."""
     size = len(data)
     if size == 39:
         lock_kind, lock_data_length, lock_data, received, spent = _unpack_0(data)
         if lock_data_length == 20:
-            return Touch(Lock(lock_kind, lock_data), received, spent)
+            return LockTouch(Lock(lock_kind, lock_data), received, spent)
     try:
         lock_kind, lock_data_length = _unpack_from_1(data, 0)
         if lock_data_length > 322:
-            raise length_out_of_bounds("Touch.lock.data", lock_data_length)
+            raise length_out_of_bounds("LockTouch.lock.data", lock_data_length)
         at = 3 + lock_data_length
         lock_data = data[3:at]
         received, spent = _unpack_from_2(data, at)
     except struct.error:
-        raise truncated("Touch") from None
+        raise truncated("LockTouch") from None
     if at + 16 != size:
-        raise ends_elsewhere("Touch", at + 16, size)
-    return Touch(Lock(lock_kind, lock_data), received, spent)
+        raise ends_elsewhere("LockTouch", at + 16, size)
+    return LockTouch(Lock(lock_kind, lock_data), received, spent)
 
 
-def pack_touch(value: Touch) -> bytes:
+def pack_lock_touch(value: LockTouch) -> bytes:
     """The encoding of the fields."""
     try:
         lock = value.lock
@@ -80,12 +80,12 @@ def pack_touch(value: Touch) -> bytes:
             lock = value.lock
             lock_data = lock.data
             if len(lock_data) > 322:
-                raise unfit("Touch.lock.data", lock_data)
+                raise unfit("LockTouch.lock.data", lock_data)
             return b"".join(
                 (_pack_1(lock.kind, len(lock_data)), lock_data, _pack_2(value.received, value.spent))
             )
     except struct.error as error:
-        raise unfit("Touch", str(error)) from None
+        raise unfit("LockTouch", str(error)) from None
 
 
 def decode_stored_event(data: bytes) -> StoredEvent:
@@ -130,7 +130,7 @@ def decode_stored_event(data: bytes) -> StoredEvent:
             touches_items_item_lock_data = data[begin:at]
             touches_items_item_received, touches_items_item_spent = _unpack_from_2(data, at)
             touches_items.append(
-                Touch(
+                LockTouch(
                     Lock(touches_items_item_lock_kind, touches_items_item_lock_data),
                     touches_items_item_received,
                     touches_items_item_spent,
@@ -241,7 +241,7 @@ def pack_position(value: Position) -> bytes:
         raise unfit("Position", str(error)) from None
 
 
-bind(Touch, decode_touch, pack_touch)
+bind(LockTouch, decode_lock_touch, pack_lock_touch)
 bind(StoredEvent, decode_stored_event, pack_stored_event)
 bind(LogState, decode_log_state, pack_log_state)
 bind(Mark, decode_mark, pack_mark)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from timed.feed.event import BLOCK, CONFIRMED, JOINED, LEFT, MISSED, RETURNED, Draft
-from timed.feed.records import Touch
+from timed.feed.records import LockTouch
 from timed.primitives.block import Block
 from timed.primitives.certificate import indices_of
 from timed.primitives.roster import Member, Roster
@@ -20,7 +20,7 @@ def drafts_of(
     size: int,
     before: Block | None,
     roster_at: Callable[[int], Roster],
-    touches_of: Callable[[Transaction], tuple[Touch, ...]],
+    touches_of: Callable[[Transaction], tuple[LockTouch, ...]],
     now_us: int,
 ) -> Iterator[Draft]:
     """The block, its transactions in their order, then who joined, left, missed or returned.

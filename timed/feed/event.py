@@ -9,7 +9,7 @@ import attrs
 import msgspec
 
 from timed.errors import LocalError
-from timed.feed.records import StoredEvent, Touch
+from timed.feed.records import LockTouch, StoredEvent
 from timed.params import NetworkParams
 from timed.primitives.address import encode_address
 from timed.primitives.amounts import format_amount
@@ -70,11 +70,16 @@ class Draft:
     time_us: int
     subject: bytes = b""
     data: bytes = b"{}"
-    touches: tuple[Touch, ...] = ()
+    touches: tuple[LockTouch, ...] = ()
 
     @classmethod
     def of(
-        cls, kind: str, time_us: int, subject: bytes = b"", touches: tuple[Touch, ...] = (), **data: object
+        cls,
+        kind: str,
+        time_us: int,
+        subject: bytes = b"",
+        touches: tuple[LockTouch, ...] = (),
+        **data: object,
     ) -> Draft:
         """`data` are the event's own members."""
         return cls(kind, time_us, subject, _encoder.encode(data), touches)
@@ -185,7 +190,7 @@ class Presenter:
             b",".join(members),
         )
 
-    def _touch(self, touch: Touch) -> bytes:
+    def _touch(self, touch: LockTouch) -> bytes:
         return b'{"address":"%s","received":%s,"spent":%s}' % (
             self._address(touch.lock).encode("ascii"),
             format_amount(touch.received).encode("ascii"),

@@ -22,14 +22,14 @@ def _record(title: str, *fields: Any) -> Record:
     return Record(title, "timed.feed.records", False, fields)
 
 
-TOUCH = _record("Touch", "lock" / LOCK, "received" / u64, "spent" / u64)
+LOCK_TOUCH = _record("LockTouch", "lock" / LOCK, "received" / u64, "spent" / u64)
 STORED_EVENT = _record(
     "StoredEvent",
     "type" / text(u8, MAX_TYPE),
     "time_us" / u64,
     "subject" / bytes_prefixed(u8, MAX_SUBJECT),
     "data" / bytes_prefixed(u16, MAX_DATA),
-    "touches" / array(u32, TOUCH, MAX_TOUCHES),
+    "touches" / array(u32, LOCK_TOUCH, MAX_TOUCHES),
 )
 LOG_STATE = _record(
     "LogState",
@@ -42,4 +42,4 @@ LOG_STATE = _record(
 MARK = _record("Mark", "accepted" / u64, "final" / u64)
 POSITION = _record("Position", "sequence" / u64)
 
-RECORDS = (TOUCH, STORED_EVENT, LOG_STATE, MARK, POSITION)
+RECORDS = (LOCK_TOUCH, STORED_EVENT, LOG_STATE, MARK, POSITION)

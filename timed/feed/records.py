@@ -6,7 +6,7 @@ from timed.codec.value import Value
 from timed.primitives.transaction import Lock
 
 
-class Touch(Value, frozen=True, gc=False):
+class LockTouch(Value, frozen=True, gc=False):
     """What one transaction gives to and takes from one lock, in units."""
 
     lock: Lock
@@ -24,7 +24,7 @@ class StoredEvent(Value, frozen=True, gc=False):
     time_us: int
     subject: bytes
     data: bytes
-    touches: tuple[Touch, ...]
+    touches: tuple[LockTouch, ...]
 
 
 class LogState(Value, frozen=True, gc=False):

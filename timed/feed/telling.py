@@ -9,7 +9,7 @@ from typing import Protocol
 from timed import events
 from timed.feed import event as types
 from timed.feed.event import Draft
-from timed.feed.records import Touch
+from timed.feed.records import LockTouch
 from timed.feed.touching import touches_of
 from timed.feed.writer import Touches, UpTo
 from timed.params import SECOND
@@ -34,7 +34,7 @@ class Teller:
 
     def __init__(self, pending: Pending) -> None:
         self._pending = pending
-        self._known: OrderedDict[bytes, tuple[Touch, ...]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[LockTouch, ...]] = OrderedDict()
         self._peer_window_us = 0
         self._peer_events = 0
         self.skipped = 0
@@ -97,7 +97,7 @@ class Teller:
                 touches[txid] = known
         return UpTo(event.height, now_us, touches)
 
-    def _touches(self, txid: bytes) -> tuple[Touch, ...]:
+    def _touches(self, txid: bytes) -> tuple[LockTouch, ...]:
         """Of a transaction that waits for a block; nothing is kept of one that does not."""
         known = self._known.get(txid)
         if known is not None:

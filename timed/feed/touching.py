@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
 from timed.errors import StoreError
-from timed.feed.records import Touch
+from timed.feed.records import LockTouch
 from timed.interfaces import IReads
 from timed.primitives.block import Block
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
@@ -15,14 +15,14 @@ MAX_BLOCKS = 64
 """Blocks whose outputs are kept while others are looked at."""
 
 
-def touches_of(transaction: Transaction, spent: Iterable[Output]) -> tuple[Touch, ...]:
+def touches_of(transaction: Transaction, spent: Iterable[Output]) -> tuple[LockTouch, ...]:
     """One for each lock, in the order of first appearance; `spent` are the outputs of the inputs."""
     sums: dict[Lock, list[int]] = {}
     for output in spent:
         sums.setdefault(output.lock, [0, 0])[1] += output.value
     for output in transaction.outputs:
         sums.setdefault(output.lock, [0, 0])[0] += output.value
-    return tuple([Touch(lock, received, taken) for lock, (received, taken) in sums.items()])
+    return tuple([LockTouch(lock, received, taken) for lock, (received, taken) in sums.items()])
 
 
 class SpentOutputs:

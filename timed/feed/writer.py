@@ -17,7 +17,7 @@ from timed.errors import DecodeError, StoreError
 from timed.feed.blocks import drafts_of
 from timed.feed.event import ACCEPTED, CONFIRMED, DROPPED, FINAL, GAP, Draft
 from timed.feed.log import Change, FeedLog
-from timed.feed.records import LogState, Mark, StoredEvent, Touch
+from timed.feed.records import LockTouch, LogState, Mark, StoredEvent
 from timed.feed.touching import SpentOutputs, touches_of
 from timed.index.records import Progress
 from timed.interfaces import IStore
@@ -31,7 +31,7 @@ MAX_BATCH = 2_000
 SPARE_SPACE = 256 * 1024 * 1024
 """Free bytes below which no event is written: what is left is for the chain."""
 
-Touches = dict[bytes, tuple[Touch, ...]]
+Touches = dict[bytes, tuple[LockTouch, ...]]
 
 
 @attrs.frozen
@@ -185,7 +185,7 @@ class FeedWriter:
             raise StoreError(f"block {height} of the store does not follow the one before it.")
         self._outputs.add(block)
 
-        def touched(transaction: Transaction) -> tuple[Touch, ...]:
+        def touched(transaction: Transaction) -> tuple[LockTouch, ...]:
             known = until.touches.get(transaction.txid)
             return touches_of(transaction, self._outputs.of(transaction.inputs)) if known is None else known
 

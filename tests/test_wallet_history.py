@@ -451,6 +451,22 @@ class Failing(HistoryCase):
         self.assertIsNone(chronicle.failure)
         self.assertEqual(self.of(txid)[0]["state"], "confirmed")
 
+    def test_a_history_far_behind_says_how_far_it_is(self) -> None:
+        self.patch(methods, "MAX_BEHIND", 2)
+        wake = self.patch(self.world.chronicle, "wake", lambda: None)
+        for _ in range(3):
+            self.world.block()
+        error = self.world.error("listtransactions")
+        self.assertEqual((error["code"], error["data"]["rule"]), (-28, "history-syncing"))
+        self.assertIn("block 1 of 4", error["message"])
+        scanning = self.world.result("getwalletinfo")["scanning"]
+        self.assertEqual(
+            (scanning["what"], scanning["next_height"], scanning["last_height"]), ("blocks", 2, 4)
+        )
+        wake.restore()
+        self.world.chronicle.wake()
+        self.assertEqual(len(self.listed("*", 3)), 3)
+
     def test_the_spare_space_is_for_the_chain(self) -> None:
         class Small(Files):
             def free(self, directory: str) -> int:

@@ -241,7 +241,7 @@ class Chronicle:
         self._tell_compared()
         for lock in step.locks:
             self._wallet.keys.saw(lock)
-        if self._wallet.outbox:
+        if self._wallet.outbox and not self._stopped:
             self._write().addErrback(self._not_written)
         if step.caught_up and step.height >= self._chain.tip().height:
             self._tell(None)

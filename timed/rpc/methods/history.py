@@ -9,7 +9,7 @@ from timed.params import SECOND
 from timed.primitives.transaction import LOCK_KEY_HASH, Lock
 from timed.rpc.chronicle import Chronicle
 from timed.rpc.environment import Environment
-from timed.rpc.errors import NOT_FOUND, WALLET_ERROR, RpcError, not_found
+from timed.rpc.errors import NOT_FOUND, WALLET_ERROR, WARMING_UP, RpcError, not_found
 from timed.rpc.jsontext import amount
 from timed.rpc.present import Object, address_of
 from timed.rpc.tables.history import ANY
@@ -26,6 +26,8 @@ MAX_LISTED = 2_000
 ADDRESSES_AT_ONCE = 50
 """Addresses looked up between two turns of the reactor."""
 MAX_TXIDS = 100
+MAX_BEHIND = 1_000
+"""Blocks that a call waits for; a history that lacks more says so."""
 RELEASED = "released"
 
 
@@ -210,8 +212,16 @@ async def listreceivedbyaddress(
 
 
 async def _current(env: Environment) -> Chronicle:
-    """The history with every block of now in it; RpcError -4 while its disk refuses that."""
+    """The history with every block of now in it; RpcError -4 while its disk refuses that, -28 while it is far behind."""
     chronicle = env.chronicle
+    height, tip = chronicle.status.height, env.chain.tip().height
+    if tip - height > MAX_BEHIND and chronicle.compared.called and chronicle.failure is None:
+        raise RpcError(
+            WARMING_UP,
+            f"The wallet's history is at block {height} of {tip}",
+            rule="history-syncing",
+            hint="Try again later; getwalletinfo shows how far it is.",
+        )
     try:
         await chronicle.caught_up()
     except LocalError as error:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -263,6 +264,15 @@ class Dead(SynchronousTestCase):
         main(["--config", str(self.config), "keys", "generate", "node"])
         (self.datadir / "node.key").chmod(0o644)
         self.assertIn("open to others (mode 0644)", self.found()["keys"])
+
+    def test_a_reader_that_has_seen_enough(self) -> None:
+        """As `head` has: no traceback."""
+        command = [sys.executable, "-m", "timed.cli.main", "--config", str(self.config), "doctor"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+            assert child.stdout is not None and child.stderr is not None
+            child.stdout.close()
+            said = child.stderr.read()
+        self.assertEqual((child.returncode, said), (status.FOUND, b""))
 
     def test_a_port_of_another_program(self) -> None:
         with socket.create_server(("127.0.0.1", self.ports[0])):

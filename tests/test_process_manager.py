@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import shutil
 import signal
 import socket
+import subprocess
 import time
 from pathlib import Path
 from unittest import mock
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from tests.process_world import ProcessWorld, until
+from timed.testnet.process import twistd
 
 WATCHDOG_S = 1.5
 SILENCE_S = 2 * WATCHDOG_S
@@ -98,6 +103,70 @@ class Manager:
         while self.listen(0.01):
             if len(self.heard) > 10_000:
                 raise AssertionError("it never ends")
+
+
+def tool(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise SkipTest(f"{name} is not installed (apt-get install strace systemd)")
+    return found
+
+
+class TheSandbox(SynchronousTestCase):
+    """What cannot be tried without systemd as process 1: the filter, against what a node really calls."""
+
+    def allowed(self) -> set[str]:
+        """The calls that `timed.service` leaves to a node, as systemd itself resolves their groups."""
+        listed = subprocess.run(
+            [tool("systemd-analyze"), "syscall-filter"], capture_output=True, text=True, check=True
+        ).stdout
+        groups: dict[str, set[str]] = {}
+        for line in listed.splitlines():
+            word = line.strip()
+            if line.startswith("@"):
+                inside = groups.setdefault(word, set())
+            elif line.startswith("    ") and not word.startswith("#"):
+                inside.add(word)
+
+        def calls(name: str) -> set[str]:
+            if not name.startswith("@"):
+                return {name}
+            return set().union(*(calls(each) for each in groups[name]))
+
+        unit = Path(__file__).resolve().parent.parent / "etc" / "systemd" / "timed.service"
+        first, *rest = re.findall("^SystemCallFilter=(.*)$", unit.read_text(), re.MULTILINE)
+        found = set().union(*map(calls, first.split()))
+        for line in rest:
+            self.assertTrue(line.startswith("~"))
+            found -= set().union(*map(calls, line[1:].split()))
+        return found | calls("@default")
+
+    def test_every_call_of_a_node_passes_the_filter(self) -> None:
+        """Start, a payment to the last stage, a scrape, and an orderly stop."""
+        allowed = self.allowed()
+        directory = Path(self.mktemp()).absolute()
+        if subprocess.run([tool("strace"), "true"], check=False, capture_output=True).returncode:
+            raise SkipTest("strace may not trace here")
+        world = ProcessWorld(directory, nodes=1)
+        self.addCleanup(world.stop)
+        counts = directory / "calls"
+        tracer = [tool("strace"), "-f", "-c", "-qq", "-o", str(counts)]
+        program = directory / "traced"
+        program.write_text(f'#!/bin/sh\nexec {shlex.join([*tracer, twistd()])} "$@"\n')
+        program.chmod(0o755)
+        with mock.patch("timed.testnet.process.twistd", lambda: str(program)):
+            world.start(1)
+        until("the node answers", lambda: world.call(1, "getblockcount") >= 0, 60)
+        world.wait_final(world.pay(1, 1), 1)
+        self.assertGreater(len(world.samples(1)), 100)
+        world.call(1, "stop")
+        self.assertTrue(world.processes[1].wait(60))
+        self.assertIn("stopped in good order", world.log(1))
+        used = set(
+            re.findall(r"^ *[\d.]+ +[\d.]+ +\d+ +\d+ +(?:\d+ +)?(\w+)$", counts.read_text(), re.MULTILINE)
+        )
+        self.assertGreater(len(used), 40)
+        self.assertEqual(used - {"total"} - allowed, set())
 
 
 class UnderAManager(SynchronousTestCase):

@@ -15,11 +15,12 @@ from tests.index_world import GENESIS, RandomChain
 from timed.errors import StoreError
 from timed.primitives.block import Block
 from timed.primitives.certificate import BlockCertificate
-from timed.store import checking
+from timed.store import checking, past
 from timed.store.checking import ChainCheck, Flaw, Progress
 from timed.store.database import Database, _height_key
 from timed.store.environment import sealed
 from timed.store.lmdb import LmdbStore
+from timed.store.past import PastStore
 from timed.store.records import CoinRecord, HeightRecord, Location, TipRecord
 from timed.wire.catalogue import encode_record
 from timed.wire.messages import Ping
@@ -144,6 +145,22 @@ class Whole(CheckCase):
         before = files()
         self.check()
         self.assertEqual(files(), before)
+
+    def test_what_is_kept_at_hand_is_bounded(self) -> None:
+        """Coins are looked up in their blocks, of which few are kept; with one at a time all is found as well."""
+        self.patch(past, "MAX_BLOCKS", 1)
+        kept: list[int] = []
+        usual = PastStore.coin
+
+        def counted(store: PastStore, outpoint: Any) -> Any:
+            found = usual(store, outpoint)
+            kept.append(len(store._blocks))
+            return found
+
+        self.patch(PastStore, "coin", counted)
+        self.assertEqual(self.check(), [])
+        self.assertGreater(len(kept), BLOCKS)
+        self.assertEqual(max(kept), 1)
 
     def test_small_batches_and_many_reports_change_nothing(self) -> None:
         for name in ("BATCH", "STEP", "COINS_STEP"):

@@ -19,6 +19,7 @@ from timed.app.config import Config
 from timed.app.datadir import CHAIN, NODE_KEY, OPERATOR_KEY
 from timed.cli import local, status
 from timed.cli.options import Options
+from timed.cli.show import write
 from timed.crypto.keys import load_key_file
 from timed.errors import LocalError
 from timed.store.checking import FETCH_AGAIN
@@ -55,7 +56,7 @@ def main(words: Sequence[str], options: Options) -> int:
             raise LocalError(each["failed"]["message"], each["failed"]["hint"])
     progress.end()
     report = {"directory": str(config.datadir), "deep": found.deep, "looked_at": counts, "flaws": flaws}
-    print(json.dumps(report, indent=2) if found.json else as_text(report))
+    write(json.dumps(report, indent=2) if found.json else as_text(report))
     return status.FOUND if any(flaw["serious"] for flaw in flaws) else status.OK
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from timed.cli import local, status
 from timed.cli.options import Options
+from timed.cli.show import write
 from timed.cli.sight import Sight, look
 from timed.cli.symptoms import PROBLEM, SYMPTOMS, Finding, judged
 from timed.errors import ConfigError
@@ -26,7 +27,7 @@ def main(words: Sequence[str], options: Options) -> int:
     parser.add_argument("--json", action="store_true", default=options.json, help="for machines")
     found = parser.parse_args(words)
     report = examine(found, options)
-    print(json.dumps(report, indent=2) if found.json else as_text(report))
+    write(json.dumps(report, indent=2) if found.json else as_text(report))
     return status.FOUND if any(each["severity"] == PROBLEM for each in report["findings"]) else status.OK
 
 

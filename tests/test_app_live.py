@@ -331,6 +331,11 @@ class Layered(Case):
         [shown] = self.live.shown("log.burst")
         self.assertEqual((shown.source, shown.text, shown.key.live), ("", "30", True))
 
+    def test_who_only_looks_for_the_node_reads_nothing_of_its_directory(self) -> None:
+        (self.base / "data" / "overrides.ini").write_text("nonsense", encoding="utf-8")
+        self.assertRaises(ConfigError, load, str(self.file))
+        self.assertEqual(load(str(self.file), as_started=True).settings.rpc.budget_per_s, 2000)
+
     def test_hashes_of_passwords_are_not_shown(self) -> None:
         line = f"alice:00${'ab' * 32}"
         self.live = self.make(("rpc.auth", line))

@@ -37,7 +37,10 @@ class AuthFile(SynchronousTestCase):
     def test_one_account_a_line_as_here_or_as_bitcoin_has_it(self) -> None:
         text = f"# who may call\n\n{ALICE.line}\n  rpcauth={BOB.line}  \n"
         self.assertEqual(read_auth_file(self.put(text)), (ALICE, BOB))
+        self.assertEqual(read_auth_file(self.put(f"auth = {ALICE.line}\n")), (ALICE,))
         self.assertEqual(read_auth_file(self.put("")), ())
+        odd = make("myauth=x", "x", bytes)
+        self.assertEqual(read_auth_file(self.put(odd.line)), (odd,))
 
     def test_a_file_that_others_can_read_is_refused(self) -> None:
         for mode in (0o640, 0o604, 0o660):
@@ -45,7 +48,7 @@ class AuthFile(SynchronousTestCase):
             self.assertIn("chmod 600", str(error))
 
     def test_what_is_no_account_is_named_with_its_line(self) -> None:
-        for text in (f"{ALICE.line}\nbob:word", f"{ALICE.line}\n{ALICE.line}", f"\nauth = {ALICE.line}"):
+        for text in (f"{ALICE.line}\nbob:word", f"{ALICE.line}\n{ALICE.line}", f"\nroles = {ALICE.line}"):
             self.assertIn(
                 f"{self.path}:2", str(self.assertRaises(ConfigError, read_auth_file, self.put(text)))
             )

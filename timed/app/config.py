@@ -186,12 +186,19 @@ def _line_of(mistake: ConfigError) -> int:
 
 
 def load(
-    path: str | None = None, overrides: Sequence[Entry] = (), *, node_id: int | None = None, cwd: str = "."
+    path: str | None = None,
+    overrides: Sequence[Entry] = (),
+    *,
+    node_id: int | None = None,
+    cwd: str = ".",
+    as_started: bool = False,
 ) -> Config:
     """The configuration a node starts with.
 
     `overrides` (the command line) win over what `setconfig` changed, this over the
     file, the file over what `node_id` implies. ConfigError for whatever cannot be used.
+    `as_started` leaves out what `setconfig` changed, for who need not be able to read
+    the data directory: where a node listens is no such key.
     """
     base = Path(cwd)
     entries: list[Entry] = []
@@ -207,6 +214,8 @@ def load(
     if path is None and node_id in BUILTIN_MEMBERS and settings.node.member:
         member = node_id
     config = Config(settings, base.absolute(), member, layers)
+    if as_started:
+        return config.with_layers(layers)
     return config.with_layers(attrs.evolve(layers, overrides=read_overrides(config.overrides_file)))
 
 

@@ -61,7 +61,7 @@ def _configured(options: Options, file: str) -> Location:
         "node.datadir": os.path.abspath(options.datadir) if options.datadir else "",
     }
     overrides = [override(name, text, "the command line") for name, text in given.items() if text]
-    config = load(file or None, overrides, node_id=options.node_id or None)
+    config = load(file or None, overrides, node_id=options.node_id or None, as_started=True)
     host = config.settings.rpc.host
     port = options.rpcport or config.rpc_port
     return Location(ANYWHERE.get(host, host), port, cookie_file=str(config.cookie_file))

@@ -15,7 +15,8 @@ OK, USAGE = 0, 2
 HELP = """\
 usage: timed-cli rpcauth USER [-]
 
-Prints a line for rpc.auth in the configuration and the password that goes with it.
+Prints a line for rpc.auth in the configuration, or for the file that rpc.auth_file names, and the
+password that goes with it.
 With - the password is read from the first line of standard input instead, and only
 the line for the configuration is printed. The password itself is kept nowhere.
 """

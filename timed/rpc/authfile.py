@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from timed.crypto.keys import check_private
@@ -11,8 +12,8 @@ from timed.rpc.credentials import MAX_ACCOUNTS, Secret, parse
 
 MAX_BYTES = 64 * 1024
 """A longer file is none of ours."""
-BITCOIN = "rpcauth="
-"""May stand before an account, as in Bitcoin's configuration."""
+_BEFORE = re.compile(r"^(rpc)?auth\s*=\s*")
+"""May stand before an account: as Bitcoin's configuration has it, or as timed-cli rpcauth prints it."""
 
 
 def read_auth_file(path: Path) -> tuple[Secret, ...]:
@@ -27,7 +28,7 @@ def read_auth_file(path: Path) -> tuple[Secret, ...]:
         if not text or text.startswith("#"):
             continue
         try:
-            secret = parse(text.removeprefix(BITCOIN).strip())
+            secret = parse(_BEFORE.sub("", text, count=1))
         except ValueError as error:
             raise ConfigError(f"{path}:{number}: rpc.auth_file {error}.") from None
         if secret.user in secrets:

@@ -70,7 +70,7 @@ class FeedWorld:
         self.scribe = Scribe(
             self.writer, self.feed, self.teller, self.clock, self.clock.seconds, self.in_thread
         )
-        self.feed.tell, self.feed.keep = self.scribe.put, self.scribe.keep
+        self.feed.tell = self.scribe.put
         self.replaced = self.writer.open()
         assert self.writer.log is not None
         self.feed.added((), self.writer.log.state())

@@ -7,8 +7,9 @@ import os
 import random
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import attrs
@@ -130,6 +131,7 @@ def make_context(
     port: int = 0,
     interval: int = 600,
     rpc: dict[str, Any] | None = None,
+    others: Mapping[str, str] = MappingProxyType({}),
 ) -> FakeContext:
     """A context whose services listen on free ports of the loopback address."""
     start = genesis(1, time=now_us() // 1_000_000 - 1, interval=interval)
@@ -139,6 +141,7 @@ def make_context(
         "services.enabled": "chain, rpc",
         "wallet.enabled": "yes" if wallet else "no",
         **{f"rpc.{name}": shown("rpc", name, value) for name, value in (rpc or {}).items()},
+        **others,
     }
     config = LoopbackConfig(Settings(), Path(directory).absolute(), port=port).with_layers(
         Layers(file=tuple(override(name, text, "node.ini:1") for name, text in given.items()))

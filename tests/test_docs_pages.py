@@ -37,6 +37,7 @@ HANDS = (
     "cp",
     "curl",
     "install",
+    "openssl",
     "systemctl",
     "systemd-sysusers",
     "systemd-tmpfiles",

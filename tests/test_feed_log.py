@@ -13,8 +13,8 @@ from tests.index_world import GENESIS
 from timed.errors import StoreError
 from timed.feed.cursor import BadCursor, Ends
 from timed.feed.event import ACCEPTED, FINAL
-from timed.feed.log import Bounds, CursorLost, FeedLog
-from timed.feed.records import Mark
+from timed.feed.log import MAX_POSITIONS, Bounds, CursorLost, FeedLog
+from timed.feed.records import Mark, Position
 from timed.params import SECOND
 
 
@@ -159,11 +159,25 @@ class Another(LogCase):
     def test_sinks_keep_their_places(self) -> None:
         log = self.open()
         self.assertIsNone(log.position("hook"))
+        place = Position(log.state().log_id, 5)
         with log.changing() as change:
-            change.set_position("hook", 5)
-            change.set_position("other", 2)
+            change.set_position("hook", place)
+            change.set_position("other", Position(place.log_id, 2))
         log.close()
-        self.assertEqual(self.open().position("hook"), 5)
+        log = self.open()
+        self.assertEqual(log.position("hook"), place)
+        log.begin_anew(None)
+        self.assertEqual(log.position("hook"), place)
+
+    def test_places_of_sinks_that_are_not_configured_any_more_are_bounded(self) -> None:
+        log = self.open()
+        with log.changing() as change:
+            for number in range(MAX_POSITIONS + 10):
+                change.set_position(f"hook-{number:03}", Position(bytes(4), number))
+        self.assertEqual(log.forget_positions(["hook-000", "hook-new"]), 10)
+        known = [number for number in range(MAX_POSITIONS + 10) if log.position(f"hook-{number:03}")]
+        self.assertEqual(known, [0, *range(11, MAX_POSITIONS + 10)])
+        self.assertEqual(log.forget_positions([]), 0)
 
 
 class Cursors(SynchronousTestCase):

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 from tests.feed_world import Listener, RpcFeed, draft
 from tests.rpc_world import FRIEND, RpcTestCase, address_of, parsed
+from tests.test_feed_delivery import Receiver
+from timed.feed.delivery import Delivery, NotTaken
 from timed.feed.event import Filter
 from timed.feed.log import Bounds
+from timed.monitor.feed import FEED_METRICS
+from timed.monitor.health import CHECKS, DEGRADED, OK
+from timed.params import SECOND
 from timed.rpc.errors import INVALID_PARAMETER, NOT_FOUND, WARMING_UP
 from timed.rpc.method import READ
 from timed.rpc.methods import events as methods
@@ -147,3 +153,60 @@ class Subscriptions(EventsCase):
             self.world.answer('{"id":1,"jsonrpc":"2.0","method":"getsubscriptions"}', (READ,))
         )
         self.assertEqual(reply.status, 403)
+
+
+class Sinks(EventsCase):
+    """A receiver as an administrator, the metrics and the health check see it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.receiver = Receiver()
+        self.delivery = Delivery(
+            self.receiver, self.events.feed.window, lambda sink: None, self.events.scribe.save,
+            self.world.clock.callLater, self.world.clock.seconds, lambda: 0.0,
+        )  # fmt: skip
+        self.events.feed.sinks = [self.delivery]
+        self.events.feed.hub.listeners.append(self.delivery.woken)
+        self.delivery.start()
+        self.addCleanup(self.delivery.stop)
+        self.world.advance(0.2)
+        self.now_us = 1
+        context = SimpleNamespace(feed=self.events.feed)
+        self.view: Any = SimpleNamespace(context=context, now=lambda: self.now_us)
+
+    def health(self) -> tuple[str, str]:
+        (check,) = [each for each in CHECKS if each.name == "sinks"]
+        found = check.find(self.view)
+        return found.state, found.reason
+
+    def metrics(self) -> dict[str, list[Any]]:
+        return {row.name: list(row.source(self.view)) for row in FEED_METRICS if "_sink_" in row.name}
+
+    def test_a_receiver_that_takes_everything(self) -> None:
+        self.write(25)
+        [shown] = self.world.result("getsubscriptions")["sinks"]
+        self.assertEqual((shown["state"], shown["behind"], shown["sent"]), ("has everything", 0, 25))
+        self.assertEqual((shown["failure"], shown["next_try_s"], shown["kind"]), (None, None, "test"))
+        self.assertTrue(shown["cursor"].endswith("-25"))
+        self.assertEqual(self.health()[0], OK)
+        found = self.metrics()
+        self.assertEqual(found["timed_sink_events"], [(("receiver",), 25.0)])
+        self.assertEqual(found["timed_sink_late_seconds"], [(("receiver",), 0.0)])
+
+    def test_one_that_does_not_is_named_with_its_answer_and_degrades_health_after_a_minute(self) -> None:
+        self.receiver.answers = [NotTaken("http-status", "the receiver says 500")] * 100
+        self.write(3)
+        [shown] = self.world.result("getsubscriptions")["sinks"]
+        self.assertEqual((shown["behind"], shown["attempt"], shown["next_try_s"]), (3, 1, 1))
+        self.assertEqual(shown["failure"], "http-status: the receiver says 500")
+        self.assertEqual(self.health()[0], OK)
+        self.now_us = 61 * SECOND
+        state, reason = self.health()
+        self.assertEqual(state, OK)
+        self.now_us = 62 * SECOND
+        state, reason = self.health()
+        self.assertEqual(state, DEGRADED)
+        self.assertIn("receiver is 3 events and 61 s behind (http-status: the receiver says 500)", reason)
+        found = self.metrics()
+        self.assertEqual(found["timed_sink_failures"], [(("receiver", "http-status"), 1.0)])
+        self.assertEqual(found["timed_sink_behind"], [(("receiver",), 3.0)])

@@ -9,7 +9,7 @@ threads and files behind it belong to `timed.app` and `timed.store`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 import attrs
@@ -183,30 +183,38 @@ class IEventSink(Interface):
         """Called on the reactor thread; must not block."""
 
 
-class IFeedSink(Interface):
-    """A plugin that carries the events of the log elsewhere, such as to a webhook (`feed.sinks`).
+class ISink(Interface):
+    """Somebody outside who is given the durable events of the log, one batch after the other."""
 
-    It is given batches of committed events and has a place of its own in the log, which outlives
-    the process. After a failure or a kill a batch may come again: sequence numbers tell.
-    """
+    name = Attribute("Under which its place in the log is durable: ASCII, at most 64 characters.")
+    kind = Attribute("How it is shown, such as 'webhook'.")
+    title = Attribute("What people call it, without secrets.")
+    wanted = Attribute("`timed.feed.event.Filter`: which events it is given.")
+    batch_events = Attribute("Events that one batch may hold.")
 
-    name = Attribute("The name used in `feed.sinks`; its place in the log is kept under it.")
-    wanted = Attribute("A `timed.feed.event.Filter`: which events it is given.")
+    def deliver(batch: object) -> Awaitable[None]:
+        """Over when the receiver has all of `batch`, a `timed.feed.delivery.Batch`, for good.
 
-    def open(context: object) -> None:
-        """Before anything else, with `timed.app.context.Context`; ConfigError when it cannot work."""
-
-    def deliver(events: Sequence[object]) -> object:
-        """Carry `timed.feed.event.Event` values, in their order; a Deferred that fires once all have arrived.
-
-        What fails is tried again, later each time. No further batch comes before.
+        Fails with `timed.feed.delivery.NotTaken`; then the same comes again. It may be cancelled.
         """
 
-    def lost(first: int, last: int) -> None:
-        """These events made room before the sink took them; the next batch begins after `last`."""
+    def close() -> Awaitable[None]:
+        """Nothing more comes; over when no connection or call is left."""
 
-    def close() -> object:
-        """Nothing more comes; a Deferred that fires when no connection or call is left."""
+    def reload() -> None:
+        """Read files again that may have changed; LocalError, and then nothing has changed."""
+
+
+class ISinkMaker(Interface):
+    """A plugin that makes sinks of one kind (`feed.sinks`)."""
+
+    name = Attribute("The kind of its sinks, as `feed.sinks` names it.")
+
+    def make(context: object) -> Sequence[object]:
+        """The `ISink`s of the configuration, perhaps none; ConfigError.
+
+        `context` is `timed.app.context.Context`.
+        """
 
 
 def names(items: Iterable[object]) -> list[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -90,6 +92,16 @@ class Config:
         if not rpc.tls_certificate:
             return None
         return self._path(rpc.tls_certificate, self.base), self._path(rpc.tls_key, self.base)
+
+    @property
+    def webhook_secret_file(self) -> Path:
+        return self._path(self.settings.webhook.secret_file, self.base)
+
+    @property
+    def webhook_ca_file(self) -> Path | None:
+        """None for the system's authorities."""
+        text = self.settings.webhook.ca_file
+        return self._path(text, self.base) if text else None
 
     @property
     def overrides_file(self) -> Path:
@@ -272,6 +284,7 @@ def _conflicts(config: Config) -> Iterator[ConfigError]:
             "p2p.seed_urls is set and p2p.seed_keys is not: no list could be believed.",
             "Set p2p.seed_keys to the public key of whoever signs the lists.",
         )
+    yield from _webhook_conflicts(config)
     enabled = settings.services.enabled
     if settings.index.names and "chain" in enabled and "index" not in enabled:
         yield ConfigError(
@@ -286,6 +299,39 @@ def _conflicts(config: Config) -> Iterator[ConfigError]:
         for other, taken in wanted[:index]:
             if port == taken:
                 yield ConfigError(f"{other}.port and {name}.port are both {port}.")
+
+
+def _webhook_conflicts(config: Config) -> Iterator[ConfigError]:
+    webhook = config.settings.webhook
+    if webhook.urls and not webhook.secret_file:
+        yield ConfigError(
+            "webhook.urls is set and webhook.secret_file is not: no receiver could tell who sends.",
+            "Make one: (umask 077; openssl rand -hex 32 > webhook.secret).",
+        )
+    if webhook.urls and not config.settings.feed.enabled:
+        yield ConfigError(
+            "webhook.urls is set and feed.enabled is no: there are no events.", "Set feed.enabled = yes."
+        )
+    for url in webhook.urls:
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port = None, None
+        if not host or port == 0:
+            yield ConfigError(f"webhook.urls names {url[:80]!r}, whose host or port is none.")
+        elif parts.scheme == "http" and not webhook.allow_plain and not _is_loopback(host):
+            yield ConfigError(
+                f"webhook.urls names {host!r} without TLS, and it is not this machine.",
+                "Use https://, or set webhook.allow_plain = yes.",
+            )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def nearest(full_name: str, names: Sequence[str]) -> str:

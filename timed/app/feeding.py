@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from random import SystemRandom
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
@@ -14,14 +15,15 @@ from twisted.python.threadpool import ThreadPool
 
 from timed.app.context import Context
 from timed.app.registry import choose
-from timed.errors import LocalError, StoreError
+from timed.errors import ConfigError, LocalError, StoreError
+from timed.feed.delivery import Delivery
 from timed.feed.feed import KEYS, Feed, bounds_of, make_feed, regulate
-from timed.feed.log import FeedLog
+from timed.feed.log import MAX_POSITIONS, FeedLog
+from timed.feed.records import Position
 from timed.feed.scribe import Scribe
-from timed.feed.sinks import SinkRunner
 from timed.feed.telling import Teller
 from timed.feed.writer import FeedWriter, UpTo, Written
-from timed.interfaces import IFeedSink
+from timed.interfaces import ISink, ISinkMaker
 from timed.rpc.backend import ChainBackend
 
 
@@ -40,12 +42,14 @@ class FeedService(Service):
         self._scribe: Scribe | None = None
         self._unsubscribe: Callable[[], None] | None = None
         self._pool: ThreadPool | None = None
+        self._end_reload: Callable[[], None] = nothing
 
     def startService(self) -> None:
         super().startService()
         context, settings = self._context, self._context.config.settings.feed
         if context.running is None or not settings.enabled:
             return
+        sinks = make_sinks(context)
         writer = FeedWriter(lambda: open_log(context), context.store, context.genesis)
         feed = make_feed(settings, context.params, lambda: writer.log, context.reactor, context.monotonic)
         backend = ChainBackend(context.driver, context.store)
@@ -56,10 +60,9 @@ class FeedService(Service):
         feed.tell, feed.scribe = scribe.put, scribe
         feed.failure = lambda: scribe.failed
         self._scribe, context.feed = scribe, feed
-        feed.keep = scribe.keep
-        feed.sinks = [SinkRunner(sink, feed, context.reactor) for sink in self._find_sinks()]
         self._unsubscribe = context.live.subscribe(KEYS, partial(regulate, feed.hub))
         self._open(writer, feed)
+        self._start_sinks(sinks, writer, feed, scribe)
         context.driver.add_sink(scribe)
         scribe.put(UpTo(backend.tip().height, context.clock()))
         for transaction in backend.mempool:
@@ -81,21 +84,40 @@ class FeedService(Service):
 
     async def _stop(self, feed: Feed, scribe: Scribe) -> None:
         feed.hub.stop()
-        for runner in feed.sinks:
-            await runner.stop()
+        self._end_reload()
+        self._end_reload = nothing
+        for delivery in feed.sinks:
+            await delivery.stop()
         await scribe.stop()
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.stop()
 
-    def _find_sinks(self) -> list[IFeedSink]:
-        """The configured sinks, opened; ConfigError for one that is not there or cannot work."""
-        found: list[IFeedSink] = []
-        for name in self._context.config.settings.feed.sinks:
-            sink: IFeedSink = choose(IFeedSink, name, "feed.sinks")
-            sink.open(self._context)
-            found.append(sink)
-        return found
+    def _start_sinks(self, sinks: Sequence[ISink], writer: FeedWriter, feed: Feed, scribe: Scribe) -> None:
+        """Each goes on where it was; sinks wait while the log does not open."""
+
+        def known(sink: str) -> Position | None:
+            if writer.log is None:
+                raise StoreError("the event log is not open.", "Ask again in a moment.")
+            return writer.log.position(sink)
+
+        if sinks and writer.log is not None:
+            forgotten = writer.log.forget_positions([sink.name for sink in sinks])
+            if forgotten:
+                self._log.info("the places of {count} sinks of earlier days are forgotten", count=forgotten)
+        context = self._context
+        feed.sinks = [
+            Delivery(
+                sink, feed.window, known, scribe.save, context.reactor.callLater, context.monotonic,
+                SystemRandom().random,
+            )
+            for sink in sinks
+        ]  # fmt: skip
+        if sinks:
+            self._end_reload = context.reloads.add("sinks", partial(_reload, feed.sinks))
+        for delivery in feed.sinks:
+            feed.hub.listeners.append(delivery.woken)
+            delivery.start()
 
     def _open(self, writer: FeedWriter, feed: Feed) -> None:
         """A log that cannot be opened is no reason not to run: it is tried again with the first event."""
@@ -108,13 +130,37 @@ class FeedService(Service):
             self._log.warn("a new event log begins: {reason}", reason=replaced)
         if writer.log is not None:
             feed.added((), writer.log.state())
-            for runner in feed.sinks:
-                runner.start(writer.log)
 
     def _in_thread(self, step: Callable[[], Written]) -> Deferred[Written]:
         if self._pool is None:
             return fail(LocalError("the feed service does not run."))
         return deferToThreadPool(self._context.reactor, self._pool, step)
+
+
+def nothing() -> None:
+    """Where no sink can be reloaded."""
+
+
+def _reload(sinks: Sequence[Delivery]) -> str:
+    """Read what they need again, and have each try at once."""
+    for delivery in sinks:
+        delivery.sink.reload()
+    for delivery in sinks:
+        delivery.hurry()
+    return f"{len(sinks)} sinks, asked again now"
+
+
+def make_sinks(context: Context) -> list[ISink]:
+    """The sinks of the kinds in feed.sinks; ConfigError, also when there are too many or two of one name."""
+    sinks: list[ISink] = []
+    for kind in context.config.settings.feed.sinks:
+        sinks.extend(choose(ISinkMaker, kind, "feed.sinks").make(context))
+    known = {sink.name for sink in sinks}
+    if len(known) < len(sinks):
+        raise ConfigError("two event sinks have one name.", "Remove the one that is there twice.")
+    if len(known) > MAX_POSITIONS:
+        raise ConfigError(f"there are {len(known)} event sinks, more than {MAX_POSITIONS}.")
+    return sinks
 
 
 def open_log(context: Context) -> FeedLog:

@@ -297,7 +297,36 @@ class FeedSection:
         live=True,
     )
     sinks: tuple[str, ...] = key(
-        WORDS, (), "Where events are carried besides, found as plugins by these names; each keeps its place."
+        WORDS, ("webhook",), "Kinds of sinks that carry events elsewhere, found as plugins (docs/events.rst)."
+    )
+
+
+@attrs.frozen
+class WebhookSection:
+    """Events that are posted to URLs, signed (docs/events.rst)."""
+
+    urls: tuple[str, ...] = key(
+        URLS, (), "Where events go, each URL with a place of its own in the log. Empty: nowhere."
+    )
+    secret_file: str = key(
+        PATH,
+        "",
+        "A file of mode 0600 with the secret that signs, at least 16 characters; with a second line, both sign. "
+        "Relative to this file.",
+    )
+    types: tuple[str, ...] = key(WORDS, (), "Types or families of events that are wanted. Empty: all.")
+    addresses: tuple[str, ...] = key(
+        WORDS, (), "Only transactions that give to or take from one of these. Empty: everything."
+    )
+    batch_events: int = key(integer(1, 256), 100, "Events in one request at most.")
+    timeout_s: int = key(integer(1, 300), 10, "Seconds that a receiver has for its answer.")
+    ca_file: str = key(
+        PATH,
+        "",
+        "Authorities that sign the receivers' certificates, as PEM. Empty: those of the system. Relative to this file.",
+    )
+    allow_plain: bool = key(
+        FLAG, False, "Allow http:// beyond this machine: whoever is on the way reads the events."
     )
 
 
@@ -362,6 +391,7 @@ class Settings:
     store: StoreSection = attrs.field(factory=StoreSection)
     index: IndexSection = attrs.field(factory=IndexSection)
     feed: FeedSection = attrs.field(factory=FeedSection)
+    webhook: WebhookSection = attrs.field(factory=WebhookSection)
     crypto: CryptoSection = attrs.field(factory=CryptoSection)
     wallet: WalletSection = attrs.field(factory=WalletSection)
     log: LogSection = attrs.field(factory=LogSection)

@@ -155,13 +155,20 @@ def trusting(location: Location, reactor: Any, pool: HTTPConnectionPool | None =
     """
     if not location.ca_file:
         return Agent(reactor, BrowserLikePolicyForHTTPS(), pool=pool)
+    trusted = trustRootFromCertificates(authorities(location.ca_file))
+    return Agent(reactor, BrowserLikePolicyForHTTPS(trusted), pool=pool)
+
+
+def authorities(ca_file: str) -> list[Certificate]:
+    """The certificates in a PEM file; CannotConnect when it holds none."""
     try:
-        with open(location.ca_file, "rb") as file:
+        with open(ca_file, "rb") as file:
             found = [Certificate.loadPEM(text) for text in _PEM.findall(file.read())]
-    except OSError as error:
+    except (OSError, SSL.Error) as error:
+        reason = getattr(error, "strerror", None) or "damaged"
         raise CannotConnect(
-            f"cannot use the certificates in {location.ca_file}: {error.strerror}.", "Name a PEM file."
+            f"cannot use the certificates in {ca_file}: {reason}.", "Name a PEM file."
         ) from error
     if not found:
-        raise CannotConnect(f"{location.ca_file} holds no certificate.", "Name a PEM file.")
-    return Agent(reactor, BrowserLikePolicyForHTTPS(trustRootFromCertificates(found)), pool=pool)
+        raise CannotConnect(f"{ca_file} holds no certificate.", "Name a PEM file.")
+    return found

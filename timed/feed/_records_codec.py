@@ -44,8 +44,8 @@ _pack_6 = struct.Struct("<L").pack
 _unpack_7 = struct.Struct("<4sQQQQ").unpack
 _pack_7 = struct.Struct("<4sQQQQ").pack
 _unpack_2 = struct.Struct("<QQ").unpack
-_unpack_8 = struct.Struct("<Q").unpack
-_pack_8 = struct.Struct("<Q").pack
+_unpack_8 = struct.Struct("<4sQ").unpack
+_pack_8 = struct.Struct("<4sQ").pack
 
 
 def decode_lock_touch(data: bytes) -> LockTouch:
@@ -229,14 +229,17 @@ def decode_position(data: bytes) -> Position:
     try:
         fields = _unpack_8(data)
     except struct.error:
-        raise ends_elsewhere("Position", 8, len(data)) from None
+        raise ends_elsewhere("Position", 12, len(data)) from None
     return Position(*fields)
 
 
 def pack_position(value: Position) -> bytes:
     """The encoding of the fields."""
     try:
-        return _pack_8(value.sequence)
+        log_id = value.log_id
+        if len(log_id) != 4:
+            raise unfit("Position.log_id", log_id)
+        return _pack_8(log_id, value.sequence)
     except struct.error as error:
         raise unfit("Position", str(error)) from None
 

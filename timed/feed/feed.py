@@ -17,8 +17,7 @@ from timed.params import NetworkParams
 if TYPE_CHECKING:
     from timed.app.config import Config
     from timed.app.schema import FeedSection
-    from timed.feed.sinks import SinkRunner
-    from timed.feed.writer import Kept
+    from timed.feed.delivery import Delivery
 
 KEYS = ("feed.max_subscribers", "feed.max_per_client", "feed.waiting_bytes")
 """What a hub follows while it runs."""
@@ -26,10 +25,6 @@ KEYS = ("feed.max_subscribers", "feed.max_per_client", "feed.waiting_bytes")
 
 def tells_nobody(draft: Draft) -> None:
     """Of a process that writes no events."""
-
-
-def keeps_nothing(kept: Kept) -> None:
-    """As above."""
 
 
 @attrs.define
@@ -40,9 +35,8 @@ class Feed:
     hub: Hub
     tell: Callable[[Draft], object] = tells_nobody
     """Have one more event written."""
-    keep: Callable[[Kept], object] = keeps_nothing
-    """Have the place of a sink written."""
-    sinks: list[SinkRunner] = attrs.field(factory=list)
+    sinks: Sequence[Delivery] = ()
+    """Where the process that writes the log hands it to."""
     failure: Callable[[], str | None] = lambda: None
     """Why no events are written or read at the moment."""
     scribe: Any = None

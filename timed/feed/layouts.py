@@ -40,6 +40,6 @@ LOG_STATE = _record(
     "dropped" / u64,
 )
 MARK = _record("Mark", "accepted" / u64, "final" / u64)
-POSITION = _record("Position", "sequence" / u64)
+POSITION = _record("Position", "log_id" / bytes_fixed(LOG_ID_SIZE), "sequence" / u64)
 
 RECORDS = (LOCK_TOUCH, STORED_EVENT, LOG_STATE, MARK, POSITION)

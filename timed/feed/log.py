@@ -8,7 +8,7 @@ from any thread and from other processes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import attrs
@@ -28,6 +28,8 @@ EVENTS, MARKS, SINKS, STATE = "events", "marks", "sinks", "state"
 TABLES = (EVENTS, MARKS, SINKS, STATE)
 _STATE = b"log"
 KEY_SIZE = 8
+MAX_POSITIONS = 64
+"""Sinks whose places are remembered, those that are not configured any more among them."""
 MOST_DROPPED = 4
 """Events that one new event may push out: a lowered bound is reached in steps."""
 
@@ -91,9 +93,9 @@ class Change:
         """Nothing more is remembered of a transaction that has ended."""
         self._records.delete(MARKS, txid)
 
-    def set_position(self, sink: str, sequence: int) -> None:
-        """The last event that a sink has taken."""
-        self._records.put(SINKS, sink.encode(), Position(sequence).encode())
+    def set_position(self, sink: str, position: Position) -> None:
+        """How far a sink is."""
+        self._records.put(SINKS, sink.encode(), position.encode())
 
     def progress(self) -> Progress | None:
         return self._records.progress()
@@ -198,21 +200,38 @@ class FeedLog:
             records.put(STATE, _STATE, change.state.encode())
 
     def begin_anew(self, progress: Progress | None) -> None:
-        """Another log with another name, empty, that tells the blocks after `progress`."""
+        """Another log with another name, empty, that tells the blocks after `progress`.
+
+        Sinks keep their positions in the old one, so that they can be told.
+        """
         if self._entropy is None:
             raise LocalError("an event log that is only read cannot begin anew.")
         log_id = self._entropy(LOG_ID_SIZE)
         with self._database.writing() as records:
-            records.begin_anew(self._identity)
+            records.begin_anew(self._identity, spared=SINKS)
             records.put(STATE, _STATE, LogState(log_id, 1, 1, 0, 0).encode())
             if progress is not None:
                 records.set_progress(progress)
 
-    def position(self, sink: str) -> int | None:
-        """The last event that a sink has taken, None for one that is new."""
+    def position(self, sink: str) -> Position | None:
+        """How far a sink is, None for one that is new."""
         with self._database.reading() as records:
-            found = records.get(SINKS, sink.encode(), Position.decode)
-        return None if found is None else found.sequence
+            return records.get(SINKS, sink.encode(), Position.decode)
+
+    def forget_positions(self, kept: Collection[str]) -> int:
+        """Of sinks that are not in `kept`, remember those that are farthest, `MAX_POSITIONS` with the kept ones.
+
+        Returns how many were forgotten.
+        """
+        with self._database.reading() as records:
+            known = {key.decode(): place for key, place in records.under(SINKS, b"", Position.decode)}
+        strangers = sorted(known.keys() - set(kept), key=lambda sink: (known[sink].sequence, sink))
+        gone = strangers[: max(0, len(known) - MAX_POSITIONS)]
+        if gone:
+            with self._database.writing() as records:
+                for sink in gone:
+                    records.delete(SINKS, sink.encode())
+        return len(gone)
 
     def size(self) -> int:
         """Bytes of the file."""

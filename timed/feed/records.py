@@ -58,8 +58,9 @@ class Mark(Value, frozen=True, gc=False):
 
 
 class Position(Value, frozen=True, gc=False):
-    """The last event that a sink has taken."""
+    """The last event that a sink has taken, and of which log."""
 
+    log_id: bytes
     sequence: int
 
 

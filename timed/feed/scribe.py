@@ -10,17 +10,18 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from timed.errors import StoreError
+from timed.errors import LocalError, StoreError
 from timed.feed.event import GAP, Draft
 from timed.feed.feed import Feed
+from timed.feed.records import Position
 from timed.feed.telling import Teller
-from timed.feed.writer import MAX_BATCH, FeedWriter, Item, Kept, UpTo, Written
+from timed.feed.writer import MAX_BATCH, FeedWriter, Item, Place, UpTo, Written
 from timed.interfaces import IEventSink
 
 GATHER_S = 0.02
@@ -72,10 +73,10 @@ class Scribe:
         self.counters = ScribeCounters()
         self.failed: str | None = None
         self._waiting: deque[Item] = deque()
-        self._kept: dict[str, Kept] = {}
-        """Places of sinks that are not durable yet."""
         self._lost = 0
         """Lost since the last gap that said so."""
+        self._saving: dict[Place, Deferred[None]] = {}
+        """Places of sinks that are not durable yet: one for each sink at most."""
         self._call: IDelayedCall | None = None
         self._busy = False
         self._stopped: Deferred[None] | None = None
@@ -90,7 +91,7 @@ class Scribe:
         for item in self._teller.told(event, now_us):
             self.put(item)
 
-    def put(self, item: Draft | UpTo) -> None:
+    def put(self, item: Item) -> None:
         """Have one more event written, or every block up to a height."""
         if self._stopped is not None:
             return
@@ -100,23 +101,28 @@ class Scribe:
             if isinstance(earlier, UpTo):
                 waiting.pop()
                 item = attrs.evolve(item, touches={**earlier.touches, **item.touches})
-        elif len(waiting) >= MAX_WAITING:
+        elif isinstance(item, Draft) and len(waiting) >= MAX_WAITING:
             self.counters.lost += 1
             self._lost += 1
             return
-        elif self._lost:
+        elif isinstance(item, Draft) and self._lost:
             waiting.append(Draft.of(GAP, item.time_us, reason="queue-full", events=self._lost))
             self._lost = 0
         waiting.append(item)
         if self.failed is None:
             self._step_after(GATHER_S)
 
-    def keep(self, kept: Kept) -> None:
-        """Have the place of a sink written; only the newest of each counts."""
-        if self._stopped is None:
-            self._kept[kept.sink] = kept
-            if self.failed is None:
-                self._step_after(GATHER_S)
+    def save(self, sink: str, position: Position) -> Deferred[None]:
+        """Fires once the position of a sink is durable; a sink asks for one after the other.
+
+        What could not be written is tried again; LocalError only at the end.
+        """
+        if self._stopped is not None:
+            return fail(LocalError("no more is written to the event log."))
+        place = Place(sink, position)
+        saved = self._saving[place] = Deferred()
+        self.put(place)
+        return saved
 
     def stop(self) -> Deferred[None]:
         """Fires when what was told is durable, unless the disk fails, and the log is closed.
@@ -141,8 +147,6 @@ class Scribe:
         """One step, of what has come so far."""
         self._call = None
         items = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
-        items += self._kept.values()
-        self._kept.clear()
         if not items:
             return
         self._busy = True
@@ -163,7 +167,9 @@ class Scribe:
         counters.written += len(written.added)
         counters.repeated += written.repeated
         self._put_back(written.left)
-        self._feed.added(written.added, written.state)
+        if written.state != self._feed.window.state:
+            self._feed.added(written.added, written.state)
+        self._saved(written)
         self._go_on((self._monotonic() - begun) * REST_SHARE if written.left else GATHER_S)
 
     def _not_written(self, failure: Failure, items: Sequence[Item]) -> None:
@@ -180,6 +186,7 @@ class Scribe:
         self.failed = reason
         self._writer.close()
         if self._stopped is not None:
+            self._give_up_saving()
             self._stopped.callback(None)
         else:
             self._step_after(RETRY_S)
@@ -188,23 +195,29 @@ class Scribe:
         self._log.failure("telling of written events raised", failure)
         self._go_on(RETRY_S)
 
+    def _saved(self, written: Written) -> None:
+        for place in written.places:
+            saved = self._saving.pop(place, None)
+            if saved is not None:
+                saved.callback(None)
+
+    def _give_up_saving(self) -> None:
+        saving, self._saving = self._saving, {}
+        for saved in saving.values():
+            saved.errback(LocalError("no more is written to the event log."))
+
     def _put_back(self, items: Iterable[Item]) -> None:
-        for item in reversed(tuple(items)):
-            if isinstance(item, Kept):
-                self._kept.setdefault(item.sink, item)
-            else:
-                self._waiting.appendleft(item)
+        self._waiting.extendleft(reversed(tuple(items)))
 
     def _go_on(self, seconds: float) -> None:
         if self._stopped is not None:
             self._finish()
-        elif self._waiting or self._kept:
+        elif self._waiting:
             self._step_after(seconds)
 
     def _finish(self) -> None:
         """Write what waits, here and now: the reactor may not turn any more."""
-        told: list[Item] = [item for item in self._waiting if isinstance(item, Draft)]
-        told += self._kept.values()
+        told: list[Item] = [item for item in self._waiting if not isinstance(item, UpTo)]
         self._waiting.clear()
         while told and self.failed is None:
             items, told = told[:MAX_BATCH], told[MAX_BATCH:]
@@ -215,6 +228,8 @@ class Scribe:
                 self._log.error("events are lost at the end: {reason}", reason=self.failed)
             else:
                 self.counters.written += len(written.added)
-                told = [*written.left, *told]
+                self._saved(written)
+                told = [*(item for item in written.left if not isinstance(item, UpTo)), *told]
+        self._give_up_saving()
         if self._stopped is not None:
             self._stopped.callback(None)

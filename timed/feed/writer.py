@@ -17,7 +17,7 @@ from timed.errors import DecodeError, StoreError
 from timed.feed.blocks import drafts_of
 from timed.feed.event import ACCEPTED, CONFIRMED, DROPPED, FINAL, GAP, Draft
 from timed.feed.log import Change, FeedLog
-from timed.feed.records import LockTouch, LogState, Mark, StoredEvent
+from timed.feed.records import LockTouch, LogState, Mark, Position, StoredEvent
 from timed.feed.touching import SpentOutputs, touches_of
 from timed.index.records import Progress
 from timed.interfaces import IStore
@@ -46,15 +46,15 @@ class UpTo:
     touches: Touches = attrs.field(factory=dict, eq=False)
 
 
-@attrs.frozen
-class Kept:
-    """How far a sink is; durable with the step that it is part of."""
+@attrs.frozen(eq=False)
+class Place:
+    """How far a sink is; durable with whatever else its step writes."""
 
     sink: str
-    sequence: int
+    position: Position
 
 
-Item = Union[Draft, UpTo, Kept]
+Item = Union[Draft, UpTo, Place]
 
 
 @attrs.frozen
@@ -67,6 +67,8 @@ class Written:
     state: LogState
     repeated: int = 0
     """Events that were in the log already, or that their block had overtaken."""
+    places: tuple[Place, ...] = ()
+    """Those among the items that are durable now."""
     replaced: str | None = None
     """Why a new log had to begin, one sentence for the operator."""
 
@@ -117,20 +119,22 @@ class FeedWriter:
             raise StoreError("the event log is closed.")
         require_space(self._files, log.path, SPARE_SPACE)
         self._repeated = 0
+        places: list[Place] = []
         with log.changing() as change:
             left: tuple[Item, ...] = ()
             for number, item in enumerate(items):
                 if isinstance(item, Draft):
                     self._tell(change, item)
-                elif isinstance(item, Kept):
-                    change.set_position(item.sink, item.sequence)
+                elif isinstance(item, Place):
+                    change.set_position(item.sink, item.position)
+                    places.append(item)
                 elif not self._tell_blocks(change, item):
                     left = tuple(items[number:])
                     break
                 if len(change.added) >= MAX_BATCH:
                     left = tuple(items[number + 1 :])
                     break
-        return Written(tuple(change.added), left, change.state, self._repeated, replaced)
+        return Written(tuple(change.added), left, change.state, self._repeated, tuple(places), replaced)
 
     # What the node told
 

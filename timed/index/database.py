@@ -103,10 +103,11 @@ class Records:
     def set_progress(self, progress: Progress) -> None:
         self.put(META, _PROGRESS, progress.encode())
 
-    def begin_anew(self, identity: IndexIdentity) -> None:
-        """Empty every table; nothing is indexed any more."""
-        for table in self._tables.values():
-            self._transaction.drop(table, delete=False)
+    def begin_anew(self, identity: IndexIdentity, spared: str | None = None) -> None:
+        """Empty every table but `spared`; nothing is indexed any more."""
+        for name, table in self._tables.items():
+            if name != spared:
+                self._transaction.drop(table, delete=False)
         self.put(META, _IDENTITY, identity.encode())
 
 

@@ -24,6 +24,8 @@ SEVERITY = {OK: 0, DEGRADED: 1, FAILED: 2}
 
 BEHIND = 3
 """Proven blocks that are not applied yet; more count as catching up."""
+LATE_SINK_S = 60
+"""Seconds that an event may wait for a receiver of events."""
 LATE_INTERVALS = 10
 """A network that made no block for this many intervals is late."""
 
@@ -155,6 +157,19 @@ def _indexes(view: View) -> Finding:
     return Finding()
 
 
+def _sinks(view: View) -> Finding:
+    feed = view.context.feed
+    for each in feed.sinks if feed is not None else ():
+        late_s = each.late_us(view.now()) // SECOND
+        if late_s > LATE_SINK_S or (each.failure is not None and each.oldest_us is None):
+            return Finding(
+                DEGRADED,
+                f"{each.sink.title} is {each.behind} events and {late_s} s behind ({each.failure or each.state.value})",
+                "Mend the receiver; nothing is lost while the log keeps it. getsubscriptions shows the sinks.",
+            )
+    return Finding()
+
+
 def _link(view: View) -> Finding:
     """Of an RPC process: what lives in the node's memory is asked of the chain process."""
     link = view.parts.link if view.parts is not None else None
@@ -195,6 +210,7 @@ CHECKS: tuple[Check, ...] = (
     Check("sync", _sync, ready=True),
     Check("blocks", _blocks),
     Check("indexes", _indexes),
+    Check("sinks", _sinks),
     Check("link", _link, ready=True),
     Check("snapshot", _snapshot, ready=True),
     Check("bugs", _bugs),

@@ -1,4 +1,4 @@
-"""One document over HTTP or HTTPS, from a server that is not trusted.
+"""One document over HTTP or HTTPS, from or to a server that is not trusted.
 
 Certificates are checked as a browser does. Redirects, bytes and time are bounded,
 nothing compressed is taken, and when the answer is there no connection is left.
@@ -6,13 +6,15 @@ nothing compressed is taken, and when the answer is there no connection is left.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, TypeVar
 
+import attrs
 from OpenSSL.SSL import Error as TlsError
 from service_identity import CertificateError, VerificationError
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
@@ -39,6 +41,9 @@ from timed.errors import RemoteError
 from timed.net import reasons
 
 REDIRECTS = 3
+ANSWER_BYTES = 64 * 1024
+ANSWER_S = 1.0
+"""For the body of an answer that is not wanted."""
 BESIDE_BODY_BYTES = 64 * 1024
 """What a connection may carry beside the body: headers, of which the agent takes any number, and chunks."""
 HTTP_STATUS = "http-status"
@@ -46,6 +51,7 @@ HTTP_REDIRECTS = "http-redirects"
 HTTP_ENCODING = "http-encoding"
 HTTP_BROKEN = "http-broken"
 HTTP_TOO_LONG = "http-too-long"
+T = TypeVar("T")
 CERTIFICATE = "certificate"
 
 
@@ -58,11 +64,43 @@ def fetch(
     be cancelled; in every case its connections are gone when it fires.
     """
     endpoints = _Endpoints(reactor, policy or BrowserLikePolicyForHTTPS(), timeout_s, most)
-    body = Deferred.fromCoroutine(_fetch(reactor, endpoints, url, most))
-    body.addTimeout(timeout_s, reactor, onTimeoutCancel=_too_late)
-    body.addErrback(_named)
-    body.addBoth(endpoints.abandon)
-    return body
+    return _bounded(reactor, endpoints, timeout_s, _fetch(reactor, endpoints, url, most))
+
+
+@attrs.frozen
+class Answer:
+    """What a server says to a document: its status, and its word on when to come again."""
+
+    code: int
+    retry_after: str
+
+
+def post(
+    reactor: Any,
+    url: str,
+    data: bytes,
+    headers: Mapping[str, str],
+    *,
+    timeout_s: float,
+    policy: IPolicyForHTTPS | None = None,
+) -> Deferred[Answer]:
+    """Give `data` to `url`, which has `timeout_s` to answer; errors and ends as of `fetch`.
+
+    No redirect is followed. The body of the answer is read so that the server can end in
+    good order, up to `ANSWER_BYTES` and `ANSWER_S`, and not kept.
+    """
+    endpoints = _Endpoints(reactor, policy or BrowserLikePolicyForHTTPS(), timeout_s, ANSWER_BYTES)
+    return _bounded(reactor, endpoints, timeout_s, _post(reactor, endpoints, url, data, headers))
+
+
+def _bounded(
+    reactor: Any, endpoints: _Endpoints, timeout_s: float, request: Coroutine[Deferred[Any], Any, T]
+) -> Deferred[T]:
+    asked = Deferred.fromCoroutine(request)
+    asked.addTimeout(timeout_s, reactor, onTimeoutCancel=_too_late)
+    asked.addErrback(_named)
+    asked.addBoth(endpoints.abandon)
+    return asked
 
 
 async def _fetch(reactor: Any, endpoints: _Endpoints, url: str, most: int) -> bytes:
@@ -73,6 +111,29 @@ async def _fetch(reactor: Any, endpoints: _Endpoints, url: str, most: int) -> by
     body = _Body(most)
     response.deliverBody(body)
     return await body.finished
+
+
+async def _post(
+    reactor: Any, endpoints: _Endpoints, url: str, data: bytes, headers: Mapping[str, str]
+) -> Answer:
+    agent = Agent.usingEndpointFactory(reactor, endpoints)
+    told = Headers({"User-Agent": ["timed"], "Accept-Encoding": ["identity"]})
+    for name, value in headers.items():
+        told.setRawHeaders(name, [value])
+    response = await HTTPClient(agent).post(
+        url, data=data, headers=told, allow_redirects=False, unbuffered=True
+    )
+    body = _Body(ANSWER_BYTES)
+    response.deliverBody(body)
+    await body.finished.addTimeout(ANSWER_S, reactor).addErrback(_unread)
+    retry_after = response.headers.getRawHeaders(b"retry-after", [b""])[0]
+    return Answer(response.code, retry_after.decode("ascii", "replace"))
+
+
+def _unread(failure: Failure) -> bytes:
+    """The status has been said; what follows it is nobody's concern."""
+    failure.trap(RemoteError, DeferredTimeout)
+    return b""
 
 
 def _too_late(result: object, timeout_s: float) -> object:

@@ -7,6 +7,7 @@ from typing import Any
 from msgspec import Raw
 
 from timed.errors import LocalError
+from timed.feed.delivery import Delivery
 from timed.feed.feed import Feed
 from timed.feed.window import PAGE_EVENTS
 from timed.params import SECOND
@@ -95,7 +96,34 @@ def getsubscriptions(env: Environment) -> Object:
         }
         for each in feed.hub
     ]
-    return {"subscriptions": shown, "ended": dict(feed.hub.ended), "refused": dict(feed.hub.refused)}
+    return {
+        "subscriptions": shown,
+        "ended": dict(feed.hub.ended),
+        "refused": dict(feed.hub.refused),
+        "sinks": [_sink(each, now) for each in feed.sinks],
+    }
+
+
+def _sink(delivery: Delivery, now: float) -> Object:
+    sink, counters = delivery.sink, delivery.counters
+    next_try = delivery.next_try
+    return {
+        "name": sink.name,
+        "kind": sink.kind,
+        "title": sink.title,
+        "types": sorted(sink.wanted.types),
+        "addresses": len(sink.wanted.locks),
+        "cursor": delivery.cursor,
+        "behind": delivery.behind,
+        "state": delivery.state.value,
+        "failure": delivery.failure,
+        "attempt": delivery.attempt,
+        "next_try_s": None if next_try is None else max(0, round(next_try - now)),
+        "sent": counters.events,
+        "batches": counters.batches,
+        "failures": dict(counters.failures),
+        "lost": counters.lost,
+    }
 
 
 def feed_of(env: Environment) -> Feed:

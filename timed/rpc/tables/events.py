@@ -53,9 +53,10 @@ METHODS = (
     Method(
         "getsubscriptions",
         "events",
-        "Who follows the events over server-sent events and WebSockets at this process.",
+        "Who follows the events over server-sent events and WebSockets at this process, and what it hands them to.",
         "object: subscriptions (id, kind, user, address, types, addresses, cursor, behind, acknowledged, paused, "
-        "waiting_bytes, sent, since_s), ended and refused (counts by reason)",
+        "waiting_bytes, sent, since_s), ended and refused (counts by reason), sinks (name, kind, title, types, addresses, "
+        "cursor, behind, state, failure, attempt, next_try_s, sent, batches, failures, lost)",
         permission=ADMIN,
     ),
 )

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import attrs
+import msgspec
 
 from timed.rpc.method import ADMIN, PERMISSIONS, Method
 
 
-@attrs.frozen
-class Caller:
+class Caller(msgspec.Struct, frozen=True, gc=False):
     """An authenticated client; `methods` is what it is limited to, None for all that it is permitted."""
 
     user: str

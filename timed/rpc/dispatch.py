@@ -40,6 +40,9 @@ MAX_REPLY_BYTES = 64 * 1024 * 1024
 CALLS_PER_TURN = 20
 """Calls of a batch between two turns of the reactor."""
 
+AT_ONCE = frozenset({dict, list, str, int, bool, type(None)})
+"""Types of answers that nobody waits for: to look whether an object can be awaited takes longer."""
+
 OK, NO_CONTENT, BAD_REQUEST, FORBIDDEN, NOT_FOUND, SERVER_ERROR = 200, 204, 400, 403, 404, 500
 _LEGACY_STATUS = {INVALID_REQUEST: BAD_REQUEST, PARSE_ERROR: BAD_REQUEST, METHOD_NOT_FOUND: NOT_FOUND}
 _MISSING: Any = object()
@@ -48,8 +51,7 @@ Handler = Callable[..., Any]
 """Called with the environment and the arguments by name; may be a coroutine function."""
 
 
-@attrs.frozen
-class Reply:
+class Reply(msgspec.Struct, frozen=True, gc=False):
     """An HTTP status and a body; an answer to notifications alone has none."""
 
     status: int
@@ -58,8 +60,7 @@ class Reply:
     """With 429 and 503: when it is worth asking again."""
 
 
-@attrs.frozen
-class _Request:
+class _Request(msgspec.Struct, frozen=True, gc=False):
     method: str
     params: Any
     id: Any
@@ -231,7 +232,9 @@ class Dispatcher:
         call.state = RUNNING
         try:
             result = self._handlers[method.name](self._environment, **arguments)
-            return await self._within(method, result) if inspect.isawaitable(result) else result
+            if type(result) in AT_ONCE or not inspect.isawaitable(result):
+                return result
+            return await self._within(method, result)
         except RpcError:
             raise
         except RemoteError as error:

@@ -20,6 +20,8 @@ from timed.cli import status
 from timed.cli.datacheck import as_text
 from timed.cli.main import main
 from timed.crypto.keys import create_key_file
+from timed.index.database import IndexDatabase
+from timed.index.tables import INDEXES, SPENT
 from timed.ledger.regtest import builtin_regtest
 from timed.store.lmdb import LmdbStore
 from timed.wallet.walletfile import snapshot_text
@@ -34,6 +36,7 @@ class CheckData(SynchronousTestCase):
     def setUp(self) -> None:
         self.base = Path(self.mktemp()).absolute()
         self.base.mkdir(mode=0o700)
+        (self.base / "index" / SPENT).mkdir(parents=True)
         self.chain = self.base / "chain"
         genesis = builtin_regtest()
         store = LmdbStore(str(self.chain), "regtest", genesis.hash)
@@ -80,6 +83,20 @@ class CheckData(SynchronousTestCase):
             data.write_bytes(bytes(changed))
             found += bool(self.report()["flaws"])
         self.assertGreater(found, 0)
+
+    def test_what_stands_beside_the_chain(self) -> None:
+        """An index with a record that lost its seal; the others are not there, and nobody misses them."""
+        spent = INDEXES[SPENT]
+        database = IndexDatabase(str(self.base / "index" / SPENT), spent.tables)
+        with database.writing() as records:
+            records.put("spends", b"key", b"record")
+        self.assertEqual(self.report()["looked_at"]["beside"], 1)
+        with database._environment.begin(write=True) as transaction:
+            transaction.put(b"key", b"rec0rd....", db=database._tables["spends"])
+        database.close()
+        [flaw] = self.report()["flaws"]
+        self.assertEqual(flaw["where"], str(self.base / "index" / SPENT))
+        self.assertIn("built again", flaw["remedy"])
 
     def test_a_child_that_dies_is_told(self) -> None:
         """What damaged pages may do to whoever reads them through a memory map."""

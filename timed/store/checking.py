@@ -86,6 +86,8 @@ class ChainCheck:
         self.flaws = 0
         self.counts = {"blocks": 0, "executed": 0, "coins": 0, "records": 0, "signatures": 0}
         """What was looked at."""
+        self.height: int | None = None
+        """Of the newest block, once it was read."""
 
     def run(self) -> Iterator[Found]:
         """Findings and progress as they come. StoreError when a node has the directory, or there is none."""
@@ -133,6 +135,7 @@ class ChainCheck:
             if tip is None:
                 yield Flaw(path, "there is no newest block")
                 return
+            self.height = tip.height
             yield from self._tip(database, tip)
             with database.snapshot() as reads:
                 yield from self._records(reads, tip)

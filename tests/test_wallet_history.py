@@ -175,6 +175,18 @@ class Listing(HistoryCase):
             self.assertEqual(pages, whole)
         self.assertEqual(self.listed("*", 10, len(whole)), [])
 
+    def test_what_gets_into_a_block_meanwhile_is_listed_once(self) -> None:
+        txid = self.send(self.friend, "2")
+        read = self.world.chronicle.read
+
+        def slow(work: Callable[[HistoryBook], Any]) -> Deferred[Any]:
+            restored.restore()
+            self.world.block()
+            return read(work)
+
+        restored = self.patch(self.world.chronicle, "read", slow)
+        self.assertEqual([row["state"] for row in self.listed() if row["txid"] == txid], ["confirmed"])
+
     def test_an_unknown_transaction_is_refused_with_what_to_do(self) -> None:
         error = self.world.error("getwallettransaction", "00" * 32)
         self.assertEqual((error["code"], error["data"]["rule"]), (-5, "transaction-unknown"))
@@ -295,10 +307,30 @@ class ReceivedSums(HistoryCase):
         self.assertEqual(listed[first]["confirmations"], 2)
         [only] = call("listreceivedbyaddress", 0, False, False, second)
         self.assertEqual((only["amount"], only["confirmations"], len(only["txids"])), (6, 0, 2))
+        pages = [
+            call("listreceivedbyaddress", 1, False, False, None, 1, skip) for skip in range(len(listed) + 1)
+        ]
+        self.assertEqual([row["address"] for page in pages for row in page], list(listed))
         # Spending does not change what was received.
         self.send(self.friend, "9000")
         self.world.block()
         self.assertEqual(call("getreceivedbylabel", "shop"), 13)
+
+    def test_two_outputs_of_one_transaction_are_one(self) -> None:
+        mine = self.world.result("getnewaddress", "shop")
+        lock = self.lock_of(mine)
+        held = [(point, coin) for point, coin in self.world.store.coins() if coin.output.lock == FRIEND_LOCK]
+        outpoint, coin = held[0]
+        outputs = [Output(10**8, lock), Output(2 * 10**8, lock)]
+        unsigned = Transaction.make(inputs=[outpoint], outputs=outputs)
+        paid = sign(unsigned, [coin.output], self.world.genesis.params.chain_id, self.friends)
+        self.world.backend.submit(paid.raw)
+        self.world.advance(1)
+        for _ in range(2):
+            [row] = self.world.result("listreceivedbyaddress", 0, False, False, mine)
+            self.assertEqual((row["amount"], row["txcount"], row["txids"]), (3, 1, [paid.txid.hex()]))
+            self.assertEqual(len(self.of(paid.txid.hex())), 2)
+            self.world.block()
 
     def test_empty_addresses_are_shown_when_asked_for(self) -> None:
         mine = self.world.result("getnewaddress", "quiet")

@@ -73,7 +73,7 @@ class Received:
     """What came to an address, in units; the newest transactions first."""
 
     value: int
-    outputs: int
+    transactions: int
     height: int
     """Of the newest; -1 without one."""
     txids: tuple[bytes, ...]
@@ -232,19 +232,23 @@ class HistoryBook:
 
     def received(self, lock: Lock, highest: int, most: int) -> Received:
         """What blocks up to `highest` brought to `lock`, with the ids of at most `most` transactions."""
-        value = outputs = 0
-        newest, txids = -1, dict[bytes, None]()
+        value = transactions = 0
+        newest, last, txids = -1, b"", list[bytes]()
         with self._opened().reading() as records:
             for key, receipt in records.under("received", owner_key(lock), Receipt.decode, backwards=True):
                 height = int.from_bytes(key[:8], "big")
                 if height > highest:
                     continue
                 value += receipt.value
-                outputs += 1
                 newest = max(newest, height)
-                if len(txids) < most:
-                    txids[key[8:40]] = None
-        return Received(value, outputs, newest, tuple(txids))
+                # The outputs of one transaction stand side by side.
+                txid = key[8:40]
+                if txid != last:
+                    last = txid
+                    transactions += 1
+                    if len(txids) < most:
+                        txids.append(txid)
+        return Received(value, transactions, newest, tuple(txids))
 
     def _opened(self) -> IndexDatabase:
         if self._database is None:

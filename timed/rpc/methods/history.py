@@ -14,7 +14,7 @@ from timed.rpc.jsontext import amount
 from timed.rpc.present import Object, address_of
 from timed.rpc.tables.history import ANY
 from timed.wallet.history import Eye, Row
-from timed.wallet.historybook import HistoryBook
+from timed.wallet.historybook import HistoryBook, Received
 from timed.wallet.keystore import CHANGE, POOL
 from timed.wallet.records import HistoryEntry
 
@@ -36,23 +36,47 @@ async def listtransactions(
 ) -> list[Object]:
     chronicle = await _current(env)
     eye = Eye(env.wallet.keys, include_watchonly)
-    rows: list[Row] = []
+    window = _Window(skip, count)
+    open_ones: set[bytes] = set()
     for entry in chronicle.underway.entries():
-        rows += _labelled(eye, entry, label)
-        if len(rows) >= skip + count:
+        open_ones.add(entry.txid)
+        window.add(_labelled(eye, entry, label))
+        if not window.lacks:
             break
     after: bytes | None = None
-    while len(rows) < skip + count:
-        size = max(MIN_PAGE, min(PAGE, skip + count - len(rows)))
+    while window.lacks:
+        size = max(MIN_PAGE, min(PAGE, window.lacks))
         entries, after = await chronicle.read(
             lambda book, size=size, after=after: book.page(size, after)  # type: ignore[misc]
         )
         for entry in entries:
-            rows += _labelled(eye, entry, label)
+            # One that was open a moment ago may be in a block by now.
+            if entry.txid not in open_ones:
+                window.add(_labelled(eye, entry, label))
         if after is None:
             break
-    chosen = rows[skip : skip + count]
-    return [_row_object(env, eye, row) for row in reversed(chosen)]
+    return [_row_object(env, eye, row) for row in reversed(window.rows)]
+
+
+class _Window:
+    """The lines of one page; those before it are counted and not kept."""
+
+    def __init__(self, skip: int, count: int) -> None:
+        self.rows: list[Row] = []
+        self._skip = skip
+        self._count = count
+
+    @property
+    def lacks(self) -> int:
+        """Lines to come before the page is full."""
+        return self._skip + self._count - len(self.rows)
+
+    def add(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            if self._skip:
+                self._skip -= 1
+            elif len(self.rows) < self._count:
+                self.rows.append(row)
 
 
 async def listsinceblock(
@@ -177,6 +201,8 @@ async def listreceivedbyaddress(
     include_empty: bool,
     include_watchonly: bool,
     address_filter: str | None,
+    count: int,
+    skip: int,
 ) -> list[Object]:
     chronicle = await _current(env)
     locks = list(_handed_out(env, include_watchonly))
@@ -194,21 +220,32 @@ async def listreceivedbyaddress(
             ]
         )
         for lock, received in zip(some, found, strict=True):
-            value, fresh = final.get(lock, (0, ()))
-            if received.outputs or fresh or include_empty:
-                txids = (*fresh, *received.txids)[:MAX_TXIDS]
-                shown.append(
-                    {
-                        "address": address_of(lock, env.params) or lock.encode().hex(),
-                        "label": _label(env, lock),
-                        "amount": amount(received.value + value),
-                        "confirmations": 0 if fresh or not received.outputs else tip - received.height + 1,
-                        "txcount": received.outputs + len(fresh),
-                        "txids": [txid.hex() for txid in txids],
-                        "involvesWatchonly": not env.wallet.keys.owns(lock),
-                    }
-                )
+            fresh = final.get(lock, (0, ()))
+            if not (received.transactions or fresh[1] or include_empty):
+                continue
+            if skip:
+                skip -= 1
+                continue
+            shown.append(_received_object(env, lock, received, *fresh))
+            if len(shown) == count:
+                return shown
     return shown
+
+
+def _received_object(
+    env: Environment, lock: Lock, received: Received, value: int, fresh: tuple[bytes, ...]
+) -> Object:
+    """`value` units came with the transactions `fresh`, which no block holds."""
+    confirmed = not fresh and received.transactions
+    return {
+        "address": address_of(lock, env.params) or lock.encode().hex(),
+        "label": _label(env, lock),
+        "amount": amount(received.value + value),
+        "confirmations": env.chain.tip().height - received.height + 1 if confirmed else 0,
+        "txcount": received.transactions + len(fresh),
+        "txids": [txid.hex() for txid in (*fresh, *received.txids)[:MAX_TXIDS]],
+        "involvesWatchonly": not env.wallet.keys.owns(lock),
+    }
 
 
 async def _current(env: Environment) -> Chronicle:
@@ -269,7 +306,8 @@ def _final(env: Environment) -> dict[Lock, tuple[int, tuple[bytes, ...]]]:
         if status is not None and status.final:
             for kept in entry.outputs:
                 value, txids = found.get(kept.output.lock, (0, ()))
-                found[kept.output.lock] = (value + kept.output.value, (*txids, entry.txid))
+                more = () if entry.txid in txids else (entry.txid,)
+                found[kept.output.lock] = (value + kept.output.value, txids + more)
     return found
 
 

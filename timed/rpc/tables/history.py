@@ -7,6 +7,7 @@ from timed.rpc.schema import Boolean, Integer, Text
 from timed.rpc.tables.common import ADDRESS, HASHES, TXID
 
 MAX_COUNT = 1_000
+MAX_ADDRESSES = 10_000
 MAX_SKIP = 1_000_000
 ANY = "*"
 _ROW = (
@@ -84,6 +85,8 @@ METHODS = (
             Param("include_empty", Boolean(), "Also addresses to which nothing came.", False),
             _WATCHED,
             Param("address_filter", ADDRESS, "Only this one.", None),
+            Param("count", Integer(1, MAX_ADDRESSES), "Most addresses.", MAX_ADDRESSES),
+            Param("skip", Integer(0, MAX_SKIP), "Leave out this many of the first.", 0),
         ),
         permission=WALLET,
         example="1 true",

@@ -117,6 +117,18 @@ class Pursued(SynchronousTestCase):
             self.pursuit.wake(at)
             self.assertEqual(len(self.chain.handed) - before, handed, state)
 
+    def test_a_clock_that_was_ahead_delays_nothing_for_long(self) -> None:
+        self.chain.rule = ""
+        self.stored()
+        self.patch(self.world.backend, "status", lambda txid: TransactionStatus(txid, "pending"))
+        self.patch(self.wallet, "unsent", tuple)
+        now, ahead = self.world.now(), 10**6 * SECOND
+        self.pursuit.wake(now + ahead)
+        self.assertEqual(len(self.chain.handed), 1)
+        self.assertGreater(self.pursuit.next_wake(), now + ahead)
+        self.pursuit.published(events.BlockCertified(1, bytes(32), 0, (), True), now)
+        self.assertEqual(self.pursuit.next_wake(), now)
+
     def test_after_a_restart_everything_open_is_due_at_once(self) -> None:
         payments = [self.stored() for _ in range(3)]
         again = Wallet(self.world.backend, random.Random(9).randbytes)

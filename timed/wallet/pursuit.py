@@ -113,6 +113,7 @@ class Pursuit:
         elif isinstance(event, events.BlockCertified) and event.live:
             for payment in self._wallet.unsent():
                 self._due(payment.txid, now)
+            self._clock_set_back(now)
         for txid in self._wallet.take_doomed():
             self._due(txid, now)
 
@@ -212,6 +213,11 @@ class Pursuit:
         elif attempt.at > now:
             attempt.at = now
             self._schedule(txid, attempt)
+
+    def _clock_set_back(self, now: int) -> None:
+        """What was planned while the clock was ahead would wait for ever."""
+        for txid in [txid for txid, one in self._tries.items() if one.at > now + LONGEST_US]:
+            self._due(txid, now)
 
     def _postpone(self, at: int) -> None:
         """Nothing is due before `at`."""

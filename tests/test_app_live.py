@@ -226,6 +226,16 @@ class Refusing(Case):
             self.live.subscribe([BUDGET], self.tell)
         self.assertRaises(LocalError, self.live.subscribe, [BUDGET], self.tell)
 
+    def test_what_cannot_go_back_any_more_is_in_the_log(self) -> None:
+        self.change(BUDGET, "5000")
+        self.refuse = ConfigError("there is no alice.", "Make her.")
+        with capturedLogs() as lines:
+            self.clock.advance(60)
+        self.assertEqual([line["key"] for line in lines if "reason" in line], [BUDGET])
+        self.refuse = None
+        self.assertEqual(self.change("log.burst", "7").text, "7")
+        self.assertEqual(self.budget, 2000)
+
 
 class Together(Case):
     def test_a_confirmation_under_way_goes_before_the_end_of_its_time(self) -> None:

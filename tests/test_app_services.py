@@ -9,6 +9,7 @@ import stat
 import threading
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
@@ -88,6 +89,23 @@ class StartAndStop(ServicesCase):
             finally:
                 await application.stopService()
             self.assertEqual([each.key.full_name for each in live.shown() if each.applied], [])
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_the_memory_of_recorder_and_feed_is_told_with_its_bounds(self) -> Deferred[None]:
+        async def scenario() -> None:
+            application = self.compose()
+            application.startService()
+            try:
+                shown: Any = await self.ask("getmemoryinfo")
+                owners = {each["name"]: each for each in shown["owners"]}
+                self.assertGreater(owners["recorder"]["bytes"], 0)
+                self.assertLessEqual(owners["recorder"]["bytes"], owners["recorder"]["most_bytes"])
+                self.assertEqual(owners["feed-subscribers"]["items"], 0)
+                self.assertLess(owners["feed-events"]["items"], owners["feed-events"]["most_items"])
+                self.assertGreater(shown["store"]["used_bytes"], 0)
+            finally:
+                await application.stopService()
 
         return Deferred.fromCoroutine(scenario())
 

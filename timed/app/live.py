@@ -233,6 +233,8 @@ class LiveConfig:
         except LocalError as error:
             # It was good once; what has changed since stands against it. A restart takes it back.
             self._log.error("{key} cannot go back: {reason}", key=name, reason=str(error))
+        except Exception:  # noqa: BLE001 - nobody waits for this who could be told
+            self._log.failure("{key} cannot go back", key=name)
         else:
             self._say("{key} is {value} again: the change was not confirmed", name)
 

@@ -91,7 +91,7 @@ class Recorder:
         stopwatch: Callable[[], int] = lambda: 0,
     ) -> None:
         self.counters = RecorderCounters()
-        self._limit = limit
+        self.limit = limit
         self._software = software
         self._stopwatch = stopwatch
         self.refusal = ""
@@ -172,7 +172,7 @@ class Recorder:
         self._next_wake = self.node.next_wake()
         if self._parts:
             self._note([Entry.TURN, now, checksum(actions)])
-        due = not self._parts or len(self._parts[-1].entries) >= self._limit // 4
+        due = not self._parts or len(self._parts[-1].entries) >= self.limit // 4
         if due and not 0 < self._not_before - now <= RETRY:
             self._copy(now)
         return actions
@@ -252,7 +252,7 @@ class Recorder:
         else:
             self.refusal = f"more than {MAX_PENDING} payments are pending."
         self._not_before = now + min(RETRY, PACE * (self._stopwatch() - began))
-        if not state or len(state) > self._limit // 4:
+        if not state or len(state) > self.limit // 4:
             self.counters.refused += 1
             self._not_before = now + RETRY
             self._overflow()
@@ -265,7 +265,7 @@ class Recorder:
 
     def _overflow(self) -> None:
         """No new part can begin: when the ring is full there is no recording until one can."""
-        if self.size > self._limit:
+        if self.size > self.limit:
             self.counters.dropped += sum(part.count for part in self._parts)
             self._parts = []
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import attrs
 
+from timed.feed import scribe
 from timed.node import admission, future, inbox, relay
 from timed.peer import limits
 from timed.peer.addressbook import MOST_ADDRESSES
@@ -19,6 +20,7 @@ from timed.wallet.wallet import MAX_CLOSING
 
 if TYPE_CHECKING:
     from timed.app.driver import NodeDriver
+    from timed.feed.feed import Feed
     from timed.node.node import Node
     from timed.rpc.parts import Parts
 
@@ -80,6 +82,22 @@ def owners_of_node(driver: NodeDriver) -> Iterator[Owner]:
         "verifier", "signatures that wait for a thread",
         verifier.counters.waiting_items, verifier.max_items,
     )  # fmt: skip
+
+
+def owners_of_recorder(driver: NodeDriver) -> Iterator[Owner]:
+    """The flight recorder, where it runs."""
+    recorder = driver.recorder
+    if recorder is not None:
+        yield Owner(
+            "recorder", "what went into the node lately", bytes=recorder.size, most_bytes=recorder.limit
+        )
+
+
+def owners_of_feed(feed: Feed) -> Iterator[Owner]:
+    """What follows the events and, where they are written, what is to be written."""
+    yield Owner("feed-subscribers", "subscriptions to events", len(feed.hub), feed.hub.limits.total)
+    if feed.scribe is not None:
+        yield Owner("feed-events", "events to be written", feed.scribe.waiting, scribe.MAX_WAITING)
 
 
 def owners_of_rpc(parts: Parts) -> Iterator[Owner]:

@@ -18,7 +18,7 @@ from timed.rpc.budget import MAX_CLIENTS
 from timed.rpc.dispatch import Handler
 from timed.rpc.environment import Environment
 from timed.rpc.errors import MISC, RpcError
-from timed.rpc.owners import Owner, owners_of_node, owners_of_rpc
+from timed.rpc.owners import Owner, owners_of_feed, owners_of_node, owners_of_recorder, owners_of_rpc
 from timed.rpc.parts import Parts
 from timed.rpc.placing import anywhere
 from timed.rpc.present import Object
@@ -130,9 +130,13 @@ def _authentication(parts: Parts) -> Object | None:
 async def getmemoryinfo(env: Environment) -> Object:
     """The store is asked last, on the reader's thread, since only it may open another process's files."""
     parts = env.parts()
-    owners: Iterable[Owner] = () if parts is None else owners_of_rpc(parts)
+    feed = env.feed()
+    owners: Iterable[Owner] = chain(
+        () if feed is None else owners_of_feed(feed), () if parts is None else owners_of_rpc(parts)
+    )
     if env.backend is not None:
-        owners = chain(owners_of_node(env.backend.driver), owners)
+        driver = env.backend.driver
+        owners = chain(owners_of_node(driver), owners_of_recorder(driver), owners)
     shown = [attrs.asdict(owner) for owner in owners]
     return {
         "process": memory_now(),

@@ -6,6 +6,7 @@ browser (the DevTools protocol). Every wait has a deadline; `close` leaves no pr
 
 from __future__ import annotations
 
+import atexit
 import base64
 import json
 import os
@@ -14,6 +15,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -23,9 +25,11 @@ from unittest import SkipTest
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 WAIT_S = 60.0
 POLL_S = 0.1
+IDLE_S = 20.0
+"""A browser that nobody has wanted for so long is ended: idle, it takes time from other tests."""
 OPTIONS = (
     "--headless=new", "--remote-debugging-pipe", "--no-sandbox", "--disable-gpu", "--no-first-run",
-    "--disable-dev-shm-usage", "--disable-background-networking", "--disable-component-update",
+    "--disable-dev-shm-usage", "--disable-breakpad", "--disable-crash-reporter", "--disable-background-networking", "--disable-component-update",
     "--disable-extensions", "--disable-sync", "--mute-audio", "--hide-scrollbars", "--force-color-profile=srgb",
 )  # fmt: skip
 
@@ -195,3 +199,49 @@ class Browser:
             entry = params["entry"]
             kept = self.unreached if entry["source"] == "network" else self.complaints
             kept.append(f"{entry['text']} {entry.get('url', '')}")
+
+
+class Lender:
+    """One browser for the tests of a process: starting it costs more than what most of them do with it."""
+
+    def __init__(self) -> None:
+        self._browser: Browser | None = None
+        self._loans = 0
+        self._lock = threading.RLock()
+
+    def take(self) -> Browser:
+        """A browser with an empty page and no complaints, until `give_back`; SkipTest where there is none."""
+        find()
+        with self._lock:
+            self._loans += 1
+            if self._browser is None:
+                self._browser = Browser()
+                atexit.register(self.end)
+            self._browser.forget()
+            return self._browser
+
+    def give_back(self) -> None:
+        """Leave the page; the next test finds the browser as it was, or starts another."""
+        with self._lock:
+            if self._browser is not None:
+                self._browser.open("about:blank")
+                idle = threading.Timer(IDLE_S, self._rest, [self._loans])
+                idle.daemon = True
+                idle.start()
+
+    def _rest(self, loans: int) -> None:
+        """Nobody has wanted it since."""
+        with self._lock:
+            if self._loans == loans:
+                self.end()
+
+    def end(self) -> None:
+        """No process is left; a second time does nothing more."""
+        with self._lock:
+            browser, self._browser = self._browser, None
+            if browser is not None:
+                atexit.unregister(self.end)
+                browser.close()
+
+
+LENDER = Lender()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import json
 from collections.abc import Callable
 from typing import Any
@@ -11,7 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from twisted.logger import formatEvent, globalLogPublisher
 
-from tests.browser import Browser, find
+from tests.browser import LENDER, Browser, find
 from tests.process_world import INTERVAL_S, ProcessCase
 from tests.rpc_service import ServiceTestCase, fetch, now_us
 from timed.monitor.readings import read
@@ -27,17 +26,9 @@ def column(table: str, number: int) -> str:
     return f"[...document.querySelectorAll('#{table} tbody tr')].map((row) => row.children[{number}].textContent)"
 
 
-_BROWSERS: list[Browser] = []
-
-
 def browser_at(url: str) -> Browser:
-    """The one browser of all tests, with a page that is live; SkipTest without a Chromium."""
-    find()
-    if not _BROWSERS:
-        _BROWSERS.append(Browser())
-        atexit.register(_BROWSERS[0].close)
-    browser = _BROWSERS[0]
-    browser.forget()
+    """A browser with a page that is live, to be given back; SkipTest without a Chromium."""
+    browser = LENDER.take()
     browser.window(1280, 900)
     browser.open(url)
     browser.until("the page is live", f"{FRESH} === 'live'")
@@ -56,7 +47,7 @@ class InProcess(ServiceTestCase):
         try:
             look(browser)
         finally:
-            browser.open("about:blank")
+            LENDER.give_back()
         self.assertEqual(browser.complaints, [])
 
 
@@ -124,7 +115,7 @@ class Dashboard(ProcessCase):
         find()
         super().setUp()
         self.browser = browser_at(f"{self.world.node(1).monitor_url}/")
-        self.addCleanup(self.browser.open, "about:blank")
+        self.addCleanup(LENDER.give_back)
 
     def peers(self, number: int) -> list[str]:
         found: list[str] = self.browser.run(column("peers", number))

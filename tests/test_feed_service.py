@@ -1,0 +1,105 @@
+"""The feed service of a composed node: a log that goes on, alerts in it, sinks by name, and a disk that fails."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.threads import deferToThread
+
+from tests.test_app_services import ServicesCase
+from tests.test_feed_sinks import Box
+from timed.app import feeding
+from timed.app.composition import Application
+from timed.client.blocking import Client
+from timed.client.location import Location
+from timed.feed import writer
+from timed.feed.event import CLEARED, RAISED
+from timed.monitor.alerts import Alert
+from timed.monitor.rules import RULES
+
+
+class FeedCase(ServicesCase):
+    def call(self, method: str, *params: Any) -> Deferred[Any]:
+        location = Location("127.0.0.1", self.rpc, cookie_file=str(self.directory / ".cookie"))
+
+        def call() -> Any:
+            with Client(location, 20) as client:
+                return client.call(method, *params)
+
+        return deferToThread(call)
+
+    def service(self, application: Application, name: str) -> Any:
+        return application.getServiceNamed(name)
+
+
+class Lives(FeedCase):
+    def test_alerts_are_events_and_the_log_goes_on_after_a_restart(self) -> Deferred[None]:
+        async def scenario() -> None:
+            application = self.compose()
+            application.startService()
+            monitor = self.service(application, "monitor")
+            raised = Alert(RULES[0], 1_000_000, 1.0)
+            monitor._alerted(raised)
+            monitor._alerted(Alert(RULES[0], 1_000_000, 1.0, until_us=2_000_000))
+            page = await self.call("getevents", "oldest", ["alert"], [], 2, 10)
+            if len(page["events"]) < 2:
+                page["events"] += (await self.call("getevents", page["cursor"], ["alert"], [], 1, 10))[
+                    "events"
+                ]
+            self.assertEqual([each["type"] for each in page["events"]], [RAISED, CLEARED])
+            self.assertEqual(page["events"][0]["data"]["name"], RULES[0].name)
+            before = await self.call("geteventcursor")
+            await application.stopService()
+            application = self.compose()
+            application.startService()
+            after = await self.call("geteventcursor")
+            await application.stopService()
+            self.assertEqual(after["oldest"], before["oldest"])
+            self.assertGreaterEqual(after["count"], before["count"])
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_a_node_whose_events_are_switched_off_says_so_and_keeps_no_log(self) -> Deferred[None]:
+        async def scenario() -> None:
+            application = self.compose("feed.enabled=no")
+            application.startService()
+            failure = await self.assertFailure(self.call("getevents"), Exception)
+            self.assertEqual(failure.rule, "no-feed")  # type: ignore[attr-defined]
+            await application.stopService()
+            self.assertFalse((self.directory / "events").exists())
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_a_disk_without_room_stops_the_log_and_not_the_node(self) -> Deferred[None]:
+        async def scenario() -> None:
+            self.patch(writer, "SPARE_SPACE", 1 << 60)
+            application = self.compose()
+            application.startService()
+            shown = await self.call("geteventcursor", "newest", 1)
+            self.assertIn("MiB are free", shown["failure"])
+            self.assertEqual(await self.ask("getblockcount"), 0)
+            await application.stopService()
+            self.assertIn("the event log does not go on", self.out.getvalue())
+
+        return Deferred.fromCoroutine(scenario())
+
+
+class SinksByName(FeedCase):
+    def test_a_configured_sink_is_opened_handed_events_and_closed(self) -> Deferred[None]:
+        async def scenario() -> None:
+            box = Box()
+            box.closed = True
+            self.patch(feeding, "choose", lambda interface, name, key: {"box": box}[name])
+            application = self.compose("feed.sinks=box")
+            application.startService()
+            self.assertFalse(box.closed)
+            self.service(application, "monitor")._alerted(Alert(RULES[0], 1_000_000, 1.0))
+            while not box.taken:
+                await self.call("geteventcursor", "newest", 0.05)
+            await application.stopService()
+            self.assertTrue(box.closed)
+            self.assertTrue(os.path.exists(self.directory / "events"))
+
+        return Deferred.fromCoroutine(scenario())

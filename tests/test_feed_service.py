@@ -17,6 +17,7 @@ from timed.client.location import Location
 from timed.feed import writer
 from timed.feed.event import CLEARED, RAISED
 from timed.monitor.alerts import Alert
+from timed.monitor.health import DEGRADED
 from timed.monitor.rules import RULES
 
 
@@ -29,6 +30,9 @@ class FeedCase(ServicesCase):
                 return client.call(method, *params)
 
         return deferToThread(call)
+
+    def context_feed(self, application: Application) -> Any:
+        return self.service(application, "feed")._context.feed
 
     def service(self, application: Application, name: str) -> Any:
         return application.getServiceNamed(name)
@@ -80,6 +84,9 @@ class Lives(FeedCase):
             shown = await self.call("geteventcursor", "newest", 1)
             self.assertIn("MiB are free", shown["failure"])
             self.assertEqual(await self.ask("getblockcount"), 0)
+            found = self.service(application, "monitor").board.look()["events"]
+            self.assertEqual(found["state"], DEGRADED)
+            self.assertIn("no events are written", found["reason"])
             await application.stopService()
             self.assertIn("the event log does not go on", self.out.getvalue())
 
@@ -98,6 +105,16 @@ class SinksByName(FeedCase):
             self.service(application, "monitor")._alerted(Alert(RULES[0], 1_000_000, 1.0))
             while not box.taken:
                 await self.call("geteventcursor", "newest", 0.05)
+            [shown] = (await self.call("getsubscriptions"))["sinks"]
+            self.assertEqual(
+                (shown["name"], shown["delivered"], shown["failure"]), ("box", len(box.taken), None)
+            )
+            box.failing = True
+            self.service(application, "monitor")._alerted(Alert(RULES[0], 1_000_000, 1.0))
+            while self.context_feed(application).sinks[0].failed is None:
+                await self.call("geteventcursor", "newest", 0.05)
+            found = self.service(application, "monitor").board.look()["events"]
+            self.assertIn("the sink box takes no events: nobody is there", found["reason"])
             await application.stopService()
             self.assertTrue(box.closed)
             self.assertTrue(os.path.exists(self.directory / "events"))

@@ -157,6 +157,17 @@ def _indexes(view: View) -> Finding:
     return Finding()
 
 
+def _events(view: View) -> Finding:
+    """The log of events, in the process that writes it and in those that read it."""
+    feed = view.context.feed
+    failure = feed.failure() if feed is not None else None
+    if failure is not None:
+        return Finding(
+            DEGRADED, f"the log of events does not go on: {failure}", "Mend what it names; it goes on by itself."
+        )
+    return Finding()
+
+
 def _sinks(view: View) -> Finding:
     feed = view.context.feed
     for each in feed.sinks if feed is not None else ():
@@ -210,6 +221,7 @@ CHECKS: tuple[Check, ...] = (
     Check("sync", _sync, ready=True),
     Check("blocks", _blocks),
     Check("indexes", _indexes),
+    Check("events", _events),
     Check("sinks", _sinks),
     Check("link", _link, ready=True),
     Check("snapshot", _snapshot, ready=True),

@@ -62,6 +62,7 @@ RULES: tuple[Rule, ...] = (
     _check("sync", WARNING, 10 * MINUTE, "getpeerinfo shows whether the peers deliver; add more with addnode."),
     _check("blocks", CRITICAL, 0, "masternodelist shows who is connected: two thirds of the weight must be."),
     _check("indexes", WARNING, 2 * MINUTE, "getindexinfo says which one and why; the node and the others go on."),
+    _check("events", WARNING, 2 * MINUTE, "geteventcursor says what fails; blocks and final payments are told afterwards."),
     _check("sinks", WARNING, MINUTE, "getsubscriptions says which receiver and why; mend it before the log drops what it lacks."),
     _check("link", WARNING, MINUTE, "Start the chain process; the log of this one says why it cannot be asked."),
     _check("snapshot", CRITICAL, MINUTE, "Read /health: it names the file; the chain process makes and owns it."),

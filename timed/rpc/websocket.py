@@ -136,7 +136,7 @@ class EventSocket(WebSocketServerProtocol):
     def send(self, page: Page) -> None:
         if page.frames is None:
             page.frames = b"".join([self._frame(event.shown.text) for event in page.events])
-        self.sendData(page.frames)
+        self._put(page.frames)
 
     def beat(self, cursor: str) -> None:
         self._tell(op="alive", cursor=cursor)
@@ -261,7 +261,12 @@ class EventSocket(WebSocketServerProtocol):
     def _tell(self, **members: Any) -> None:
         if members.get("id", 0) is None:
             del members["id"]
-        self.sendData(self._frame(jsontext.encode(members)))
+        self._put(self._frame(jsontext.encode(members)))
+
+    def _put(self, frames: bytes) -> None:
+        """Nothing follows a close frame (RFC 6455 §5.5.1); whoever closes keeps the cursor that it has."""
+        if self.state == self.STATE_OPEN:
+            self.sendData(frames)
 
     def _frame(self, text: bytes) -> bytes:
         frame: bytes = self.factory.prepareMessage(text).payloadHybi

@@ -1,16 +1,13 @@
-"""The feed service of a composed node: a log that goes on, alerts in it, sinks by name, and a disk that fails."""
+"""The feed service of a composed node: a log that goes on, alerts in it, and a disk that fails."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
 from tests.test_app_services import ServicesCase
-from tests.test_feed_sinks import Box
-from timed.app import feeding
 from timed.app.composition import Application
 from timed.client.blocking import Client
 from timed.client.location import Location
@@ -30,9 +27,6 @@ class FeedCase(ServicesCase):
                 return client.call(method, *params)
 
         return deferToThread(call)
-
-    def context_feed(self, application: Application) -> Any:
-        return self.service(application, "feed")._context.feed
 
     def service(self, application: Application, name: str) -> Any:
         return application.getServiceNamed(name)
@@ -86,37 +80,8 @@ class Lives(FeedCase):
             self.assertEqual(await self.ask("getblockcount"), 0)
             found = self.service(application, "monitor").board.look()["events"]
             self.assertEqual(found["state"], DEGRADED)
-            self.assertIn("no events are written", found["reason"])
+            self.assertIn("the log of events does not go on", found["reason"])
             await application.stopService()
             self.assertIn("the event log does not go on", self.out.getvalue())
-
-        return Deferred.fromCoroutine(scenario())
-
-
-class SinksByName(FeedCase):
-    def test_a_configured_sink_is_opened_handed_events_and_closed(self) -> Deferred[None]:
-        async def scenario() -> None:
-            box = Box()
-            box.closed = True
-            self.patch(feeding, "choose", lambda interface, name, key: {"box": box}[name])
-            application = self.compose("feed.sinks=box")
-            application.startService()
-            self.assertFalse(box.closed)
-            self.service(application, "monitor")._alerted(Alert(RULES[0], 1_000_000, 1.0))
-            while not box.taken:
-                await self.call("geteventcursor", "newest", 0.05)
-            [shown] = (await self.call("getsubscriptions"))["sinks"]
-            self.assertEqual(
-                (shown["name"], shown["delivered"], shown["failure"]), ("box", len(box.taken), None)
-            )
-            box.failing = True
-            self.service(application, "monitor")._alerted(Alert(RULES[0], 1_000_000, 1.0))
-            while self.context_feed(application).sinks[0].failed is None:
-                await self.call("geteventcursor", "newest", 0.05)
-            found = self.service(application, "monitor").board.look()["events"]
-            self.assertIn("the sink box takes no events: nobody is there", found["reason"])
-            await application.stopService()
-            self.assertTrue(box.closed)
-            self.assertTrue(os.path.exists(self.directory / "events"))
 
         return Deferred.fromCoroutine(scenario())

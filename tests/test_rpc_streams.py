@@ -5,21 +5,26 @@ from __future__ import annotations
 import base64
 import json
 import socket
+from pathlib import Path
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketClientFactory, WebSocketClientProtocol
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredQueue
-from twisted.internet.endpoints import HostnameEndpoint
+from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.ssl import Certificate, optionsForClientTLS
 
 from tests.feed_world import LoopFeed, draft
 from tests.rpc_service import DEADLINE_S, ServiceTestCase
+from tests.test_client_tls import certificate
+from timed.client.blocking import Client
+from timed.client.location import Location
 from timed.client.message import authorization
 from timed.feed import hub as hubs
 from timed.feed.event import Draft
 from timed.feed.hub import DISMISSED, SLOW, STOPPED, Limits
 from timed.feed.log import Bounds
-from timed.feed.records import Touch
+from timed.feed.records import LockTouch
 from timed.params import REGTEST
 from timed.primitives.address import encode_address
 from timed.primitives.transaction import Lock
@@ -73,12 +78,12 @@ class Stream:
         self.socket.close()
 
 
-class Client(WebSocketClientProtocol):
+class Socket(WebSocketClientProtocol):
     """Messages as they come; None when it is over."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.opened: Deferred[Client] = Deferred()
+        self.opened: Deferred[Socket] = Deferred()
         self.messages: DeferredQueue[Any] = DeferredQueue()
         self.closed: Deferred[tuple[int, str]] = Deferred()
 
@@ -119,20 +124,22 @@ class StreamsCase(ServiceTestCase):
 
         return self.in_thread(connect)
 
-    def socket(self, headers: dict[str, str] | None = None) -> Deferred[Client]:
+    def socket(self, headers: dict[str, str] | None = None) -> Deferred[Socket]:
+        factory = self.factory(self.authorization() if headers is None else headers)
+        endpoint = HostnameEndpoint(reactor, "127.0.0.1", self.rpc_port)
+        made: Deferred[Socket] = endpoint.connect(factory).addCallback(lambda client: client.opened)
+        return made
+
+    def factory(self, headers: dict[str, str]) -> WebSocketClientFactory:
         factory = WebSocketClientFactory(
-            f"ws://127.0.0.1:{self.rpc_port}/events",
-            headers=self.authorization() if headers is None else headers,
-            reactor=reactor,
+            f"ws://127.0.0.1:{self.rpc_port}/events", headers=headers, reactor=reactor
         )
         factory.noisy = False
         factory.setProtocolOptions(
             openHandshakeTimeout=0, closeHandshakeTimeout=0, serverConnectionDropTimeout=0
         )
-        factory.protocol = Client
-        endpoint = HostnameEndpoint(reactor, "127.0.0.1", self.rpc_port)
-        made: Deferred[Client] = endpoint.connect(factory).addCallback(lambda client: client.opened)
-        return made
+        factory.protocol = Socket
+        return factory
 
     def write(self, count: int, size: int = 0) -> None:
         self.feed.write(*[draft(size=size) for _ in range(count)])
@@ -171,7 +178,7 @@ class ServerSentEvents(StreamsCase):
         async def scenario() -> None:
             payee = encode_address(REGTEST, PAYEE)
             stream = await self.stream(f"?types=transaction.final,block&addresses={payee}&cursor=oldest")
-            touch = (Touch(PAYEE, 5, 0),)
+            touch = (LockTouch(PAYEE, 5, 0),)
             self.feed.write(
                 draft("block"), Draft.of("transaction.final", 1, b"\1" * 32),
                 Draft.of("transaction.accepted", 1, b"\2" * 32, touch),
@@ -502,5 +509,53 @@ class Dismissed(StreamsCase):
             self.assertEqual([each.client[0] for each in self.feed.hub], ["bob"])
             self.write(1)
             self.assertEqual((await self.in_thread(other.event))["event"], "peer.connected")
+
+        return Deferred.fromCoroutine(scenario())
+
+
+class OverTls(StreamsCase):
+    def rpc_settings(self) -> dict[str, Any]:
+        self.pem = certificate(Path(self.directory).absolute() / "node.pem", "127.0.0.1")
+        return {"tls_certificate": self.pem, "tls_key": self.pem}
+
+    def test_both_kinds_are_followed_over_tls(self) -> Deferred[None]:
+        async def scenario() -> None:
+            self.write(2)
+            place = Location(
+                "127.0.0.1", self.rpc_port, *self.cookie().split(":"), tls=True, ca_file=self.pem
+            )
+            with Client(place) as client, client.events(cursor="oldest") as events:
+                seen = [await self.in_thread(next, events) for _ in range(2)]
+            self.assertEqual([each["sequence"] for each in seen], [1, 2])
+            factory = self.factory(self.authorization())
+            options = optionsForClientTLS("127.0.0.1", Certificate.loadPEM(Path(self.pem).read_bytes()))
+            endpoint = wrapClientTLS(options, HostnameEndpoint(reactor, "127.0.0.1", self.rpc_port))
+            socket = await endpoint.connect(factory).addCallback(lambda client: client.opened)
+            await socket.say(op="subscribe", after="oldest")
+            self.assertEqual((await socket.messages.get())["sequence"], 1)
+            self.write(1)
+            self.assertEqual([(await socket.messages.get())["sequence"] for _ in range(2)], [2, 3])
+            socket.sendClose()
+            await socket.closed
+
+        return Deferred.fromCoroutine(scenario())
+
+
+class BadUpgrades(StreamsCase):
+    limits = Limits(4, 2, 1 << 30)
+
+    def test_upgrades_that_are_none_are_answered_and_take_no_place(self) -> Deferred[None]:
+        async def scenario() -> None:
+            good = {"Connection": "Upgrade", "Sec-WebSocket-Version": "13", "Upgrade": "websocket"}
+            good["Sec-WebSocket-Key"] = base64.b64encode(bytes(16)).decode()
+            for name, value in (
+                ("Sec-WebSocket-Key", "short"), ("Sec-WebSocket-Version", "99"), ("Connection", "close"),
+                ("Sec-WebSocket-Version", "x"),
+            ):  # fmt: skip
+                stream = await self.stream(headers={**self.authorization(), **good, name: value})
+                self.assertEqual(stream.status, 400, (name, value))
+                await self.in_thread(stream.close)
+            stream = await self.stream(headers={**self.authorization(), **good})
+            self.assertEqual(stream.status, 101)
 
         return Deferred.fromCoroutine(scenario())

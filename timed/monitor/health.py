@@ -163,7 +163,9 @@ def _events(view: View) -> Finding:
     failure = feed.failure() if feed is not None else None
     if failure is not None:
         return Finding(
-            DEGRADED, f"the log of events does not go on: {failure}", "Mend what it names; it goes on by itself."
+            DEGRADED,
+            f"the log of events does not go on: {failure}",
+            "Mend what it names; it goes on by itself.",
         )
     return Finding()
 

@@ -177,7 +177,7 @@ def node_context(number, **options):
 class NetTestCase(TestCase):
     """Stops every network and closes every raw end; trial then looks for what is left."""
 
-    timeout = 20
+    timeout = 60
 
     def network(
         self, number=1, *, plain=False, limits=None, clock=None, resolver=None, shut_out=lambda host: False

@@ -47,7 +47,7 @@ from timed.wire.messages import Handshake
 ROOT = Path(__file__).resolve().parent.parent
 POLL_S = 0.05
 START_S = 60.0
-WAIT_S = 30.0
+WAIT_S = 60.0
 INTERVAL_S = 1
 AMOUNT = Decimal("1.25")
 

@@ -37,7 +37,7 @@ from timed.node.node import Node
 from timed.rpc.service import RpcService
 from timed.store.memory import MemoryStore
 
-DEADLINE_S = 20
+DEADLINE_S = 60
 """No test on loopback waits longer."""
 
 

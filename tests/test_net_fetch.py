@@ -86,7 +86,7 @@ def cut(request: Any) -> int:
 
 
 class FetchCase(TestCase):
-    timeout = 30
+    timeout = 60
 
     def serve(self, context: Any = None, **pages: Callable[[Any], Any]) -> int:
         """A server with these pages; its port. Its connections must be gone when a test ends."""

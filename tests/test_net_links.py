@@ -241,7 +241,7 @@ class PlainLinkTests(LinkTests):
         slow = await self.raw(port)
         slow.transport.pauseProducing()
         await host.first("connected")
-        network.write(host.links[0], bytes(32 * MIB))
+        network.write(host.links[0], bytes(16 * MIB))
         fast = await self.raw(port)
         await host.until(lambda: len(host.links) == 2)
         network.write(host.links[1], b"for the other")

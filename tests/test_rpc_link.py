@@ -63,7 +63,7 @@ class FakeDispatcher:
 
 
 class LinkCase(TestCase):
-    timeout = 20
+    timeout = 60
 
     def setUp(self) -> None:
         self.directory = tempfile.mkdtemp(prefix="timed-")

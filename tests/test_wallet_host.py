@@ -29,7 +29,7 @@ FRIEND_LOCK = Lock.key_hash(FRIEND.public)
 class Hosted(TestCase):
     """Each test has a world on virtual time; the host's thread is a real one."""
 
-    timeout = 30
+    timeout = 60
 
     def setUp(self) -> None:
         directory = self.mktemp()

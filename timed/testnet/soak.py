@@ -39,7 +39,7 @@ HEAL_S = 60.0
 EXPLAINED_S = 60.0
 """A warning belongs to a perturbation that began this long before it at the most."""
 WARM_SHARE = 1 / 3
-"""The first part of the run, which memory is not judged by."""
+"""The first part of the run, which memory and descriptors are not judged by: connections open, caches fill."""
 FINAL_S = 60.0
 SETTINGS = "[node]\nrecorder_bytes = 1048576\n"
 
@@ -96,15 +96,19 @@ class Soak:
 
     @property
     def slope_mb_per_h(self) -> float:
-        """Of the steady node's anonymous memory, by least squares, without the first part."""
-        samples = self.samples.get(self.steady, [])
-        return slope([(one.at, one.memory_mb) for one in samples[int(len(samples) * WARM_SHARE) :]])
+        """Of the steady node's anonymous memory, by least squares."""
+        return slope([(one.at, one.memory_mb) for one in self._judged()])
 
     @property
     def more_descriptors(self) -> int:
         """The steady node's, at the end against the beginning."""
-        samples = self.samples.get(self.steady, [])
+        samples = self._judged()
         return samples[-1].descriptors - samples[0].descriptors if samples else 0
+
+    def _judged(self) -> list[Sample]:
+        """The samples of the steady node, without the first part."""
+        samples = self.samples.get(self.steady, [])
+        return samples[int(len(samples) * WARM_SHARE) :]
 
     def goals(self) -> list[Goal]:
         return [

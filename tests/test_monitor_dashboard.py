@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.rpc_service import ServiceTestCase, exchange_raw, fetch, make_context
 from timed import events
 from timed.app.logging import MAX_LINE, MAX_TAIL, LogTail
+from timed.monitor import viewers
 from timed.monitor.alerts import Alarms
 from timed.monitor.assets import HEADERS, assets
 from timed.monitor.blocks import SHOWN, RecentBlocks
@@ -450,6 +452,20 @@ class Http(ServiceTestCase):
         received = await stream
         self.assertIn(b"event: picture\ndata: {", received)
         self.assertEqual((len(self.monitor.viewers), self.monitor.viewers.counters["closed"]), (0, 1))
+
+    async def test_a_browser_that_reads_nothing_is_cut_however_much_the_system_buffers(self) -> None:
+        self.patch(viewers, "EVERY_S", 0.005)
+        self.patch(viewers, "PATIENCE_S", 0.1)
+        deaf = socket.socket()
+        self.addCleanup(deaf.close)
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(("127.0.0.1", self.monitor_port))
+        deaf.sendall(b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        counters = self.monitor.viewers.counters
+        await self.opened(lambda: counters["cut"] == 1)
+        await self.opened(lambda: len(self.monitor.viewers) == 0)
+        self.assertEqual((counters["opened"], counters["lost"]), (1, 1))
+        self.assertGreater(counters["skipped"], 0)
 
     async def test_explain_is_the_rpc_s_answer(self) -> None:
         desk = SimpleNamespace(dispatcher=self.rpc.dispatcher)

@@ -26,6 +26,8 @@ from timed.errors import ConfigError
 from timed.interfaces import IEventSink, IServiceMaker, ISignatureBackend, IStoreBackend
 from timed.ledger.regtest import builtin_regtest, regtest_roster
 from timed.monitor.eventlog import LINES, EventLog
+from timed.monitor.metrics import ROWS
+from timed.monitor.view import View
 from timed.primitives.transaction import Lock
 
 
@@ -195,6 +197,14 @@ class ServiceManager(SynchronousTestCase):
         service.startService()
         self.assertEqual(service.failures, 1)
         service.stopService()
+
+    def test_what_it_did_not_take_is_a_metric(self) -> None:
+        service = SystemdService(self.clock, {"NOTIFY_SOCKET": "/nonexistent/socket"})
+        service.startService()
+        service.stopService()
+        view = View(None, None, {"systemd": service}.get)  # type: ignore[arg-type]
+        self.assertEqual(list(ROWS["timed_manager_untold"].source(view)), [((), float(service.failures))])  # type: ignore[union-attr]
+        self.assertGreaterEqual(service.failures, 2)
 
     def test_without_a_manager_nothing_happens(self) -> None:
         service = SystemdService(self.clock, {})

@@ -33,6 +33,7 @@ class SystemdService(Service):
         environ: Mapping[str, str] = os.environ,
         status: Callable[[], str] = lambda: "",
     ) -> None:
+        self.setName("systemd")
         self._reactor = reactor
         self._address = environ.get("NOTIFY_SOCKET", "")
         self._interval_us = _watchdog_interval(environ)

@@ -197,6 +197,10 @@ def _streams(view: View) -> list[Sample]:
     return [] if viewers is None else by(viewers.counters.items())
 
 
+def _untold(view: View) -> list[Sample]:
+    return one(getattr(view.manager, "failures", None))
+
+
 def _alert_commands(view: View) -> list[Sample]:
     command = getattr(view.monitor, "command", None)
     return [] if command is None else by(sorted(command.outcomes.items()))
@@ -354,6 +358,7 @@ METRICS: tuple[Row | Durations, ...] = (
     ),
     *RPC_METRICS,
     *WALLET_METRICS,
+    Row("timed_manager_untold", COUNTER, (), "Notifications that the service manager did not take.", _untold),
     Row("timed_viewers", GAUGE, (), "Browsers that look at the dashboard.", _viewers),
     Row(
         "timed_viewer_events", COUNTER, ("event",),

@@ -77,6 +77,11 @@ class View:
         return parts
 
     @property
+    def manager(self) -> Any | None:
+        """What speaks to the service manager, once it is part of an application."""
+        return self._sibling("systemd")
+
+    @property
     def monitor(self) -> Any | None:
         """The monitor service itself, once it is part of an application."""
         return self._sibling("monitor")

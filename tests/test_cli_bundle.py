@@ -248,9 +248,15 @@ class Redaction(SynchronousTestCase):
         accounts.write_text(f"# comment\n{account.line}\n")
         key = base / "tls.pem"
         key.write_text("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\n-----END PRIVATE KEY-----\n")
-        values = (f"node.datadir={base}", f"rpc.auth_file={accounts}", f"rpc.tls_key={key}")
+        signer = base / "webhook.secret"
+        signer.write_text("words that sign\nother words\n")
+        values = (
+            f"node.datadir={base}", f"rpc.auth_file={accounts}", f"rpc.tls_key={key}",
+            f"webhook.secret_file={signer}", "webhook.urls=https://hooks.example/services/T1/B2?key=9, https://x.example/",
+        )  # fmt: skip
         entries = [override(*value.split("=", 1), "here") for value in values]
         redactor = redactor_for(load(None, entries, node_id=4), PASSWORD)
-        for secret in (account.salt, account.digest.hex(), "MIIEvQIBADANBgkqhkiG9w0B", PASSWORD):
+        for secret in (account.salt, account.digest.hex(), "MIIEvQIBADANBgkqhkiG9w0B", PASSWORD,
+                       "words that sign", "other words", "services/T1/B2?key=9"):  # fmt: skip
             self.assertEqual(redactor.clean(f"a {secret} b"), f"a {REMOVED} b")
         self.assertIn("MANIFEST", redactor.clean("MANIFEST"))

@@ -325,6 +325,8 @@ class WebSockets(StreamsCase):
                 self.assertEqual((answer["op"], answer["error"]["data"]["rule"]), ("error", rule), text)
                 self.assertTrue(answer["error"]["data"]["hint"])
             self.assertEqual((await client.say(op="cursor", id="x"))["id"], "x")
+            client.sendMessage(b'{"op": "fly", "id": 7}')
+            self.assertEqual((await client.messages.get())["id"], 7)
             client.sendMessage(b'{"op": "' + b"x" * 200_000)
             code, _ = await client.closed
             self.assertEqual(code, 1009)

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mnemonic import Mnemonic
 
@@ -104,6 +105,10 @@ def redactor_for(config: Config, *more: str) -> Redactor:
     for name in (settings.auth_file, settings.tls_key):
         if name:
             known += _words_of(Path(name).expanduser())
+    webhook = config.settings.webhook
+    known += [urlsplit(url)._replace(scheme="", netloc="").geturl().lstrip("/") for url in webhook.urls]
+    if webhook.secret_file:
+        known += _read(config.webhook_secret_file).splitlines()
     wallet = config.wallet_file
     return Redactor(known, [*_strings(wallet), *_strings(wallet.with_name(f"{wallet.name}.journal"))])
 

@@ -191,7 +191,8 @@ class EventSocket(WebSocketServerProtocol):
             op, number = "", None
             try:
                 message = _message(payload)
-                op, number = str(message["op"]), message.get("id")
+                number = message.get("id")
+                op = _operation(message)
                 arguments = _arguments(op, message)
                 if op == "subscribe":
                     await self._sockets.streams.check(self._caller)
@@ -392,23 +393,33 @@ def _client(caller: Caller) -> Client:
 
 
 def _message(payload: bytes) -> dict[str, Any]:
-    """RpcError for anything but a JSON object with a known `op`."""
+    """RpcError for anything but a JSON object whose `id`, if there is one, is a string or a number."""
     message = jsontext.decode(payload)
-    op = message.get("op") if isinstance(message, dict) else None
-    if not isinstance(op, str) or op not in _MEMBERS:
-        raise RpcError(
-            INVALID_REQUEST,
-            "Invalid Request: a message is an object with a known op",
-            rule="request-form",
-            hint=f"There are: {', '.join(_MEMBERS)}.",
-        )
+    if not isinstance(message, dict):
+        raise _no_operation()
     if isinstance(message.get("id"), bool | list | dict):
         raise RpcError(
             INVALID_REQUEST, "Invalid Request: an id is a string or a number", rule="request-form",
             hint='Send {"op": "cursor", "id": 1}.',
         )  # fmt: skip
-    found: dict[str, Any] = message
-    return found
+    return message
+
+
+def _operation(message: dict[str, Any]) -> str:
+    """The `op` of a message; RpcError for one that is not known."""
+    op = message.get("op")
+    if not isinstance(op, str) or op not in _MEMBERS:
+        raise _no_operation()
+    return op
+
+
+def _no_operation() -> RpcError:
+    return RpcError(
+        INVALID_REQUEST,
+        "Invalid Request: a message is an object with a known op",
+        rule="request-form",
+        hint=f"There are: {', '.join(_MEMBERS)}.",
+    )
 
 
 def _arguments(op: str, message: dict[str, Any]) -> dict[str, Any]:

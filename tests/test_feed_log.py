@@ -126,19 +126,20 @@ class Kept(LogCase):
         finally:
             log.close()
 
-    def test_marks_go_with_the_last_event_of_their_transaction(self) -> None:
+    def test_that_a_payment_is_final_stays_known_and_that_it_was_accepted_goes_with_its_event(self) -> None:
         log = self.open(Bounds(3, 1 << 30, 0))
-        txid = draft(number=7).subject
+        settled, open_ = draft(number=7).subject, draft(number=8).subject
         with log.changing() as change:
-            accepted = change.add(draft(ACCEPTED, 7))
-            final = change.add(draft(FINAL, 7))
-            change.set_mark(txid, Mark(accepted, final))
-        self.add(log, 2)
+            for number in (7, 8):
+                subject = draft(number=number).subject
+                change.set_mark(subject, Mark(change.add(draft(ACCEPTED, number)), 0))
+            change.set_mark(settled, Mark(1, change.add(draft(FINAL, 7))))
+            self.assertEqual(change.mark(open_), Mark(2, 0))
+        self.add(log, 4)
         with log.changing() as change:
-            self.assertEqual(change.mark(txid), Mark(1, 2))
-        self.add(log, 1)
-        with log.changing() as change:
-            self.assertEqual(change.mark(txid), Mark(0, 0))
+            self.assertEqual((change.mark(settled), change.mark(open_)), (Mark(1, 3), Mark(0, 0)))
+            change.forget(settled)
+            self.assertEqual(change.mark(settled), Mark(0, 0))
 
 
 class Another(LogCase):

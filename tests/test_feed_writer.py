@@ -134,7 +134,9 @@ class Payments(WriterCase):
 
     def test_a_payment_that_was_dropped_may_be_accepted_again(self) -> None:
         txid = self.world.pay(0, 1)
+        transaction = self.world.pool.transactions.pop(txid)
         self.world.scribe.published(TransactionDropped(txid, "mempool-full"), self.world.now())
+        self.world.pool.transactions[txid] = transaction
         self.world.scribe.published(TransactionAccepted(txid), self.world.now())
         self.world.scribe.published(TransactionReleased(txid, 1), self.world.now())
         self.world.settle()
@@ -144,6 +146,41 @@ class Payments(WriterCase):
         )
         self.assertEqual([each.get("rule") for each in self.world.data()], [None, "mempool-full", None, None])
         self.assertTrue(all(record.touches for _, record in self.world.stored()))
+
+
+class Once(WriterCase):
+    def of(self, txid: bytes) -> list[str]:
+        return [record.type for _, record in self.world.stored() if record.subject == txid]
+
+    def test_a_final_payment_that_is_handed_in_again_is_not_final_twice(self) -> None:
+        """The second one is refused, and the first has not left the mempool."""
+        txid = self.world.pay(0, 1)
+        self.world.final(txid)
+        self.world.scribe.published(TransactionDropped(txid, "mempool-duplicate"), self.world.now())
+        self.world.block()
+        self.world.settle()
+        self.assertEqual(self.of(txid), [ACCEPTED, FINAL, CONFIRMED])
+
+    def test_not_even_if_it_is_refused_once_the_block_has_it(self) -> None:
+        txid = self.world.pay(0, 1)
+        self.world.final(txid)
+        self.world.block(publish=False)
+        self.world.scribe.published(TransactionDropped(txid, "already-confirmed"), self.world.now())
+        self.world.scribe.put(UpTo(1, 1))
+        self.world.settle()
+        self.assertEqual(self.of(txid), [ACCEPTED, FINAL, "transaction.dropped", CONFIRMED])
+
+    def test_a_log_too_small_for_an_epoch_does_not_tell_a_final_payment_twice(self) -> None:
+        self.world.bounds = Bounds(4, 1 << 30, 0)
+        self.world.crash()
+        txid = self.world.pay(0, 1)
+        self.world.final(txid)
+        self.world.tell(*[draft() for _ in range(10)])
+        self.world.settle()
+        self.assertEqual(self.of(txid), [])
+        self.world.block()
+        self.world.settle()
+        self.assertEqual(self.of(txid), [CONFIRMED])
 
 
 class Kills(SynchronousTestCase):

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import attrs
 
 from timed.errors import LocalError, StoreError
-from timed.feed.event import ACCEPTED, FINAL, Draft
+from timed.feed.event import ACCEPTED, Draft
 from timed.feed.layouts import LOG_ID_SIZE
 from timed.feed.records import LogState, Mark, Position, StoredEvent
 from timed.index.database import INDEX_SCHEMA, IndexDatabase, Records
@@ -126,10 +126,9 @@ class Change:
 
     def _drop_oldest(self) -> None:
         record, state = self._oldest(), self.state
-        if record.type in (ACCEPTED, FINAL):
-            mark = self.mark(record.subject)
-            if state.first == max(mark.accepted, mark.final):
-                self.forget(record.subject)
+        if record.type == ACCEPTED and not self.mark(record.subject).final:
+            # That it is final stays known until its block, which it is certain to get.
+            self.forget(record.subject)
         self._records.delete(EVENTS, key_of(state.first))
         self._oldest_us = None
         size = state.size - len(record.encode())

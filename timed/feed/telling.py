@@ -82,7 +82,10 @@ class Teller:
     def _released(self, event: events.TransactionReleased, now_us: int) -> Draft:
         return Draft.of(types.RELEASED, now_us, event.txid, self._touches(event.txid), epoch=event.epoch)
 
-    def _dropped(self, event: events.TransactionDropped, now_us: int) -> Draft:
+    def _dropped(self, event: events.TransactionDropped, now_us: int) -> Draft | None:
+        """A payment that was handed in a second time and refused has left nothing."""
+        if self._pending.pending(event.txid) is not None:
+            return None
         touches = self._known.pop(event.txid, ())
         return Draft.of(types.DROPPED, now_us, event.txid, touches, rule=event.rule)
 

@@ -151,7 +151,7 @@ class FeedWriter:
             accepted, final = (sequence, mark.final) if draft.type == ACCEPTED else (mark.accepted, sequence)
             change.set_mark(txid, Mark(accepted, final))
             return
-        if draft.type == DROPPED:
+        if draft.type == DROPPED and not change.mark(txid).final:
             change.forget(txid)
         change.add(draft)
 

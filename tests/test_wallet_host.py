@@ -220,6 +220,34 @@ class Hosted(TestCase):
             await deferLater(reactor, 0.01)
         self.assertEqual(host.pursuit.resent, 1)
 
+    async def test_another_wallets_file_put_in_place_gets_a_history_of_its_own(self) -> None:
+        world = World(with_wallet=False)
+        first = WalletHost(self.path + "1", world.backend, reactor, random.Random(7).randbytes)
+        self.hosts.append(first)
+        first.start(None)
+        await self.scanned(first)
+        host = await self.scanned(self.host(world))
+        world.block()
+        await host.chronicle.caught_up()
+        await host.stop()
+        await first.stop()
+        for name in ("", ".journal"):
+            Path(f"{self.path}1{name}").write_bytes(Path(self.path + name).read_bytes())
+        second = WalletHost(self.path + "1", world.backend, reactor, random.Random(8).randbytes)
+        self.hosts.append(second)
+        second.start(None)
+        await self.scanned(second)
+        while second.chronicle.status.rescan is not None:
+            await deferLater(reactor, 0)
+        entries, _ = second.chronicle.book.page(10)
+        self.assertEqual([entry.height for entry in entries], [1, 0])
+        await second.stop()
+        third = WalletHost(self.path + "1", world.backend, reactor, random.Random(8).randbytes)
+        self.hosts.append(third)
+        third.start(None)
+        await self.scanned(third)
+        self.assertIsNone(third.chronicle.status.rescan)
+
     async def test_an_older_copy_of_the_file_sends_nothing_that_was_released(self) -> None:
         """Its owner has taken the payment back and may have paid otherwise; the history remembers."""
         world = World(with_wallet=False)

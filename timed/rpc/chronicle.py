@@ -66,6 +66,8 @@ class Chronicle:
         self._thread = thread
         self._write = write
         self._newborn: int | None = None
+        self._names: frozenset[str] | None = None
+        """The wallet's seeds as the history knows them."""
         self.compared: Deferred[None] = Deferred()
         """Fires once the wallet's open payments were looked up in the history, or that was tried in vain."""
         self._compared = False
@@ -209,6 +211,11 @@ class Chronicle:
         """On the wallet's thread; of the wallet it only looks things up."""
         self._open()
         known: tuple[bytes, ...] = ()
+        names = self._wallet.keys.names()
+        if names != self._names:
+            if self.book.belong(names) and self._names is None:
+                self._log.warn("the history was another wallet's: the blocks are read again")
+            self._names = names
         if not self._compared:
             known = self._compare()
             self._compared = True

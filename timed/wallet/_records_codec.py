@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 
 from timed.codec.runtime import (
+    count_out_of_bounds,
     ends_elsewhere,
     from_text,
     length_out_of_bounds,
@@ -23,6 +24,7 @@ from timed.primitives.transaction import (
 from timed.wallet.records import (
     HistoryEntry,
     KeptOutput,
+    Owners,
     Receipt,
     RescanMark,
 )
@@ -279,6 +281,52 @@ def pack_receipt(value: Receipt) -> bytes:
         raise unfit("Receipt", str(error)) from None
 
 
+def decode_owners(data: bytes) -> Owners:
+    """Decode all of `data`."""
+    size = len(data)
+    try:
+        (names_count,) = _unpack_from_3(data, 0)
+        if names_count > 10000:
+            raise count_out_of_bounds("Owners.names", names_count)
+        at = 2
+        if 1 * names_count > size - at:
+            raise truncated("Owners.names")
+        names_items = []
+        for _ in range(names_count):
+            (names_items_item_length,) = _unpack_from_4(data, at)
+            if names_items_item_length > 80:
+                raise length_out_of_bounds("Owners.names", names_items_item_length)
+            end = at + 1 + names_items_item_length
+            if end > size:
+                raise truncated("Owners.names")
+            names_items_item = to_text(data[at + 1 : end], "Owners.names")
+            at = end
+            names_items.append(names_items_item)
+        names = tuple(names_items)
+    except struct.error:
+        raise truncated("Owners") from None
+    if at != size:
+        raise ends_elsewhere("Owners", at, size)
+    return Owners(names)
+
+
+def pack_owners(value: Owners) -> bytes:
+    """The encoding of the fields."""
+    try:
+        names = value.names
+        if len(names) > 10000:
+            raise unfit("Owners.names", len(names))
+        names_pieces: list[bytes] = []
+        for names_item in names:
+            names_item_2 = from_text(names_item, "Owners.names")
+            if len(names_item_2) > 80:
+                raise unfit("Owners.names", names_item_2)
+            names_pieces += (_pack_4(len(names_item_2)), names_item_2)
+        return b"".join((_pack_3(len(names)), *names_pieces))
+    except struct.error as error:
+        raise unfit("Owners", str(error)) from None
+
+
 def decode_rescan_mark(data: bytes) -> RescanMark:
     """Decode all of `data`."""
     try:
@@ -299,4 +347,5 @@ def pack_rescan_mark(value: RescanMark) -> bytes:
 bind(KeptOutput, decode_kept_output, pack_kept_output)
 bind(HistoryEntry, decode_history_entry, pack_history_entry)
 bind(Receipt, decode_receipt, pack_receipt)
+bind(Owners, decode_owners, pack_owners)
 bind(RescanMark, decode_rescan_mark, pack_rescan_mark)

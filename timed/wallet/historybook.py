@@ -25,7 +25,7 @@ from timed.primitives.block import Block
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
 from timed.store.files import Files, disk_error, require_space
 from timed.wallet.history import Made, judge
-from timed.wallet.records import HistoryEntry, Receipt, RescanMark
+from timed.wallet.records import HistoryEntry, Owners, Receipt, RescanMark
 
 SCHEMA = 1
 NAME = "wallet-history"
@@ -42,6 +42,7 @@ MAP_SIZE = 1 << 36
 
 _ORDER = b"\0"
 _RESCAN = b"rescan"
+_OWNERS = b"owners"
 
 
 @attrs.frozen
@@ -127,6 +128,20 @@ class HistoryBook:
         return self._database is not None
 
     # Following the blocks
+
+    def belong(self, names: frozenset[str]) -> bool:
+        """The wallet has these seeds now. True when blocks were read without one of them: another wallet's
+        file was put in place, say; then they are read again."""
+        with self._opened().reading() as records:
+            before, progress = records.get(META, _OWNERS, Owners.decode), records.progress()
+        known = frozenset(before.names) if before is not None else names
+        fresh = bool(names - known) and progress is not None
+        if before is None or names - known:
+            with self._opened().writing() as records:
+                records.put(META, _OWNERS, Owners(tuple(sorted(names | known))).encode())
+                if fresh and progress is not None:
+                    _mark(records, RescanMark(0, 0, progress.height))
+        return fresh
 
     def step(
         self, chain: IReads, watches: Callable[[Lock], bool], made: Callable[[bytes], Made | None]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
 import attrs
 
@@ -90,6 +91,12 @@ class Keystore:
     @property
     def seeds(self) -> tuple[WalletSeed, ...]:
         return tuple(self._seeds.values())
+
+    def names(self) -> frozenset[str]:
+        """What tells this wallet from others: its seeds by id; without a seed its first key."""
+        if not self._seeds:
+            return frozenset(key.hash.hex() for key in islice(self._keys.values(), 1))
+        return frozenset(self._seeds)
 
     def plant(self, seed: WalletSeed) -> None:
         """Take new keys from `seed` from now on; WalletLocked when it could not be sealed."""

@@ -14,6 +14,8 @@ MAX_PIECES = 65_535
 """Inputs, and outputs, of one transaction."""
 MAX_COMMENT_BYTES = 4_096
 MAX_REASON_BYTES = 255
+MAX_OWNER_BYTES = 80
+MAX_OWNERS = 10_000
 
 
 def _record(title: str, *fields: Any) -> Record:
@@ -38,6 +40,7 @@ ENTRY = _record(
     "outputs" / array(u16, KEPT_OUTPUT, MAX_PIECES),
 )
 RECEIPT = _record("Receipt", "value" / u64, "coinbase" / flag)
+OWNERS = _record("Owners", "names" / array(u16, text(u8, MAX_OWNER_BYTES), MAX_OWNERS))
 RESCAN = _record("RescanMark", "first" / u64, "following" / u64, "last" / u64)
 
-RECORDS = (KEPT_OUTPUT, ENTRY, RECEIPT, RESCAN)
+RECORDS = (KEPT_OUTPUT, ENTRY, RECEIPT, OWNERS, RESCAN)

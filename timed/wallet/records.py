@@ -44,6 +44,12 @@ class Receipt(Value, frozen=True, gc=False):
     coinbase: bool
 
 
+class Owners(Value, frozen=True, gc=False):
+    """The seeds whose keys the blocks were read for, by id; of a wallet without a seed its first key."""
+
+    names: tuple[str, ...]
+
+
 class RescanMark(Value, frozen=True, gc=False):
     """Blocks from `first` to `last` are read again; `following` is the next one."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Sequence
+from pathlib import Path
 
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
@@ -12,9 +13,12 @@ from twisted.python.systemd import ListenFDs
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.test_app_services import ServicesCase
+from tests.test_client_tls import certificate
 from timed.app.composition import check_ports
 from timed.app.config import load, override
 from timed.app.ports import Sockets, inherited
+from timed.client.blocking import Client
+from timed.client.location import Location
 from timed.errors import ConfigError
 
 HOST = "127.0.0.1"
@@ -130,6 +134,24 @@ class Serving(ServicesCase):
             for name, each in kept.items():
                 self.assertTrue(each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN), name)
                 each.close()
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_a_socket_that_was_given_speaks_tls_when_it_is_configured(self) -> Deferred[None]:
+        async def scenario() -> None:
+            file = certificate(Path(self.mktemp()).absolute(), HOST)
+            given = socket.create_server((HOST, self.rpc))
+            application = self.compose(
+                f"rpc.tls_certificate={file}", f"rpc.tls_key={file}", sockets={"rpc": given}
+            )
+            application.startService()
+            try:
+                location = Location(
+                    HOST, self.rpc, cookie_file=str(self.directory / ".cookie"), tls=True, ca_file=file
+                )
+                self.assertEqual(await deferToThread(Client(location, 20).call, "getblockcount"), 0)
+            finally:
+                await application.stopService()
 
         return Deferred.fromCoroutine(scenario())
 

@@ -110,10 +110,11 @@ class Contents(SynchronousTestCase):
             self.assertEqual(config.apart, "rpc" in path.name)
             self.assertEqual(entries(path, "Type"), ["notify"])
             self.assertEqual(entries(path, "User"), ["timed"])
+            self.assertEqual(len(entries(path, "ExecReload")), 1)
 
     def test_an_rpc_process_cannot_read_the_keys(self) -> None:
         [hidden] = entries(UNITS / "timed-rpc@.service", "InaccessiblePaths")
-        for name in ("node.key", "operator.key", "wallet.json"):
+        for name in ("node.key", "operator.key"):
             self.assertIn(f"-/var/lib/timed/{name}", hidden.split())
 
     def test_both_services_have_one_sandbox(self) -> None:

@@ -171,6 +171,17 @@ class SubmitTests(SynchronousTestCase):
         self.assertEqual(peer.heard(TransactionBroadcast), [TransactionBroadcast(transaction=paid)])
         self.assertNotEqual(world.restarted().node.transaction_state(paid.txid).state, "unknown")
 
+    def test_what_lost_its_place_while_the_disk_worked_is_neither_accepted_nor_told(self) -> None:
+        """Its sender hears that it was dropped, and may spend the coins otherwise."""
+        world = NodeWorld(me=None, manual=True)
+        peer = world.member(1)
+        paid = world.payment()
+        world.node.submit(paid.raw, world.now)
+        world.pump()
+        world.node.mempool.remove(paid.txid)
+        world.durable()
+        self.assertEqual((world.told(TransactionAccepted), peer.heard(TransactionBroadcast)), ([], []))
+
     def test_it_is_there_when_the_process_dies_right_behind_a_block_that_left_it_out(self) -> None:
         """The block ends the log; what users handed in goes over with it, in one step."""
         world = NodeWorld(manual=True)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rpc_world import FRIEND, World, address_of
@@ -17,7 +19,7 @@ from timed.params import SECOND
 from timed.primitives.transaction import Lock, Transaction
 from timed.rpc.backend import TransactionStatus
 from timed.wallet import pursuit as pursuits
-from timed.wallet.pursuit import FIRST_US, LONGEST_US, Pursuit
+from timed.wallet.pursuit import BODY_RULES, FIRST_US, LONGEST_US, Pursuit
 from timed.wallet.wallet import Doom, Payment, Wallet
 
 FRIEND_LOCK = Lock.key_hash(FRIEND.public)
@@ -160,17 +162,25 @@ class Pursued(SynchronousTestCase):
         self.assertEqual([(txid, doom.rule) for txid, doom in self.doomed],
                          [(each.txid, "fee-low") for each in sorted((first, second), key=lambda one: one.txid)])  # fmt: skip
         third = self.stored()
-        self.pursuit.published(events.TransactionDropped(third.txid, "signature"), self.world.now())
+        self.pursuit.published(events.TransactionDropped(third.txid, "value-created"), self.world.now())
         self.pursuit.wake(self.world.now())
-        self.assertEqual(self.doomed[2], (third.txid, Doom("signature")))
+        self.assertEqual(self.doomed[2], (third.txid, Doom("value-created")))
         # The payment keeps its coins until it was released, and is told again.
         self.assertEqual(len(self.wallet.payments), 3)
         self.run_until(self.world.now() + 3600 * SECOND)
         self.assertGreater(len([txid for txid, _ in self.doomed if txid == third.txid]), 1)
-        self.wallet.abandon(third.txid, "signature")
+        self.wallet.abandon(third.txid, "value-created")
         told = len(self.doomed)
         self.pursuit.wake(self.world.now() + 7200 * SECOND)
         self.assertEqual([txid for txid, _ in self.doomed[told:] if txid == third.txid], [])
+
+    def test_another_body_with_the_same_txid_proves_nothing_about_a_payment(self) -> None:
+        """Whoever submits it with witnesses of his own makes the node drop that body under the payment's txid."""
+        payment = self.stored()
+        for rule in sorted(BODY_RULES):
+            self.pursuit.published(events.TransactionDropped(payment.txid, rule), self.world.now())
+        self.assertEqual(self.wallet.doomed, {})
+        self.assertFalse(self.pursuit.may_release(payment.txid))
 
     def test_only_what_nobody_else_can_have_may_be_taken_back(self) -> None:
         refused, accepted, unknown = (self.stored() for _ in range(3))
@@ -327,6 +337,56 @@ class Released(SynchronousTestCase):
         self.assertEqual(
             (newest["state"], newest["reason"], newest["comment"]), ("released", "mempool-full", "rent")
         )
+
+    def test_what_is_being_taken_back_is_not_handed_to_the_node_meanwhile(self) -> None:
+        """A block while the history is written must not send a payment whose coins are about to be free."""
+        friend, submit, thread = address_of(FRIEND, self.world), self.world.backend.submit, self.host_thread()
+
+        def full(raw: bytes) -> bytes:
+            raise InvalidTransaction("mempool-full")
+
+        refusing = self.patch(self.world.backend, "submit", full)
+        call = self.world.begin("sendtoaddress", [friend, 2])
+        refusing.restore()
+        handed: list[bytes] = []
+        self.patch(self.world.backend, "submit", lambda raw: (handed.append(raw), submit(raw))[1])
+        [payment] = self.world.wallet.payments
+        self.world.block()
+        self.assertEqual(handed, [])
+        thread()
+        self.assertIn(b"mempool-full", self.successResultOf(call).body)
+        self.assertEqual((self.world.wallet.payments, self.world.backend.status(payment.txid)), ((), None))
+
+    def test_nor_what_its_owner_takes_back(self) -> None:
+        payment, submit, thread = self.stored(), self.world.backend.submit, self.host_thread()
+        dropped = events.TransactionDropped(payment.txid, "mempool-full")
+        self.world.pursuit.published(dropped, self.world.now())
+        call = self.world.begin("abandontransaction", [payment.txid.hex()])
+        handed: list[bytes] = []
+        self.patch(self.world.backend, "submit", lambda raw: (handed.append(raw), submit(raw))[1])
+        self.world.block()
+        self.assertEqual(handed, [])
+        thread()
+        self.assertIn(b'"result":null', self.successResultOf(call).body)
+        self.assertEqual(self.world.wallet.payments, ())
+
+    def host_thread(self) -> Callable[[], None]:
+        """From now on the history's thread does nothing until what is returned is called."""
+        work: list[Deferred[None]] = []
+
+        def later(do: Callable[[], Any]) -> Deferred[Any]:
+            waiting: Deferred[None] = Deferred()
+            work.append(waiting)
+            return waiting.addCallback(lambda _: do())
+
+        patched = self.patch(self.world.chronicle, "_thread", later)
+
+        def go_on() -> None:
+            patched.restore()
+            for each in work:
+                each.callback(None)
+
+        return go_on
 
 
 class _Released:

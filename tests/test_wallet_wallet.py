@@ -77,6 +77,16 @@ class Payments(SynchronousTestCase):
         self.wallet = self.world.wallet
         self.friend = Lock.key_hash(FRIEND.public)
 
+    def test_a_snapshot_holds_a_payment_that_is_on_its_way_to_the_disk(self) -> None:
+        """It takes the place of the journal: what the journal has, or is about to have, must be in it."""
+        prepared = self.prepare()
+        self.wallet.take_outbox()
+        again = Wallet(self.world.backend, random.Random(9).randbytes)
+        again.restore(self.wallet.records())
+        self.assertEqual([each.txid for each in again.payments], [prepared.payment.txid])
+        self.wallet.release(prepared)
+        self.assertNotIn("payment", {next(iter(record)) for record in self.wallet.records()})
+
     def prepare(self, amount: int = 10**8) -> Prepared:
         return self.wallet.prepare(self.friend, amount, "", self.world.now())
 

@@ -84,9 +84,7 @@ class Node:
             self._outliving, self._advanced,
         )  # fmt: skip
         self.peers = PeerTable(
-            config.identity,
-            entropy,
-            lambda: (self.ledger.tip.height, self.ledger.tip.hash),
+            config.identity, entropy, lambda: (self.ledger.tip.height, self.ledger.tip.hash),
             wanted=tuple(PeerAddress(host, port, node_id) for host, port, node_id in config.wanted),
             trusted=config.trusted, trust_loopback=config.trust_loopback, max_inbound=config.max_inbound,
             dry_run=config.dry_run,
@@ -450,8 +448,10 @@ class Node:
             self._announce(offer, now)
 
     def _announce(self, offer: Offer, now: int) -> None:
-        self._publish(TransactionAccepted(offer.transaction.txid))
-        self.relay.body(offer.transaction, offer.origin, now)
+        """Unless it has lost its place while the disk worked: then its sender was told so."""
+        if offer.transaction.txid in self.mempool:
+            self._publish(TransactionAccepted(offer.transaction.txid))
+            self.relay.body(offer.transaction, offer.origin, now)
 
     def _uncertified(self, txid: bytes) -> Transaction | None:
         """A transaction of the mempool that no quorum is known to have."""

@@ -30,7 +30,8 @@ from timed.rpc.submission import submit
 from timed.wallet.coins import OwnCoin
 from timed.wallet.funds import Funds
 from timed.wallet.planning import FeeAboveAmount, InsufficientFunds, Wish
-from timed.wallet.wallet import Prepared, Wallet
+from timed.wallet.pursuit import BODY_RULES
+from timed.wallet.wallet import Doom, Prepared, Wallet
 
 _log = Logger()
 
@@ -204,16 +205,21 @@ async def _send(env: Environment, prepared: Prepared) -> None:
     try:
         await submit(env, transaction)
     except RpcError as error:
-        if error.code == REJECTED:
-            await _take_back(env, wallet, transaction.txid, error.data["rule"])
+        rule = error.data["rule"]
+        if error.code == REJECTED and rule not in BODY_RULES and env.chain.status(transaction.txid) is None:
+            await _take_back(env, wallet, transaction.txid, rule)
             raise
         raise RpcError(
-            error.code, error.message, rule=error.data["rule"], hint=KEPT, txid=transaction.txid.hex()
+            error.code, error.message, rule=rule, hint=KEPT, txid=transaction.txid.hex()
         ) from error
 
 
 async def _take_back(env: Environment, wallet: Wallet, txid: bytes, rule: str) -> None:
-    """This node has refused it, so nobody else has it: its coins are free, and the history says why."""
+    """This node has refused it, so nobody else has it: its coins are free, and the history says why.
+
+    Doomed first: until that is on the disk nothing may hand it to the node again.
+    """
+    wallet.doom(txid, Doom(rule))
     if env.own_chronicle is not None:
         try:
             await env.own_chronicle.release(txid, rule)

@@ -41,6 +41,11 @@ DEAD_RULES = frozenset(
 """Refusals that no time mends: they follow from the payment and from coins in blocks alone."""
 
 
+BODY_RULES = frozenset({"signature", "witness-missing", "witness-excess", "witness-unused", "witness-order"})
+"""Refusals of one body. An event names a txid, which witnesses are no part of: anybody who submits the
+payment with other witnesses is told this, and it says nothing about the payment."""
+
+
 class Standing(Protocol):
     """`timed.rpc.backend.TransactionStatus`."""
 
@@ -150,7 +155,7 @@ class Pursuit:
 
     def _dropped(self, txid: bytes, rule: str, now: int) -> None:
         attempt, payment = self._tries.get(txid), self._wallet.payment(txid)
-        if attempt is None or payment is None:
+        if attempt is None or payment is None or rule in BODY_RULES:
             return
         attempt.refusal = rule
         self.refused[rule] += 1

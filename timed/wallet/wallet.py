@@ -101,6 +101,8 @@ class Wallet:
         self.coins = CoinIndex(self.keys.watches, self.keys.owns, self.keys.saw, self.set_aside.forget)
         self.keys.joined = self.coins.claim
         self.reservations = Reservations()
+        self._prepared: dict[bytes, Payment] = {}
+        """Payments in the making: their records are in the outbox, or on their way to the disk."""
         self._payments: dict[bytes, Payment] = {}
         self._closing: dict[bytes, Payment] = {}
         """Payments in a block that the history has not taken in yet."""
@@ -144,8 +146,11 @@ class Wallet:
             ) from None
 
     def records(self) -> list[Record]:
-        """What a snapshot holds: all keys, the payments that are not in the history yet, the coins set aside."""
-        payments = [*self._closing.values(), *self._payments.values()]
+        """What a snapshot holds: all keys, the payments that are not in the history yet, the coins set aside.
+
+        Those in the making among them: a snapshot takes the place of a journal that may have them already.
+        """
+        payments = [*self._closing.values(), *self._payments.values(), *self._prepared.values()]
         return self.keys.records() + list(map(_payment_record, payments)) + self.set_aside.records()
 
     def _restore_payment(self, record: Record) -> None:
@@ -280,6 +285,7 @@ class Wallet:
         check_spend(transaction, [coin.as_coin(height) for coin in made.coins], height, params)
         self.reservations.reserve(transaction.inputs)
         payment = Payment(transaction, comment, now, comment_to)
+        self._prepared[payment.txid] = payment
         self.outbox.append(_payment_record(payment))
         return Prepared(payment, made.fee)
 
@@ -291,6 +297,7 @@ class Wallet:
 
     def release(self, prepared: Prepared) -> None:
         """Give back the reservation of a payment that could not be stored."""
+        self._prepared.pop(prepared.payment.txid, None)
         self.reservations.release(prepared.payment.transaction.inputs)
 
     def abandon(self, txid: bytes, reason: str = "refused") -> None:

@@ -6,6 +6,7 @@ from timed.errors import LocalError
 from timed.rpc.environment import Environment
 from timed.rpc.errors import INVALID_PARAMETER, NOT_FOUND, WALLET_ERROR, RpcError
 from timed.rpc.present import Object
+from timed.wallet.wallet import Doom
 
 NEVER_LEFT = "never-left-this-node"
 """The reason of a payment that its owner took back."""
@@ -30,8 +31,12 @@ async def abandontransaction(env: Environment, txid: bytes) -> None:
             "It is sent again until it is final, or until another transaction has spent its coins. To pay the receiver "
             "once more now would risk paying twice; explaintransaction says what it waits for.",
         )
+    if doom is None:
+        # From here on nothing may hand it to the node again, however long the disk takes.
+        doom = Doom(NEVER_LEFT)
+        wallet.doom(txid, doom)
     try:
-        await env.chronicle.release(txid, doom.rule if doom is not None else NEVER_LEFT)
+        await env.chronicle.release(txid, doom.rule)
     except LocalError as error:
         raise RpcError(
             WALLET_ERROR, f"The payment cannot be released yet: {error.message}", rule="release-later",

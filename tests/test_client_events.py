@@ -86,6 +86,24 @@ class Blocking(EventsCase):
         return Deferred.fromCoroutine(scenario())
 
 
+class FromAnotherThread(EventsCase):
+    def test_whoever_waits_for_an_event_is_let_go_by_a_close(self) -> Deferred[None]:
+        async def scenario() -> None:
+            with Client(self.location, sleep=no_pause) as client:
+                for _ in range(5):
+                    events = client.events()
+                    waiting = self.in_thread(list, events)
+                    while not len(self.feed.hub):
+                        await self.in_thread(no_pause, 0)
+                    self.write(1)
+                    events.close()
+                    self.assertLessEqual(len(await waiting), 1)
+                    while len(self.feed.hub):
+                        await self.in_thread(no_pause, 0)
+
+        return Deferred.fromCoroutine(scenario())
+
+
 class Asynchronous(EventsCase):
     def test_an_iterator_goes_on_where_its_connection_was_lost(self) -> Deferred[None]:
         async def scenario() -> None:

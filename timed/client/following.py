@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 from timed.client import message, stream
@@ -44,6 +46,7 @@ class Events:
         self._blocks = Blocks()
         self._ready: deque[dict[str, str]] = deque()
         self._closed = False
+        self._iterating = False
 
     @property
     def cursor(self) -> str:
@@ -54,28 +57,43 @@ class Events:
         return self
 
     def __next__(self) -> dict[str, Any]:
-        while not self._closed:
-            while self._ready:
-                event = self._place.taken(self._ready.popleft())
-                if event is not None:
-                    return event
-            try:
-                self._read()
-            except ClientError as error:
-                self._disconnect()
-                self._sleep(self._place.pause_after(error))
+        self._iterating = True
+        try:
+            while not self._closed:
+                while self._ready:
+                    event = self._place.taken(self._ready.popleft())
+                    if event is not None:
+                        return event
+                self._go_on()
+        finally:
+            self._iterating = False
+        self._disconnect()
         raise StopIteration
 
     def close(self) -> None:
-        """End the iteration and the connection."""
+        """End the iteration and the connection; also from another thread than the one that iterates."""
         self._closed = True
-        self._disconnect()
+        connection = self._connection
+        if not self._iterating:
+            self._disconnect()
+        elif connection is not None and connection.sock is not None:
+            # The reader sees the end, and lets go of what it reads from.
+            with suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self) -> Events:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _go_on(self) -> None:
+        try:
+            self._read()
+        except ClientError as error:
+            self._disconnect()
+            if not self._closed:
+                self._sleep(self._place.pause_after(error))
 
     def _read(self) -> None:
         """A little more of the stream; ConnectionLost at its end."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
@@ -9,9 +10,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
-from tests.apart_world import CHAIN, ApartWorld
+from tests.apart_world import CHAIN, HAPROXY, ApartWorld
 from tests.process_world import until
 from timed.client.blocking import Client
 from timed.client.errors import CannotConnect
@@ -23,10 +24,9 @@ PAYMENTS = 6
 class Follower(threading.Thread):
     """Follows one process until it is told to stop; `seen` holds what came, in its order."""
 
-    def __init__(self, world: ApartWorld, number: int) -> None:
+    def __init__(self, world: ApartWorld, port: int) -> None:
         super().__init__(daemon=True)
-        plan = world.processes[number].plan
-        self.client = Client(world.location(plan.rpc_port), sleep=self.wait)
+        self.client = Client(world.location(port), sleep=self.wait)
         self.events = self.client.events(cursor="oldest")
         self.seen: list[dict[str, Any]] = []
         self.failure: Exception | None = None
@@ -54,7 +54,7 @@ class KilledNode(SynchronousTestCase):
         self.addCleanup(world.stop)
         world.restart(CHAIN)
         world.start_apart()
-        followers = [Follower(world, number) for number in (CHAIN, APART)]
+        followers = [Follower(world, world.processes[each].plan.rpc_port) for each in (CHAIN, APART)]
         for follower in followers:
             self.addCleanup(follower.events.close)
         txids = self.pay(world)
@@ -99,3 +99,25 @@ class KilledNode(SynchronousTestCase):
         for txid in txids:
             self.assertEqual((finals[txid], confirmed[txid]), (1, 1))
         self.assertEqual(max(finals.values()), 1)
+
+
+class KilledBehindHAProxy(SynchronousTestCase):
+    def test_a_follower_goes_on_at_the_other_rpc_process(self) -> None:
+        if not os.path.exists(HAPROXY):
+            raise SkipTest("haproxy is not installed (apt-get install haproxy)")
+        world = ApartWorld(Path(self.mktemp()), 2)
+        self.addCleanup(world.stop)
+        world.restart(CHAIN)
+        world.start_apart()
+        world.start_front()
+        follower = Follower(world, world.front_port)
+        self.addCleanup(follower.events.close)
+        until("events come through HAProxy", lambda: len(follower.seen) > 3)
+        [serving] = [each for each in world.apart if world.ask(each, "geteventcursor")["subscriptions"]]
+        world.kill(serving)
+        height = world.call(CHAIN, "getblockcount") + 2
+        until("events come from the other one", lambda: str(height) in follower.of("block", "height"))
+        self.assertIsNone(follower.failure)
+        sequences = [each["sequence"] for each in tuple(follower.seen)]
+        self.assertEqual(sequences, list(range(1, len(sequences) + 1)))
+        self.assertGreater(follower.pauses, 0)

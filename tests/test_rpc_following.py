@@ -136,6 +136,18 @@ class FollowerCase(SynchronousTestCase):
         self.assertEqual(listener.ended[0], LOST)
         self.stop()
 
+    def test_a_bug_is_logged_and_does_not_end_it(self) -> None:
+        self.link.away = True
+        self.write(1)
+        broken = self.patch(self.follower, "_open", lambda: 1 // 0)
+        self.follower.start()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertIn("internal error", str(self.follower.feed.failure()))
+        broken.restore()
+        self.clock.advance(AWAY_S)
+        self.assertEqual((self.follower.feed.failure(), self.follower.feed.window.newest), (None, 1))
+        self.stop()
+
     def test_events_that_are_switched_off_are_not_followed(self) -> None:
         self.context.config.settings.feed = FeedSection(enabled=False)
         self.assertIsNone(follow(self.context, self.link, self.newest.append))  # type: ignore[arg-type]

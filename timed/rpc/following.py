@@ -86,14 +86,25 @@ class FeedFollower:
 
     async def _follow(self) -> None:
         while True:
-            self.refresh()
-            state = self.feed.window.state
-            after = OLDEST if state is None else self.feed.window.ends.cursor(state.newest)
             try:
-                await self._link.call("geteventcursor", {"after": after, "wait_s": WAIT_S}, ASKS)
-            except RpcError:
-                # Away, or another log than ours: the disk knows.
+                await self._look()
+            except CancelledError:
+                raise
+            except Exception as error:  # noqa: BLE001 - a bug of ours must not end it for good
+                self._failed = f"internal error ({error})."
+                self._log_of_events.failure("following the event log raised")
                 await deferLater(self._reactor, AWAY_S)
+
+    async def _look(self) -> None:
+        """Show what is new, then wait for more."""
+        self.refresh()
+        state = self.feed.window.state
+        after = OLDEST if state is None else self.feed.window.ends.cursor(state.newest)
+        try:
+            await self._link.call("geteventcursor", {"after": after, "wait_s": WAIT_S}, ASKS)
+        except RpcError:
+            # Away, or another log than ours: the disk knows.
+            await deferLater(self._reactor, AWAY_S)
 
     def _open(self) -> None:
         """Open the log, and again when others stand in its place."""

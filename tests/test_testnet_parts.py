@@ -11,8 +11,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from timed.app.config import load
 from timed.app.genesis_file import read_genesis
+from timed.errors import LocalError
 from timed.events import PeerClosed
 from timed.monitor.eventlog import LOST
+from timed.testnet import main as testnet
 from timed.testnet.layout import EPHEMERAL, NodePlan, Plan, State, free_ports, make_network
 from timed.testnet.main import arguments, check_options
 from timed.testnet.process import NodeProcess
@@ -172,6 +174,39 @@ class Register(PlanCase):
         state = State(1, "/somewhere", {"node-1": os.getpid()})
         self.assertEqual(living_nodes(state), {})
         self.assertFalse(runner_alive(state))
+
+
+class Down(SynchronousTestCase):
+    """Whose network `down` takes."""
+
+    def noted(self, *states: State) -> None:
+        noted = [(Path(f"{number}.json"), state) for number, state in enumerate(states)]
+        self.patch(testnet, "networks", lambda: iter(noted))
+        self.patch(testnet, "living_nodes", lambda state: state.nodes)
+        self.patch(testnet, "runner_alive", lambda state: False)
+
+    def taken(self, directory: str | None = None, everything: bool = False) -> list[str]:
+        return [state.directory for _, state in testnet.chosen(directory, everything)]
+
+    def state(self, directory: str, standing: bool, alive: bool = True) -> State:
+        return State(1, directory, {"node-1": 2} if alive else {}, standing=standing)
+
+    def test_a_benchmark_of_somebody_else_goes_on(self) -> None:
+        self.noted(self.state("/bench", False), self.state("/mine", True), self.state("/dead", True, False))
+        self.assertEqual(self.taken(), ["/mine"])
+        self.assertEqual(self.taken("/bench"), ["/bench"])
+        self.assertEqual(self.taken(everything=True), ["/bench", "/mine"])
+
+    def test_none_that_up_started(self) -> None:
+        self.noted(self.state("/bench", False))
+        self.assertEqual(self.taken(), [])
+
+    def test_of_several_one_is_to_be_named(self) -> None:
+        self.noted(self.state("/one", True), self.state("/two", True))
+        error = self.assertRaises(LocalError, self.taken)
+        self.assertIn("/one, /two", str(error))
+        self.assertEqual(self.taken("/two"), ["/two"])
+        self.assertRaises(LocalError, self.taken, "/three")
 
 
 class Arguments(SynchronousTestCase):

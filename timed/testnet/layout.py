@@ -246,6 +246,8 @@ class State:
     """Node name to process id."""
     urls: dict[str, list[str]] = attrs.field(factory=dict)
     """Node name to its RPC and monitor URL."""
+    standing: bool = False
+    """It runs until somebody brings it down; other networks end with the benchmark that started them."""
 
     def write(self, path: Path) -> None:
         """Replace the file in one step."""

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from timed.errors import LocalError
 from timed.testnet.check import run_check
-from timed.testnet.layout import make_network
+from timed.testnet.layout import State, make_network
 from timed.testnet.network import Network
 from timed.testnet.payments import Payments
 from timed.testnet.registry import bring_down, living_nodes, networks, runner_alive, state_path
@@ -60,7 +60,9 @@ def arguments() -> argparse.ArgumentParser:
     long.add_argument("--report", metavar="FILE", default="timed-soak.html", help="the page to write")
     long.add_argument("--json", action="store_true", help="one JSON object as the last line")
     commands.add_parser("status", help="show the networks that run")
-    commands.add_parser("down", help="stop the networks that run")
+    end = commands.add_parser("down", help="stop the network that `up` started")
+    end.add_argument("directory", nargs="?", metavar="DIR", help="the directory of the one to stop")
+    end.add_argument("--all", action="store_true", help="every network of this user, benchmarks among them")
     return parser
 
 
@@ -78,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> NoReturn:
         elif options.command == "status":
             status = show_status()
         else:
-            status = down()
+            status = down(options.directory, everything=options.all)
     except LocalError as error:
         print(f"timed-testnet: {error}", file=sys.stderr)
         status = 1
@@ -104,7 +106,7 @@ def up(options: argparse.Namespace) -> int:
     directory = choose_directory(options.keep)
     reporter = Reporter()
     plan = make_network(directory, options.nodes, options.members, options.interval)
-    network = Network(plan, reporter, state_path())
+    network = Network(plan, reporter, state_path(), standing=True)
     atexit.register(network.stop)
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, interrupt)
@@ -270,17 +272,40 @@ def show_status() -> int:
     return 0 if found else 1
 
 
-def down() -> int:
-    """Stop every network of this user."""
+def chosen(directory: str | None, everything: bool) -> list[tuple[Path, State]]:
+    """What `down` stops: the network in a directory, all of this user, or the only one that `up` started.
+
+    A LocalError when none runs in the directory, or when several could be meant.
+    """
+    noted = [(path, state) for path, state in networks() if living_nodes(state) or runner_alive(state)]
+    if everything:
+        return noted
+    if directory is not None:
+        wanted = Path(directory).resolve()
+        found = [(path, state) for path, state in noted if Path(state.directory).resolve() == wanted]
+        if not found:
+            raise LocalError(
+                f"no network runs in {directory}.", "'timed-testnet status' shows those that run."
+            )
+        return found
+    standing = [(path, state) for path, state in noted if state.standing]
+    if len(standing) > 1:
+        names = ", ".join(state.directory for _, state in standing)
+        raise LocalError(f"{len(standing)} networks run: {names}.", "Name one of them, or give --all.")
+    return standing
+
+
+def down(directory: str | None, *, everything: bool) -> int:
+    """Stop what was meant; exit status 1 when something of it goes on."""
     remaining = 0
     count = 0
-    for path, state in networks():
+    for path, state in chosen(directory, everything):
         count += 1
         gone = bring_down(path, state)
         remaining += not gone
         print(f"network in {state.directory}: {'stopped' if gone else 'could not be stopped'}")
     if not count:
-        print("No network is running.")
+        print("No network is running." if everything else "No network that 'up' started is running.")
     return 1 if remaining else 0
 
 

@@ -22,7 +22,7 @@ EQUAL_S = 120.0
 class Network:
     """Starts and stops the nodes of a plan. After `stop` no process is left."""
 
-    def __init__(self, plan: Plan, reporter: Reporter, state_path: Path) -> None:
+    def __init__(self, plan: Plan, reporter: Reporter, state_path: Path, standing: bool = False) -> None:
         self.plan = plan
         self.reporter = reporter
         self.report = Report(len(plan.nodes), len(plan.members), plan.interval)
@@ -31,6 +31,7 @@ class Network:
         self.excused: dict[int, list[str]] = {}
         """Lost sessions that a deliberate kill explains, per node that noticed."""
         self._state_path = state_path
+        self._standing = standing
         self._started = time.monotonic()
 
     def start(self, *nodes: NodePlan) -> None:
@@ -162,4 +163,5 @@ class Network:
             urls={
                 name: [process.plan.rpc_url, process.plan.monitor_url] for name, process in processes.items()
             },
+            standing=self._standing,
         ).write(self._state_path)

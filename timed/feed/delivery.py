@@ -37,8 +37,6 @@ SAVE_S = 60.0
 BATCH_BYTES = 1 << 20
 """Text of the events in a batch, unless one of them alone is longer."""
 INTERNAL = "internal-error"
-
-
 LOG_BOUNDS, NEW_LOG = "log-bounds", "new-log"
 """Why events are missing."""
 

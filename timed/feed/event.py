@@ -55,8 +55,6 @@ TYPES: dict[str, tuple[str, str]] = {
 FAMILIES = tuple(dict.fromkeys(name.partition(".")[0] for name in TYPES))
 """A family stands for all its types."""
 
-MAX_LOCKS = 1_000
-"""Addresses in one filter."""
 CACHED_ADDRESSES = 65_536
 
 _encoder = msgspec.json.Encoder()

@@ -23,8 +23,6 @@ MAX_TOUCHES = 200_000
 PAGE_EVENTS = 256
 """Events that one step of one reader looks at."""
 PAGE_BYTES = 256 * 1024
-
-
 MAX_PAGES = 1_024
 """Pages that are kept for other readers at the same place, until the log goes on."""
 

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from timed.ledger.mempool import Mempool
     from timed.node.admission import Verdict
     from timed.node.views import ConsensusState, OutpointState, TransactionState
-    from timed.peer.statistics import PeerStatistics
     from timed.peer.values import PeerHandle
     from timed.sync.catchup import SyncState
 
@@ -140,9 +139,6 @@ class ChainBackend:
         block: Block | None = self._node.ledger.block(height)
         return block
 
-    def raw_block(self, height: int) -> bytes | None:
-        return self._store.block(height)
-
     def certificate(self, height: int) -> BlockCertificate | None:
         certificate: BlockCertificate | None = self._node.ledger.certificate(height)
         return certificate
@@ -236,18 +232,10 @@ class ChainBackend:
         failure: str | None = self._node.gate.failure
         return failure
 
-    def wanted_peers(self) -> int:
-        """How many peers the configuration names."""
-        return len(self._node.config.wanted)
-
     def peers(self) -> tuple[PeerHandle, ...]:
         """The open sessions, ordered by node id."""
         peers: tuple[PeerHandle, ...] = self._node.peers.peers()
         return peers
-
-    def peer_statistics(self, node_id: bytes) -> PeerStatistics | None:
-        statistics: PeerStatistics | None = self._node.peers.statistics(node_id)
-        return statistics
 
     # What the wallet asks (timed.wallet.wallet.WalletChain).
 

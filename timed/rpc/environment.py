@@ -161,9 +161,7 @@ class Environment:
     def wallet(self) -> Wallet:
         """The wallet; RpcError -4 without one or when it cannot read the set of coins, -28 while it reads it."""
         if self.own_wallet is None:
-            raise RpcError(
-                WALLET_ERROR, "This node keeps no wallet", rule="no-wallet", hint="Set wallet.enabled = yes."
-            )
+            raise _no_wallet()
         trouble = self.own_wallet.trouble
         if trouble is not None:
             raise RpcError(
@@ -185,32 +183,32 @@ class Environment:
     def chronicle(self) -> Chronicle:
         """The wallet's history; RpcError -4 without a wallet, or when its disk does not do its part."""
         if self.own_chronicle is None:
-            raise RpcError(
-                WALLET_ERROR, "This node keeps no wallet", rule="no-wallet", hint="Set wallet.enabled = yes."
-            )
+            raise _no_wallet()
         return self.own_chronicle
 
     @property
     def pursuit(self) -> Pursuit:
         """What becomes of the wallet's open payments; RpcError -4 without a wallet."""
         if self.own_pursuit is None:
-            raise RpcError(
-                WALLET_ERROR, "This node keeps no wallet", rule="no-wallet", hint="Set wallet.enabled = yes."
-            )
+            raise _no_wallet()
         return self.own_pursuit
 
     @property
     def custody(self) -> Custody:
         """The wallet's secrets and files; RpcError -4 without a wallet."""
         if self.own_custody is None:
-            raise RpcError(
-                WALLET_ERROR, "This node keeps no wallet", rule="no-wallet", hint="Set wallet.enabled = yes."
-            )
+            raise _no_wallet()
         return self.own_custody
 
     def lock_of(self, address: str) -> Lock:
         """As `timed.rpc.locks.lock_of`, of this network."""
         return lock_of(self.params, address)
+
+
+def _no_wallet() -> RpcError:
+    return RpcError(
+        WALLET_ERROR, "This node keeps no wallet", rule="no-wallet", hint="Set wallet.enabled = yes."
+    )
 
 
 def decode_transaction(data: bytes) -> Transaction:

@@ -17,8 +17,6 @@ from timed.errors import InvalidSignature
 from timed.primitives.hashing import tagged_hash
 from timed.primitives.transaction import LOCK_KEY_HASH, Lock, key_hash
 
-MAX_MESSAGE = 65_536
-"""Characters."""
 SIGNED_TEXT = 128
 """Characters of a signature: 96 bytes in base64."""
 

@@ -71,7 +71,7 @@ class OfALivingNode(ServicesCase):
             for secret in secrets:
                 self.assertNotIn(secret.encode(), raw)
             self.assertEqual(parts["log/0-timed.log"].count(REMOVED.encode()), len(secrets))
-            self.assertIn(b"# 1 accounts", parts["config.ini"])
+            self.assertIn("auth = alice:…".encode(), parts["config.ini"])
             self.assertIn(b"timed_height 0.0", parts["monitor/metrics.txt"])
             self.assertEqual(json.loads(parts["rpc/getblockchaininfo.json"])["blocks"], 0)
             self.assertIn(b"node.key", parts["files.txt"])
@@ -260,3 +260,21 @@ class Redaction(SynchronousTestCase):
                        "words that sign", "other words", "services/T1/B2?key=9"):  # fmt: skip
             self.assertEqual(redactor.clean(f"a {secret} b"), f"a {REMOVED} b")
         self.assertIn("MANIFEST", redactor.clean("MANIFEST"))
+
+    def test_secret_files_are_found_where_the_configuration_means_them(self) -> None:
+        """A relative path is one beside the configuration file, wherever the command is called."""
+        base = Path(self.mktemp()).absolute()
+        base.mkdir()
+        account = make("bob", PASSWORD, bytes)
+        (base / "accounts").write_text(f"{account.line}\n")
+        (base / "tls.pem").write_text("-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkqhkiG9w0B\n")
+        (base / "webhook.secret").write_text("# seven words that sign for a hook\nold-and-still-signing\n")
+        path = base / "node.ini"
+        path.write_text(
+            f"[node]\ndatadir = {base}/data\n[rpc]\nauth_file = accounts\ntls_key = tls.pem\n"
+            "[webhook]\nsecret_file = webhook.secret\n"
+        )
+        redactor = redactor_for(load(str(path), [], node_id=None))
+        for secret in (account.digest.hex(), "MIIEvQIBADANBgkqhkiG9w0B", "# seven words that sign for a hook",
+                       "old-and-still-signing"):  # fmt: skip
+            self.assertEqual(redactor.clean(f"a {secret} b"), f"a {REMOVED} b")

@@ -32,9 +32,10 @@ from timed.monitor.row import COUNTER, GAUGE, Durations, Row
 from timed.monitor.snapshot import FRESH_S, Snapshots
 from timed.monitor.view import View
 from timed.monitor.viewers import EVERY_S, MAX_VIEWERS, PATIENCE_S, Viewers
-from timed.monitor.visibility import host_named, is_loopback
+from timed.monitor.visibility import host_named
 from timed.monitor.watch import Watch
 from timed.params import SECOND
+from timed.peer.location import is_loopback
 
 PAGE = Path(__file__).parent.parent / "timed/monitor/page"
 

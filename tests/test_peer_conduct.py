@@ -15,7 +15,8 @@ from timed.bench.samples import Samples
 from timed.errors import LocalError
 from timed.params import SECOND
 from timed.peer import limits
-from timed.peer.conduct import CEILING, POLICY, Conduct, PeerClass, Verdict, is_loopback
+from timed.peer.conduct import CEILING, POLICY, Conduct, PeerClass, Verdict
+from timed.peer.location import is_loopback
 from timed.peer.rates import RATES, Allowance
 from timed.wire.catalogue import MESSAGES
 from timed.wire.messages import Ack, BlockCommit, GetPeers, PeersResponse, Pong

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from timed.app.overrides import read_overrides
 from timed.app.schema import Settings, keys, sections
 from timed.errors import ConfigError
 from timed.params import BUILTIN_MEMBERS
+from timed.peer.location import is_loopback
 from timed.peer.values import PeerAddress
 from timed.ports import MONITOR_PORT_OFFSET, RPC_PORT_OFFSET
 
@@ -102,6 +102,13 @@ class Config:
         """None for the system's authorities."""
         text = self.settings.webhook.ca_file
         return self._path(text, self.base) if text else None
+
+    @property
+    def secret_files(self) -> tuple[Path, ...]:
+        """Files of the RPC that hold passwords, their hashes or a key; those that are set, there or not."""
+        rpc = self.settings.rpc
+        named = [self._path(text, self.base) for text in (rpc.auth_file, rpc.tls_key) if text]
+        return (self.cookie_file, *named)
 
     @property
     def overrides_file(self) -> Path:
@@ -320,18 +327,11 @@ def _webhook_conflicts(config: Config) -> Iterator[ConfigError]:
             host, port = None, None
         if not host or port == 0:
             yield ConfigError(f"webhook.urls names {url[:80]!r}, whose host or port is none.")
-        elif parts.scheme == "http" and not webhook.allow_plain and not _is_loopback(host):
+        elif parts.scheme == "http" and not webhook.allow_plain and not is_loopback(host):
             yield ConfigError(
                 f"webhook.urls names {host!r} without TLS, and it is not this machine.",
                 "Use https://, or set webhook.allow_plain = yes.",
             )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def nearest(full_name: str, names: Sequence[str]) -> str:

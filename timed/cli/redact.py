@@ -96,19 +96,15 @@ class Redactor:
 
 def redactor_for(config: Config, *more: str) -> Redactor:
     """With everything secret that the files of a node hold, as far as this user may read them."""
-    settings = config.settings.rpc
     known = [*more]
-    for secret in settings.auth:
+    for secret in config.settings.rpc.auth:
         known += [secret.line, secret.salt, secret.digest.hex()]
-    for path in (config.cookie_file, config.datadir / NODE_KEY, config.datadir / OPERATOR_KEY):
+    for path in (config.datadir / NODE_KEY, config.datadir / OPERATOR_KEY, *config.secret_files):
         known += _words_of(path)
-    for name in (settings.auth_file, settings.tls_key):
-        if name:
-            known += _words_of(Path(name).expanduser())
     webhook = config.settings.webhook
     known += [urlsplit(url)._replace(scheme="", netloc="").geturl().lstrip("/") for url in webhook.urls]
     if webhook.secret_file:
-        known += _read(config.webhook_secret_file).splitlines()
+        known += [line.strip() for line in _read(config.webhook_secret_file).splitlines()]
     wallet = config.wallet_file
     return Redactor(known, [*_strings(wallet), *_strings(wallet.with_name(f"{wallet.name}.journal"))])
 

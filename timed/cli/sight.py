@@ -16,6 +16,7 @@ import attrs
 from prometheus_client.parser import text_string_to_metric_families
 
 from timed.app.config import Config
+from timed.app.datadir import CHAIN
 from timed.cli.options import Options
 from timed.cli.place import ANYWHERE, locate
 from timed.client.blocking import Client
@@ -192,7 +193,7 @@ def _held(datadir: Path) -> int | None:
     The lock itself is left alone: a node that starts in this moment would not get it.
     """
     try:
-        inode = os.stat(datadir / "chain" / LOCK).st_ino
+        inode = os.stat(datadir / CHAIN / LOCK).st_ino
         with open(LOCKS, encoding="ascii") as file:
             lines = file.readlines()
     except (FileNotFoundError, NotADirectoryError):

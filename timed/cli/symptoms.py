@@ -73,9 +73,14 @@ def _config(sight: Sight) -> Config:
     return sight.config
 
 
+def _silent(sight: Sight) -> Unseen:
+    """Of a monitor that was not asked, or did not answer."""
+    return Unseen(f"the monitor tells nothing: {sight.unseen.get('monitor', 'there is no configuration')}")
+
+
 def _metrics(sight: Sight) -> Metrics:
     if sight.metrics is None:
-        raise Unseen(f"the monitor tells nothing: {sight.unseen.get('monitor', 'there is no configuration')}")
+        raise _silent(sight)
     return sight.metrics
 
 
@@ -90,7 +95,7 @@ def _call(sight: Sight, name: str) -> Any:
 def _state(sight: Sight, check: str) -> tuple[str, str, str]:
     """(state, reason, remedy) of a health check."""
     if sight.health is None:
-        raise Unseen(f"the monitor tells nothing: {sight.unseen.get('monitor', 'there is no configuration')}")
+        raise _silent(sight)
     found = sight.health.get("checks", {}).get(check, {})
     return str(found.get("state", OK)), str(found.get("reason", "")), str(found.get("remedy", ""))
 
@@ -379,7 +384,7 @@ def _health(sight: Sight) -> Iterator[Finding]:
         if state != OK and name not in ("peers", "sync", "blocks"):
             yield Finding(f"check-{name}", PROBLEM, f"{reason[:1].upper()}{reason[1:]}.", remedy)
     if sight.health is None:
-        raise Unseen(f"the monitor tells nothing: {sight.unseen.get('monitor', 'there is no configuration')}")
+        raise _silent(sight)
 
 
 EXPLAINED = frozenset({"clock-offset", "disk-slow", "disk-space", "reactor-late", "quorum-thin"})
@@ -388,7 +393,7 @@ EXPLAINED = frozenset({"clock-offset", "disk-slow", "disk-space", "reactor-late"
 
 def _alerts(sight: Sight) -> Iterator[Finding]:
     if sight.alerts is None:
-        raise Unseen(f"the monitor tells nothing: {sight.unseen.get('monitor', 'there is no configuration')}")
+        raise _silent(sight)
     for alert in sight.alerts.get("active", ()):
         name = str(alert["name"])
         if name not in EXPLAINED and not name.startswith("check-"):

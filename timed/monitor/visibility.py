@@ -6,8 +6,7 @@ The address alone is not enough: a page from elsewhere may have a name that lead
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
+from timed.peer.location import is_loopback
 from timed.rpc.site import BoundedRequest
 
 PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
@@ -29,13 +28,3 @@ def host_named(header: bytes | None) -> str:
     if text.startswith("["):
         return text[1:].partition("]")[0]
     return text.partition(":")[0]
-
-
-def is_loopback(host: str) -> bool:
-    """True for localhost and every address of the loopback."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from timed.params import SECOND
-from timed.peer.bans import address_of
+from timed.peer.location import address_of
 from timed.primitives.hashing import tagged_hash
 
 if TYPE_CHECKING:

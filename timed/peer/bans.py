@@ -8,21 +8,14 @@ a node behind a name is banned by its node id.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import (
-    IPv4Address,
-    IPv4Network,
-    IPv6Address,
-    IPv6Network,
-    ip_address,
-    ip_network,
-)
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Union
 
 import attrs
 
 from timed.errors import LocalError
 from timed.peer import limits
-from timed.peer.location import parse_node_id
+from timed.peer.location import address_of, parse_node_id
 
 _MAPPED_BITS = 96
 _NEVER = 2**63
@@ -49,16 +42,6 @@ def parse_subject(text: str) -> Subject:
 def subject_text(subject: Subject) -> str:
     """What `parse_subject` reads; an address is written with its prefix, too."""
     return subject.hex() if isinstance(subject, bytes) else str(subject)
-
-
-def address_of(host: str) -> IPv4Address | IPv6Address | None:
-    """The address that a host is, None for a name."""
-    try:
-        address = ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return address if mapped is None else mapped
 
 
 def is_in(host: str, place: Place) -> bool:

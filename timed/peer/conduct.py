@@ -22,7 +22,8 @@ import attrs
 
 from timed.errors import LocalError
 from timed.peer import limits
-from timed.peer.bans import Ban, Bans, Subject, address_of, is_in, subject_text
+from timed.peer.bans import Ban, Bans, Subject, is_in, subject_text
+from timed.peer.location import address_of, is_loopback
 
 
 class PeerClass(enum.IntEnum):
@@ -285,12 +286,6 @@ class Conduct:
             lowest = min(self._scores, key=lambda peer: self.score(peer, now))
             del self._scores[lowest]
         self._scores[node_id] = (score, now)
-
-
-def is_loopback(host: str) -> bool:
-    """True for the addresses of this machine."""
-    address = address_of(host)
-    return host == "localhost" if address is None else address.is_loopback
 
 
 def _order(ban: Ban) -> tuple[bool, str]:

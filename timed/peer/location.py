@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
 from timed.peer.values import PeerAddress
 
 MAX_PORT = 65_535
@@ -40,3 +42,19 @@ def check_host(text: str) -> str:
     if wrong or any(character.isspace() or character in "/@," for character in text):
         raise ValueError(f"must be a host name or address, not {text!r}")
     return text
+
+
+def address_of(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that a host is, None for a name. What IPv6 writes of an IPv4 address is that address."""
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return address if mapped is None else mapped
+
+
+def is_loopback(host: str) -> bool:
+    """True for localhost and the loopback addresses: what is said there does not leave this machine."""
+    address = address_of(host)
+    return host.lower() == "localhost" if address is None else address.is_loopback

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from zope.interface import implementer
 
 from timed.errors import ConfigError
 from timed.net.adopted import adopt
+from timed.peer.location import is_loopback
 from timed.rpc.auth import Account
 from timed.rpc.authfile import read_auth_file
 from timed.rpc.credentials import ROLES, Secret
@@ -71,7 +71,7 @@ def check_exposure(settings: RPCSection, secrets: Sequence[Secret]) -> None:
     """ConfigError for a port that others can reach without TLS, or that nobody from there could use."""
     if bool(settings.tls_certificate) != bool(settings.tls_key):
         raise ConfigError("rpc.tls_certificate and rpc.tls_key go together.", "Set both, or neither.")
-    if _is_loopback(settings.host):
+    if is_loopback(settings.host):
         return
     if not settings.tls_certificate:
         raise ConfigError(
@@ -167,15 +167,6 @@ def _methods(settings: RPCSection, user: str) -> frozenset[str] | None:
 def _near(user: str, users: Iterable[str]) -> str:
     known = ", ".join(sorted(users))
     return f"It has: {known}." if known else f"Make an account with timed-cli rpcauth {user}."
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _read(path: Path, key: str) -> bytes:

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from timed.params import SECOND
-from timed.peer.bans import Ban, Subject, address_of
+from timed.peer.bans import Ban, Subject
 from timed.peer.dialing import Origin, Target
+from timed.peer.location import address_of
 
 if TYPE_CHECKING:
     from timed.peer.addressbook import Record

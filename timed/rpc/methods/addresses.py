@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from timed.params import SECOND
 from timed.peer.addressbook import Record
-from timed.peer.bans import address_of
+from timed.peer.location import address_of
 from timed.rpc.environment import Environment
 from timed.rpc.present import Object
 

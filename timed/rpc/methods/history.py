@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from timed.errors import LocalError
 from timed.params import SECOND
 from timed.primitives.transaction import LOCK_KEY_HASH, Lock
+from timed.rpc.backend import PENDING
 from timed.rpc.chronicle import Chronicle
 from timed.rpc.environment import Environment
 from timed.rpc.errors import NOT_FOUND, WALLET_ERROR, WARMING_UP, RpcError, not_found
@@ -360,7 +361,7 @@ def _entry_object(env: Environment, entry: HistoryEntry) -> Object:
     """Where a transaction stands: as the node says it, or released."""
     chain = env.chain
     status = chain.status(entry.txid)
-    state = RELEASED if entry.released else status.state if status is not None else "pending"
+    state = RELEASED if entry.released else status.state if status is not None else PENDING
     height = status.height if status is not None else None
     header = chain.header(height) if height is not None else None
     time = entry.time // SECOND

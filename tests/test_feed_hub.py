@@ -14,7 +14,7 @@ from tests.index_world import LOCKS, RandomChain
 from timed.errors import LocalError
 from timed.feed import window as windows
 from timed.feed.event import FAMILIES, Draft, Filter
-from timed.feed.hub import HEARTBEAT_S, LOST, SLOW, STALL_S, STALLED, STOPPED, Limits, SubscribersFull
+from timed.feed.hub import FAILED, HEARTBEAT_S, LOST, SLOW, STALL_S, STALLED, STOPPED, Limits, SubscribersFull
 from timed.feed.log import Bounds, CursorLost
 from timed.feed.records import LockTouch
 from timed.feed.window import PAGE_EVENTS, Page
@@ -210,6 +210,19 @@ class Ends(HubCase):
         self.listen()
         self.assertEqual(len(self.world.hub), 100)
         self.assertEqual(dict(self.world.hub.refused), {"client-full": 1, "subscribers-full": 1})
+
+
+class Faults(HubCase):
+    def test_a_reader_that_raises_is_ended_and_takes_nobody_along(self) -> None:
+        def broken(page: Page) -> None:
+            raise ZeroDivisionError("a bug")
+
+        listeners = [self.listen() for _ in range(3)]
+        listeners[1].send = broken  # type: ignore[method-assign]
+        self.write(2)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual([each.sequences for each in listeners], [[1, 2], [], [1, 2]])
+        self.assertEqual((listeners[1].ended, len(self.world.hub)), ((FAILED, self.world.cursor(0)), 2))
 
 
 class Living(HubCase):

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import attrs
+from twisted.logger import Logger
 
 from timed.errors import LocalError, StoreError
 from timed.feed.cursor import Ends
@@ -148,15 +149,15 @@ class Subscription:
         page = self.hub.window.page(self.sequence, self.wanted)
         if page.end == self.sequence:
             return False
-        self.sequence = page.end
         if page.events:
+            self.reader.send(page)
             self.sent += len(page.events)
             self.last_sent = self.hub.now()
             if self.window:
                 self._unacknowledged.extend([event.sequence for event in page.events])
-            self.reader.send(page)
-            if self.held():
-                self._hold()
+        self.sequence = page.end
+        if self.held():
+            self._hold()
         return self.sequence < self.hub.window.newest
 
     def _hold(self) -> None:
@@ -183,6 +184,8 @@ class Subscription:
 
 class Hub:
     """All subscriptions of a process. After `stop` none is left, and no call."""
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -316,6 +319,9 @@ class Hub:
             self.end(one, LOST, str(error))
         except StoreError as error:
             self.end(one, FAILED, str(error))
+        except Exception:  # noqa: BLE001 - a bug with one reader must not hold up the others
+            self._log.failure("a subscription raised")
+            self.end(one, FAILED, "internal error")
         return False
 
     def _look_at_all(self) -> None:

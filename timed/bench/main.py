@@ -21,6 +21,7 @@ BENCHMARKS = {
     "throughput": "payments per second to finality, against what signature checks allow",
     "lag": "how long the reactor of a node under load does not turn",
     "rpc": "light calls over HTTP, alone, in batches and while syncing, against twisted.web with a constant",
+    "events": "thousands of WebSockets that follow the events, one of which reads nothing, against a bare broadcast",
     "restart": "from the end of a node until it is ready again, with a year of blocks and with none",
     "idle": "what quiet peers cost in CPU and memory",
     "crowd": "one node and many clients: quiet, with payments, and with some who stall, drip and flood",

@@ -13,6 +13,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredQueue
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.ssl import Certificate, optionsForClientTLS
+from twisted.internet.task import deferLater
 
 from tests.feed_world import LoopFeed, draft
 from tests.rpc_service import DEADLINE_S, ServiceTestCase
@@ -22,12 +23,13 @@ from timed.client.location import Location
 from timed.client.message import authorization
 from timed.feed import hub as hubs
 from timed.feed.event import Draft
-from timed.feed.hub import DISMISSED, SLOW, STOPPED, Limits
+from timed.feed.hub import DISMISSED, SLOW, STALLED, STOPPED, Limits
 from timed.feed.log import Bounds
 from timed.feed.records import LockTouch
 from timed.params import REGTEST
 from timed.primitives.address import encode_address
 from timed.primitives.transaction import Lock
+from timed.rpc import websocket
 from timed.rpc.credentials import make
 from timed.rpc.method import ADMIN, READ
 
@@ -255,6 +257,22 @@ class Unread(StreamsCase):
                 last = message["sequence"]
             self.assertEqual((message["op"], message["cursor"]), ("end", self.feed.hub.ends.cursor(last)))
             self.assertEqual((code, reason), (4001, f"slow {message['cursor']}"))
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_one_that_answers_no_ping_is_counted_among_the_subscriptions_that_were_ended(
+        self,
+    ) -> Deferred[None]:
+        async def scenario() -> None:
+            self.patch(websocket, "PING_S", 0.5)
+            client = await self.socket()
+            await client.say(op="subscribe")
+            client.transport.pauseProducing()
+            while len(self.feed.hub):
+                await deferLater(reactor, 0.02)
+            client.transport.resumeProducing()
+            await client.closed
+            self.assertEqual(self.feed.hub.ended, {STALLED: 1})
 
         return Deferred.fromCoroutine(scenario())
 

@@ -177,6 +177,8 @@ class EventSocket(WebSocketServerProtocol):
     def _ping(self) -> None:
         if not self._ponged:
             self._sockets.streams.counters["silent"] += 1
+            if self._subscription is not None:
+                self._feed.hub.end(self._subscription, STALLED, f"no ping was answered within {PING_S:g} s")
             self.transport.abortConnection()
             return
         self._ponged = False

@@ -49,6 +49,7 @@ class ServicesCase(TestCase):
             f"p2p.port={self.p2p}",
             f"rpc.port={self.rpc}",
             f"monitor.port={self.monitor}",
+            "p2p.peers=",
             *assignments,
         ]
         overrides = [override(*value.split("=", 1), "--set") for value in values]

@@ -29,6 +29,7 @@ from timed.errors import LocalError
 from timed.ledger.regtest import well_known_seed
 from timed.rpc.credentials import make
 from timed.rpc.table import METHODS
+from timed.testnet.layout import free_ports
 from timed.wallet.phrase import phrase_of
 
 PASSWORD = "correct-horse"
@@ -116,7 +117,12 @@ class OfADeadNode(SynchronousTestCase):
     def setUp(self) -> None:
         self.base = Path(self.mktemp()).absolute()
         self.base.mkdir()
-        self.words = ["--network", "regtest", "--datadir", str(self.base), "debug-bundle"]
+        p2p, rpc, monitor = free_ports(3)
+        (self.base / "node.ini").write_text(
+            f"[node]\nnetwork = regtest\ndatadir = {self.base}\n[p2p]\nport = {p2p}\n"
+            f"[rpc]\nport = {rpc}\n[monitor]\nport = {monitor}\n"
+        )
+        self.words = ["--config", str(self.base / "node.ini"), "debug-bundle"]
         self.target = self.base / "out.tar.gz"
 
     def run_cli(self, *words: str) -> tuple[int, str, str]:

@@ -70,6 +70,10 @@ class Reader(Protocol):
         """Say why it is over and close soon, also when nobody reads. The subscription is gone already."""
 
 
+Client = tuple[str, str]
+"""Account and address."""
+
+
 @attrs.frozen
 class Limits:
     """Bounds of a hub: subscriptions in all and of one client, and bytes that may wait for one."""
@@ -78,9 +82,12 @@ class Limits:
     each: int
     waiting_bytes: int
 
-
-Client = tuple[str, str]
-"""Account and address."""
+    def check(self, client: Client, total: int, each: int) -> None:
+        """SubscribersFull when `total` of all clients, or `each` of this one, leave no room for one more."""
+        if total >= self.total:
+            raise SubscribersFull("subscribers-full", self.total, "This node has")
+        if each >= self.each:
+            raise SubscribersFull("client-full", self.each, f"{client[0]!r} from {client[1]} has")
 
 
 @attrs.define(eq=False)
@@ -295,12 +302,11 @@ class Hub:
         if self._stopped:
             self.refused["stopping"] += 1
             raise SubscribersFull("stopping", 0, "The node stops; it takes no more than")
-        if len(self._subscriptions) >= self.limits.total:
-            self.refused["subscribers-full"] += 1
-            raise SubscribersFull("subscribers-full", self.limits.total, "This node has")
-        if self._by_client[client] >= self.limits.each:
-            self.refused["client-full"] += 1
-            raise SubscribersFull("client-full", self.limits.each, f"{client[0]!r} from {client[1]} has")
+        try:
+            self.limits.check(client, len(self._subscriptions), self._by_client[client])
+        except SubscribersFull as error:
+            self.refused[error.rule] += 1
+            raise
 
     def _turn(self) -> None:
         self._turn_call = None

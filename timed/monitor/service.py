@@ -25,7 +25,7 @@ from timed.monitor.rules import CRITICAL, WATCHED
 from timed.monitor.snapshot import WITHHELD, Snapshots
 from timed.monitor.summary import MAX_BYTES
 from timed.monitor.view import View
-from timed.monitor.viewers import EVENT_STREAM, MAX_VIEWERS, Viewers, encoded
+from timed.monitor.viewers import MAX_VIEWERS, Viewers, encoded
 from timed.monitor.visibility import is_private
 from timed.monitor.watch import Watch
 from timed.net.fetch import fetch
@@ -34,7 +34,7 @@ from timed.rpc.caller import Caller
 from timed.rpc.dispatch import Reply
 from timed.rpc.http import JSON, TEXT
 from timed.rpc.method import READ
-from timed.rpc.site import BoundedRequest, BoundedSite
+from timed.rpc.site import EVENT_STREAM, BoundedRequest, BoundedSite
 
 if TYPE_CHECKING:
     from timed.app.config import Config

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from timed.monitor.snapshot import Snapshots
-from timed.rpc.site import BoundedRequest
+from timed.rpc.site import BoundedRequest, begin_events
 
 if TYPE_CHECKING:
     from timed.app.logging import LogLine, LogTail
@@ -28,7 +28,6 @@ PATIENCE_S = 15.0
 """A viewer whose connection takes nothing for so long is cut."""
 RETRY_MS = 2_000
 """When a browser that lost its connection comes again."""
-EVENT_STREAM = b"text/event-stream; charset=utf-8"
 
 
 @implementer(IPushProducer)
@@ -85,11 +84,8 @@ class Viewers:
         self.counters["opened"] += 1
         viewer = Viewer(request, private=private, seconds=self._reactor.seconds)
         self._viewers[viewer] = None
-        request.setHeader(b"Content-Type", EVENT_STREAM)
-        request.setHeader(b"Cache-Control", b"no-store")
-        request.setHeader(b"X-Accel-Buffering", b"no")
         request.notifyFinish().addBoth(self._gone, viewer)
-        request.registerProducer(viewer, True)
+        begin_events(request, viewer)
         request.write(b"retry: %d\n\n" % RETRY_MS)
         self._send(viewer)
         if self._call is None:

@@ -25,6 +25,11 @@ def address_of(lock: Lock, params: NetworkParams) -> str | None:
     return encode_address(params, lock)
 
 
+def lock_text(lock: Lock, params: NetworkParams) -> str:
+    """The address, or the encoding in hexadecimal of a lock that has none."""
+    return address_of(lock, params) or lock.encode().hex()
+
+
 def lock_object(lock: Lock, params: NetworkParams) -> Object:
     """A lock under the name Bitcoin's clients look for."""
     shown: Object = {

@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING, Any, cast
 
 from twisted.internet.defer import Deferred, succeed
-from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer
 from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
@@ -32,6 +32,7 @@ IDLE_S = 60
 DRAIN_S = 2
 """How long an oversized body is read and dropped, so that its sender sees the answer."""
 MAX_LENGTH_DIGITS = 12
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
 CLOSE_S = 1
 """What is left to write when the service stops gets this long."""
 
@@ -92,6 +93,14 @@ class BoundedRequest(Request):
         self.content = BytesIO()
         self.requestHeaders.removeHeader(b"Expect")
         self.channel.answer_and_drain(413)
+
+
+def begin_events(request: BoundedRequest, producer: IPushProducer) -> None:
+    """The head of an answer that is a stream of server-sent events, which `producer` writes from now on."""
+    request.setHeader(b"Content-Type", EVENT_STREAM)
+    request.setHeader(b"Cache-Control", b"no-store")
+    request.setHeader(b"X-Accel-Buffering", b"no")
+    request.registerProducer(producer, True)
 
 
 class BoundedChannel(HTTPChannel):

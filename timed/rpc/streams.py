@@ -26,7 +26,7 @@ from timed.rpc.caller import Caller
 from timed.rpc.dispatch import Admit, Forbidden
 from timed.rpc.errors import INVALID_PARAMS, Busy, RpcError
 from timed.rpc.eventing import explained, filter_of, no_feed
-from timed.rpc.site import BoundedRequest
+from timed.rpc.site import BoundedRequest, begin_events
 from timed.rpc.table import METHODS
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 EVENTS_PATH = b"/events"
 FOLLOW = METHODS["getevents"]
 """Who may call this may follow, and pays as much to begin."""
-EVENT_STREAM = b"text/event-stream; charset=utf-8"
 JSON = b"application/json"
 RETRY_MS = 2_000
 """When a client that lost its connection comes again."""
@@ -71,12 +70,9 @@ class Stream:
         """Answer; events follow as they come."""
         self._subscription = subscription
         request = self._request
-        request.setHeader(b"Content-Type", EVENT_STREAM)
-        request.setHeader(b"Cache-Control", b"no-store")
-        request.setHeader(b"X-Accel-Buffering", b"no")
         request.setHeader(b"Connection", b"close")
         request.notifyFinish().addBoth(self._gone)
-        request.registerProducer(self, True)
+        begin_events(request, self)
         request.write(b"retry: %d\nid: %s\n\n" % (RETRY_MS, subscription.cursor.encode("ascii")))
 
     # `timed.feed.hub.Reader`

@@ -332,12 +332,9 @@ class Sockets:
 
     def take(self, request: BoundedRequest, caller: Caller, feed: Feed) -> None:
         """Make the request's connection a WebSocket; RpcError when there is no room."""
-        client, limits = _client(caller), feed.hub.limits
+        client = _client(caller)
         try:
-            if len(self._open) >= limits.total:
-                raise SubscribersFull("subscribers-full", limits.total, "This node has")
-            if self._by_client[client] >= limits.each:
-                raise SubscribersFull("client-full", limits.each, f"{client[0]!r} from {client[1]} has")
+            feed.hub.limits.check(client, len(self._open), self._by_client[client])
         except SubscribersFull as error:
             raise explained(error, feed) from error
         socket = EventSocket(self, caller, feed)

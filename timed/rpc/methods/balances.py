@@ -14,7 +14,7 @@ from timed.rpc.environment import Environment
 from timed.rpc.errors import INVALID_PARAMETER, NOT_FOUND, RpcError
 from timed.rpc.jsontext import amount
 from timed.rpc.paying import bad_coin, own_coin, write
-from timed.rpc.present import Object, address_of
+from timed.rpc.present import Object, lock_text
 from timed.rpc.schema import bad_value
 from timed.rpc.tables.balances import ANY, MAX_LISTED
 from timed.wallet.coins import OwnCoin
@@ -169,7 +169,7 @@ def listlockunspent(env: Environment) -> list[Object]:
                     "txid": outpoint.txid.hex(),
                     "vout": outpoint.index,
                     "persistent": wallet.set_aside.is_kept(outpoint),
-                    "address": _name(env, coin.output.lock),
+                    "address": lock_text(coin.output.lock, env.params),
                     "amount": amount(coin.value),
                 }
             )
@@ -216,7 +216,7 @@ def _coin_object(env: Environment, coin: OwnCoin, confirmations: int) -> Object:
     return {
         "txid": coin.outpoint.txid.hex(),
         "vout": coin.outpoint.index,
-        "address": _name(env, lock),
+        "address": lock_text(lock, env.params),
         "label": wallet.keys.label_of(lock.data) if watched is None else watched.label,
         "amount": amount(coin.value),
         "confirmations": confirmations,
@@ -228,11 +228,6 @@ def _coin_object(env: Environment, coin: OwnCoin, confirmations: int) -> Object:
         "safe": True,
         "ismine": mine,
     }
-
-
-def _name(env: Environment, lock: Lock) -> str:
-    """The address, or the encoding of a lock that has none."""
-    return address_of(lock, env.params) or lock.encode().hex()
 
 
 HANDLERS = {

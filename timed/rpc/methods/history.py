@@ -12,7 +12,7 @@ from timed.rpc.chronicle import Chronicle
 from timed.rpc.environment import Environment
 from timed.rpc.errors import NOT_FOUND, WALLET_ERROR, WARMING_UP, RpcError, not_found
 from timed.rpc.jsontext import amount
-from timed.rpc.present import Object, address_of
+from timed.rpc.present import Object, lock_text
 from timed.rpc.tables.history import ANY
 from timed.wallet.history import Eye, Row
 from timed.wallet.historybook import HistoryBook, Received
@@ -239,7 +239,7 @@ def _received_object(
     """`value` units came with the transactions `fresh`, which no block holds."""
     confirmed = not fresh and received.transactions
     return {
-        "address": address_of(lock, env.params) or lock.encode().hex(),
+        "address": lock_text(lock, env.params),
         "label": _label(env, lock),
         "amount": amount(received.value + value),
         "confirmations": env.chain.tip().height - received.height + 1 if confirmed else 0,
@@ -346,7 +346,7 @@ def _place_object(env: Environment, eye: Eye, row: Row) -> Object:
         seen = [lock]
     shown: Object = {
         "category": row.category.value,
-        "address": address_of(lock, env.params) or lock.encode().hex() if lock is not None else None,
+        "address": lock_text(lock, env.params) if lock is not None else None,
         "label": _label(env, lock) if lock is not None else "",
         "amount": amount(row.amount),
         "vout": row.output.index if row.output is not None else None,

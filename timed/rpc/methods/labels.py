@@ -5,7 +5,7 @@ from __future__ import annotations
 from timed.primitives.transaction import LOCK_KEY_HASH, Lock, key_hash
 from timed.rpc.environment import Environment
 from timed.rpc.errors import INVALID_PARAMETER, NOT_FOUND, RpcError
-from timed.rpc.present import Object, address_of
+from timed.rpc.present import Object, address_of, lock_text
 from timed.wallet.derivation import format_path, parse_path
 from timed.wallet.keystore import CHANGE, POOL, Keystore, WalletKey
 from timed.wallet.watching import Watched
@@ -87,7 +87,7 @@ def getaddressesbylabel(env: Environment, label: str) -> Object:
     }
     for watched in keys.watched:
         if watched.label == label:
-            found[_name(env, watched.lock)] = {"purpose": WATCH}
+            found[lock_text(watched.lock, env.params)] = {"purpose": WATCH}
     if not found:
         raise RpcError(
             NOT_FOUND,
@@ -157,7 +157,7 @@ async def _watch(env: Environment, watched: Watched, rescan: bool) -> Object:
     else:
         keys.watch(watched)
     await (env.custody.rescan() if rescan and not mine else env.custody.settle())
-    return {"address": _name(env, watched.lock), "iswatchonly": not mine, "ismine": mine}
+    return {"address": lock_text(watched.lock, env.params), "iswatchonly": not mine, "ismine": mine}
 
 
 def _own(keys: Keystore, key: WalletKey) -> Object:
@@ -173,17 +173,13 @@ def _own(keys: Keystore, key: WalletKey) -> Object:
 
 def _watched_object(env: Environment, watched: Watched) -> Object:
     return {
-        "address": _name(env, watched.lock),
+        "address": lock_text(watched.lock, env.params),
         "kind": WATCH,
         "label": watched.label,
         "pubkey": watched.public.hex() if watched.public is not None else None,
         "hdkeypath": watched.path or None,
         "hdseedid": watched.seed or None,
     }
-
-
-def _name(env: Environment, lock: Lock) -> str:
-    return address_of(lock, env.params) or lock.encode().hex()
 
 
 HANDLERS = {

@@ -11,7 +11,6 @@ from timed.errors import InvalidTransaction, StoreError
 from timed.index.tables import SPENT
 from timed.ledger.mempool import MAX_BYTES, MAX_COUNT, Entry
 from timed.node.admission import Verdict
-from timed.params import SECOND
 from timed.primitives.transaction import OutPoint
 from timed.rpc.backend import ChainBackend
 from timed.rpc.environment import Environment, decode_transaction
@@ -20,9 +19,8 @@ from timed.rpc.jsontext import amount
 from timed.rpc.present import Object
 from timed.rpc.slices import Work
 from timed.rpc.snapshot import Snapshot
+from timed.rpc.submission import DECISION_US
 
-DECISION_US = 10 * SECOND
-"""How long the check of one transaction's signatures may keep a caller waiting."""
 ENTRIES_PER_TURN = 200
 """Entries shown between two turns of the reactor."""
 

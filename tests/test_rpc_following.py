@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.feed_world import ROOMY, Listener, draft
 from tests.index_world import GENESIS
 from timed.app.schema import FeedSection
+from timed.feed.cursor import BadCursor
 from timed.feed.event import Filter
 from timed.feed.hub import LOST
 from timed.feed.log import FeedLog
@@ -96,6 +97,22 @@ class FollowerCase(SynchronousTestCase):
             self.clock.advance(0)
         self.assertEqual(listener.sequences, list(range(1, 604)))
         self.assertEqual((len(self.link.asked), self.newest[-1]), (2, 603))
+        self.stop()
+
+    def test_a_cursor_from_a_process_that_is_further_is_good_here_too(self) -> None:
+        self.link.away = True
+        self.write(1)
+        self.follower.start()
+        self.write(2)
+        self.follower._open()
+        cursor = self.follower.feed.window.ends.cursor(3)
+        listener = self.listen(cursor)
+        self.clock.advance(AWAY_S)
+        self.write(1)
+        self.clock.advance(AWAY_S)
+        self.clock.advance(0)
+        self.assertEqual(listener.sequences, [4])
+        self.assertRaises(BadCursor, self.listen, cursor.replace("-3", "-9"))
         self.stop()
 
     def test_with_the_chain_process_away_the_disk_is_looked_at(self) -> None:

@@ -232,7 +232,7 @@ class Hub:
     def check_cursor(self, cursor: str) -> int:
         """The place of a cursor from which all that came after it can be had; BadCursor, CursorLost, StoreError."""
         ends = self.ends
-        sequence = ends.sequence_of(cursor)
+        sequence = self.window.sequence_of(cursor)
         if sequence + 1 < ends.first:
             raise CursorLost(sequence + 1, ends.first - 1)
         return sequence

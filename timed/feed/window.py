@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import attrs
 
 from timed.errors import StoreError
-from timed.feed.cursor import Ends
+from timed.feed.cursor import BadCursor, Ends
 from timed.feed.event import Event, Filter, Presenter
 from timed.feed.log import CursorLost, FeedLog
 from timed.feed.records import LogState, StoredEvent
@@ -70,6 +70,20 @@ class Window:
         if self.state is None:
             raise StoreError("the event log is not open yet.", "Ask again in a moment.")
         return Ends(self.state.log_id.hex(), self.state.first, self.state.newest)
+
+    def sequence_of(self, cursor: str) -> int:
+        """The last event that a reader with this cursor has; BadCursor, StoreError.
+
+        Another process may have shown what is on disk already and has not come to this one.
+        """
+        try:
+            return self.ends.sequence_of(cursor)
+        except BadCursor:
+            log = self._log()
+            if log is None:
+                raise
+            state = log.state()
+            return Ends(state.log_id.hex(), state.first, state.newest).sequence_of(cursor)
 
     @property
     def newest(self) -> int:

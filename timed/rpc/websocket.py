@@ -243,7 +243,7 @@ class EventSocket(WebSocketServerProtocol):
                 INVALID_PARAMETER, "There is nothing to acknowledge", rule="not-subscribed",
                 hint="Subscribe first.",
             )  # fmt: skip
-        subscription.acknowledge(self._feed.window.ends.sequence_of(cursor))
+        subscription.acknowledge(self._feed.window.sequence_of(cursor))
         return {"cursor": cursor}
 
     def _places(self) -> dict[str, Any]:

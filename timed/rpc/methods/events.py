@@ -29,7 +29,7 @@ async def getevents(
     wanted = filter_of(env.params, types, addresses)
     deadline = env.monotonic() + wait_s / SECOND
     try:
-        sequence = feed.window.ends.sequence_of(after)
+        sequence = feed.window.sequence_of(after)
         while True:
             found: list[Raw] = []
             looked_at = 0
@@ -57,7 +57,7 @@ async def geteventcursor(env: Environment, after: str, wait_s: int) -> Object:
     """`wait_s` arrives in microseconds."""
     feed = feed_of(env)
     try:
-        sequence = feed.window.ends.sequence_of(after)
+        sequence = feed.window.sequence_of(after)
         if wait_s:
             await _is_new(env, feed, sequence, env.monotonic() + wait_s / SECOND)
         ends, state = feed.window.ends, feed.window.state
@@ -87,7 +87,7 @@ def getsubscriptions(env: Environment) -> Object:
             "types": sorted(each.wanted.types),
             "addresses": len(each.wanted.locks),
             "cursor": each.cursor,
-            "behind": feed.window.newest - each.sequence,
+            "behind": max(0, feed.window.newest - each.sequence),
             "acknowledged": each.acknowledged,
             "paused": each.held(),
             "waiting_bytes": each.waiting_bytes,

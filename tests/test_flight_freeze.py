@@ -8,13 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 import zstandard
+from msgspec._utils import rebuild
 from twisted.trial.unittest import SynchronousTestCase
 
 from timed.errors import LocalError
 from timed.flight import freeze as module
+from timed.flight import tape
 from timed.flight.freeze import FreezeError, Outside, freeze, thaw
 from timed.flight.tape import MAGIC, load
 from timed.peer.table import PeerTable
+from timed.peer.values import PeerAddress
 from timed.primitives.transaction import OutPoint
 
 
@@ -102,8 +105,49 @@ class Refused(SynchronousTestCase):
         self.refuses(crafted(module.made, PeerTable.__module__, 10**6, "x", None, None, None))
         self.refuses(crafted(module.made, PeerTable.__module__, 1, "another name", None, None, None))
 
+    def test_functions_of_pure_modules(self) -> None:
+        """One of them finds any class by the names that it is given."""
+        from timed.codec.interpret import class_of
+
+        self.refuses(crafted(class_of, OutPoint))
+        self.refuses(crafted(module.freeze, OutPoint))
+        self.refuses(crafted(module._codes, "timed.errors"))
+        self.refuses(crafted(PeerTable.tick, 1))
+
+    def test_calls_of_what_the_copy_has_brought(self) -> None:
+        got = pickle.dumps(Reduced(module.bound, [], "append"), 5)[:-1]
+        self.assertEqual(thaw(got + b".", {})(1), None)
+        self.refuses(got + b"K\x01\x85R.")
+        self.refuses(crafted(rebuild, len, {}))
+
+    def test_changes_of_classes_and_functions(self) -> None:
+        change = b"}\x8c\x04nameK\x01s"
+        for owner in (OutPoint, module.bound, PeerTable):
+            named = pickle.dumps(owner, 5)[:-1]
+            self.refuses(named + change + b"b.")
+            self.refuses(named + b"N" + change + b"\x86b.")
+            self.refuses(named + change.replace(b"s", b"").replace(b"}", b"") + b"s.")
+            self.refuses(named + b"K\x01a.")
+
+    def test_attributes_that_python_would_call(self) -> None:
+        made = pickle.dumps(Reduced(PeerAddress, "a", 1), 5)[:-1]
+        self.refuses(made + b"}\x8c\x0c__setstate__K\x01sb.")
+
+    def test_steps_that_no_copy_has(self) -> None:
+        self.refuses(b"cbuiltins\nset\n.")
+        self.refuses(b"(ibuiltins\nset\n.")
+
 
 class Files(SynchronousTestCase):
+    def test_a_recording_that_says_it_is_huge(self) -> None:
+        """The announced size would be allocated at once, whatever the bound."""
+        self.patch(tape, "MAX_EXPANDED", 1 << 20)
+        for size in (1 << 21, 1 << 40):
+            frame = b"\x28\xb5\x2f\xfd\xe0" + size.to_bytes(8, "little") + b"\x03\x00\x00\x00"
+            self.assertRaisesRegex(LocalError, "holds", load, MAGIC + frame)
+        unannounced = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(1 << 21))
+        self.assertRaisesRegex(LocalError, "damaged", load, MAGIC + unannounced)
+
     def test_what_is_no_recording(self) -> None:
         packed = zstandard.ZstdCompressor().compress(b"\x81\xa1x\x01")
         for bad in (b"", b"text", MAGIC, MAGIC + b"rubbish", MAGIC + packed, MAGIC + packed[:-3]):

@@ -4,8 +4,10 @@ The state is pickled, closures included: a function that no import finds is writ
 as its module, the place of its code there, and what its cells hold. So a copy holds
 values and names, no code, and fits only the version of the sources it was made by.
 
-What is read back may name the pure layers alone (see `PURE`): nothing that opens,
-runs or sends. Parts that stay outside (the store, the keys) are written as names.
+What is read back may name classes of the pure layers alone (see `PURE`), and calls
+nothing but them and `FUNCTIONS`: a name that opens, runs or sends is refused, and so is
+everything that only a made-up copy does, as to change a class or to call what it holds.
+Parts that stay outside (the store, the keys) are written as names.
 """
 
 from __future__ import annotations
@@ -15,10 +17,13 @@ import importlib.util
 import io
 import pickle
 import sys
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from types import BuiltinMethodType, CellType, CodeType, FunctionType, MethodType, ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
+
+from msgspec._utils import rebuild  # type: ignore[attr-defined]
 
 from timed.errors import LocalError
 from timed.primitives.transaction import Transaction
@@ -26,21 +31,22 @@ from timed.primitives.transaction import Transaction
 PROTOCOL = 5
 MAX_DEPTH = 20_000
 """Nested objects while a copy is made or read."""
-PURE = (
-    "timed.codec", "timed.consensus", "timed.errors", "timed.events", "timed.flight.freeze", "timed.interfaces",
-    "timed.ledger", "timed.node", "timed.params", "timed.peer", "timed.primitives", "timed.sync", "timed.wire",
+MACHINES = (
+    "timed.consensus", "timed.ledger", "timed.node", "timed.peer", "timed.sync", "timed.wire.compression",
 )  # fmt: skip
-"""Modules, with all below them, that a copy may name."""
+"""Modules, with all below them, whose functions and methods a copy may hold."""
+PURE = (
+    *MACHINES, "timed.errors", "timed.events", "timed.interfaces", "timed.params", "timed.primitives", "timed.wire",
+)  # fmt: skip
+"""Modules, with all below them, whose classes a copy may name."""
 PLAIN: Mapping[str, frozenset[str]] = {
     "builtins": frozenset({"bytearray", "complex", "frozenset", "object", "range", "set", "slice"}),
     "collections": frozenset({"Counter", "OrderedDict", "defaultdict", "deque"}),
-    "copyreg": frozenset({"__newobj__", "_reconstructor"}),
     "functools": frozenset({"partial"}),
-    "msgspec._utils": frozenset({"rebuild"}),
     "ipaddress": frozenset({"IPv4Address", "IPv4Network", "IPv6Address", "IPv6Network"}),
     "random": frozenset({"Random"}),
 }
-"""Names from outside the project that a copy may hold."""
+"""Classes from outside the project that a copy may name."""
 CONTAINERS = (dict, list, set, bytearray)
 """Types of which a copy may hold a bound method."""
 
@@ -120,12 +126,10 @@ def _contents(cell: CellType) -> tuple[object, ...]:
 
 
 def _reduced(function: FunctionType) -> Any:
-    """By its name where an import finds it, else by the place of its code."""
-    found: object = sys.modules.get(function.__module__)
-    for part in function.__qualname__.split("."):
-        found = getattr(found, part, None)
-    if found is function or function is getattr(found, "__func__", None):
+    """One that copies call by its name, every other by the place of its code."""
+    if function in FUNCTIONS.values():
         return NotImplemented
+    _refuse_unless(_is_in(MACHINES, function.__module__), function.__module__, function.__qualname__)
     codes = _codes(function.__module__)
     try:
         place = codes.index(function.__code__)
@@ -160,7 +164,7 @@ def made(
     module: str, place: int, qualname: str, defaults: Any, kwdefaults: Any, closure: Any
 ) -> Callable[..., object]:
     """The function whose code is at this place of the module."""
-    _refuse_unless(_is_pure(module), module, qualname)
+    _refuse_unless(_is_in(MACHINES, module), module, qualname)
     codes = _codes(module)
     if not 0 <= place < len(codes) or codes[place].co_qualname != qualname:
         raise FreezeError(
@@ -168,6 +172,12 @@ def made(
             "Use the version of timed that made the recording.",
         )
     code = codes[place]
+    found: object = importlib.import_module(module)
+    for part in qualname.split("."):
+        found = getattr(found, part, None)
+    named = getattr(found, "__func__", found)
+    if closure is None and isinstance(named, FunctionType) and named.__code__ == code:
+        return named
     function = FunctionType(code, vars(importlib.import_module(module)), code.co_name, defaults, closure)
     function.__kwdefaults__ = kwdefaults
     return function
@@ -177,7 +187,7 @@ def bound(owner: Any, name: str) -> Any:
     """A method of one of the machines' objects, or of a plain container."""
     kind = owner if isinstance(owner, type) else type(owner)
     plain = kind in CONTAINERS or kind.__name__ in PLAIN.get(kind.__module__, ())
-    allowed = not name.startswith("__") and (plain or _is_pure(kind.__module__))
+    allowed = type(name) is str and not name.startswith("__") and (plain or _is_in(MACHINES, kind.__module__))
     _refuse_unless(allowed, kind.__module__, f"{kind.__qualname__}.{name}")
     return getattr(owner, name)
 
@@ -196,12 +206,27 @@ def empty_cell() -> CellType:
 
 def fill(cell: CellType, contents: tuple[object, ...]) -> None:
     """Give a cell its variable; none for one that was not set yet."""
+    _refuse_unless(type(cell) is CellType, "builtins", "setattr")
     for value in contents:
         cell.cell_contents = value
 
 
-def _is_pure(module: str) -> bool:
-    return any(module == pure or module.startswith(f"{pure}.") for pure in PURE)
+FUNCTIONS: Mapping[tuple[str, str], FunctionType] = {
+    (each.__module__, each.__qualname__): cast(FunctionType, each)
+    for each in (made, bound, outside, empty_cell, fill, Transaction.decode, rebuild)
+}
+"""What a copy calls beside classes, by module and name."""
+
+
+def _is_in(packages: tuple[str, ...], module: str) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
+
+
+def _is_class(found: object) -> bool:
+    """True for a class that a copy may name."""
+    if not isinstance(found, type):
+        return False
+    return found.__name__ in PLAIN.get(found.__module__, ()) or _is_in(PURE, found.__module__)
 
 
 def _refuse_unless(allowed: bool, module: str, name: str) -> None:
@@ -209,18 +234,89 @@ def _refuse_unless(allowed: bool, module: str, name: str) -> None:
         raise FreezeError(f"the copy of the state names {module}.{name}, which belongs to no state.")
 
 
-class _Thawer(pickle.Unpickler):
+class _Thawer(pickle._Unpickler):
+    """Python's own implementation in Python: the one in C does not let its steps be looked at."""
+
     instead: ClassVar[Mapping[str, object]] = {}
     """Of the copy that is being read."""
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(pickle._Unpickler.dispatch)
 
     def find_class(self, module: str, name: str) -> Any:
-        if name in PLAIN.get(module, ()):
-            return super().find_class(module, name)
-        _refuse_unless(_is_pure(module), module, name)
+        function = FUNCTIONS.get((module, name))
+        if function is not None:
+            return function
+        _refuse_unless(_is_in(PURE, module) or name in PLAIN.get(module, ()), module, name)
         found: Any = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part, None)
-            _refuse_unless(not isinstance(found, ModuleType), module, name)
-        home = getattr(found, "__module__", None)
-        _refuse_unless(callable(found) and isinstance(home, str) and _is_pure(home), module, name)
+            _refuse_unless(isinstance(found, type), module, name)
+        _refuse_unless(_is_class(found), module, name)
         return found
+
+
+# What a step of reading must have before it, on the stack of the unpickler.
+
+
+def _calls(reader: Any) -> None:
+    """A class or one of `FUNCTIONS`, nothing else that a copy has brought."""
+    function, arguments = reader.stack[-2:]
+    allowed = _is_class(function) or function in FUNCTIONS.values()
+    if function is rebuild:
+        allowed = _is_class(arguments[0])
+    _refuse_unless(allowed, "builtins", "call")
+
+
+def _makes(reader: Any) -> None:
+    _refuse_unless(_is_class(reader.stack[-2]), "builtins", "call")
+
+
+def _builds(reader: Any) -> None:
+    """The state of an object, never of a class or a function; no attribute that Python would call."""
+    owner, state = reader.stack[-2:]
+    _refuse_unless(_is_class(type(owner)), "builtins", "setattr")
+    for part in state if isinstance(state, tuple) else (state,):
+        hidden = isinstance(part, dict) and any(str(name).startswith("__") for name in part)
+        _refuse_unless(not hidden, "builtins", "setattr")
+
+
+def _fills(depth: int, *kinds: type) -> Callable[[Any], None]:
+    """A container `depth` items below the top, 0: below the mark."""
+
+    def check(reader: Any) -> None:
+        owner = reader.stack[-depth] if depth else reader.metastack[-1][-1]
+        _refuse_unless(type(owner) in kinds, "builtins", "append")
+
+    return check
+
+
+def _guarded(step: Callable[[Any], None], check: Callable[[Any], None]) -> Callable[[Any], None]:
+    def guarded(reader: Any) -> None:
+        check(reader)
+        step(reader)
+
+    return guarded
+
+
+LISTS = (list, deque)
+MAPPINGS = (dict, Counter, OrderedDict, defaultdict)
+CHECKS: Mapping[bytes, Callable[[Any], None]] = {
+    pickle.REDUCE: _calls,
+    pickle.NEWOBJ: _makes,
+    pickle.BUILD: _builds,
+    pickle.APPEND: _fills(2, *LISTS),
+    pickle.APPENDS: _fills(0, *LISTS),
+    pickle.SETITEM: _fills(3, *MAPPINGS),
+    pickle.SETITEMS: _fills(0, *MAPPINGS),
+    pickle.ADDITEMS: _fills(0, set),
+}
+"""By step: what must be so."""
+NEVER = (
+    pickle.INST, pickle.OBJ, pickle.GLOBAL, pickle.NEWOBJ_EX, pickle.PERSID, pickle.BINPERSID,
+    pickle.EXT1, pickle.EXT2, pickle.EXT4,
+)  # fmt: skip
+"""Steps that no copy of `freeze` has."""
+_Thawer.dispatch.update(
+    {code[0]: _guarded(_Thawer.dispatch[code[0]], check) for code, check in CHECKS.items()}
+)
+for _code in NEVER:
+    del _Thawer.dispatch[_code[0]]

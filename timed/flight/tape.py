@@ -103,13 +103,21 @@ def load(data: bytes) -> Tape:
             "this is no recording of timed.", "A recording is written by `timed-cli dumprecording`."
         )
     try:
-        expanded = zstandard.ZstdDecompressor().decompress(data[len(MAGIC) :], max_output_size=MAX_EXPANDED)
-        tape = msgspec.msgpack.decode(expanded, type=Tape)
+        tape = msgspec.msgpack.decode(_expanded(data[len(MAGIC) :]), type=Tape)
     except (zstandard.ZstdError, msgspec.MsgspecError, MemoryError) as error:
         raise LocalError(f"the recording is damaged: {error}.") from error
     if tape.version != VERSION:
         raise LocalError(f"the recording is of version {tape.version}, this program reads {VERSION}.")
     return tape
+
+
+def _expanded(packed: bytes) -> bytes:
+    """LocalError for more than `MAX_EXPANDED`; ZstdError."""
+    # The size that a frame announces is taken at its word by the library, whatever `max_output_size` says.
+    size = zstandard.frame_content_size(packed)
+    if size > MAX_EXPANDED:
+        raise LocalError(f"the recording says that it holds {size} bytes, more than {MAX_EXPANDED}.")
+    return zstandard.ZstdDecompressor().decompress(packed, max_output_size=MAX_EXPANDED)
 
 
 class _Unpacker:

@@ -67,6 +67,10 @@ class Packing:
             raise CompressionError("compressed-damaged", f"{len(payload)} bytes instead of {size}")
         return payload
 
+    def __getstate__(self) -> dict[str, object]:
+        """A copy makes tables of its own."""
+        return {}
+
     @cached_property
     def _compressor(self) -> zstandard.ZstdCompressor:
         return zstandard.ZstdCompressor(LEVEL, write_checksum=False, write_content_size=True)

@@ -291,6 +291,11 @@ class OfflineSignatures(CommandCase):
         self.assertEqual(self.sign("--yes", "--out", str(self.base / "taken"))[0], 1)
         self.assertEqual((self.base / "taken").read_text(), "kept")
 
+    def test_another_network_is_told_with_the_option_that_names_it(self) -> None:
+        number, out, err = self.sign("--yes", "--network", "testnet")
+        self.assertEqual((number, out), (1, ""))
+        self.assertIn("--network", err)
+
     def test_signs_nothing_unseen(self) -> None:
         number, out, err = self.sign()
         self.assertEqual((number, out), (2, ""))

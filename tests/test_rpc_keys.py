@@ -148,6 +148,17 @@ class Passphrases(KeysCase):
                 self.assertEqual(self.code("walletpassphrase", "wrong", 60), (-14, "wallet-passphrase"))
             self.result("walletpassphrase", PASSPHRASE, 60)
 
+    def test_no_passphrase_for_an_encrypted_backup_is_told_and_no_guess(self) -> None:
+        self.result("encryptwallet", PASSPHRASE)
+        copy = os.path.join(os.path.abspath(self.directory), "copy.json")
+        self.result("backupwallet", copy)
+        self.result("walletpassphrase", PASSPHRASE, 60)
+        for _ in range(4):
+            error = self.error("restorewallet", copy)
+            self.assertEqual(error["code"], -14)
+            self.assertIn("no passphrase was given", error["message"])
+        self.result("restorewallet", copy, PASSPHRASE)
+
     def test_one_guess_at_a_time(self) -> None:
         self.result("encryptwallet", PASSPHRASE)
         waiting: Deferred[Any] = Deferred()

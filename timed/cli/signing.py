@@ -53,7 +53,8 @@ def main(words: Sequence[str], options: Options) -> int:
             raise LocalError("not signed.")
         signed, exported = _sign(found.wallet, params, text, found.high_fee)
     except RemoteError as error:
-        raise LocalError(f"{found.file} cannot be signed: {error}.") from error
+        hint = "Name the payment's network with --network." if error.rule == "export-network" else ""
+        raise LocalError(f"{found.file} cannot be signed: {error}.", hint) from error
     if found.out:
         from timed.cli.local import write_new
 

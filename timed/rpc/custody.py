@@ -199,6 +199,11 @@ class Custody:
     async def merge(self, backup: Keystore, passphrase: str, gap: int) -> None:
         """Take in the keys of a backup, which `passphrase` opens if it has one, and find their coins."""
         if backup.vault is not None:
+            if not passphrase:
+                raise WrongPassphrase(
+                    "the backup is encrypted and no passphrase was given.",
+                    "Give the passphrase it was made with.",
+                )
             vault = backup.vault
             backup.unlock(await self._guessed(lambda: open_vault(vault, passphrase)), grow=False)
         with self._alone():

@@ -277,6 +277,32 @@ class Unread(StreamsCase):
         return Deferred.fromCoroutine(scenario())
 
 
+class Flooded(StreamsCase):
+    limits = Limits(20, 10, 1 << 30)
+
+    def test_a_websocket_that_asks_without_reading_is_not_read_on(self) -> Deferred[None]:
+        """Else what answers its messages and pings would wait in memory, without a bound."""
+
+        async def scenario() -> None:
+            client = await self.socket()
+            await client.say(op="cursor")
+            streams = self.rpc._streams
+            assert streams is not None and streams._sockets is not None
+            [served] = streams._sockets._open
+            reading: list[str] = []
+            transport = served.transport
+            self.patch(transport, "pauseProducing", lambda: reading.append("pause"))
+            self.patch(transport, "resumeProducing", lambda: reading.append("resume"))
+            served.pauseProducing()
+            served._rested(None)
+            self.assertEqual(reading, ["pause"])
+            served.resumeProducing()
+            self.assertEqual(reading, ["pause", "resume"])
+            client.dropConnection(abort=True)
+
+        return Deferred.fromCoroutine(scenario())
+
+
 class WebSockets(StreamsCase):
     def test_subscribe_ack_cursor_unsubscribe(self) -> Deferred[None]:
         async def scenario() -> None:

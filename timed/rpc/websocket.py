@@ -162,12 +162,16 @@ class EventSocket(WebSocketServerProtocol):
     # As the producer of what the connection writes
 
     def pauseProducing(self) -> None:
+        """Whoever does not read is not read either: each ping and each operation would make an answer wait."""
         self._full = True
+        self.transport.pauseProducing()
         if self._subscription is not None:
             self._subscription.pause()
 
     def resumeProducing(self) -> None:
         self._full = False
+        if self._work is None:
+            self.transport.resumeProducing()
         if self._subscription is not None:
             self._subscription.resume()
 
@@ -281,7 +285,7 @@ class EventSocket(WebSocketServerProtocol):
 
     def _rested(self, result: object) -> None:
         self._work = None
-        if not self._closed:
+        if not self._closed and not self._full:
             self.transport.resumeProducing()
 
 

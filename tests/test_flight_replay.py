@@ -207,6 +207,16 @@ class Differences(SynchronousTestCase):
     def test_an_entry_of_an_unknown_kind(self) -> None:
         self.assertRaisesRegex(LocalError, "unknown kind 99", Replay(self.edited({0: [99]})).run)
 
+    def test_entries_that_are_none(self) -> None:
+        for bad in (
+            [Entry.CALL, 99, 1],
+            [Entry.CALL],
+            [Entry.TURN],
+            [Entry.OPERATION, 99, b""],
+            [Entry.CALL, "x", 1],
+        ):
+            self.assertRaises(LocalError, Replay(self.edited({0: bad})).run)
+
     def test_half_a_replay_is_not_compared_to_the_end(self) -> None:
         report = Replay(self.tape).run(until=10)
         self.assertEqual((report.steps, report.whole), (10, False))

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from timed.cli.cells import plain
 from timed.errors import LocalError, RemoteError
 from timed.events import Action, Publish
 from timed.flight.replay import Diverged, Replay, Report, Step
@@ -103,13 +104,14 @@ def _read(path: Path) -> bytes:
 def _failed(options: argparse.Namespace, status: int, message: str) -> int:
     if options.json:
         print(json.dumps({"same": False, "error": message}))
-    print(f"timed-replay: {message}", file=sys.stderr)
+    print(f"timed-replay: {plain(message)}", file=sys.stderr)
     return status
 
 
 def _headline(tape: Tape) -> str:
     return (
-        f"{tape.software}, {tape.network}, node {tape.node_id.hex()[:16]}: {tape.why}\n"
+        f"{plain(tape.software)}, {plain(tape.network)}, node {tape.node_id.hex()[:16]}: "
+        f"{plain(tape.why)}\n"
         f"{_time(tape.began)} to {_time(tape.ended)}, {len(tape.state)} bytes of state, "
         f"{len(tape.entries)} of entries"
     )
@@ -118,7 +120,7 @@ def _headline(tape: Tape) -> str:
 def _outcome(replay: Replay, report: Report) -> list[str]:
     node = replay.node
     state = node.consensus_state()
-    lines = [f"again raised: {line}" for line in report.raised]
+    lines = [f"again raised: {plain(line)}" for line in report.raised]
     lines.append(
         f"{report.steps} steps, {report.turns} turns, {report.reads} reads, {report.signatures} signatures: "
         + ("all as recorded" if report.whole else "as recorded so far")
@@ -155,7 +157,7 @@ def _word(value: object) -> str:
     if isinstance(value, bytes):
         rest = f"... {len(value)} bytes" if len(value) > MAX_SHOWN_BYTES else ""
         return f"{value[:MAX_SHOWN_BYTES].hex()}{rest}"
-    return str(value)
+    return plain(str(value))
 
 
 def _event(event: object) -> str:

@@ -99,30 +99,16 @@ class Replay:
         return self.report
 
     def _execute(self, entry: list[Any], answers: list[list[Any]], seen: Seen) -> None:
-        report, node = self.report, self.node
+        report = self.report
         report.steps += 1
-        raised = [answer[1] for answer in answers if answer[0] == Entry.RAISED]
-        self._reads.load(answers)
+        try:
+            raised = [answer[1] for answer in answers if answer[0] == Entry.RAISED]
+            self._reads.load(answers)
+            step, method, arguments, wanted = self._step(entry)
+        except (IndexError, KeyError, TypeError, ValueError) as error:
+            raise LocalError(f"the recording is damaged at step {report.steps}: {error!r}.") from error
         report.reads += sum(1 for answer in answers if answer[0] == Entry.READ)
         report.signatures += sum(1 for answer in answers if answer[0] == Entry.SIGNATURE)
-        kind = entry[0]
-        wanted: int | None = None
-        if kind == Entry.TURN:
-            step = Step(report.steps, entry[1], "flush", ())
-            method: Callable[..., Any] = self._flush
-            arguments: Sequence[Any] = (entry[1],)
-            wanted = entry[2]
-            report.turns += 1
-        elif kind == Entry.CALL:
-            step = Step(report.steps, entry[-1], CALLS[entry[1]], tuple(entry[2:-1]))
-            method, arguments = getattr(node, step.name), entry[2:]
-        elif kind == Entry.OPERATION:
-            arguments, named = thaw(entry[2], self._instead)
-            step = Step(report.steps, 0, OPERATIONS[entry[1]], tuple(arguments))
-            owner, _, name = step.name.rpartition(".")
-            method = partial(getattr(node.peers if owner else node, name), **named)
-        else:
-            raise LocalError(f"the recording has an entry of the unknown kind {kind}.")
         try:
             result = method(*arguments)
         except Diverged as error:
@@ -142,7 +128,23 @@ class Replay:
                 f"step {step.number}: the turn at {step.time} did something else than the recorded one: "
                 f"{[type(action).__name__ for action in result]}."
             )
-        seen(step, result if kind == Entry.TURN else ())
+        seen(step, result if wanted is not None else ())
+
+    def _step(self, entry: list[Any]) -> tuple[Step, Callable[..., Any], Sequence[Any], int | None]:
+        """(the step, what to call, with what, the checksum of what must come out of a flush)."""
+        kind, number, node = entry[0], self.report.steps, self.node
+        if kind == Entry.TURN:
+            self.report.turns += 1
+            return Step(number, entry[1], "flush", ()), self._flush, (entry[1],), int(entry[2])
+        if kind == Entry.CALL:
+            step = Step(number, entry[-1], CALLS[entry[1]], tuple(entry[2:-1]))
+            return step, getattr(node, step.name), entry[2:], None
+        if kind == Entry.OPERATION:
+            arguments, named = thaw(entry[2], self._instead)
+            step = Step(number, 0, OPERATIONS[entry[1]], tuple(arguments))
+            owner, _, name = step.name.rpartition(".")
+            return step, partial(getattr(node.peers if owner else node, name), **named), arguments, None
+        raise LocalError(f"the recording has an entry of the unknown kind {kind}.")
 
     def _flush(self, now: int) -> list[Action]:
         actions = self.node.flush(now)

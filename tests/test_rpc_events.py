@@ -9,7 +9,7 @@ from tests.feed_world import Listener, RpcFeed, draft
 from tests.rpc_world import FRIEND, RpcTestCase, address_of, parsed
 from tests.test_feed_delivery import Receiver
 from timed.feed.delivery import Delivery, NotTaken
-from timed.feed.event import Filter
+from timed.feed.event import PAYMENT_RELEASED, Draft, Filter
 from timed.feed.log import Bounds
 from timed.monitor.feed import FEED_METRICS
 from timed.monitor.health import CHECKS, DEGRADED, OK
@@ -51,6 +51,17 @@ class Pages(EventsCase):
         self.assertEqual(found[2]["data"]["height"], 1)
         [block] = self.world.result("getevents", "oldest", ["block"])["events"]
         self.assertEqual(block["data"]["hash"], self.world.result("getblockhash", 1))
+
+    def test_what_the_wallet_did_is_told_to_who_may_use_it(self) -> None:
+        self.events.scribe.put(Draft.of(PAYMENT_RELEASED, 1, bytes(32), rule="input-spent"))
+        self.world.advance(0.2)
+        body = '{"jsonrpc": "2.0", "method": "getevents", "params": ["oldest"], "id": 1}'
+        seen = []
+        for permissions in (("read",), ("read", "wallet")):
+            answer = self.world.finish(self.world.answer(body, permissions))
+            seen.append([each["type"] for each in parsed(answer)["result"]["events"]])
+        self.assertNotIn(PAYMENT_RELEASED, seen[0])
+        self.assertEqual(seen[1].count(PAYMENT_RELEASED), 1)
 
     def test_pages_follow_each_other_without_a_hole(self) -> None:
         self.write(700)

@@ -34,7 +34,7 @@ TYPES: dict[str, tuple[str, str]] = {
     DROPPED: ("txid", "It left the mempool without a block; `rule` says why."),
     PAYMENT_RELEASED: (
         "txid",
-        "A payment of this node's wallet will never be final; its coins are free. `rule` says why.",
+        "A payment of the wallet will never be final; its coins are free. `rule` says why. For who may use the wallet.",
     ),
     JOINED: ("operator", "A masternode is on the roster from `height` on."),
     LEFT: ("operator", "A masternode is not on the roster any more from `height` on."),
@@ -51,6 +51,9 @@ TYPES: dict[str, tuple[str, str]] = {
     GAP: ("", "Events are missing here; `reason` and its figures say which. Every reader receives it."),
 }
 """By type: the name of the subject, empty where there is none, and what it means."""
+
+OF_THE_WALLET = frozenset({PAYMENT_RELEASED})
+"""Types that tell what this node's wallet did."""
 
 FAMILIES = tuple(dict.fromkeys(name.partition(".")[0] for name in TYPES))
 """A family stands for all its types."""
@@ -120,13 +123,17 @@ class Filter:
     """Which events are wanted: of these types, and about these locks; empty sets want all.
 
     With locks only transactions come, namely those that give to or take from one of them.
+    What is `hidden` from the reader never comes.
     """
 
     types: frozenset[str] = frozenset()
     locks: frozenset[Lock] = frozenset()
+    hidden: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, names: Iterable[str], locks: Iterable[Lock] = ()) -> Filter:
+    def of(
+        cls, names: Iterable[str], locks: Iterable[Lock] = (), hidden: frozenset[str] = frozenset()
+    ) -> Filter:
         """From types and families; LocalError for a name that is neither."""
         wanted: set[str] = set()
         for name in names:
@@ -136,13 +143,13 @@ class Filter:
                     f"there is no type of event called {name[:64]!r}.", f"There are: {', '.join(TYPES)}."
                 )
             wanted.update(found)
-        return cls(frozenset(wanted), frozenset(locks))
+        return cls(frozenset(wanted), frozenset(locks), hidden)
 
     def wants(self, event: Event) -> bool:
         record = event.record
         if record.type == GAP:
             return True
-        if self.types and record.type not in self.types:
+        if record.type in self.hidden or (self.types and record.type not in self.types):
             return False
         return not self.locks or any(touch.lock in self.locks for touch in record.touches)
 

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 
 from timed.errors import LocalError, StoreError
 from timed.feed.cursor import BadCursor
-from timed.feed.event import Filter
+from timed.feed.event import OF_THE_WALLET, Filter
 from timed.feed.feed import Feed
 from timed.feed.hub import SubscribersFull
 from timed.feed.log import CursorLost
 from timed.params import NetworkParams
+from timed.rpc.caller import Caller
 from timed.rpc.errors import INVALID_PARAMETER, WARMING_UP, Busy, RpcError
 from timed.rpc.locks import lock_of
+from timed.rpc.method import WALLET
 
 NEW_EVENT = b"event"
 """What to wait for in `timed.rpc.waiting.Waiters`; no transaction id is that short."""
@@ -28,11 +30,17 @@ def no_feed() -> RpcError:
     )
 
 
-def filter_of(params: NetworkParams, types: Sequence[str], addresses: Sequence[str]) -> Filter:
-    """RpcError -8 for a type that is not there, -5 for no address of this network."""
+def filter_of(
+    params: NetworkParams, types: Sequence[str], addresses: Sequence[str], reader: Caller | None = None
+) -> Filter:
+    """What a reader wants and may see; None for the operator's own sinks, which may see all.
+
+    RpcError -8 for a type that is not there, -5 for no address of this network.
+    """
     locks = [lock_of(params, address) for address in addresses]
+    sees_wallet = reader is None or WALLET in reader.permissions
     try:
-        return Filter.of(types, locks)
+        return Filter.of(types, locks, frozenset() if sees_wallet else OF_THE_WALLET)
     except LocalError as error:
         raise RpcError(
             INVALID_PARAMETER, f"Parameter 'types': {error.message}", rule="param-value", hint=error.hint,

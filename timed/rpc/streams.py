@@ -197,7 +197,7 @@ class Streams:
 
     def _stream(self, request: BoundedRequest, caller: Caller, feed: Feed) -> None:
         asked = _parameters(request)
-        wanted = filter_of(self.params, asked["types"], asked["addresses"])
+        wanted = filter_of(self.params, asked["types"], asked["addresses"], caller)
         cursor = (request.getHeader(b"last-event-id") or b"").decode("ascii", "replace")
         if not cursor:
             cursor = asked["cursor"][-1] if asked["cursor"] else NEWEST

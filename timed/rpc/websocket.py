@@ -227,7 +227,10 @@ class EventSocket(WebSocketServerProtocol):
     def _subscribe(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Another filter goes on from where the one before was, unless a cursor is given."""
         wanted = filter_of(
-            self._sockets.streams.params, arguments.get("types", ()), arguments.get("addresses", ())
+            self._sockets.streams.params,
+            arguments.get("types", ()),
+            arguments.get("addresses", ()),
+            self._caller,
         )
         before = self._subscription
         after = arguments.get("after") or (before.cursor if before is not None else NEWEST)

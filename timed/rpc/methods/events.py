@@ -11,6 +11,7 @@ from timed.feed.delivery import Delivery
 from timed.feed.feed import Feed
 from timed.feed.window import PAGE_EVENTS
 from timed.params import SECOND
+from timed.rpc.caller import Caller
 from timed.rpc.environment import Environment
 from timed.rpc.eventing import NEW_EVENT, explained, filter_of, no_feed
 from timed.rpc.placing import anywhere
@@ -22,11 +23,17 @@ MAX_LOOKED_AT = 20_000
 
 @anywhere
 async def getevents(
-    env: Environment, after: str, types: tuple[str, ...], addresses: tuple[str, ...], limit: int, wait_s: int
+    env: Environment,
+    after: str,
+    types: tuple[str, ...],
+    addresses: tuple[str, ...],
+    limit: int,
+    wait_s: int,
+    caller: Caller,
 ) -> Object:
     """`wait_s` arrives in microseconds."""
     feed = feed_of(env)
-    wanted = filter_of(env.params, types, addresses)
+    wanted = filter_of(env.params, types, addresses, caller)
     deadline = env.monotonic() + wait_s / SECOND
     try:
         sequence = feed.window.sequence_of(after)

@@ -33,6 +33,7 @@ METHODS = (
         ),
         example="""oldest '["block","transaction.final"]' '[]' 20""",
         more=("newest '[]' '[]' 100 0.1",),
+        told_caller=True,
         cost=20,
         patient=True,
     ),

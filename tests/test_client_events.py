@@ -133,6 +133,16 @@ class Asynchronous(EventsCase):
 
         return Deferred.fromCoroutine(scenario())
 
+    def test_who_closes_while_it_connects_leaves_no_connection(self) -> Deferred[None]:
+        async def scenario() -> None:
+            events = AsyncClient(self.location, reactor).events()
+            coming = Deferred.fromCoroutine(events.__anext__()).addTimeout(30, reactor)
+            events.close()
+            await self.assertFailure(coming, StopAsyncIteration)
+            await self.gone()
+
+        return Deferred.fromCoroutine(scenario())
+
     async def gone(self) -> None:
         """Until the node has noticed that nobody follows."""
         while len(self.feed.hub):

@@ -164,6 +164,9 @@ class AsyncEvents:
         self._place.began()
         self._body = body = Body(self._reactor)
         response.deliverBody(body)
+        if self._closed:
+            # By `close`, while the answer was on its way.
+            self._disconnect()
         return body
 
     def _disconnect(self) -> None:

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.feed_world import LoopFeed, draft
-from tests.rpc_service import ServiceTestCase
+from tests.rpc_service import DEADLINE_S, ServiceTestCase
 from timed.client import stream
 from timed.client.asynchronous import AsyncClient
 from timed.client.blocking import Client
@@ -145,7 +145,9 @@ class Asynchronous(EventsCase):
 
     async def gone(self) -> None:
         """Until the node has noticed that nobody follows."""
+        deadline = reactor.seconds() + DEADLINE_S
         while len(self.feed.hub):
+            self.assertLess(reactor.seconds(), deadline, "somebody still follows")
             await self.in_thread(lambda: None)
 
 

@@ -111,6 +111,8 @@ class Faults(InProcess):
 class Dashboard(ProcessCase):
     """One browser for all tests; each opens the page anew."""
 
+    network = "dashboard"
+
     def setUp(self) -> None:
         find()
         super().setUp()

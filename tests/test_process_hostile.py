@@ -36,6 +36,8 @@ def key(number: int) -> SigningKey:
 
 
 class HostileCase(ProcessCase):
+    network = "hostile"
+
     def setUp(self) -> None:
         super().setUp()
         self.files = self.directory()

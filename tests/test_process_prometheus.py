@@ -74,6 +74,8 @@ class Prometheus:
 
 
 class Scraped(ProcessCase):
+    network = "prometheus"
+
     def test_prometheus_reads_every_metric_and_judges_every_rule(self) -> None:
         """Three nodes and one that is not there: series of the whole table, panels, rules, and the one alert."""
         tool("prometheus")

@@ -116,11 +116,12 @@ class BehindHaproxy(ApartCase):
         for number in range(100):
             for method, params in (SNAPSHOT[number % len(SNAPSHOT)], MEMORY[number % len(MEMORY)]):
                 self.assertIsNotNone(getattr(proxy, method)(*params), method)
-        before = proxy.getbalance()
         address = proxy.getnewaddress()
         txid = proxy.sendtoaddress(address, Decimal("0.10000001"))
         self.assertTrue(proxy.waittransactionfinality(txid, 20)["final"])
-        self.assertLess(proxy.getbalance(), before)
+        shown = proxy.getwallettransaction(txid)
+        self.assertLess(shown["fee"], 0)
+        self.assertIn(shown["state"], ("final", "confirmed"))
 
     def kill_one_under_load(self, world: ApartWorld) -> None:
         both = SNAPSHOT + MEMORY

@@ -272,6 +272,35 @@ class CopiesOfTheState(SynchronousTestCase):
             self.assertGreater(recorder.counters.refused, 0)
             self.assertIn("pending", recorder.refusal)
 
+    def test_the_limit_holds_while_no_copy_may_be_made(self) -> None:
+        """Copies that take a second are made every ten seconds at most, whatever comes meanwhile."""
+        ticks, made, flush = count(0, SECOND), Recorder.__init__, Recorder.flush
+        sizes: list[int] = []
+
+        def init(recorder: Recorder, *arguments: Any) -> None:
+            made(recorder, *arguments, stopwatch=lambda: next(ticks))
+
+        def measured(recorder: Recorder, now: int) -> Any:
+            actions = flush(recorder, now)
+            sizes.append(recorder.size)
+            return actions
+
+        with mock.patch.object(Recorder, "__init__", init), mock.patch.object(Recorder, "flush", measured):
+            Recorded(Scenario(4, minutes=2, record=SMALL // 16))
+        self.assertLessEqual(max(sizes), SMALL // 16)
+
+    def test_a_bug_of_the_recorder_costs_the_recording_and_nothing_of_the_node(self) -> None:
+        plain = Run(quiet(record=0))
+        plain.play()
+        for place in ("freeze", "packed", "checksum"):
+            with mock.patch(f"timed.flight.recorder.{place}", side_effect=ZeroDivisionError("a bug")):
+                found = Recorded(quiet())
+            self.assertEqual(found.run.world.clock.trace_hash, plain.world.clock.trace_hash, place)
+            for recorder in found.recorders:
+                self.assertIsNone(recorder.tape(""))
+                self.assertEqual(recorder.counters.failures, 1)
+                self.assertIn("ZeroDivisionError('a bug')", recorder.refusal)
+
     def test_a_slow_copy_is_not_made_again_soon(self) -> None:
         """One that takes 90 ms is followed by 9 s without any; copies that take no time come after 6 s here."""
         ticks, made, copy = count(0, 90_000), Recorder.__init__, Recorder._copy

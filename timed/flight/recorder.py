@@ -58,6 +58,8 @@ class RecorderCounters:
     """Copies that could not be made, or were too large."""
     dropped: int = 0
     """Entries that left the ring."""
+    failures: int = 0
+    """Exceptions of the recorder itself: bugs. After the first it records nothing more."""
 
 
 @attrs.define
@@ -97,6 +99,7 @@ class Recorder:
         self.refusal = ""
         """Why the last copy of the state was not made; empty when it was."""
         self._parts: list[_Part] = []
+        self._broken = False
         self._next_wake: int | None = None
         self._not_before = 0
         """When a copy of the state may be tried again."""
@@ -159,7 +162,7 @@ class Recorder:
             )
         taped = [Told(one) if callable(one) else one for one in arguments]
         if self._parts:
-            self._note([Entry.OPERATION, OPERATIONS.index(name), freeze((taped, named))])
+            self._note(lambda: [Entry.OPERATION, OPERATIONS.index(name), freeze((taped, named))])
         return self._noting_errors(partial(method, **named), taped)
 
     def flush(self, now: int) -> list[Action]:
@@ -170,11 +173,7 @@ class Recorder:
         """
         actions = self._noting_errors(self.node.flush, (now,))
         self._next_wake = self.node.next_wake()
-        if self._parts:
-            self._note([Entry.TURN, now, checksum(actions)])
-        due = not self._parts or len(self._parts[-1].entries) >= self.limit // 4
-        if due and not 0 < self._not_before - now <= RETRY:
-            self._copy(now)
+        self._guarded(lambda: self._end_of_turn(now, actions))
         return actions
 
     def next_wake(self) -> int | None:
@@ -215,7 +214,7 @@ class Recorder:
 
     def _call(self, name: str, *arguments: object) -> None:
         if self._parts:
-            self._note([Entry.CALL, _NUMBER[name], *arguments])
+            self._note(lambda: [Entry.CALL, _NUMBER[name], *arguments])
         self._noting_errors(getattr(self.node, name), arguments)
 
     def _noting_errors(self, method: Callable[..., T], arguments: Sequence[object]) -> T:
@@ -223,23 +222,47 @@ class Recorder:
             return method(*arguments)
         except Exception as error:
             if self._parts:
-                self._note([Entry.RAISED, type(error).__name__])
+                name = type(error).__name__
+                self._note(lambda: [Entry.RAISED, name])
             raise
 
     def _read(self, method: str, arguments: tuple[Any, ...], result: object) -> None:
         if self._parts:
             encode = _WIRE_FORM.encode
-            self._note([Entry.READ, _READ_NUMBER[method], encode(arguments), encode(result)])
+            self._note(lambda: [Entry.READ, _READ_NUMBER[method], encode(arguments), encode(result)])
 
     def _signed(self, key: str, checked: int, signature: bytes) -> None:
         if self._parts:
-            self._note([Entry.SIGNATURE, key, checked, signature])
+            self._note(lambda: [Entry.SIGNATURE, key, checked, signature])
 
-    def _note(self, entry: list[Any]) -> None:
+    def _note(self, entry: Callable[[], list[Any]]) -> None:
+        self._guarded(lambda: self._append(entry()))
+
+    def _append(self, entry: list[Any]) -> None:
         part = self._parts[-1]
         part.entries += packed(entry)
         part.count += 1
         self.counters.entries += 1
+
+    def _guarded(self, record: Callable[[], None]) -> None:
+        """What the recorder does for itself never keeps the node from its work."""
+        if self._broken:
+            return
+        try:
+            record()
+        except Exception as error:  # noqa: BLE001 - see above; it is counted and said
+            self._broken = True
+            self._parts = []
+            self.counters.failures += 1
+            self.refusal = f"the recorder has failed and records nothing more: {error!r}."
+
+    def _end_of_turn(self, now: int, actions: Sequence[Action]) -> None:
+        if self._parts:
+            self._append([Entry.TURN, now, checksum(actions)])
+        due = not self._parts or len(self._parts[-1].entries) >= self.limit // 4
+        if due and not 0 < self._not_before - now <= RETRY:
+            self._copy(now)
+        self._hold_the_limit()
 
     def _copy(self, now: int) -> None:
         """Begin a new part with the state of this moment; let go what no longer fits."""
@@ -255,7 +278,6 @@ class Recorder:
         if not state or len(state) > self.limit // 4:
             self.counters.refused += 1
             self._not_before = now + RETRY
-            self._overflow()
             return
         self.counters.copies += 1
         self.refusal = ""
@@ -263,11 +285,10 @@ class Recorder:
             self.counters.dropped += part.count
         self._parts = [*self._parts[-1:], _Part(state, now)]
 
-    def _overflow(self) -> None:
-        """No new part can begin: when the ring is full there is no recording until one can."""
-        if self.size > self.limit:
-            self.counters.dropped += sum(part.count for part in self._parts)
-            self._parts = []
+    def _hold_the_limit(self) -> None:
+        """Let the oldest part go while there are too many bytes; without any there is no recording until a copy."""
+        while self._parts and self.size > self.limit:
+            self.counters.dropped += self._parts.pop(0).count
 
 
 def checksum(actions: Sequence[Action]) -> int:

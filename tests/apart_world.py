@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -137,4 +136,4 @@ class Load:
             found = self._ask(number)
             with self._lock:
                 self.seen[found] += 1
-            time.sleep(0.002)
+            self._ended.wait(0.002)

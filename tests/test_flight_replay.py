@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,10 +18,11 @@ from unittest import mock
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.process_world import ROOT
 from timed.errors import LocalError
 from timed.flight.recorder import MAX_PENDING, Recorder
 from timed.flight.replay import Diverged, Replay
-from timed.flight.tape import CALLS, Entry, Tape, load, packed
+from timed.flight.tape import CALLS, OPERATIONS, Entry, Tape, load, packed
 from timed.node.inbox import Inbox
 from timed.params import SECOND
 from timed.sim.nemesis import FAULTS
@@ -247,7 +249,6 @@ class WhatIsOnTheTape(SynchronousTestCase):
             )
             process.turn("operate", lambda _: process.operate(peers.ban, b"x" * 32, 86_400, "a test", now))
             process.turn("operate", lambda _: process.operate(peers.want, "10.9.9.9", 1234, None))
-            self.assertRaises(LocalError, process.operate, peers.tick, now)
 
         run.world.clock.after(30 * SECOND, "operator", act)
         run.play()
@@ -260,6 +261,33 @@ class WhatIsOnTheTape(SynchronousTestCase):
         self.assertEqual(len(told), 1, "a replay tells nobody")
         self.assertIsNotNone(replay.node.peers.conduct.ban_of(b"x" * 32, replay.node.now - 1))
         self.assertIsNotNone(replay.node.peers.dialing.at("10.9.9.9", 1234))
+
+
+class Operations(SynchronousTestCase):
+    def test_all_that_is_done_to_a_node_is_named(self) -> None:
+        sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "timed").rglob("*.py"))
+        done = set(re.findall(r"\.operate\(\s*([\w.]+),", sources)) - {"method"}
+        self.assertGreater(len(done), 9)
+        for method in done:
+            owner, _, name = method.rpartition(".")
+            self.assertIn(name if owner.endswith("node") else f"peers.{name}", OPERATIONS)
+
+    def test_what_is_not_named_is_done_and_ends_the_recording(self) -> None:
+        run = Run(quiet())
+
+        def act() -> None:
+            process = run.world.running()[0]
+            table = process.node.peers
+            deliveries = process.operate(table.tick, process.host.local())
+            self.assertIsNotNone(deliveries)
+
+        run.world.clock.after(30 * SECOND, "operator", act)
+        run.play()
+        recorders = [process.recorder for process in run.world.running()]
+        self.assertEqual(
+            [one.counters.failures for one in recorders if one], [1, *[0] * (len(recorders) - 1)]
+        )
+        self.assertIsNone(recorders[0].tape(""))  # type: ignore[union-attr]
 
 
 class CopiesOfTheState(SynchronousTestCase):

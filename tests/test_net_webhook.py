@@ -162,6 +162,7 @@ class Receiving(ReceiverCase):
 
         self.serve(endless)
         await self.webhook().deliver(batch_of())
+        self.assertEqual(len(self.ended), 1)
         for gone in self.ended:
             await gone
 

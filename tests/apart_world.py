@@ -15,7 +15,7 @@ from typing import Any
 
 import attrs
 
-from tests.process_world import ROOT, ProcessWorld, until
+from tests.process_world import CALL_S, ROOT, ProcessWorld, until
 from timed.client.blocking import Client
 from timed.client.location import Location
 from timed.testnet.layout import HOST, free_ports
@@ -23,7 +23,6 @@ from timed.testnet.process import NodeProcess
 
 CHAIN = 1
 HAPROXY = shutil.which("haproxy") or "/usr/sbin/haproxy"
-CALL_S = 10.0
 
 
 class ApartWorld(ProcessWorld):
@@ -106,7 +105,7 @@ class Load:
         self._ask = ask
         self._ended = threading.Event()
         self._lock = threading.Lock()
-        self.seen: Counter[str] = Counter()
+        self._seen: Counter[str] = Counter()
         self._threads = [threading.Thread(target=self._run) for _ in range(threads)]
 
     def __enter__(self) -> Load:
@@ -119,15 +118,15 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    @property
-    def total(self) -> int:
+    def counted(self) -> Counter[str]:
+        """What was seen up to one moment."""
         with self._lock:
-            return sum(self.seen.values())
+            return self._seen.copy()
 
     def pass_by(self, count: int) -> None:
         """Until so many more questions are answered."""
-        goal = self.total + count
-        until("the load goes on", lambda: self.total >= goal)
+        goal = self.counted().total() + count
+        until("the load goes on", lambda: self.counted().total() >= goal)
 
     def _run(self) -> None:
         number = 0
@@ -135,5 +134,5 @@ class Load:
             number += 1
             found = self._ask(number)
             with self._lock:
-                self.seen[found] += 1
+                self._seen[found] += 1
             self._ended.wait(0.002)

@@ -187,7 +187,8 @@ class RunningTests(ProcessCase):
 
     def test_lines_of_a_minute_under_load_are_those_of_sessions_and_blocks(self) -> None:
         world = self.world
-        before, height = world.counted(1, "timed_log_lines"), world.call(1, "getblockcount")
+        # Every block whose line is counted comes between the two looks at the height.
+        height, before = world.call(1, "getblockcount"), world.counted(1, "timed_log_lines")
         for txid in [world.pay(payer) for _ in range(10) for payer in (1, 2, 3)]:
             world.wait_confirmed(txid, 1)
         after, blocks = world.counted(1, "timed_log_lines"), world.call(1, "getblockcount") - height

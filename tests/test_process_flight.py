@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.process_world import ROOT, ProcessCase
+from tests.process_world import ROOT, WAIT_S, ProcessCase
 from timed.testnet.rpc import ClientError
 
 RECORDED, BARE = 1, 2
@@ -21,14 +21,14 @@ class FlightTests(ProcessCase):
         txids = [self.world.pay(1, 2) for _ in range(5)]
         self.world.call(RECORDED, "setban", "10.1.2.3", "add", 60)
         for txid in txids:
-            self.assertTrue(self.world.call(RECORDED, "waittransactionfinality", txid, 20)["final"])
+            self.world.wait_final(txid, RECORDED)
             self.world.call(RECORDED, "testmempoolaccept", [self.world.call(1, "getrawtransaction", txid)])
         told = self.world.call(RECORDED, "dumprecording", "a test")
         path = Path(told["path"])
         self.assertEqual(path.stat().st_size, told["bytes"])
         done = subprocess.run(
             [sys.executable, "-m", "timed.cli.replay", str(path), "--json"],
-            cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+            cwd=ROOT, capture_output=True, text=True, timeout=2 * WAIT_S, check=False,
         )  # fmt: skip
         self.assertEqual(done.returncode, 0, done.stderr)
         figures = json.loads(done.stdout)
@@ -36,7 +36,7 @@ class FlightTests(ProcessCase):
         self.assertGreater(figures["signatures"], 5)
         shown = subprocess.run(
             [sys.executable, "-m", "timed.cli.replay", str(path), "--events"],
-            cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+            cwd=ROOT, capture_output=True, text=True, timeout=2 * WAIT_S, check=False,
         ).stdout  # fmt: skip
         for txid in txids:
             self.assertRegex(shown, rf"TransactionFinal {txid[:24]}")

@@ -6,6 +6,9 @@ import re
 import shutil
 
 from tests.process_world import HOST, ProcessCase
+from timed.app.datadir import CHAIN, NODE_KEY, OPERATOR_KEY
+from timed.params import REGTEST
+from timed.store.lmdb import LmdbStore
 from timed.testnet.layout import free_ports
 
 
@@ -50,17 +53,11 @@ class RefusalTests(ProcessCase):
 
     def test_data_of_another_chain(self) -> None:
         """The store, not the directory, knows whose it is."""
-        moved = self.directory()
-        shutil.copytree(self.node.datadir, moved, dirs_exist_ok=True)
-        genesis = moved / "other.json"
-        genesis.write_text(
-            re.sub(
-                r'"time": (\d+)',
-                lambda m: f'"time": {int(m[1]) - 2}',
-                (self.world.plan.directory / "genesis.json").read_text(),
-            )
-        )
-        self.refused("belongs to a chain with genesis", datadir=str(moved), genesis=str(genesis))
+        other = self.directory()
+        for name in (NODE_KEY, OPERATOR_KEY):
+            shutil.copy(self.node.datadir / name, other / name)
+        LmdbStore(str(other / CHAIN), REGTEST.name, bytes(32)).close()
+        self.refused("belongs to a chain with genesis", datadir=str(other))
 
     def test_a_key_nobody_knows(self) -> None:
         self.refused("there is no key node.membr. The nearest is node.member.", member="yes\nmembr = yes")

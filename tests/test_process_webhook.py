@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import textwrap
@@ -13,11 +12,12 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.process_world import ROOT, ProcessWorld, until
+from tests.process_world import ROOT, WAIT_S, ProcessWorld, until
+from timed.testnet.layout import free_ports
 
 SECRET = "a secret of the process test"
-ESTABLISHED = "01"
-PATIENCE_S = 60.0
+PATIENCE_S = WAIT_S
+PAGE = 1_000
 
 
 def receiver_of(page: str) -> str:
@@ -27,31 +27,19 @@ def receiver_of(page: str) -> str:
     return textwrap.dedent("\n".join(lines))
 
 
-def waiting_bytes(port: int) -> int:
-    """What was sent to a local port and not read there."""
-    found = 0
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, local, _, state, queues, *_ = line.split()
-        if local.endswith(f":{port:04X}") and state == ESTABLISHED:
-            found += int(queues.partition(":")[2], 16)
-    return found
-
-
 class Webhook(SynchronousTestCase):
     def setUp(self) -> None:
         self.directory = Path(self.mktemp()).absolute()
         self.directory.mkdir()
         (self.directory / "webhook.secret").write_text(f"{SECRET}\n")
         os.chmod(self.directory / "webhook.secret", 0o600)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        [self.port] = free_ports(1)
         self.printed = self.directory / "printed"
         self.begin_receiver()
         settings = (
             f"webhook.urls=http://127.0.0.1:{self.port}/timed",
             f"webhook.secret_file={self.directory / 'webhook.secret'}",
-            "webhook.timeout_s=60",
+            "webhook.timeout_s=300",
         )
         self.world = ProcessWorld(self.directory / "network", 1, settings={1: settings})
         self.addCleanup(self.world.stop)
@@ -66,6 +54,22 @@ class Webhook(SynchronousTestCase):
             )
         self.addCleanup(self.receiver.wait)
         self.addCleanup(self.receiver.kill)
+
+    def stop_receiver(self) -> None:
+        """It stands still when this returns, wherever it was."""
+        self.receiver.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.receiver.pid, os.WSTOPPED)
+
+    def told(self) -> list[dict[str, Any]]:
+        """Every event of the log, in its order."""
+        found: list[dict[str, Any]] = []
+        cursor = "oldest"
+        while True:
+            page = self.world.call(1, "getevents", cursor, [], [], PAGE)
+            found += page["events"]
+            if not page["more"]:
+                return found
+            cursor = page["cursor"]
 
     def sink(self) -> Any:
         (shown,) = self.world.call(1, "getsubscriptions")["sinks"]
@@ -85,9 +89,12 @@ class Webhook(SynchronousTestCase):
 
     def test_a_node_killed_while_it_sends_tells_everything_and_repeats_are_known_by_id(self) -> None:
         until("three blocks are told", lambda: self.blocks() >= 3, PATIENCE_S)
-        self.receiver.send_signal(signal.SIGSTOP)
-        until("a batch lies at the receiver", lambda: waiting_bytes(self.port), PATIENCE_S)
-        self.assertEqual((self.sink()["state"], self.sink()["attempt"]), ("sends", 1))
+        self.stop_receiver()
+        # Nobody answers now: what was sent stays on its way, and the events of later blocks wait behind it.
+        height = self.world.call(1, "getblockcount")
+        until("two blocks come", lambda: self.world.call(1, "getblockcount") >= height + 2, PATIENCE_S)
+        until("a batch is on its way", lambda: self.sink()["state"] == "sends", PATIENCE_S)
+        self.assertEqual(self.sink()["attempt"], 1)
         self.world.kill(1)
         self.world.restart(1)
         self.receiver.send_signal(signal.SIGCONT)
@@ -95,8 +102,9 @@ class Webhook(SynchronousTestCase):
         before = self.blocks()
         until("three more blocks are told", lambda: self.blocks() >= before + 3, PATIENCE_S)
         newest = self.lines("new")[-1][0]
-        shown = self.world.call(1, "getevents", "oldest", [], [], 1_000)["events"]
         first = self.lines("new")[0][0]
-        expected = [(each["sequence"], each["type"]) for each in shown if first <= each["sequence"] <= newest]
+        expected = [
+            (each["sequence"], each["type"]) for each in self.told() if first <= each["sequence"] <= newest
+        ]
         self.assertEqual([each for each in self.lines("new") if each[0] <= newest], expected)
         until("the node knows it, too", lambda: self.sink()["sent"] >= 3 and not self.sink()["failure"])

@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process_world import ROOT
 from timed.errors import LocalError
-from timed.flight.recorder import MAX_PENDING, Recorder
+from timed.flight.recorder import EASY_PENDING, MAX_PENDING, Recorder
 from timed.flight.replay import Diverged, Replay
 from timed.flight.tape import CALLS, OPERATIONS, Entry, Tape, load, packed
 from timed.node.inbox import Inbox
@@ -299,6 +299,36 @@ class CopiesOfTheState(SynchronousTestCase):
             self.assertEqual(recorder.counters.copies, 0)
             self.assertGreater(recorder.counters.refused, 0)
             self.assertIn("pending", recorder.refusal)
+
+    def test_with_much_pending_a_copy_waits_for_the_turn_after_a_block_while_there_is_room(self) -> None:
+        limit = SMALL // 4
+        copy, flush = Recorder._copy, Recorder.flush
+        heights: dict[Recorder, list[int]] = {}
+        after_block = full = 0
+
+        def flushed(recorder: Recorder, now: int) -> Any:
+            heights.setdefault(recorder, [0, 0]).append(recorder.node.ledger.tip.height)
+            return flush(recorder, now)
+
+        def noted(recorder: Recorder, now: int) -> None:
+            nonlocal after_block, full
+            if recorder._parts:
+                fresh = heights[recorder][-2] > heights[recorder][-3]
+                crowded = len(recorder._parts[-1].entries) >= limit * 3 // 8
+                after_block += fresh and not crowded
+                full += crowded
+                self.assertTrue(fresh or crowded)
+            copy(recorder, now)
+
+        with (
+            mock.patch.object(Recorder, "flush", flushed),
+            mock.patch.object(Recorder, "_copy", noted),
+            mock.patch("timed.ledger.mempool.Mempool.__len__", lambda self: EASY_PENDING + 1),
+        ):
+            found = Recorded(Scenario(4, minutes=2, record=limit))
+        self.assertGreater(after_block, 4)
+        self.assertGreater(sum(one.counters.dropped for one in found.recorders), 0)
+        self.assertLessEqual(max(one.size for one in found.recorders), limit)
 
     def test_the_limit_holds_while_no_copy_may_be_made(self) -> None:
         """Copies that take a second are made every ten seconds at most, whatever comes meanwhile."""

@@ -12,7 +12,7 @@ from tests.node_world import TICK, NodeWorld, Puppet
 from timed.events import NodeEvent, TransactionFinal, Verify
 from timed.node import admission, chain, fetching, relay
 from timed.node.admission import Offer
-from timed.node.inventory import MAX_RETIRED, Inventory, Kind
+from timed.node.inventory import GENERATION_US, MAX_RETIRED, Inventory, Kind
 from timed.params import SECOND
 from timed.primitives.certificate import CertificateKind
 from timed.primitives.transaction import Transaction
@@ -65,6 +65,19 @@ class InventoryTests(SynchronousTestCase):
         self.assertEqual(self.inventory.lacking(ids[-1], (b"a",)), [])
         self.assertEqual(self.inventory.lacking(ids[-4], (b"a",)), [])
         self.assertEqual(self.inventory.lacking(ids[0], (b"a",)), [b"a"])
+
+    def test_blocks_end_a_generation_of_a_minute(self) -> None:
+        """Memory follows the rate of payments and does not fill to its bound over hours."""
+        for minute in range(1, 6):
+            now = minute * GENERATION_US
+            self.inventory.mark(b"a", (b"%d" % minute,))
+            self.inventory.block(now)
+            self.inventory.block(now + GENERATION_US - 1)
+            self.assertEqual(len(self.inventory), 1)
+            self.assertEqual(self.inventory.lacking(b"%d" % minute, (b"a", b"b")), [b"b"])
+        self.inventory.block(now - 1)
+        self.inventory.block(now)
+        self.assertEqual(len(self.inventory), 0)
 
     def test_an_id_keeps_its_peers_from_one_generation_to_the_next(self) -> None:
         self.inventory.mark(b"a", (b"1", b"2", b"3", b"4"))

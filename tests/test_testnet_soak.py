@@ -9,8 +9,9 @@ from xml.etree import ElementTree
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from timed.bench.measure import MAX_POINTS, robust_slope
 from timed.testnet.perturb import PERTURBATIONS, described
-from timed.testnet.soak import EXPLAINED_S, Done, Sample, Soak, _Run
+from timed.testnet.soak import EVERY_S, EXPLAINED_S, Done, Sample, Soak, _Run
 from timed.testnet.soakpage import page
 
 
@@ -38,7 +39,8 @@ class Judged(SynchronousTestCase):
             found.samples["node-1"] = [Sample(at, 60.0 + at / 3600, 40) for at in range(0, 3600, 60)]
 
         def leaked(found: Soak) -> None:
-            found.samples["node-1"][-1].descriptors = 46
+            for sample in found.samples["node-1"][-20:]:
+                sample.descriptors = 46
 
         cases: dict[str, Any] = {
             "memory grows": grown,
@@ -62,6 +64,46 @@ class Judged(SynchronousTestCase):
     def test_only_the_steady_node_s_memory_counts(self) -> None:
         self.assertAlmostEqual(good().slope_mb_per_h, 0.0)
 
+    def test_what_fills_until_everything_has_happened_once_is_no_growth(self) -> None:
+        found = good()
+        self.assertEqual(found.warm_s, len(PERTURBATIONS) * EVERY_S)
+        for sample in found.samples["node-1"]:
+            sample.memory_mb = 40 + min(sample.at, found.warm_s) / 30
+        self.assertAlmostEqual(found.slope_mb_per_h, 0.0)
+        self.assertEqual(found.memory_mb(), (60.0, 60.0, 60.0))
+
+    def test_of_a_short_run_half_is_judged(self) -> None:
+        self.assertEqual(Soak(4, 10.0, 7).warm_s, 120.0)
+
+    def test_a_peak_that_goes_is_no_growth_and_a_slow_rise_below_it_is(self) -> None:
+        found = good()
+        for sample in found.samples["node-1"][-6:-3]:
+            sample.memory_mb += 20
+        self.assertAlmostEqual(found.slope_mb_per_h, 0.0)
+        for sample in found.samples["node-1"]:
+            sample.memory_mb += sample.at / 3600
+        self.assertAlmostEqual(found.slope_mb_per_h, 1.0, places=1)
+        self.assertEqual(found.memory_mb()[1], max(one.memory_mb for one in found.samples["node-1"]))
+
+    def test_a_client_that_is_connected_at_the_end_is_no_leak_of_descriptors(self) -> None:
+        found = good()
+        found.samples["node-1"][-1].descriptors = 60
+        self.assertEqual(found.more_descriptors, 0)
+
+    def test_cpu_is_what_was_spent_while_it_was_judged(self) -> None:
+        found = good()
+        for sample in found.samples["node-1"]:
+            sample.cpu_s = 100 + 0.05 * sample.at
+        self.assertAlmostEqual(found.cpu_percent, 5.0)
+        self.assertEqual(Soak(30, 10.0, 7).cpu_percent, 0.0)
+
+    def test_slopes_are_the_median_of_all_pairs(self) -> None:
+        self.assertEqual(robust_slope([(0.0, 100.0), (1.0, 101.0), (2.0, 90.0), (3.0, 103.0)]), 3600.0)
+        self.assertEqual(robust_slope([(0.0, 100.0)]), 0.0)
+        self.assertEqual(robust_slope([(5.0, 1.0), (5.0, 2.0)]), 0.0)
+        many = [(float(at), 2.0 * at) for at in range(10 * MAX_POINTS)]
+        self.assertAlmostEqual(robust_slope(many), 7200.0)
+
     def test_a_warning_is_explained_by_what_was_done_shortly_before(self) -> None:
         run: Any = SimpleNamespace(_found=good(), _wall=1_700_000_000.0)
         second = [0.0, 31.0, 42.0 + EXPLAINED_S, 43.0 + EXPLAINED_S]
@@ -83,10 +125,13 @@ class Page(SynchronousTestCase):
         root = ElementTree.fromstring(body)
         words = "".join(root.itertext())
         for expected in ("Not everything held", "36000 payments", "kill -9", "1.5 s", "not whole in time",
-                         "warn peer: <script>", "A & B", described("pause")):  # fmt: skip
+                         "warn peer: <script>", "A & B", described("pause"),
+                         "0 MB/h", "reached", "judged from minute 10"):  # fmt: skip
             self.assertIn(expected, words)
         self.assertEqual(len(root.findall(".//polyline")), 2)
         self.assertEqual(len(root.findall(".//line[@class='mark']")), 2)
+        self.assertEqual(len(root.findall(".//rect[@class='warm']")), 1)
+        self.assertEqual(len(root.findall(".//td[@class='reached']")), len(found.goals()) - 2)
 
     def test_every_perturbation_says_what_it_is(self) -> None:
         for name in PERTURBATIONS:

@@ -18,6 +18,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
 from timed import __version__
+from timed.app.allocator import settle_allocator
 from timed.app.collector import settle_collector
 from timed.app.config import Config
 from timed.app.context import Context
@@ -69,6 +70,7 @@ class Application(MultiService):
         super().setServiceParent(parent)
 
     def startService(self) -> None:
+        settle_allocator()
         Service.startService(self)
         started: list[IService] = []
         for service in self:

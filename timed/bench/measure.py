@@ -73,6 +73,24 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[max(0, min(len(ordered), int(rank)) - 1)]
 
 
+MAX_POINTS = 400
+"""Samples between all pairs of which a slope is looked at; of more, every so many is taken."""
+
+
+def robust_slope(points: Sequence[tuple[float, float]]) -> float:
+    """Change per hour of a value sampled at these seconds, by Theil and Sen: the median of the slopes between all
+    pairs, which a peak or a few wild samples do not move. 0 of fewer than two points.
+    """
+    some = points[:: -(-len(points) // MAX_POINTS) or 1]
+    slopes = [
+        (later[1] - one[1]) / (later[0] - one[0])
+        for place, one in enumerate(some)
+        for later in some[place + 1 :]
+        if later[0] > one[0]
+    ]
+    return 3600 * statistics.median(slopes) if slopes else 0.0
+
+
 def cpu_seconds(
     prepare: Callable[[int], Sequence[T]], action: Callable[[T], object], budget_s: float
 ) -> float:

@@ -12,6 +12,7 @@ Parts that stay outside (the store, the keys) are written as names.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import io
@@ -92,14 +93,19 @@ def thaw(data: bytes, instead: Mapping[str, object]) -> Any:
 
 
 class _Deep:
-    """A state is nested deeper than calls usually are."""
+    """A state is nested deeper than calls usually are, and nothing that is made while it is written or read is
+    garbage: to look for it would take as long again."""
 
     def __enter__(self) -> None:
         self._before = sys.getrecursionlimit()
         sys.setrecursionlimit(max(self._before, MAX_DEPTH))
+        self._collects = gc.isenabled()
+        gc.disable()
 
     def __exit__(self, *_: object) -> None:
         sys.setrecursionlimit(self._before)
+        if self._collects:
+            gc.enable()
 
 
 class _Freezer(pickle.Pickler):

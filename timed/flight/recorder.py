@@ -4,7 +4,8 @@ The ring has two parts. Each begins with a copy of the node's state; when the ne
 one has taken its half of the bytes, it becomes the older one and the one before is
 let go. So a recording always begins with a state and reaches back at least half of
 the ring, unless the state could not be copied or is too large: then it reaches back
-less, and a counter says so.
+less, and a counter says so. To copy a state takes the longer the more is pending, so
+a copy that is due waits for the next block while the ring has room.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ PACE = 100
 """Times the time that the last copy took must pass before the next."""
 MAX_PENDING = 2_000
 """Pending payments with which a state is copied; with more the pause would be felt."""
+EASY_PENDING = 256
+"""Pending payments with which a copy that is due waits for nothing."""
 _NUMBER = {name: number for number, name in enumerate(CALLS)}
 _READ_NUMBER = {name: number for number, name in enumerate(READS)}
 _WIRE_FORM = msgspec.msgpack.Encoder()
@@ -102,6 +105,8 @@ class Recorder:
         self._next_wake: int | None = None
         self._not_before = 0
         """When a copy of the state may be tried again."""
+        self._height = self._newest = 0
+        """Of the newest block, one flush ago and now."""
         node_key = TapedKey(NODE_KEY, config.node_key, self._signed)
         operator_key = config.operator_key
         self._keys = {NODE_KEY: node_key.public}
@@ -258,9 +263,15 @@ class Recorder:
         if self._parts:
             self._append([Entry.TURN, now, checksum(actions)])
         due = not self._parts or len(self._parts[-1].entries) >= self.limit // 4
-        if due and not 0 < self._not_before - now <= RETRY:
+        if due and self._is_good_moment() and not 0 < self._not_before - now <= RETRY:
             self._copy(now)
+        self._height, self._newest = self._newest, self.node.ledger.tip.height
         self._hold_the_limit()
+
+    def _is_good_moment(self) -> bool:
+        """Little is pending, as in the turn after a block's, or there is no room to wait for that."""
+        waited = not self._parts or len(self._parts[-1].entries) >= self.limit * 3 // 8
+        return waited or self._newest > self._height or len(self.node.mempool) <= EASY_PENDING
 
     def _copy(self, now: int) -> None:
         """Begin a new part with the state of this moment; let go what no longer fits."""

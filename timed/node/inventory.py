@@ -1,7 +1,8 @@
 """Which peer is known to have what, so that nothing is sent twice or back.
 
 One table for all sessions: an id and a bit for each session that has it. A peer
-costs a bit of an id, not a table of its own.
+costs a bit of an id, not a table of its own. What is in a block is told to nobody any
+more, so ids are let go with the blocks, a generation at a time.
 """
 
 from __future__ import annotations
@@ -9,9 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import IntEnum
 
+from timed.params import SECOND
+
 KNOWN_IDS = 32_768
 """Ids of one kind in one generation; two generations are remembered. What is forgotten is at worst
 sent once more."""
+GENERATION_US = 60 * SECOND
+"""A generation that is so old ends with the next block, full or not."""
 MAX_RETIRED = 256
 """Closed sessions whose bits may still be set; beyond it they are cleared away."""
 
@@ -33,7 +38,9 @@ class Inventory:
         self._free: list[int] = []
         self._retired: list[int] = []
         self._used = 0
-        self._new: tuple[dict[bytes, int], ...] = tuple({} for _ in Kind)
+        self._since = 0
+        """When the newer generation began."""
+        self._new: list[dict[bytes, int]] = [{} for _ in Kind]
         self._old: list[dict[bytes, int]] = [{} for _ in Kind]
 
     def __len__(self) -> int:
@@ -66,8 +73,16 @@ class Inventory:
             known = new.get(one)
             new[one] = (old.get(one, 0) if known is None else known) | bit
             if len(new) >= self._known_ids:
-                self._old[kind] = old = dict(new)
-                new.clear()
+                self._old[kind] = old = new
+                self._new[kind] = new = {}
+
+    def block(self, now: int) -> None:
+        """There is a new block: what was known before the last generation was is not needed any more."""
+        if 0 <= now - self._since < GENERATION_US:
+            return
+        self._since = now
+        self._old = self._new
+        self._new = [{} for _ in Kind]
 
     def forget(self, one: bytes, kind: Kind = Kind.BODY) -> bool:
         """Who has it may not have it any more; False when nobody was known to."""

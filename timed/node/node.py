@@ -313,8 +313,7 @@ class Node:
                 self._executors[type(effect)](effect)
             if not effects and not self.chain.settle(now):
                 break
-        ended = self.peers.take()
-        if ended:
+        if ended := self.peers.take():
             self._deliver(ended)
 
     def _opened(self, peer: PeerHandle) -> None:
@@ -422,6 +421,7 @@ class Node:
         """A new tip: tell peers, forget what the old epoch showed, take up the new one."""
         tip = self.ledger.tip
         self.views.clear()
+        self.relay.inventory.block(now)
         self.voters.update(self.chain.fastpath.roster, self.peers)
         for txid in [one for one in self._submitted if one not in self.mempool]:
             del self._submitted[txid]

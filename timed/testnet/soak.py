@@ -3,6 +3,10 @@
 The first node is never touched itself: its memory, descriptors, reactor and log lines
 are what is judged. The others are killed, paused, cut off and flooded; after each time
 the network must be whole again by itself.
+
+Memory is what the process alone has: the pages of the database's files, which the kernel
+lends and takes back, are left out. It is judged once everything has happened to the network
+that will, since caches, and what the allocator keeps of the largest answer, fill until then.
 """
 
 from __future__ import annotations
@@ -18,10 +22,9 @@ import attrs
 
 from timed.bench.cluster import Cluster, cluster
 from timed.bench.load import Load, sign_payments
-from timed.bench.measure import percentile
-from timed.bench.processes import anonymous_mb, descriptors
+from timed.bench.measure import percentile, robust_slope
+from timed.bench.processes import anonymous_mb, cpu_s, descriptors
 from timed.bench.report import Goal
-from timed.bench.throughput import slope
 from timed.errors import TimedError
 from timed.testnet.layout import NodePlan
 from timed.testnet.perturb import PERTURBATIONS
@@ -38,8 +41,12 @@ HEAL_S = 60.0
 """After a perturbation the network is whole again within this."""
 EXPLAINED_S = 60.0
 """A warning belongs to a perturbation that began this long before it at the most."""
-WARM_SHARE = 1 / 3
-"""The first part of the run, which memory and descriptors are not judged by: connections open, caches fill."""
+WARM_SHARE = 1 / 2
+"""What memory and descriptors are not judged by is one round of all perturbations, and at most this share of the
+run: connections open, caches fill, and each kind of call is answered for the first time."""
+END_SHARE = 1 / 4
+"""Descriptors are counted as the median of so much of what is judged, at its beginning and at its end: a client
+that is connected at the moment is no leak."""
 FINAL_S = 60.0
 SETTINGS = "[node]\nrecorder_bytes = 1048576\n"
 
@@ -70,6 +77,8 @@ class Sample:
     at: float
     memory_mb: float
     descriptors: int
+    cpu_s: float = 0.0
+    """Spent since the process began."""
 
 
 @attrs.define
@@ -95,20 +104,40 @@ class Soak:
     steady: str = ""
 
     @property
+    def warm_s(self) -> float:
+        """Seconds from the start of the load that memory and descriptors are not judged by."""
+        return min(len(PERTURBATIONS) * EVERY_S, self.minutes * 60 * WARM_SHARE)
+
+    @property
     def slope_mb_per_h(self) -> float:
-        """Of the steady node's anonymous memory, by least squares."""
-        return slope([(one.at, one.memory_mb) for one in self._judged()])
+        """Of the steady node's anonymous memory: the median of the slopes between all pairs of samples."""
+        return robust_slope([(one.at, one.memory_mb) for one in self._judged()])
 
     @property
     def more_descriptors(self) -> int:
         """The steady node's, at the end against the beginning."""
         samples = self._judged()
-        return samples[-1].descriptors - samples[0].descriptors if samples else 0
+        part = max(1, int(len(samples) * END_SHARE))
+        ends = (samples[:part], samples[-part:])
+        first, last = ([one.descriptors for one in end] for end in ends)
+        return round(statistics.median(last) - statistics.median(first)) if samples else 0
+
+    @property
+    def cpu_percent(self) -> float:
+        """Of a core, by the steady node, while it is judged."""
+        samples = self._judged()
+        if len(samples) < 2:
+            return 0.0
+        return 100 * (samples[-1].cpu_s - samples[0].cpu_s) / (samples[-1].at - samples[0].at)
+
+    def memory_mb(self) -> tuple[float, float, float]:
+        """The steady node's, when it begins to be judged, at most, and at the end."""
+        found = [one.memory_mb for one in self._judged()] or [0.0]
+        return found[0], max(found), found[-1]
 
     def _judged(self) -> list[Sample]:
         """The samples of the steady node, without the first part."""
-        samples = self.samples.get(self.steady, [])
-        return samples[int(len(samples) * WARM_SHARE) :]
+        return [one for one in self.samples.get(self.steady, []) if one.at >= self.warm_s]
 
     def goals(self) -> list[Goal]:
         return [
@@ -145,7 +174,10 @@ class Soak:
             "missing": self.missing,
             "finality_p50_ms": round(percentile(self.finality_ms, 50), 1),
             "finality_p99_ms": round(percentile(self.finality_ms, 99), 1),
+            "warm_minutes": round(self.warm_s / 60, 1),
             "slope_mb_per_h": round(self.slope_mb_per_h, 2),
+            "memory_mb": [round(each, 1) for each in self.memory_mb()],
+            "cpu_percent": round(self.cpu_percent, 1),
             "more_descriptors": self.more_descriptors,
             "lag_p99_ms": round(percentile(self.lags_ms, 99), 1),
             "lag_max_ms": round(max(self.lags_ms, default=0.0), 1),
@@ -223,7 +255,7 @@ class _Run:
         self._sampled = self._now()
         for process in self._network.network.living():
             pid = process.pid or 0
-            sample = Sample(self._now(), anonymous_mb(pid), descriptors(pid))
+            sample = Sample(self._now(), anonymous_mb(pid), descriptors(pid), cpu_s(pid))
             self._found.samples.setdefault(process.plan.name, []).append(sample)
         self._network.look()
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from html import escape
 
 from timed.bench.measure import percentile
+from timed.bench.report import Goal, short
 from timed.testnet.page import STYLE
 from timed.testnet.perturb import PERTURBATIONS, described
 from timed.testnet.soak import Soak
@@ -16,7 +17,7 @@ MAX_WARNINGS = 200
 
 MORE_STYLE = """
 .mark { stroke: #b3372f; stroke-dasharray: 2 3; } .axis { stroke: currentColor; opacity: .4; }
-.series { fill: none; stroke-width: 1.5; } pre { overflow-x: auto; }
+.series { fill: none; stroke-width: 1.5; } pre { overflow-x: auto; } .warm { fill: currentColor; opacity: .08; }
 """
 
 
@@ -39,6 +40,7 @@ def page(found: Soak, machine: Mapping[str, object]) -> str:
             ),
             "<h2>What was to hold</h2>",
             _goals(found),
+            _circumstances(found),
             "<h2>Anonymous memory</h2>",
             _chart(found),
             "<h2>What was done</h2>",
@@ -54,11 +56,28 @@ def page(found: Soak, machine: Mapping[str, object]) -> str:
 
 
 def _goals(found: Soak) -> str:
-    lines = "".join(
-        f'<li class="{"reached" if goal.reached else "missed"}">{escape(goal.line().strip())}</li>'
-        for goal in found.goals()
+    head = "<tr><th></th><th>found</th><th>to be</th><th></th></tr>"
+    rows = "".join(_goal(goal) for goal in found.goals())
+    return f"<table>{head}{rows}</table>"
+
+
+def _goal(goal: Goal) -> str:
+    bound = f"at {'least' if goal.at_least else 'most'} {short(goal.bound)}{goal.unit}"
+    word = "reached" if goal.reached else "missed"
+    cells = (escape(goal.what), f"{short(goal.value)}{escape(goal.unit)}", escape(bound))
+    return f'<tr>{"".join(f"<td>{cell}</td>" for cell in cells)}<td class="{word}">{word}</td></tr>'
+
+
+def _circumstances(found: Soak) -> str:
+    """What the figures above are taken from."""
+    began, most, end = found.memory_mb()
+    return (
+        f"<p>Memory and descriptors are judged from minute {found.warm_s / 60:g} on, where the chart is not shaded: until "
+        "then connections open, caches fill and each kind of call is answered for the first time. Memory is what the "
+        "process alone has, without the pages of the database's files; its growth is the median of the slopes "
+        f"between all pairs of samples. It had {began:.1f} MB then, {most:.1f} MB at most and {end:.1f} MB in the "
+        f"end, and took {found.cpu_percent:.1f} % of a core.</p>"
     )
-    return f"<ul>{lines}</ul>"
 
 
 def _chart(found: Soak) -> str:
@@ -72,7 +91,9 @@ def _chart(found: Soak) -> str:
     def y(value: float) -> float:
         return (HEIGHT - BOTTOM) * (1 - value / most)
 
-    parts = []
+    parts = [
+        f'<rect class="warm" x="{LEFT}" y="0" width="{x(found.warm_s) - LEFT:.1f}" height="{HEIGHT - BOTTOM}"/>'
+    ]
     for one in found.perturbations:
         parts.append(
             f'<line class="mark" x1="{x(one.began):.1f}" x2="{x(one.began):.1f}" y1="0" y2="{HEIGHT - BOTTOM}">'

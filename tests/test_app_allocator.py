@@ -1,0 +1,45 @@
+"""The C library gives back what a large answer took."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
+
+PROGRAM = """
+import sys
+from pathlib import Path
+from threading import Thread
+
+def heap_mb():
+    rows = Path("/proc/self/smaps").read_text().splitlines()
+    at = [place for place, row in enumerate(rows) if row.endswith("[heap]")]
+    return sum(int(rows[place + 1].split()[1]) for place in at) / 1024
+
+from timed.app.allocator import settle_allocator
+if sys.argv[1] == "settled":
+    assert settle_allocator()
+bytearray(30 << 20)
+before = heap_mb()
+large = bytearray(20 << 20)
+small = [bytearray(1_000) for _ in range(1_000)]
+del large
+print(round(heap_mb() - before))
+"""
+
+
+class AllocatorTests(SynchronousTestCase):
+    def grown(self, how: str) -> int:
+        """MB of the heap that stay after one large block and some small ones behind it."""
+        found = subprocess.run(
+            [sys.executable, "-c", PROGRAM, how], capture_output=True, text=True, check=True, timeout=60
+        )
+        return int(found.stdout)
+
+    def test_what_was_large_goes_back_whatever_was_freed_before(self) -> None:
+        if platform.libc_ver()[0] != "glibc":
+            raise SkipTest("the C library is not glibc")
+        self.assertGreaterEqual(self.grown("as it is"), 20)
+        self.assertLessEqual(self.grown("settled"), 3)

@@ -53,6 +53,14 @@ class Tell:
 
 
 @attrs.frozen
+class Drop:
+    """The transaction has left the mempool for ever, for the reason `rule`: tell it, as soon as no crash can undo that."""
+
+    txid: bytes
+    rule: str
+
+
+@attrs.frozen
 class ToVoters:
     """Send `message` to every connected member of the current roster."""
 
@@ -117,6 +125,7 @@ Effect = Union[
     Sign,
     Record,
     Tell,
+    Drop,
     ToVoters,
     ToFollowers,
     AskTransactions,

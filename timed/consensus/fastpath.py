@@ -139,6 +139,7 @@ class FastPath:
             return
         if not tally.votes.signers and not tally.acknowledgements.signers:
             del self.tallies[txid]
+            self._recorded.discard(txid)
             self._missing.found(txid)
 
     def inputs_available(self, transaction: Transaction) -> bool:

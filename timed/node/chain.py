@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from timed.consensus.closing import Closing
-from timed.consensus.effects import Effects, Tell
+from timed.consensus.effects import Drop, Effects, Tell
 from timed.consensus.fastpath import FastPath
 from timed.consensus.judging import Judging
 from timed.consensus.rounds import Rounds
@@ -17,7 +17,6 @@ from timed.events import (
     ClockOff,
     ClockRight,
     SafetyFailure,
-    TransactionDropped,
     TransactionReleased,
 )
 from timed.interfaces import BlockCommit
@@ -62,7 +61,7 @@ class Chain:
     """The ledger and the machines of the epoch on top of it.
 
     `carried(txids)` are the messages of the log that must outlive a block of these
-    transactions. `advanced(live, fetched, now)` is called after each new tip. Applying a block that our own
+    transactions. `advanced(confirmed, live, fetched, now)` is called after each new tip. Applying a block that our own
     rounds decided and applying one that was fetched is the same code.
     """
 
@@ -74,7 +73,7 @@ class Chain:
         gate: Gate,
         checks: Checks,
         carried: Callable[[tuple[bytes, ...]], list[Message]],
-        advanced: Callable[[bool, bool, int], None],
+        advanced: Callable[[tuple[bytes, ...], bool, bool, int], None],
     ) -> None:
         self.ledger = ledger
         self.mempool = mempool
@@ -182,15 +181,15 @@ class Chain:
         header = effects.block.header
         self.effects.add(Tell(BlockCertified(header.height, header.hash, header.time, effects.txids, live)))
         for txid in dropped:
-            self.effects.add(Tell(TransactionDropped(txid, "conflict-confirmed")))
+            self.effects.add(Drop(txid, "conflict-confirmed"))
         for txid in expired:
-            self.effects.add(Tell(TransactionDropped(txid, "mempool-expired")))
+            self.effects.add(Drop(txid, "mempool-expired"))
         for txid in touched:
             if txid not in confirmed and txid in self.mempool:
                 self.effects.add(Tell(TransactionReleased(txid, closed)))
         self.begin(now, live=live)
         self.consider_mempool(now)
-        self._advanced(live, fetched, now)
+        self._advanced(effects.txids, live, fetched, now)
 
     # Restart
 

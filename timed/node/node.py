@@ -36,6 +36,7 @@ from timed.node.gate import Checks, Gate
 from timed.node.inbox import Inbox
 from timed.node.relay import Relay
 from timed.node.serving import Serving
+from timed.node.submissions import Submissions
 from timed.node.views import ConsensusState, OutpointState, TransactionState, Views
 from timed.node.voters import Voters
 from timed.params import SECOND
@@ -98,15 +99,15 @@ class Node:
             self.ledger, self.mempool, self.chain.pending_output, self.checks.check,
             self._accepted, self._refused, self._missing, self._displaced,
         )  # fmt: skip
+        self.submissions = Submissions(self.mempool, self.chain.fastpath, self.gate, self._publish)
         self.inbox = Inbox(self)
         self.stopping = False
         self.views = Views(self.chain, self.serving, self.gate)
-        self._submitted: dict[bytes, None] = {}
-        """What users handed in and is pending, and the pending transactions it spends."""
         self._executors: dict[type, Callable[[Any], None]] = {
             fx.Sign: self._do_sign,
             fx.Record: self._do_record,
             fx.Tell: lambda effect: self._publish(effect.event),
+            fx.Drop: lambda effect: self.submissions.dropped(effect.txid, effect.rule),
             fx.ToVoters: lambda effect: self._to_voters(effect.message),
             fx.ToFollowers: self._do_to_followers,
             fx.AskTransactions: self._do_ask_transactions,
@@ -127,7 +128,9 @@ class Node:
         for record in self._store.replay():
             message = decode_record(record)
             if isinstance(message, wire.TransactionBroadcast) and self.admission.restore(message.transaction):
-                self._submitted[message.transaction.txid] = None
+                self.submissions.restored(message.transaction.txid)
+            elif isinstance(message, wire.TransactionRejected):
+                self.submissions.ended(message.txid)
             self.chain.restore(message, now)
         if self._store.doubtful:
             self.chain.abstain()
@@ -417,14 +420,13 @@ class Node:
         else:
             self.catchup.announced(peer.node_id, certificate.height, now)
 
-    def _advanced(self, live: bool, fetched: bool, now: int) -> None:
+    def _advanced(self, confirmed: tuple[bytes, ...], live: bool, fetched: bool, now: int) -> None:
         """A new tip: tell peers, forget what the old epoch showed, take up the new one."""
         tip = self.ledger.tip
         self.views.clear()
         self.relay.inventory.block(now)
         self.voters.update(self.chain.fastpath.roster, self.peers)
-        for txid in [one for one in self._submitted if one not in self.mempool]:
-            del self._submitted[txid]
+        self.submissions.confirmed(confirmed)
         if live and tip.certificate is not None:
             self.peers.broadcast(wire.BlockCommit(certificate=tip.certificate), to=self.voters.connected())
         if live:
@@ -440,10 +442,7 @@ class Node:
     def _accepted(self, offer: Offer, now: int) -> None:
         self.chain.fastpath.transaction(offer.transaction, now)
         if offer.origin is None:
-            lineage = self.mempool.lineage(offer.transaction, self._submitted)
-            self._submitted.update(dict.fromkeys(one.txid for one in lineage))
-            bodies = [wire.TransactionBroadcast(transaction=one) for one in lineage]
-            self.gate.persist(bodies, lambda later: self._announce(offer, later))
+            self.submissions.keep(offer.transaction, lambda later: self._announce(offer, later))
         else:
             self._announce(offer, now)
 
@@ -481,16 +480,10 @@ class Node:
         """The mempool gave their places to something that pays more."""
         for txid in txids:
             self.chain.fastpath.forget(txid)
-            self._publish(TransactionDropped(txid, "mempool-full"))
+            self.submissions.dropped(txid, "mempool-full")
 
     def _outliving(self, confirmed: tuple[bytes, ...]) -> list[Message]:
-        """What users handed in stays durable until it is in a block, though a block ends the log."""
-        ended = frozenset(confirmed)
-        return [
-            wire.TransactionBroadcast(transaction=transaction)
-            for txid in self._submitted
-            if txid not in ended and (transaction := self.mempool.get(txid)) is not None
-        ]
+        return self.submissions.outliving(confirmed)
 
 
 _SHOWN: dict[type, str] = {

@@ -1,0 +1,121 @@
+"""What users hand in outlives a crash, until a block holds it or its sender was told that it is dropped."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import builders
+from tests.node_world import TICK, NodeWorld
+from timed.events import TransactionDropped
+from timed.ledger import mempool
+from timed.primitives.transaction import Transaction
+from timed.wire.messages import TransactionBroadcast
+
+FEE = 10**8
+
+
+def paying(world: NodeWorld, number: int) -> Transaction:
+    """Each pays more than the one before it."""
+    return builders.transfer([world.genesis.created()[number]], fee=FEE + 1_000_000 * number)
+
+
+class DisplacedTests(SynchronousTestCase):
+    """The sender hears that a payment is dropped: no restart may bring it back."""
+
+    def setUp(self) -> None:
+        self.world = NodeWorld(me=None)
+        self.world.node.mempool.max_count = 1
+        self.cheap, self.dear = paying(self.world, 1), paying(self.world, 2)
+
+    def state(self, world: NodeWorld, payment: Transaction) -> str:
+        return world.node.transaction_state(payment.txid).state
+
+    def submit(self, *payments: Transaction) -> None:
+        for payment in payments:
+            self.world.node.submit(payment.raw, self.world.now)
+            self.world.pump()
+
+    def told(self) -> list[bytes]:
+        return [event.txid for event in self.world.told(TransactionDropped)]
+
+    def test_it_does_not_come_back_after_a_crash(self) -> None:
+        self.world.submit(self.cheap)
+        self.world.submit(self.dear)
+        self.assertEqual(self.told(), [self.cheap.txid])
+        again = self.world.restarted()
+        self.assertEqual(self.state(again, self.cheap), "unknown")
+        self.assertEqual(self.state(again, self.dear), "pending")
+        self.assertNotIn(self.cheap.txid, again.node.chain.fastpath.tallies)
+
+    def test_its_sender_hears_of_it_when_that_is_durable(self) -> None:
+        self.world.manual = True
+        self.submit(self.cheap)
+        self.world.durable()
+        self.submit(self.dear)
+        self.assertEqual(self.told(), [])
+        self.assertEqual(self.state(self.world.restarted(), self.cheap), "pending", "nobody heard otherwise")
+        self.world.durable()
+        self.assertEqual(self.told(), [self.cheap.txid])
+
+    def test_it_may_lose_its_place_before_it_is_durable(self) -> None:
+        self.world.manual = True
+        self.submit(self.cheap, self.dear)
+        self.world.durable()
+        self.assertEqual(self.told(), [self.cheap.txid])
+        self.assertEqual(self.state(self.world.restarted(), self.cheap), "unknown")
+
+    def test_handed_in_again_it_is_durable_again(self) -> None:
+        self.world.submit(self.cheap)
+        self.world.submit(self.dear)
+        self.world.node.mempool.max_count = 2
+        self.world.submit(self.cheap)
+        again = self.world.restarted()
+        self.assertEqual(self.state(again, self.cheap), "pending")
+        self.assertEqual(self.state(again, self.dear), "pending")
+
+    def test_what_nobody_here_handed_in_needs_no_write(self) -> None:
+        stranger = self.world.stranger()
+        stranger.say(TransactionBroadcast(transaction=self.cheap))
+        stranger.say(TransactionBroadcast(transaction=self.dear))
+        self.assertEqual(self.told(), [self.cheap.txid])
+        self.assertEqual(self.world.node.gate.writes, 0)
+
+    def test_its_children_do_not_come_back_either(self) -> None:
+        self.world.node.mempool.max_count = 2
+        child = builders.transfer(builders.outputs_of(self.cheap)[:1], fee=5 * FEE)
+        self.world.submit(self.cheap)
+        self.world.submit(child)
+        self.world.submit(self.dear)
+        self.assertEqual(sorted(self.told()), sorted([self.cheap.txid, child.txid]))
+        again = self.world.restarted()
+        self.assertEqual([self.state(again, one) for one in (self.cheap, child)], ["unknown", "unknown"])
+
+    def test_a_vote_for_it_in_the_log_has_its_body_in_front(self) -> None:
+        """It was displaced after a restart, and a peer brought it again: the member votes, and starts again."""
+        world = NodeWorld(vote=False)
+        world.submit(self.cheap)
+        world = world.restarted(vote=False)
+        world.node.mempool.max_count = 1
+        world.submit(self.dear)
+        self.assertNotIn(self.cheap.txid, world.node.mempool)
+        world = world.restarted()
+        self.assertEqual(self.state(world, self.cheap), "unknown")
+        world.stranger().say(TransactionBroadcast(transaction=self.cheap))
+        world.pass_time(TICK)
+        self.assertEqual(self.state(world, self.cheap), "locked")
+        self.assertEqual(self.state(world.restarted(), self.cheap), "locked")
+
+
+class ExpiredTests(SynchronousTestCase):
+    def test_what_has_expired_does_not_come_back_after_a_crash(self) -> None:
+        self.patch(mempool, "MAX_AGE", 2)
+        world = NodeWorld()
+        peer = world.others()[0]
+        payment = world.payment()
+        world.submit(payment)
+        for _ in range(2):
+            world.certify(peer)
+        self.assertEqual([each.rule for each in world.told(TransactionDropped)], ["mempool-expired"])
+        again = world.restarted()
+        self.assertNotIn(payment.txid, again.node.mempool)
+        self.assertNotIn(payment.txid, again.node.chain.fastpath.tallies)

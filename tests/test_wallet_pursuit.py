@@ -370,6 +370,82 @@ class Released(SynchronousTestCase):
         self.assertIn(b'"result":null', self.successResultOf(call).body)
         self.assertEqual(self.world.wallet.payments, ())
 
+    def full_disk(self, *, history: bool) -> None:
+        """From now on nothing can be written that ends a payment: not to the wallet's file, nor to its history."""
+        append = self.world.host.file.append
+
+        def failing(*args: Any, **kwargs: Any) -> None:
+            raise StoreError("the disk is full.", "Free some space.")
+
+        def ends_nothing(records: list[dict[str, Any]]) -> None:
+            return failing() if any("abandon" in record for record in records) else append(records)
+
+        self.patch(self.world.host.file, "append", ends_nothing)
+        if history:
+            self.patch(self.world.book, "release", failing)
+
+    def refusing(self) -> None:
+        def full(raw: bytes) -> bytes:
+            raise InvalidTransaction("mempool-full")
+
+        self.patch(self.world.backend, "submit", full)
+
+    def test_a_refused_payment_whose_end_cannot_be_written_keeps_its_coins(self) -> None:
+        """The next start sends it: its owner hears that it exists, and its coins pay for nothing else."""
+        self.refusing()
+        self.full_disk(history=True)
+        before = self.world.wallet.balance()
+        error = self.world.error("sendtoaddress", address_of(FRIEND, self.world), "2")
+        [payment] = self.world.wallet.payments
+        self.assertEqual((error["code"], error["data"]["rule"]), (-4, "wallet-file"))
+        self.assertEqual(error["data"]["txid"], payment.txid.hex())
+        self.assertIn("mempool-full", error["message"])
+        self.assertIn("Free some space. The payment is in the wallet", error["data"]["hint"])
+        self.assertLess(self.world.wallet.balance(), before)
+        self.assertIn(payment.txid, self.world.wallet.doomed)
+        self.assertEqual(self.told, [])
+        [record] = [
+            each for each in self.world.host.file.read_back() if "payment" in each or "abandon" in each
+        ]
+        self.assertEqual(record["payment"]["hex"], payment.transaction.raw.hex())
+
+    def test_a_refused_payment_is_taken_back_when_the_history_alone_holds_that(self) -> None:
+        """The next start finds it there, and lets go of the payment in the file."""
+        self.refusing()
+        self.full_disk(history=False)
+        error = self.world.error("sendtoaddress", address_of(FRIEND, self.world), "2")
+        self.assertEqual((error["code"], error["data"]["rule"]), (-26, "mempool-full"))
+        self.assertEqual(self.world.wallet.payments, ())
+        self.assertEqual(len(self.told), 1)
+
+    def test_who_asks_for_a_release_under_way_hears_of_it_when_it_is_durable(self) -> None:
+        payment = self.stored()
+        self.world.pursuit.published(
+            events.TransactionDropped(payment.txid, "mempool-full"), self.world.now()
+        )
+        writing: Deferred[None] = Deferred()
+        self.patch(self.world.chronicle, "_write", lambda: writing)
+        before = self.world.wallet.balance()
+        calls = [self.world.begin("abandontransaction", [payment.txid.hex()]) for _ in range(2)]
+        self.assertEqual([call.called for call in calls], [False, False])
+        self.assertEqual(self.world.wallet.balance(), before, "its coins are free when that is durable")
+        writing.callback(None)
+        for call in calls:
+            self.assertIn(b'"result":null', self.successResultOf(call).body)
+        self.assertEqual(len(self.told), 1)
+
+    def test_both_hear_why_a_release_cannot_be(self) -> None:
+        payment, thread = self.stored(), self.host_thread()
+        self.world.pursuit.published(
+            events.TransactionDropped(payment.txid, "mempool-full"), self.world.now()
+        )
+        self.full_disk(history=True)
+        calls = [self.world.begin("abandontransaction", [payment.txid.hex()]) for _ in range(2)]
+        thread()
+        for call in calls:
+            self.assertIn(b"release-later", self.successResultOf(call).body)
+        self.assertEqual([each.txid for each in self.world.wallet.payments], [payment.txid])
+
     def host_thread(self) -> Callable[[], None]:
         """From now on the history's thread does nothing until what is returned is called."""
         work: list[Deferred[None]] = []

@@ -131,9 +131,7 @@ class KeysWorld(World):
 
     def _doomed(self, payment: Payment, doom: Doom) -> None:
         self.doomed.append(doom)
-        Deferred.fromCoroutine(self.chronicle.release(payment.txid, doom.rule)).addErrback(
-            self.unreleased.append
-        )
+        self.chronicle.release(payment.txid, doom.rule).addErrback(self.unreleased.append)
 
     def close(self) -> None:
         self.chronicle.stop()

@@ -59,7 +59,8 @@ class Chronicle:
         self.refused = 0
         self.released = 0
         """Payments that were released since the start."""
-        self._releasing: set[bytes] = set()
+        self._releasing: dict[bytes, list[Deferred[None]]] = {}
+        """Who waits for the end of a payment, by txid."""
         self._wallet = wallet
         self._chain = chain
         self._reactor = reactor
@@ -141,26 +142,48 @@ class Chronicle:
         self.status = attrs.evolve(self.status, rescan=mark)
         self.wake()
 
-    async def release(self, txid: bytes, rule: str) -> None:
+    def release(self, txid: bytes, rule: str) -> Deferred[None]:
         """Keep in the history that a payment will never be, then free its coins; both durable when it answers.
 
-        A payment that is none any more is left alone. LocalError when it could not be done yet.
+        Whoever asks while that is under way hears the same. A payment that is none any more is left alone.
+        LocalError when it could not be done yet.
         """
-        if self._wallet.payment(txid) is None or txid in self._releasing:
-            return
-        self._releasing.add(txid)
-        try:
-            await self._record_release(txid, rule)
-        finally:
-            self._releasing.discard(txid)
+        waiting = self._releasing.get(txid)
+        if waiting is None and self._wallet.payment(txid) is None:
+            return succeed(None)
+        if waiting is not None and len(waiting) >= MAX_WAITING:
+            self.refused += 1
+            return fail(LocalError("too many calls wait for the end of this payment.", "Try again soon."))
+        told: Deferred[None] = Deferred()
+        if waiting is not None:
+            waiting.append(told)
+            return told
+        self._releasing[txid] = [told]
+        Deferred.fromCoroutine(self._release(txid, rule)).addBoth(self._tell_release, txid)
+        return told
+
+    def _tell_release(self, result: Failure | None, txid: bytes) -> None:
+        for told in self._releasing.pop(txid):
+            told.callback(Failure(result.value) if isinstance(result, Failure) else None)
+
+    async def _release(self, txid: bytes, rule: str) -> None:
+        recorded = await self._record_release(txid, rule)
         if self._wallet.payment(txid) is None:
             return
-        self._wallet.abandon(txid, rule)
-        await self._write()
+        self._wallet.abandoning(txid, rule)
+        try:
+            await self._write()
+        except LocalError as error:
+            if not recorded:
+                raise
+            # The next start finds it in the history, and lets go of it.
+            self._log.error("the wallet could not be written: {reason}", reason=str(error))
+        self._wallet.abandoned(txid)
         self.released += 1
         self._chain.tell(PaymentReleased(txid, rule))
 
-    async def _record_release(self, txid: bytes, rule: str) -> None:
+    async def _record_release(self, txid: bytes, rule: str) -> bool:
+        """False for a payment that moves nothing of this wallet's: the history has no place for it."""
         entry = self.underway.entry(txid)
         if entry is None or entry.foreign:
             if not self.status.done:
@@ -169,7 +192,7 @@ class Chronicle:
                     "getwalletinfo shows how far it is.",
                 )
             if entry is None:
-                return
+                return False
         found = entry
         height, time = self._chain.tip().height, self._chain.now()
 
@@ -178,6 +201,7 @@ class Chronicle:
             self.book.release(found, height=height, time=time, reason=rule)
 
         await self._thread(keep)
+        return True
 
     def _not_written(self, failure: Failure) -> None:
         self._log.error("the wallet could not be written: {reason}", reason=failure.getErrorMessage())

@@ -217,7 +217,8 @@ async def _send(env: Environment, prepared: Prepared) -> None:
 async def _take_back(env: Environment, wallet: Wallet, txid: bytes, rule: str) -> None:
     """This node has refused it, so nobody else has it: its coins are free, and the history says why.
 
-    Doomed first: until that is on the disk nothing may hand it to the node again.
+    Doomed first: until that is on the disk nothing may hand it to the node again. When the
+    disk takes nothing the payment holds its coins, for the next start will send it: RpcError.
     """
     wallet.doom(txid, Doom(rule))
     if env.own_chronicle is not None:
@@ -228,8 +229,18 @@ async def _take_back(env: Environment, wallet: Wallet, txid: bytes, rule: str) -
             _log.warn(
                 "the history lacks the refused payment {txid}: {reason}", txid=txid.hex(), reason=str(error)
             )
-    wallet.abandon(txid, rule)
-    await write(env)
+    wallet.abandoning(txid, rule)
+    try:
+        await env.write_wallet()
+    except LocalError as error:
+        raise RpcError(
+            WALLET_ERROR,
+            f"The node has refused the payment ({rule}), but that could not be written: {error.message}",
+            rule="wallet-file",
+            hint=f"{error.hint} {KEPT}",
+            txid=txid.hex(),
+        ) from error
+    wallet.abandoned(txid)
 
 
 def _short(error: InsufficientFunds) -> RpcError:

@@ -278,8 +278,7 @@ class WalletHost:
         self._pursuit_due = self._pursuit_call = None
 
     def _doomed(self, payment: Payment, doom: Doom) -> None:
-        released = Deferred.fromCoroutine(self.chronicle.release(payment.txid, doom.rule))
-        released.addErrback(self._not_released, payment.txid)
+        self.chronicle.release(payment.txid, doom.rule).addErrback(self._not_released, payment.txid)
 
     def _not_released(self, failure: Failure, txid: bytes) -> None:
         self._log.warn(

@@ -302,8 +302,16 @@ class Wallet:
 
     def abandon(self, txid: bytes, reason: str = "refused") -> None:
         """A payment that can never be final, or that nobody else has: its coins are free again."""
-        self._forget(txid)
+        self.abandoning(txid, reason)
+        self.abandoned(txid)
+
+    def abandoning(self, txid: bytes, reason: str) -> None:
+        """The end of a payment is to be written; it holds its coins until `abandoned`."""
         self.outbox.append({"abandon": {"txid": txid.hex(), "reason": reason}})
+
+    def abandoned(self, txid: bytes) -> None:
+        """The end of a payment is durable: its coins are free."""
+        self._forget(txid)
 
     def doom(self, txid: bytes, doom: Doom) -> None:
         """A payment was found to be dead; it keeps its coins until it is abandoned."""

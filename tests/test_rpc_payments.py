@@ -11,9 +11,9 @@ from twisted.internet.task import deferLater
 
 from tests.builders import wallet_key
 from tests.rpc_world import FRIEND, RpcTestCase, World, address_of, parsed
-from timed.errors import LocalError
+from timed.errors import InvalidTransaction, LocalError
 from timed.primitives.transaction import Lock, OutPoint
-from timed.rpc import patience
+from timed.rpc import patience, sweeping
 from timed.rpc.dispatch import Dispatcher
 from timed.rpc.handlers import HANDLERS
 from timed.rpc.patience import LONGEST_S
@@ -230,23 +230,87 @@ class Short(PaymentsCase):
         self.assertIn("where their key is", data["hint"])
 
     def test_coins_that_are_too_many_are_to_be_merged(self) -> None:
-        mine = [wallet_key(number) for number in range(60, 200)]
-        for key in mine:
-            self.world.wallet.keys.adopt(key.seed, "")
-        addresses = [address_of(key, self.world) for key in mine]
-        for _ in range(2):
-            self.world.result("sendmany", dict.fromkeys(addresses, 1))
-        self.world.advance(1)
-        small = [coin for coin in self.world.result("listunspent") if coin["amount"] == 1]
-        self.assertEqual(len(small), 280)
-        big = [coin for coin in self.world.result("listunspent") if coin["amount"] > 1]
-        self.exchange("sendall", recipients=[self.friend],
-                      inputs=[{"txid": coin["txid"], "vout": coin["vout"]} for coin in big])  # fmt: skip
-        self.world.advance(1)
+        """The call that the hint names does it, as it stands there."""
+        many_coins(self)
         data = self.short(270)
         self.assertEqual((data["rule"], data["missing"]), ("inputs-count", "0.00000000"))
-        self.assertIn("mergeutxos", data["hint"])
-        self.assertEqual(self.refused("sendall", [self.friend]), (-26, "inputs-count"))
+        self.world.block()
+        method, *params = data["hint"].rsplit(": ", 1)[1].split()
+        merged = self.world.result(method, *map(int, params))
+        self.assertEqual(merged["merged_count"], 256)
+        self.world.advance(1)
+        txid = self.world.result("sendtoaddress", self.friend, 270)
+        self.assertEqual(self.outputs(txid)[self.friend], 270)
+
+
+def many_coins(case: PaymentsCase, count: int = 140) -> None:
+    """The wallet has 280 coins of 1 TIME, and nothing else."""
+    mine = [wallet_key(number) for number in range(60, 60 + count)]
+    for key in mine:
+        case.world.wallet.keys.adopt(key.seed, "")
+    addresses = [address_of(key, case.world) for key in mine]
+    for _ in range(2):
+        case.world.result("sendmany", dict.fromkeys(addresses, 1))
+    case.world.advance(1)
+    unspent = case.world.result("listunspent")
+    case.assertEqual(len([coin for coin in unspent if coin["amount"] == 1]), 2 * count)
+    big = [{"txid": coin["txid"], "vout": coin["vout"]} for coin in unspent if coin["amount"] > 1]
+    case.exchange("sendall", recipients=[case.other], inputs=big)
+    case.world.advance(1)
+
+
+class EverythingOfMany(PaymentsCase):
+    """More coins than one transaction may spend."""
+
+    def test_all_of_them_go_in_several_payments(self) -> None:
+        many_coins(self)
+        made = self.world.result("sendall", [self.friend])
+        self.assertEqual((made["coins"], made["complete"], made["coins_left"]), (280, True, 0))
+        self.assertEqual([len(self.shown(txid)["vin"]) for txid in made["txids"]], [140, 140])
+        self.assertEqual(made["txid"], made["txids"][0])
+        self.assertEqual(made["amount"] + made["fee"], 280)
+        self.assertEqual(sum(self.outputs(txid)[self.friend] for txid in made["txids"]), made["amount"])
+        self.world.advance(1)
+        self.assertEqual(self.world.result("listunspent"), [])
+
+    def test_the_first_one_pays_the_amounts(self) -> None:
+        many_coins(self)
+        made = self.exchange("sendall", recipients=[self.other], amounts={self.friend: 200})["result"]
+        outputs = [self.outputs(txid) for txid in made["txids"]]
+        self.assertEqual([self.friend in each for each in outputs], [True, False])
+        self.assertEqual(outputs[0][self.friend], 200)
+        self.assertEqual([len(self.shown(txid)["vin"]) for txid in made["txids"]], [256, 24])
+
+    def test_amounts_that_no_single_payment_can_bear_are_refused_whole(self) -> None:
+        many_coins(self)
+        error = self.exchange("sendall", recipients=[self.other], amounts={self.friend: 270})["error"]
+        self.assertEqual((error["code"], error["data"]["rule"]), (-6, "inputs-count"))
+        self.assertEqual(len(self.world.result("listunspent")), 280)
+
+    def test_one_that_fails_leaves_the_others_sent_and_says_so(self) -> None:
+        many_coins(self)
+        submit, handed = self.world.backend.submit, []
+
+        def full_then(raw: bytes) -> bytes:
+            handed.append(raw)
+            if len(handed) == 2:
+                raise InvalidTransaction("mempool-full")
+            return submit(raw)
+
+        self.patch(self.world.backend, "submit", full_then)
+        made = self.world.result("sendall", [self.friend])
+        self.assertEqual((made["coins"], made["complete"], made["coins_left"]), (140, False, 140))
+        self.assertIn("mempool is full", made["reason"])
+        self.world.advance(1)
+        again = self.world.result("sendall", [self.friend])
+        self.assertEqual((again["coins"], again["complete"]), (140, True))
+
+    def test_one_call_sends_so_many_and_the_next_one_goes_on(self) -> None:
+        self.patch(sweeping, "MOST_PAYMENTS", 1)
+        many_coins(self)
+        made = [self.world.result("sendall", [self.friend]) for _ in range(2)]
+        self.assertEqual([each["coins_left"] for each in made], [24, 0])
+        self.assertEqual([each["complete"] for each in made], [False, True])
 
 
 class Concurrent(PaymentsCase):

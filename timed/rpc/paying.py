@@ -36,6 +36,8 @@ from timed.wallet.wallet import Doom, Prepared, Wallet
 _log = Logger()
 
 KEPT = "The payment is in the wallet and goes its way: do not pay twice, ask gettransaction for it."
+MERGE = "mergeutxos 2 256"
+"""The call that makes one coin of as many as one payment can spend."""
 TROUBLES: dict[str, tuple[int, str, str]] = {
     "input-duplicate": (INVALID_PARAMETER, "is named twice", "Name every coin once."),
     "input-missing": (NOT_FOUND, "is unknown or spent already", "listunspent shows the coins there are."),
@@ -267,7 +269,8 @@ def _short(error: InsufficientFunds) -> RpcError:
         INSUFFICIENT_FUNDS,
         message,
         rule="inputs-count",
-        hint="One payment has no room for that many coins: make fewer of them with mergeutxos.",
+        hint=f"One payment has no room for that many coins. Once they stand in blocks, make fewer of them, as "
+        f"often as it takes: {MERGE}",
         **data,
     )
 

@@ -12,6 +12,7 @@ from timed.rpc.jsontext import amount
 from timed.rpc.paying import named_coins, pay
 from timed.rpc.present import Object
 from timed.rpc.schema import bad_value
+from timed.rpc.sweeping import sweep
 from timed.wallet.coins import OwnCoin
 from timed.wallet.planning import Payee, Wish
 
@@ -75,16 +76,20 @@ async def sendall(
         raise bad_value("recipients", "names nobody", "Give at least one address that takes the rest.")
     payees = [Payee(env.lock_of(address), units) for address, units in amounts]
     payees += [Payee(env.lock_of(address), None) for address in recipients]
-    wish = Wish(tuple(payees), inputs=coins_of(env, inputs, minconf))
-    prepared = await pay(env, wish, comment, in_blocks=minconf > 0)
-    transaction = prepared.payment.transaction
-    return {
-        "txid": transaction.txid.hex(),
-        "coins": len(transaction.inputs),
-        "amount": amount(sum(output.value for output in transaction.outputs)),
-        "fee": amount(prepared.fee),
-        "complete": True,
+    swept = await sweep(env, tuple(payees), coins_of(env, inputs, minconf), comment, in_blocks=minconf > 0)
+    transactions = [prepared.payment.transaction for prepared in swept.payments]
+    answer = {
+        "txid": transactions[0].txid.hex(),
+        "txids": [transaction.txid.hex() for transaction in transactions],
+        "coins": sum(len(transaction.inputs) for transaction in transactions),
+        "amount": amount(sum(output.value for one in transactions for output in one.outputs)),
+        "fee": amount(sum(prepared.fee for prepared in swept.payments)),
+        "complete": swept.left == 0,
+        "coins_left": swept.left,
     }
+    if swept.trouble is not None:
+        answer["reason"] = f"{swept.trouble.message}. {swept.trouble.data['hint']}"
+    return answer
 
 
 async def mergeutxos(

@@ -90,8 +90,10 @@ _PAYMENTS = (
     Method(
         "sendall",
         "wallet",
-        "Pays everything the wallet can spend, or the coins that are named, and leaves no change.",
-        "object: txid, coins, amount, fee, complete",
+        "Pays everything the wallet can spend, or the coins that are named, and leaves no change. More than 256 coins "
+        "take several payments, at most 16 in one call.",
+        "object: txid (of the first), txids, coins, amount, fee, complete, coins_left (free and not spent: call again), "
+        "reason (only when a later payment failed)",
         (
             Param("recipients", Array(ADDRESS, MOST_PAYEES), "Who takes the rest, in equal parts."),
             Param(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ipaddress
 import json
 import socket
 from pathlib import Path
@@ -23,7 +24,7 @@ from timed.client.location import Location
 from timed.client.message import authorization
 from timed.feed import hub as hubs
 from timed.feed.event import Draft
-from timed.feed.hub import DISMISSED, SLOW, STALLED, STOPPED, Limits
+from timed.feed.hub import DISMISSED, REFUSED, SLOW, STALLED, STOPPED, Limits
 from timed.feed.log import Bounds
 from timed.feed.records import LockTouch
 from timed.params import REGTEST
@@ -555,6 +556,59 @@ class Dismissed(StreamsCase):
             self.assertEqual([each.client[0] for each in self.feed.hub], ["bob"])
             self.write(1)
             self.assertEqual((await self.in_thread(other.event))["event"], "peer.connected")
+
+        return Deferred.fromCoroutine(scenario())
+
+
+class Refused(StreamsCase):
+    """What is open from an address that may not connect any more ends, and nothing else."""
+
+    def rpc_settings(self) -> dict[str, Any]:
+        return {"proxies": (ipaddress.ip_network("127.0.0.1/32"),)}
+
+    def seen_from(self, address: str) -> dict[str, str]:
+        return {**self.authorization(), "X-Forwarded-For": address}
+
+    def test_a_narrower_allow_ends_what_is_open_with_the_cursor(self) -> Deferred[None]:
+        async def scenario() -> None:
+            self.write(3)
+            gone, kept = self.seen_from("192.0.2.5"), self.seen_from("198.51.100.7")
+            stream, other = await self.stream("", gone), await self.stream("", kept)
+            client, quiet = await self.socket(gone), await self.socket(gone)
+            await client.say(op="subscribe")
+            await self.context.live.change("rpc.allow", "192.0.2.0/24, 198.51.100.0/24", 60)
+            self.assertEqual(len(list(self.feed.hub)), 3)
+            await self.context.live.change("rpc.allow", "198.51.100.0/24", 60)
+            event = await self.in_thread(stream.event)
+            cursor = self.feed.hub.ends.cursor(3)
+            self.assertEqual((event["id"], json.loads(event["data"])["reason"]), (cursor, REFUSED))
+            self.assertIn("rpc.allow", json.loads(event["data"])["detail"])
+            self.assertEqual((await client.messages.get())["reason"], REFUSED)
+            self.assertEqual(await client.closed, (4007, f"refused {cursor}"))
+            self.assertEqual((await quiet.closed)[0], 4007)
+            self.assertEqual(self.feed.hub.ended[REFUSED], 2)
+            self.write(1)
+            self.assertEqual((await self.in_thread(other.event))["event"], "peer.connected")
+            self.assertEqual((await self.stream("", gone)).status, 403)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_nor_does_one_begin_that_waits_for_its_turn(self) -> Deferred[None]:
+        async def scenario() -> None:
+            turn: Deferred[None] = Deferred()
+            came: Deferred[None] = Deferred()
+
+            def admit(caller: object, method: object) -> Deferred[None]:
+                came.callback(None)
+                return turn
+
+            self.patch(self.rpc._streams, "admit", admit)
+            asking = self.stream("", self.seen_from("192.0.2.5"))
+            await came
+            await deferLater(reactor, 0)  # the request is put down once it waits
+            await self.context.live.change("rpc.allow", "198.51.100.0/24", 60)
+            self.assertEqual((await asking).status, 403)
+            self.assertEqual(list(self.feed.hub), [])
 
         return Deferred.fromCoroutine(scenario())
 

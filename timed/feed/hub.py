@@ -29,7 +29,7 @@ STALL_S = 60.0
 """A transport that took nothing for this long, though something waits for it, is cut."""
 
 SLOW, STALLED, LOST, STOPPED, FAILED = "slow", "stalled", "cursor-lost", "stopping", "failed"
-DISMISSED = "dismissed"
+DISMISSED, REFUSED = "dismissed", "refused"
 """Why a subscription ends; the client's own end is none of them."""
 
 

@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from timed.rpc.auth import Authenticator
 from timed.rpc.dispatch import Dispatcher, Reply
 from timed.rpc.jsontext import MAX_BODY_BYTES
-from timed.rpc.origin import Subnet, origin_of
+from timed.rpc.origin import Origin, Subnet, origin_of
 from timed.rpc.site import BoundedRequest
 from timed.rpc.streams import EVENTS_PATH, Streams
 
@@ -62,10 +62,25 @@ class RpcEndpoint:
         self._authenticator = authenticator
         self._reactor = reactor
         self.allow = tuple(allow)
-        """Who may connect besides this machine; empty for everybody. May be changed at any time."""
+        """Who may connect besides this machine; empty for everybody."""
         self.proxies = tuple(proxies)
-        """Whose word on where a request comes from is taken. May be changed at any time."""
+        """Whose word on where a request comes from is taken."""
         self._held: dict[Deferred[None], None] = {}
+
+    def restrict(self, allow: Sequence[Subnet], proxies: Sequence[Subnet]) -> None:
+        """Others may connect from now on: events that somebody else follows end."""
+        self.allow, self.proxies = tuple(allow), tuple(proxies)
+        if self._streams is not None:
+            self._streams.refuse(self.admits)
+
+    def admits(self, origin: Origin) -> bool:
+        """Who comes from there may connect."""
+        address = origin.address
+        return (
+            not self.allow
+            or origin.own
+            or (address is not None and any(address in subnet for subnet in self.allow))
+        )
 
     def limit(self, request: BoundedRequest) -> int:
         """Bytes of body a request may have: little, unless its credentials are good."""
@@ -105,13 +120,7 @@ class RpcEndpoint:
             held.cancel()
 
     def _is_allowed(self, request: BoundedRequest) -> bool:
-        if not self.allow:
-            return True
-        origin = request.origin
-        if origin.own or (origin.proxy and request.path == READY_PATH):
-            return True
-        address = origin.address
-        return address is not None and any(address in subnet for subnet in self.allow)
+        return self.admits(request.origin) or (request.origin.proxy and request.path == READY_PATH)
 
     def _authenticated(self, request: BoundedRequest) -> None:
         caller = request.caller

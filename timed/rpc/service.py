@@ -125,7 +125,7 @@ class RpcService(Service):
         """Follow the keys that may change; ConfigError, and nothing has changed."""
         settings = config.settings.rpc
         self._adopt(authenticator, accounts(settings, self._secrets))
-        endpoint.allow, endpoint.proxies = settings.allow, settings.proxies
+        endpoint.restrict(settings.allow, settings.proxies)
         site.regulate(settings.max_connections)
 
     def _reload_accounts(self, authenticator: Authenticator) -> str:

@@ -18,7 +18,7 @@ from zope.interface import implementer
 from timed.errors import LocalError
 from timed.feed.cursor import NEWEST
 from timed.feed.feed import Feed
-from timed.feed.hub import DISMISSED, STOPPED, SubscribersFull, Subscription
+from timed.feed.hub import DISMISSED, REFUSED, STOPPED, SubscribersFull, Subscription
 from timed.feed.window import Page
 from timed.params import NetworkParams
 from timed.rpc import jsontext
@@ -26,6 +26,7 @@ from timed.rpc.caller import Caller
 from timed.rpc.dispatch import Admit, Forbidden
 from timed.rpc.errors import INVALID_PARAMS, Busy, RpcError
 from timed.rpc.eventing import explained, filter_of, no_feed
+from timed.rpc.origin import Origin
 from timed.rpc.site import BoundedRequest, begin_events
 from timed.rpc.table import METHODS
 
@@ -62,6 +63,7 @@ class Stream:
     kind = "sse"
 
     def __init__(self, request: BoundedRequest, streams: Streams) -> None:
+        self.origin = request.origin
         self._request = request
         self._streams = streams
         self._subscription: Subscription | None = None
@@ -130,7 +132,8 @@ class Streams:
         self.counters: Counter[str] = Counter()
         """Streams and sockets opened, closed, lost and refused."""
         self._streams: dict[Stream, None] = {}
-        self._calls: dict[Deferred[None], None] = {}
+        self._calls: dict[Deferred[None], BoundedRequest] = {}
+        """Subscriptions that wait for their turn."""
         self._sockets: Sockets | None = None
 
     def __call__(self, request: BoundedRequest, caller: Caller) -> None:
@@ -140,7 +143,7 @@ class Streams:
             return
         done = ensureDeferred(self._begin(request, caller))
         if not done.called:
-            self._calls[done] = None
+            self._calls[done] = request
             request.notifyFinish().addErrback(lambda failure: done.cancel())
         done.addErrback(self._failed, request)
         done.addBoth(lambda _: self._calls.pop(done, None))
@@ -171,6 +174,20 @@ class Streams:
                 subscription.hub.end(subscription, DISMISSED, "the account was changed")
         if self._sockets is not None:
             self._sockets.dismiss(users)
+
+    def refuse(self, admits: Callable[[Origin], bool]) -> None:
+        """End what those have open whose address may not connect any more."""
+        detail = "its address is not in rpc.allow any more"
+        for call, request in tuple(self._calls.items()):
+            if not admits(request.origin):
+                request.respond(403, b"text/plain", b"This address is not in rpc.allow.\n")
+                call.cancel()
+        for stream in tuple(self._streams):
+            subscription = stream._subscription
+            if subscription is not None and not admits(stream.origin):
+                subscription.hub.end(subscription, REFUSED, detail)
+        if self._sockets is not None:
+            self._sockets.refuse(admits, detail)
 
     async def stop(self) -> None:
         """Tell everybody their cursors; fires when the sockets are gone, the streams end with the site."""

@@ -26,6 +26,7 @@ from timed.feed.hub import (
     DISMISSED,
     FAILED,
     LOST,
+    REFUSED,
     SLOW,
     STALLED,
     STOPPED,
@@ -38,6 +39,7 @@ from timed.rpc import jsontext
 from timed.rpc.caller import Caller
 from timed.rpc.errors import INVALID_PARAMETER, INVALID_REQUEST, RpcError
 from timed.rpc.eventing import explained, filter_of
+from timed.rpc.origin import Origin
 from timed.rpc.schema import Integer, ParamType
 from timed.rpc.site import BoundedRequest
 from timed.rpc.table import METHODS
@@ -57,7 +59,15 @@ MAX_REASON = 123
 """Bytes of a close frame's reason (RFC 6455 §5.5.1)."""
 TRIFLE = METHODS["geteventcursor"]
 """What an operation other than subscribe costs."""
-CODES = {SLOW: 4001, STALLED: 4002, LOST: 4003, FAILED: 4004, STOPPED: 4005, DISMISSED: 4006}
+CODES = {
+    SLOW: 4001,
+    STALLED: 4002,
+    LOST: 4003,
+    FAILED: 4004,
+    STOPPED: 4005,
+    DISMISSED: 4006,
+    REFUSED: 4007,
+}
 """Codes of close frames, by the reason for which this side ended a subscription (RFC 6455 §7.4.2)."""
 
 _SUBSCRIBE: dict[str, ParamType] = {
@@ -83,8 +93,9 @@ class EventSocket(WebSocketServerProtocol):
     factory: SocketFactory
     transport: Any
 
-    def __init__(self, sockets: Sockets, caller: Caller, feed: Feed) -> None:
+    def __init__(self, sockets: Sockets, caller: Caller, origin: Origin, feed: Feed) -> None:
         super().__init__()
+        self.origin = origin
         self._sockets = sockets
         self._caller = caller
         self._feed = feed
@@ -344,7 +355,7 @@ class Sockets:
             feed.hub.limits.check(client, len(self._open), self._by_client[client])
         except SubscribersFull as error:
             raise explained(error, feed) from error
-        socket = EventSocket(self, caller, feed)
+        socket = EventSocket(self, caller, request.origin, feed)
         self._open[socket] = None
         self._by_client[client] += 1
         self.streams.counters["opened"] += 1
@@ -375,6 +386,17 @@ class Sockets:
         for socket in tuple(self._open):
             if socket.user in users and not socket.leaving:
                 socket.hang_up(CODES[DISMISSED], DISMISSED)
+
+    def refuse(self, admits: Callable[[Origin], bool], detail: str) -> None:
+        """End the sockets of those who may not connect any more."""
+        for socket in tuple(self._open):
+            if socket.leaving or admits(socket.origin):
+                continue
+            subscription = socket._subscription
+            if subscription is not None:
+                subscription.hub.end(subscription, REFUSED, detail)
+            else:
+                socket.hang_up(CODES[REFUSED], REFUSED)
 
     def broken(self, failure: Failure) -> None:
         self._log.failure("an operation over a WebSocket raised", failure=failure)

@@ -6,13 +6,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
-from twisted.logger import capturedLogs
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
+from timed.app import live
 from timed.app.config import Config, load, override
 from timed.app.follow import EVERY_S, OverridesFollower
 from timed.app.live import MAX_SUBSCRIPTIONS, LiveConfig
@@ -156,6 +158,47 @@ class Changing(Case):
         end()
         self.change("log.level", "error")
         self.assertEqual(len(heard), 1)
+
+
+class Logged(Case):
+    """A line for each change: who, which key, from what to what, and that it went back."""
+
+    def said(self, lines: list[dict[str, Any]]) -> list[str]:
+        self.assertEqual({line["log_level"].name for line in lines}, {"info"})
+        return [formatEvent(line) for line in lines]
+
+    def test_who_changed_what_from_what_to_what(self) -> None:
+        with capturedLogs() as lines:
+            self.successResultOf(self.live.change(BUDGET, "5000", 60, "alice (admin) from 192.0.2.5"))
+            self.successResultOf(self.live.change("log.levels", "peer:debug", 60, "bob"))
+            self.successResultOf(self.live.confirm("log.levels", "alice (admin) from 192.0.2.5"))
+            self.clock.advance(60)
+        self.assertEqual(
+            self.said(lines),
+            [
+                f"alice (admin) from 192.0.2.5 has changed {BUDGET} from 2000 to 5000",
+                "bob has changed log.levels from empty to peer:debug",
+                "alice (admin) from 192.0.2.5 has kept for good: log.levels",
+                f"{BUDGET} is 2000 again instead of 5000: the change was not confirmed",
+            ],
+        )
+
+    def test_a_secret_is_concealed(self) -> None:
+        rows = [
+            attrs.evolve(row, kind=attrs.evolve(row.kind, conceal=lambda value: "concealed"))
+            if row.full_name == BUDGET
+            else row
+            for row in keys()
+        ]
+        self.patch(live, "keys", lambda: iter(rows))
+        with capturedLogs() as lines:
+            self.change(BUDGET, "5000")
+        self.assertEqual(self.said(lines), [f"this process has changed {BUDGET} from concealed to concealed"])
+
+    def test_what_is_refused_has_changed_nothing_and_is_not_said(self) -> None:
+        with capturedLogs() as lines:
+            self.failureResultOf(self.live.change(BUDGET, "many", 60, "bob"), ConfigError)
+        self.assertEqual(lines, [])
 
 
 class Refusing(Case):

@@ -14,6 +14,7 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.rpc_service import DEADLINE_S, ServiceTestCase, fetch
@@ -119,6 +120,23 @@ class Accounts(ReloadCase):
         self.assertEqual(await self.status("alice", "secret", "getbalance"), 200)
         await self.admin("setconfig", "rpc.roles", None, 0)
         self.assertEqual(await self.status("alice", "secret", "getbalance"), 403)
+
+    async def test_the_log_says_who_changed_it_and_from_where(self) -> None:
+        self.put(ALICE.line, BOB.line)
+        await self.admin("reload")
+        bob = {"Authorization": authorization("bob", "word")}
+        with capturedLogs() as lines:
+            status, _ = await self.call(bob, "setconfig", "rpc.roles", "alice:wallet", 60)
+            await self.admin("confirmconfig")
+        self.assertEqual(status, 200)
+        said = [formatEvent(line) for line in lines if line["log_namespace"] == "timed.app.live.LiveConfig"]
+        self.assertEqual(
+            said,
+            [
+                "bob (admin) from 127.0.0.1 has changed rpc.roles from alice:read to alice:wallet",
+                "__cookie__ (admin) from 127.0.0.1 has kept for good: rpc.roles",
+            ],
+        )
 
     async def test_a_role_of_nobody_is_refused(self) -> None:
         error = (await self.admin("setconfig", "rpc.roles", "carol:read"))["error"]

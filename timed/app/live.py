@@ -26,6 +26,7 @@ from timed.wallet.walletfile import replace_file
 MAX_SUBSCRIPTIONS = 64
 """Whoever asks for keys, in one process: a bug beyond it."""
 UNCONFIRMED = "setconfig, not confirmed"
+UNNAMED = "this process"
 
 Tell = Callable[[Config], None]
 """Told the new configuration; refuses it with a LocalError and has changed nothing then."""
@@ -130,17 +131,19 @@ class LiveConfig:
 
     # Changing
 
-    def change(self, name: str, text: str | None, confirm_within_s: float) -> Deferred[Setting]:
-        """Give a key a value, or with None the one it has without `setconfig`.
+    def change(
+        self, name: str, text: str | None, confirm_within_s: float, by: str = UNNAMED
+    ) -> Deferred[Setting]:
+        """Give a key a value, or with None the one it has without `setconfig`. The log says who did, `by`.
 
         It goes back by itself after `confirm_within_s`; with 0 it is durable when the
         answer comes. ConfigError says what is wrong; StoreError that the disk refuses.
         """
-        return self._alone(self._change, name, text, confirm_within_s)
+        return self._alone(self._change, name, text, confirm_within_s, by)
 
-    def confirm(self, name: str = "") -> Deferred[list[str]]:
+    def confirm(self, name: str = "", by: str = UNNAMED) -> Deferred[list[str]]:
         """Keep a change that is pending, or all of them: durable when the answer comes. Their names."""
-        return self._alone(self._confirm, name)
+        return self._alone(self._confirm, name, by)
 
     def reread(self) -> list[str]:
         """Take over what another process has written to the file; the names of what changed."""
@@ -159,8 +162,9 @@ class LiveConfig:
         self._turn.run(act, *args).chainDeferred(answer)
         return answer
 
-    async def _change(self, name: str, text: str | None, confirm_within_s: float) -> Setting:
+    async def _change(self, name: str, text: str | None, confirm_within_s: float, by: str) -> Setting:
         row = _live(name)
+        before = self._told(row)
         if text is not None:
             text = _checked(row, text)
         was = self._changed.copy()
@@ -175,10 +179,16 @@ class LiveConfig:
                 self._changed = was
                 self._put_in_force()
                 raise
-        self._say("{key} is {value} now", name)
+        self._log.info(
+            "{by} has changed {key} from {before} to {value}",
+            by=by,
+            key=name,
+            before=before,
+            value=self._told(row),
+        )
         return self.shown(name)[0]
 
-    async def _confirm(self, name: str) -> list[str]:
+    async def _confirm(self, name: str, by: str) -> list[str]:
         names = [name] if name else sorted(self._pending)
         if not names or any(each not in self._pending for each in names):
             raise NotPending(
@@ -187,7 +197,7 @@ class LiveConfig:
             )
         await self._keep(names)
         self.counters["confirmed"] += len(names)
-        self._log.info("kept for good: {names}", names=", ".join(names))
+        self._log.info("{by} has kept for good: {names}", by=by, names=", ".join(names))
         return names
 
     async def _keep(self, names: list[str]) -> None:
@@ -228,6 +238,8 @@ class LiveConfig:
         self.counters["rolled_back"] += 1
         self._forget(name)
         del self._changed[name]
+        row = _row(name)
+        before = self._told(row)
         try:
             self._put_in_force()
         except LocalError as error:
@@ -236,7 +248,12 @@ class LiveConfig:
         except Exception:  # noqa: BLE001 - nobody waits for this who could be told
             self._log.failure("{key} cannot go back", key=name)
         else:
-            self._say("{key} is {value} again: the change was not confirmed", name)
+            self._log.info(
+                "{key} is {value} again instead of {before}: the change was not confirmed",
+                key=name,
+                value=self._told(row),
+                before=before,
+            )
 
     # Inside
 
@@ -286,9 +303,9 @@ class LiveConfig:
     def _layers_after_restart(self) -> Layers:
         return attrs.evolve(self.config.layers, overrides=tuple(self._kept.values()), changed=())
 
-    def _say(self, text: str, name: str) -> None:
-        row = _row(name)
-        self._log.info(text, key=name, value=row.kind.show(_value(self.config.settings, row)) or "empty")
+    def _told(self, row: Key) -> str:
+        """The value in force, for the log: what is secret is concealed."""
+        return row.kind.tell(_value(self.config.settings, row)) or "empty"
 
 
 def _name(entry: Entry) -> str:

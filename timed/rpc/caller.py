@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from timed.rpc.credentials import ROLES
 from timed.rpc.method import ADMIN, PERMISSIONS, Method
 
 
@@ -21,6 +22,13 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     def passes(self) -> bool:
         """An administrator's calls are never held up for others; who is limited to a list is none."""
         return self.charged or (ADMIN in self.permissions and self.methods is None)
+
+    @property
+    def who(self) -> str:
+        """For the log: the account, its role, and where it calls from."""
+        role = next((name for name, may in ROLES.items() if may == self.permissions), "no role")
+        limited = "" if self.methods is None else ", limited to a list"
+        return f"{self.user} ({role}{limited}) from {self.address or 'an unknown address'}"
 
     def may_call(self, method: Method) -> bool:
         return method.permission in self.permissions and (self.methods is None or method.name in self.methods)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from math import ceil
 from typing import TYPE_CHECKING
 
+from timed.rpc.caller import Caller
 from timed.rpc.dispatch import Handler
 from timed.rpc.environment import Environment
 from timed.rpc.errors import MISC, RpcError
@@ -19,12 +20,14 @@ def getconfig(env: Environment, key: str) -> list[Object]:
     return [_object(each) for each in _configuration(env).shown(key)]
 
 
-async def setconfig(env: Environment, key: str, value: str | None, confirm_within: int) -> Object:
-    return _object(await _configuration(env).change(key, value, confirm_within))
+async def setconfig(
+    env: Environment, key: str, value: str | None, confirm_within: int, caller: Caller
+) -> Object:
+    return _object(await _configuration(env).change(key, value, confirm_within, caller.who))
 
 
-async def confirmconfig(env: Environment, key: str) -> list[str]:
-    return await _configuration(env).confirm(key)
+async def confirmconfig(env: Environment, key: str, caller: Caller) -> list[str]:
+    return await _configuration(env).confirm(key, caller.who)
 
 
 @anywhere

@@ -83,6 +83,7 @@ METHODS = (
         permission=ADMIN,
         example="rpc.budget_per_s 5000",
         more=("log.levels peer:debug 600", "log.level info 0"),
+        told_caller=True,
     ),
     Method(
         "confirmconfig", "control",
@@ -92,6 +93,7 @@ METHODS = (
         (Param("key", Text(64), "One key; empty for all that wait.", ""),),
         permission=ADMIN,
         example="",
+        told_caller=True,
     ),
     Method(
         "reload", "control",

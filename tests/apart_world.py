@@ -18,7 +18,8 @@ import attrs
 from tests.process_world import CALL_S, ROOT, ProcessWorld, until
 from timed.client.blocking import Client
 from timed.client.location import Location
-from timed.testnet.layout import HOST, free_ports
+from timed.testnet.freeports import free_ports
+from timed.testnet.layout import HOST
 from timed.testnet.process import NodeProcess
 
 CHAIN = 1

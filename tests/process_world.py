@@ -218,6 +218,22 @@ class ProcessWorld:
         """A payment, not waited for; its txid."""
         return str(self.call(payer, "sendtoaddress", self.call(payee, "getnewaddress"), AMOUNT))
 
+    def pay_acknowledged(self, payer: int = 1, payee: int = 2) -> str:
+        """A payment that the payer knows as final before a block has it; one that a block overtakes is made again."""
+
+        def attempt() -> str:
+            cursor = self.call(payer, "geteventcursor")["cursor"]
+            txid = self.pay(payer, payee)
+            told = until("it is told that it is final", lambda: self.finals(payer, cursor).get(txid))
+            return "" if told == "block" else txid
+
+        return until("a payment is final before a block comes", attempt)
+
+    def finals(self, number: int, cursor: str) -> dict[str, str]:
+        """By what each payment became final, of those that the node has told of since a cursor."""
+        found = self.call(number, "getevents", cursor, ["transaction.final"])["events"]
+        return {each["data"]["txid"]: each["data"]["by"] for each in found}
+
     def state(self, number: int, txid: str) -> str:
         return str(self.call(number, "gettransaction", txid)["state"])
 

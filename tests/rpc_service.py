@@ -247,6 +247,17 @@ def fetch(
         connection.close()
 
 
+def head_of(port: int, *parts: bytes) -> bytes:
+    """Send bytes and return what comes back up to the end of the headers; then hang up."""
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as raw:
+        for part in parts:
+            raw.sendall(part)
+        received = b""
+        while b"\r\n\r\n" not in received and (data := raw.recv(65_536)):
+            received += data
+        return received
+
+
 def exchange_raw(port: int, *parts: bytes, close: bool = False) -> bytes:
     """Send bytes and return all that comes back until the other side closes."""
     with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as raw:

@@ -16,7 +16,7 @@ from timed.app.composition import Application
 from timed.client.blocking import Client
 from timed.client.location import Location
 from timed.peer import limits
-from timed.testnet.layout import free_ports
+from timed.testnet.freeports import free_ports
 
 LOGS = 2
 """Both applications of this process write every line."""
@@ -70,12 +70,12 @@ class ConductCase(ServicesCase):
     def call(self, method: str, *params: object) -> Deferred[Any]:
         location = Location("127.0.0.1", self.rpc, cookie_file=str(self.directory / ".cookie"))
         return deferToThread(
-            lambda: json.loads(json.dumps(Client(location, 20).call(method, *params), default=str))
+            lambda: json.loads(json.dumps(Client(location, 60).call(method, *params), default=str))
         )
 
     async def metrics(self) -> list[str]:
         def read() -> str:
-            with urllib.request.urlopen(f"http://127.0.0.1:{monitor}/metrics", timeout=20) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{monitor}/metrics", timeout=60) as answer:
                 return str(answer.read().decode())
 
         monitor = self.monitor

@@ -149,7 +149,7 @@ class Serving(ServicesCase):
                 location = Location(
                     HOST, self.rpc, cookie_file=str(self.directory / ".cookie"), tls=True, ca_file=file
                 )
-                self.assertEqual(await deferToThread(Client(location, 20).call, "getblockcount"), 0)
+                self.assertEqual(await deferToThread(Client(location, 60).call, "getblockcount"), 0)
             finally:
                 await application.stopService()
 
@@ -157,6 +157,6 @@ class Serving(ServicesCase):
 
     @staticmethod
     def get(port: int) -> str:
-        with socket.create_connection((HOST, port), timeout=30) as connection:
+        with socket.create_connection((HOST, port), timeout=60) as connection:
             connection.sendall(b"GET /alerts HTTP/1.0\r\n\r\n")
             return connection.recv(4096).decode()

@@ -29,7 +29,7 @@ from timed.params import SECOND
 from timed.peer import seedlist
 from timed.peer.seeding import Seed, Seeding, SeedKind
 from timed.peer.values import PeerAddress
-from timed.testnet.layout import free_ports
+from timed.testnet.freeports import free_ports
 
 URL = "https://seeds.example.org/list.json"
 NAME = "seed.example.org"

@@ -26,13 +26,13 @@ from timed.client.blocking import Client
 from timed.client.location import Location
 from timed.ledger.regtest import builtin_regtest
 from timed.store.lmdb import LmdbStore
-from timed.testnet.layout import free_ports
+from timed.testnet.freeports import free_ports
 from timed.wire.catalogue import encode_record
 from timed.wire.messages import Ping
 
 
 class ServicesCase(TestCase):
-    timeout = 60
+    timeout = 180
 
     def setUp(self) -> None:
         self.directory = Path(self.mktemp()).absolute()
@@ -62,7 +62,7 @@ class ServicesCase(TestCase):
 
     def ask(self, method: str) -> Deferred[object]:
         location = Location("127.0.0.1", self.rpc, cookie_file=str(self.directory / ".cookie"))
-        return deferToThread(lambda: Client(location, 20).call(method))
+        return deferToThread(lambda: Client(location, 60).call(method))
 
 
 class StartAndStop(ServicesCase):

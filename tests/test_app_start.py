@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from timed.testnet.layout import free_ports
+from timed.testnet.freeports import free_ports
 
 ROOT = Path(__file__).resolve().parent.parent
 DEADLINE_S = 120

@@ -29,7 +29,7 @@ from timed.errors import LocalError
 from timed.ledger.regtest import well_known_seed
 from timed.rpc.credentials import make
 from timed.rpc.table import METHODS
-from timed.testnet.layout import free_ports
+from timed.testnet.freeports import free_ports
 from timed.wallet.phrase import phrase_of
 
 PASSWORD = "correct-horse"

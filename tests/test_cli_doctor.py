@@ -32,7 +32,7 @@ from timed.monitor.metrics import ROWS, exposition
 from timed.monitor.view import View
 from timed.monitor.watch import Watch
 from timed.store.lmdb import LmdbStore
-from timed.testnet.layout import free_ports
+from timed.testnet.freeports import free_ports
 
 
 def told(findings: list[Finding]) -> dict[str, str]:

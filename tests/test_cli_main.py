@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +18,7 @@ from timed.cli.options import UsageError, split
 from timed.cli.place import locate
 from timed.cli.words import arguments, method_name
 from timed.rpc.table import METHODS
+from timed.testnet.freeports import free_ports
 from timed.wallet.walletcopy import read_wallet
 
 ROOT = str(Path(__file__).parent.parent)
@@ -96,9 +96,7 @@ class Words(SynchronousTestCase):
         return cli.main(words), out.getvalue(), err.getvalue()
 
     def test_nobody_there_is_status_3_and_says_how_to_mend_it(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        [port] = free_ports(1)
         status, _, err = self.call("--rpc-url", f"http://u:p@127.0.0.1:{port}", "uptime")
         self.assertEqual(status, 3)
         self.assertIn("Start it", err)

@@ -156,8 +156,6 @@ class Indexing(SynchronousTestCase):
 class ApplicationCase(ServicesCase):
     """The composed application."""
 
-    timeout = 60
-
     def started(self, *settings: str) -> Application:
         application = self.compose("services.enabled=chain index", *settings, node_id=1)
         application.startService()

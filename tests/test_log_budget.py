@@ -174,7 +174,7 @@ class RunningTests(ProcessCase):
         for txid in quiet:
             world.wait_confirmed(txid, 1)
         self.assertEqual(world.call(1, "logging", "node", "debug"), {"*": "info", "node": "debug"})
-        loud = world.pay()
+        loud = world.pay_acknowledged()
         world.wait_confirmed(loud, 1)
         until("the payment is in the log", lambda: f"transaction {loud} final" in world.log(1))
         self.assertEqual(world.call(1, "logging", "node", "default"), {"*": "info"})

@@ -36,6 +36,7 @@ from timed.net.webhook import (
     verdict,
 )
 from timed.params import REGTEST, SECOND
+from timed.testnet.freeports import free_ports
 
 NOW_S = 1_790_000_000
 ORIGIN = Origin("regtest", "ab" * 32)
@@ -181,9 +182,7 @@ class Receiving(ReceiverCase):
 
     async def test_nobody_there_is_named(self) -> None:
         self.serve(200)
-        gone: Any = reactor.listenTCP(0, Site(Resource()), interface="127.0.0.1")  # type: ignore[attr-defined]
-        port = gone.getHost().port
-        await gone.stopListening()
+        [port] = free_ports(1)
         error = await self.refused(self.webhook(f"http://127.0.0.1:{port}/"))
         self.assertEqual((error.rule, error.refused), ("connection-refused", False))
 

@@ -130,12 +130,12 @@ class Dashboard(ProcessCase):
         browser, world = self.browser, self.world
         height = world.call(1, "getblockcount")
         browser.until("a later block", f"{TITLE_HEIGHT} > {height + INTERVAL_S}")
-        world.wait_final(world.pay())
+        world.pay_acknowledged()
         browser.until("the payment is in the distribution", "[...document.querySelectorAll('#finality title')]"
                       ".some((one) => /^[1-9]\\d* final within/.test(one.textContent))")  # fmt: skip
         browser.until("both peers", "document.querySelectorAll('#peers tbody tr').length === 2")
-        self.assertEqual(browser.run("document.querySelectorAll('#members tbody tr').length"), 3)
-        self.assertEqual(set(browser.run(column("checks", 1))), {"ok"})
+        browser.until("all members", "document.querySelectorAll('#members tbody tr').length === 3")
+        browser.until("every check is ok", f"{column('checks', 1)}.every((state) => state === 'ok')")
         browser.until("log lines", "document.querySelectorAll('#logs div').length > 0")
         self.assert_silent()
         self.assertEqual(browser.unreached, [])

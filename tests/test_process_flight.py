@@ -18,10 +18,9 @@ class FlightTests(ProcessCase):
     settings = {BARE: ("node.recorder_bytes=0",)}
 
     def test_a_recording_of_payments_is_executed_again(self) -> None:
-        txids = [self.world.pay(1, 2) for _ in range(5)]
+        txids = [self.world.pay_acknowledged(RECORDED) for _ in range(5)]
         self.world.call(RECORDED, "setban", "10.1.2.3", "add", 60)
         for txid in txids:
-            self.world.wait_final(txid, RECORDED)
             self.world.call(RECORDED, "testmempoolaccept", [self.world.call(1, "getrawtransaction", txid)])
         told = self.world.call(RECORDED, "dumprecording", "a test")
         path = Path(told["path"])

@@ -19,7 +19,7 @@ from timed.monitor.grafana import queries
 from timed.monitor.metrics import METRICS
 from timed.monitor.row import COUNTER, HISTOGRAM
 from timed.monitor.rules import RULES
-from timed.testnet.layout import free_ports
+from timed.testnet.freeports import free_ports
 
 WAIT_S = 60.0
 

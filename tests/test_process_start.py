@@ -9,7 +9,7 @@ from tests.process_world import HOST, ProcessCase
 from timed.app.datadir import CHAIN, NODE_KEY, OPERATOR_KEY
 from timed.params import REGTEST
 from timed.store.lmdb import LmdbStore
-from timed.testnet.layout import free_ports
+from timed.testnet.freeports import free_ports
 
 
 class RefusalTests(ProcessCase):

@@ -13,7 +13,7 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process_world import ROOT, WAIT_S, ProcessWorld, until
-from timed.testnet.layout import free_ports
+from timed.testnet.freeports import free_ports
 
 SECRET = "a secret of the process test"
 PATIENCE_S = WAIT_S

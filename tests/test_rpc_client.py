@@ -16,6 +16,7 @@ from timed.client import errors, message
 from timed.client.asynchronous import AsyncClient
 from timed.client.blocking import Client
 from timed.client.location import Location, from_datadir, from_url
+from timed.testnet.freeports import free_ports
 
 
 class Blocking(ServiceTestCase):
@@ -96,9 +97,7 @@ class Blocking(ServiceTestCase):
         await pool.closeCachedConnections()
 
     async def test_async_nobody_there(self) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        [port] = free_ports(1)
         client = AsyncClient(Location("127.0.0.1", port, "u", "p"), reactor, Agent(reactor), DEADLINE_S)
         with self.assertRaises(errors.CannotConnect):
             await client.call("uptime")

@@ -30,7 +30,6 @@ from timed.feed.records import LockTouch
 from timed.params import REGTEST
 from timed.primitives.address import encode_address
 from timed.primitives.transaction import Lock
-from timed.rpc import websocket
 from timed.rpc.credentials import make
 from timed.rpc.method import ADMIN, READ
 
@@ -143,6 +142,13 @@ class StreamsCase(ServiceTestCase):
         )
         factory.protocol = Socket
         return factory
+
+    def served(self) -> Any:
+        """The node's end of the one WebSocket."""
+        streams = self.rpc._streams
+        assert streams is not None and streams._sockets is not None
+        [served] = streams._sockets._open
+        return served
 
     def write(self, count: int, size: int = 0) -> None:
         self.feed.write(*[draft(size=size) for _ in range(count)])
@@ -265,12 +271,13 @@ class Unread(StreamsCase):
         self,
     ) -> Deferred[None]:
         async def scenario() -> None:
-            self.patch(websocket, "PING_S", 0.5)
             client = await self.socket()
             await client.say(op="subscribe")
             client.transport.pauseProducing()
+            served = self.served()
             while len(self.feed.hub):
-                await deferLater(reactor, 0.02)
+                served._timer.reset(0)
+                await deferLater(reactor, 0)
             client.transport.resumeProducing()
             await client.closed
             self.assertEqual(self.feed.hub.ended, {STALLED: 1})
@@ -287,9 +294,7 @@ class Flooded(StreamsCase):
         async def scenario() -> None:
             client = await self.socket()
             await client.say(op="cursor")
-            streams = self.rpc._streams
-            assert streams is not None and streams._sockets is not None
-            [served] = streams._sockets._open
+            served = self.served()
             reading: list[str] = []
             transport = served.transport
             self.patch(transport, "pauseProducing", lambda: reading.append("pause"))

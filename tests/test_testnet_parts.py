@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
+import random
+import socket
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -15,7 +18,8 @@ from timed.errors import LocalError
 from timed.events import PeerClosed
 from timed.monitor.eventlog import LOST
 from timed.testnet import main as testnet
-from timed.testnet.layout import EPHEMERAL, NodePlan, Plan, State, free_ports, make_network
+from timed.testnet.freeports import EPHEMERAL, HOST, STRETCH, FreePorts, free_ports, stretches
+from timed.testnet.layout import NodePlan, Plan, State, make_network
 from timed.testnet.main import arguments, check_options
 from timed.testnet.process import NodeProcess
 from timed.testnet.registry import living_nodes, runner_alive
@@ -38,13 +42,45 @@ class PlanCase(SynchronousTestCase):
         return NodePlan(1, True, b"\x01" * 32, 1, 2, 3, directory)
 
 
-class Planning(PlanCase):
-    def test_ports_are_distinct(self) -> None:
-        ports = free_ports(40)
-        self.assertEqual(len(set(ports)), 40)
+class Ports(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.order = list(stretches())
+        random.SystemRandom().shuffle(self.order)
+
+    def ports(self) -> FreePorts:
+        """As another process has it that looks in the same order."""
+        made = FreePorts(self.order, lambda found: None)
+        self.addCleanup(made.close)
+        return made
+
+    def test_none_is_given_twice_nor_to_an_outgoing_connection(self) -> None:
+        ports = free_ports(40) + free_ports(STRETCH)
+        self.assertEqual(len(set(ports)), len(ports))
         first = int(EPHEMERAL.read_text().split()[0])
         self.assertLess(max(ports), first, "an outgoing connection could be given it before a node listens")
 
+    def test_no_other_process_is_given_one_that_nobody_listens_on_yet(self) -> None:
+        mine, other = self.ports(), self.ports()
+        given = [{port // STRETCH for port in each.take(20)} for each in (mine, other)]
+        self.assertEqual([len(each) for each in given], [1, 1])
+        self.assertNotEqual(*given)
+
+    def test_one_that_somebody_else_has_is_left_out(self) -> None:
+        ports = self.ports()
+        [port] = ports.take(1)
+        with socket.socket() as somebody:
+            # Where this fails, it is somebody else's already.
+            with contextlib.suppress(OSError):
+                somebody.bind((HOST, port + 1))
+            self.assertNotIn(port + 1, ports.take(5))
+
+    def test_when_all_are_taken_it_says_so(self) -> None:
+        self.order = self.order[:2]
+        error = self.assertRaises(LocalError, self.ports().take, 2 * STRETCH)
+        self.assertIn(f"no {2 * STRETCH} free ports", str(error))
+
+
+class Planning(PlanCase):
     def test_every_configuration_can_be_loaded_and_names_its_peers(self) -> None:
         plan = self.plan()
         for node in (*plan.nodes, plan.late):

@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
-import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,25 +21,22 @@ import attrs
 from timed.app.datadir import NODE_KEY, OPERATOR_KEY
 from timed.app.genesis_file import write_genesis
 from timed.crypto.keys import SigningKey, create_key_file
-from timed.errors import LocalError
 from timed.ledger.genesis import Genesis
 from timed.params import REGTEST, UNITS_PER_TIME
 from timed.peer.values import PeerAddress
 from timed.primitives.roster import Member, Roster, Tier, weights_for
 from timed.primitives.transaction import Lock
+from timed.testnet.freeports import HOST as HOST
+from timed.testnet.freeports import free_ports
 from timed.wallet.derivation import account_path
 from timed.wallet.keystore import RECEIVE, Keystore
 from timed.wallet.phrase import ENTROPY_BYTES
 from timed.wallet.walletfile import Record, WalletFile
 from timed.wallet.walletkey import WalletSeed
 
-HOST = "127.0.0.1"
 COINS_PER_MEMBER = 50
 COIN = 10_000 * UNITS_PER_TIME
 PORTS_PER_NODE = 3
-FIRST_PORT = 10_000
-LINUX_EPHEMERAL = 32_768
-EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 @attrs.frozen
@@ -109,43 +104,6 @@ class Plan:
     def peers_of(self, node: NodePlan) -> tuple[NodePlan, ...]:
         """The nodes that `node` must be connected with."""
         return tuple(other for other in self.nodes if node.joins(other))
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of the loopback address that nobody uses now.
-
-    None of them is one that the system gives to outgoing connections: between now and
-    a node's start one of those would be somebody's.
-    """
-    candidates = list(range(FIRST_PORT, _first_ephemeral()))
-    random.SystemRandom().shuffle(candidates)
-    held: list[socket.socket] = []
-    try:
-        for port in candidates:
-            if len(held) == count:
-                break
-            probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            try:
-                probe.bind((HOST, port))
-            except OSError:
-                probe.close()
-                continue
-            held.append(probe)
-        if len(held) < count:
-            raise LocalError(f"there are no {count} free ports from {FIRST_PORT} on.")
-        return [int(probe.getsockname()[1]) for probe in held]
-    finally:
-        for probe in held:
-            probe.close()
-
-
-def _first_ephemeral() -> int:
-    """The first port of those that outgoing connections are given."""
-    try:
-        first = int(EPHEMERAL.read_text(encoding="ascii").split()[0])
-    except (OSError, ValueError, IndexError):
-        return LINUX_EPHEMERAL
-    return first if first > FIRST_PORT + 1_000 else LINUX_EPHEMERAL
 
 
 def make_network(directory: Path, nodes: int, members: int, interval: int) -> Plan:

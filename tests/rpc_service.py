@@ -28,6 +28,7 @@ from timed.app.live import LiveConfig
 from timed.app.logging import LogCounters, LogLevels, LogTail
 from timed.app.reload import Reloads
 from timed.app.schema import Settings, keys
+from timed.app.watchdog import Watchdog
 from timed.client.location import Location
 from timed.crypto.batch import verify_batch
 from timed.ledger.regtest import well_known_key, well_known_seed
@@ -71,6 +72,15 @@ class FakeContext:
     desk: Any = None
     stops: int = 0
     wallet_seed: bytes | None = None
+    loops: Watchdog = attrs.field()
+
+    @loops.default
+    def _loops(self) -> Watchdog:
+        return Watchdog(self.reactor, self.monotonic, self._clock_now)
+
+    def _clock_now(self) -> int:
+        """A test may have put another clock there."""
+        return self.clock()
 
     @property
     def own_node_key(self) -> Any:

@@ -22,7 +22,22 @@ from timed.events import (
     Verify,
     Write,
 )
+from timed.node.waking import MACHINES
 from timed.params import SECOND
+
+
+class ScriptedMachines:
+    """`timed.node.waking.Waking`, of machines that a test lets fail."""
+
+    def __init__(self) -> None:
+        self.due: dict[str, int | None] = dict.fromkeys(MACHINES, 0)
+        self.woken: dict[str, int] = dict.fromkeys(MACHINES, 0)
+        self.broken: set[str] = set()
+
+    def alone(self, machine: str, now: int) -> None:
+        if machine in self.broken:
+            raise ValueError(f"a bug of {machine}")
+        self.woken[machine] += 1
 
 
 class ScriptedNode:
@@ -34,6 +49,7 @@ class ScriptedNode:
         self.flushes = 0
         self.wake_at: int | None = None
         self.fail: Exception | None = None
+        self.waking = ScriptedMachines()
 
     def _record(self, *call: object) -> None:
         self.calls.append(call)

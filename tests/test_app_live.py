@@ -21,6 +21,7 @@ from timed.app.live import MAX_SUBSCRIPTIONS, LiveConfig
 from timed.app.overrides import live_keys, read_overrides, written
 from timed.app.reload import Reloads
 from timed.app.schema import keys
+from timed.app.watchdog import Watchdog
 from timed.errors import ConfigError, LocalError, NotLive, NotPending, StoreError, UnknownKey
 
 BUDGET = "rpc.budget_per_s"
@@ -336,7 +337,9 @@ class Following(Case):
     def setUp(self) -> None:
         super().setUp()
         self.other, self.reloads = self.make(), Reloads()
-        self.follower = OverridesFollower(self.other, self.reloads, self.clock)
+        self.follower = OverridesFollower(
+            self.other, self.reloads, self.clock, Watchdog(self.clock, self.clock.seconds, lambda: 0)
+        )
         self.follower.startService()
 
     @property

@@ -169,7 +169,7 @@ class StartAndStop(ServicesCase):
         async def scenario() -> None:
             application = self.compose("services.enabled=chain")
             names = [service.name for service in application if service.name]
-            self.assertEqual(names, ["descriptors", "chain", "feed", "desk", "systemd"])
+            self.assertEqual(names, ["watchdog", "descriptors", "chain", "feed", "desk", "systemd"])
             application.startService()
             await application.stopService()
 

@@ -20,6 +20,7 @@ from timed.app.context import Context, Running
 from timed.app.driver import Hands, NodeDriver
 from timed.app.memory import PeerMemory
 from timed.app.meter import Meter
+from timed.app.nodeloops import watch_driver, watch_memory
 from timed.app.recordings import Recordings
 from timed.app.registry import choose
 from timed.crypto.batch import verify_batch
@@ -51,6 +52,7 @@ class ChainService(Service):
         self._pools: list[ThreadPool] = []
         self._memory: PeerMemory | None = None
         self._unsubscribe: Callable[[], None] | None = None
+        self._unwatch: list[Callable[[], None]] = []
         self._wanted: frozenset[PeerAddress] = frozenset()
         """Whom the configuration names."""
 
@@ -75,6 +77,10 @@ class ChainService(Service):
         driver.start()
         memory.start()
         self._memory = memory
+        self._unwatch = [
+            *watch_driver(context.loops, driver, context.clock),
+            watch_memory(context.loops, memory),
+        ]
         self._wanted = frozenset(context.config.settings.p2p.peers)
         self._unsubscribe = context.live.subscribe(P2P_KEYS, self._regulate)
 
@@ -89,6 +95,9 @@ class ChainService(Service):
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
+        unwatch, self._unwatch = self._unwatch, []
+        for end in unwatch:
+            end()
         await running.driver.stop()
         if self._memory is not None:
             await self._memory.stop()

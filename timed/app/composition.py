@@ -12,7 +12,6 @@ from typing import Any, TextIO, cast
 
 from twisted.application.service import IService, MultiService, Service
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
@@ -32,10 +31,12 @@ from timed.app.ports import Sockets, check_given, check_port
 from timed.app.registry import choose, find
 from timed.app.reload import HangupService
 from timed.app.systemd import SystemdService
+from timed.app.watchdog import Watchdog
 from timed.crypto.rule import use_backend
 from timed.errors import ConfigError, LocalError
 from timed.interfaces import IServiceMaker, ISignatureBackend, names
 from timed.ledger.regtest import well_known_seed
+from timed.loops import Ticker
 
 NEED_GENESIS = frozenset({"chain", "p2p"})
 """Services that have nothing to do on a network without a genesis."""
@@ -99,24 +100,22 @@ class Application(MultiService):
 class LogSweeper(Service):
     """Writes the rate limiter's summaries also when nothing else is logged."""
 
-    def __init__(self, observer: LineObserver, reactor: Any) -> None:
-        self._observer = observer
-        self._reactor = reactor
-        self._call: IDelayedCall | None = None
+    def __init__(self, observer: LineObserver, reactor: Any, loops: Watchdog) -> None:
+        self._loops = loops
+        self._ticker = Ticker(reactor, lambda: observer.window, observer.sweep)
+        self._unwatch: Callable[[], None] | None = None
 
     def startService(self) -> None:
         super().startService()
-        self._sweep()
+        self._ticker.start()
+        self._unwatch = self._loops.add_ticker("log-summaries", self._ticker, "Restart in a quiet hour.")
 
     def stopService(self) -> None:
         super().stopService()
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._call = None
-
-    def _sweep(self) -> None:
-        self._observer.sweep()
-        self._call = self._reactor.callLater(self._observer.window, self._sweep)
+        self._ticker.stop()
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
 
 
 class ConfigService(Service):
@@ -210,6 +209,7 @@ def make_context(live: LiveConfig, reactor: Any, observer: LineObserver, sockets
         log_levels=observer.levels,
         log_tail=observer.tail,
         started_at=now_us(),
+        loops=Watchdog(reactor, time.monotonic, now_us),
         shut_down=lambda: reactor.callLater(0, reactor.stop),
         sockets=sockets,
     )
@@ -295,16 +295,17 @@ def compose(
     live = LiveConfig(config, reactor, partial(deferToThreadPool, reactor, reactor.getThreadPool()))
     context = make_context(live, reactor, observer, sockets)
     application = Application(observer, err if err is not None else (sys.__stderr__ or sys.stderr))
-    application.addService(LogSweeper(observer, reactor))
+    application.addService(context.loops)
+    application.addService(LogSweeper(observer, reactor, context.loops))
     application.addService(ConfigService(live, observer))
     application.addService(DescriptorsService(live))
     application.addService(HangupService(context.reloads, reactor))
     if config.apart:
-        application.addService(OverridesFollower(live, context.reloads, reactor))
+        application.addService(OverridesFollower(live, context.reloads, reactor, context.loops))
     application.addService(Announcement(context))
     for maker in makers:
         if context.chosen_genesis is not None or maker.name not in NEED_GENESIS:
             # The parent is known to its children: that is how they find each other.
             cast(Service, maker.make(context)).setServiceParent(application)
-    application.addService(SystemdService(reactor, status=lambda: sentence(application)))
+    application.addService(SystemdService(reactor, status=lambda: sentence(application), loops=context.loops))
     return application

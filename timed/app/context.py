@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from timed.app.driver import NodeDriver
     from timed.app.recordings import Recordings
     from timed.app.seeds import Seeds
+    from timed.app.watchdog import Watchdog
     from timed.feed.feed import Feed
     from timed.index.status import Indexes
     from timed.interfaces import IStore
@@ -57,6 +58,8 @@ class Context:
     log_tail: LogTail
     started_at: int
     """Microseconds of unix time at which the process was composed."""
+    loops: Watchdog
+    """The loops of this process: whoever starts one enters it there."""
     shut_down: Callable[[], None]
     """Ask for an orderly stop of the whole application; returns at once."""
     sockets: Sockets = attrs.field(factory=dict)

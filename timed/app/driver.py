@@ -35,12 +35,16 @@ from timed.events import (
 from timed.flight.recorder import Recorder
 from timed.interfaces import IEventSink, IStore
 from timed.net.interfaces import INetworkHost
+from timed.node.waking import MACHINES
 from timed.params import SECOND
 
 T = TypeVar("T")
 
 LONGEST_WAIT = 1 * SECOND
 """The timer looks at the wall clock at least this often, so that a step of the clock is noticed."""
+
+AFTER_FAULT = 1 * SECOND
+"""Between two wakes when the node raises in them: it asks to be woken at once for what it could not do."""
 
 NO_NETWORK = "no-network"
 
@@ -66,6 +70,24 @@ class NodeCalls(Protocol):
     def next_wake(self) -> int | None: ...
 
 
+class Machines(Protocol):
+    """`timed.node.waking.Waking`: the machines of a node, one by one."""
+
+    @property
+    def due(self) -> dict[str, int | None]: ...
+    @property
+    def woken(self) -> dict[str, int]: ...
+
+    def alone(self, machine: str, now: int) -> None: ...
+
+
+class Hosted(NodeCalls, Protocol):
+    """A node, behind a recorder or not."""
+
+    @property
+    def waking(self) -> Machines: ...
+
+
 class Transport(Protocol):
     """What executes the node's network actions: `timed.net.Network`."""
 
@@ -81,6 +103,8 @@ class DriverCounters:
     """What the host itself saw."""
 
     turns: int = 0
+    wakes: int = 0
+    """Times the node's timer came, early or not: once in `LONGEST_WAIT` at least."""
     actions: int = 0
     faults: int = 0
     """Exceptions out of the core or of a sink: bugs."""
@@ -106,7 +130,7 @@ class NodeDriver:
 
     def __init__(
         self,
-        node: NodeCalls,
+        node: Hosted,
         store: IStore,
         reactor: IReactorTime,
         clock: Callable[[], int],
@@ -145,6 +169,7 @@ class NodeDriver:
         self._flush_call: IDelayedCall | None = None
         self._wake_call: IDelayedCall | None = None
         self._wake_at = 0
+        self._not_before = 0
         self._running = False
         self._execute: dict[type, Callable[[Any], None]] = {
             Persist: self.store_queue.put,
@@ -297,7 +322,8 @@ class NodeDriver:
         """One timer, never later than the node asks for; one that is early looks again."""
         wanted = self._calls.next_wake()
         now = self.clock()
-        at = now + LONGEST_WAIT if wanted is None else min(max(wanted, now), now + LONGEST_WAIT)
+        soonest = max(now, min(self._not_before, now + AFTER_FAULT))
+        at = now + LONGEST_WAIT if wanted is None else min(max(wanted, soonest), now + LONGEST_WAIT)
         if self._wake_call is not None and self._wake_call.active():
             if self._wake_at <= at:
                 return
@@ -306,11 +332,34 @@ class NodeDriver:
         self._wake_call = self._reactor.callLater((at - now) / SECOND, self._wake)
 
     def _wake(self) -> None:
+        self.counters.wakes += 1
         wanted = self._calls.next_wake()
-        if wanted is not None and wanted <= self.clock():
-            self._call(self._calls.wake)
-        else:
+        if wanted is None or wanted > self.clock():
             self._arm()
+        elif not self._call(self._calls.wake):
+            self._not_before = self.clock() + AFTER_FAULT
+            for machine in MACHINES:
+                self.wake_alone(machine)
+
+    def wake_alone(self, machine: str) -> None:
+        """Let one machine of the node do what is due, where another one raises when all are woken."""
+        if self._running:
+            self._guarded(self.operate, self.node.waking.alone, machine, self.clock())
+
+    def rearm(self) -> None:
+        """Set the node's timer anew, whatever became of the last one, and end this turn."""
+        if self._running:
+            if self._wake_call is not None and self._wake_call.active():
+                self._wake_call.cancel()
+            if self._flush_call is not None and self._flush_call.active():
+                self._flush_call.cancel()
+            self._wake_call = self._flush_call = None
+            self._end_of_turn()
+
+    @property
+    def timer_set(self) -> bool:
+        """The node is going to be woken."""
+        return self._wake_call is not None and self._wake_call.active()
 
     # Actions.
 

@@ -9,22 +9,28 @@ from random import SystemRandom
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.threadpool import ThreadPool
 
 from timed.app.context import Context
 from timed.app.registry import choose
 from timed.errors import ConfigError, LocalError, StoreError
 from timed.feed.delivery import Delivery
 from timed.feed.feed import KEYS, Feed, bounds_of, make_feed, regulate
+from timed.feed.hub import LOOK_S
 from timed.feed.log import MAX_POSITIONS, FeedLog
 from timed.feed.records import Position
 from timed.feed.scribe import Scribe
 from timed.feed.telling import Teller
 from timed.feed.writer import FeedWriter, UpTo, Written
 from timed.interfaces import ISink, ISinkMaker
+from timed.loops import Cause
 from timed.rpc.backend import ChainBackend
+from timed.rpc.worker import ThreadWorker
+
+STEP_S = 60.0
+"""A step that writes events and takes longer is stuck."""
+SINK_S = 180.0
+"""The same of one request of a sink, which has a deadline of its own."""
 
 
 class FeedService(Service):
@@ -41,7 +47,8 @@ class FeedService(Service):
         self._context = context
         self._scribe: Scribe | None = None
         self._unsubscribe: Callable[[], None] | None = None
-        self._pool: ThreadPool | None = None
+        self._worker: ThreadWorker | None = None
+        self._unwatch: list[Callable[[], None]] = []
         self._end_reload: Callable[[], None] = nothing
 
     def startService(self) -> None:
@@ -55,14 +62,15 @@ class FeedService(Service):
         backend = ChainBackend(context.driver, context.store)
         teller = Teller(backend)
         scribe = Scribe(writer, feed, teller, context.reactor, context.monotonic, self._in_thread)
-        self._pool = ThreadPool(minthreads=0, maxthreads=1, name="timed-feed")
-        self._pool.start()
+        self._worker = worker = ThreadWorker(context.reactor, "timed-feed")
+        worker.start()
         feed.tell, feed.scribe = scribe.put, scribe
         feed.failure = lambda: scribe.failed
         self._scribe, context.feed = scribe, feed
         self._unsubscribe = context.live.subscribe(KEYS, partial(regulate, feed.hub))
         self._open(writer, feed)
         self._start_sinks(sinks, writer, feed, scribe)
+        self._watch(feed, scribe, worker)
         context.driver.add_sink(scribe)
         scribe.put(UpTo(backend.tip().height, context.clock()))
         for transaction in backend.mempool:
@@ -82,16 +90,49 @@ class FeedService(Service):
             self._unsubscribe = None
         return Deferred.fromCoroutine(self._stop(feed, scribe))
 
+    def _watch(self, feed: Feed, scribe: Scribe, worker: ThreadWorker) -> None:
+        """Enter the loops of this service."""
+
+        def cause() -> Cause:
+            return Cause.THREAD if worker.inside else Cause.WAITS if scribe.timer_set else Cause.DIED
+
+        loops = self._context.loops
+        self._unwatch.append(
+            loops.add(
+                "events", lambda: scribe.counters.steps + scribe.counters.failures, STEP_S,
+                "Look at the disk (dmesg, iostat -x 1), then restart the node: blocks and final payments are told again.",
+                restart=scribe.restart, owes=lambda: scribe.owes, cause=cause,
+            )
+        )  # fmt: skip
+        self._unwatch.append(
+            loops.add(
+                "subscriptions", lambda: feed.hub.looks, 30 * LOOK_S,
+                "Restart the rpc service's process; nobody loses an event.",
+                restart=feed.hub.restart, owes=lambda: len(feed.hub) > 0, cause=lambda: Cause.DIED,
+            )
+        )  # fmt: skip
+        for delivery in feed.sinks:
+            self._unwatch.append(
+                loops.add(
+                    f"sink {delivery.sink.name}", partial(_turns, delivery), SINK_S,
+                    "getsubscriptions shows it; mend its receiver, then timed-cli reload.",
+                    restart=delivery.restart, owes=partial(_owes, delivery),
+                )
+            )  # fmt: skip
+
     async def _stop(self, feed: Feed, scribe: Scribe) -> None:
+        unwatch, self._unwatch = self._unwatch, []
+        for end in unwatch:
+            end()
         feed.hub.stop()
         self._end_reload()
         self._end_reload = nothing
         for delivery in feed.sinks:
             await delivery.stop()
         await scribe.stop()
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.stop()
 
     def _start_sinks(self, sinks: Sequence[ISink], writer: FeedWriter, feed: Feed, scribe: Scribe) -> None:
         """Each goes on where it was; sinks wait while the log does not open."""
@@ -132,9 +173,17 @@ class FeedService(Service):
             feed.added((), writer.log.state())
 
     def _in_thread(self, step: Callable[[], Written]) -> Deferred[Written]:
-        if self._pool is None:
+        if self._worker is None:
             return fail(LocalError("the feed service does not run."))
-        return deferToThreadPool(self._context.reactor, self._pool, step)
+        return self._worker.run(step)
+
+
+def _turns(delivery: Delivery) -> int:
+    return delivery.turns
+
+
+def _owes(delivery: Delivery) -> bool:
+    return delivery.owes
 
 
 def nothing() -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from timed.app.live import LiveConfig
 from timed.app.reload import Reloads
+from timed.app.watchdog import Watchdog
 from timed.errors import LocalError
+from timed.loops import Ticker
 
 EVERY_S = 2.0
 """Between two looks at the file."""
@@ -25,30 +26,31 @@ class OverridesFollower(Service):
 
     _log = Logger()
 
-    def __init__(self, live: LiveConfig, reloads: Reloads, reactor: Any) -> None:
+    def __init__(self, live: LiveConfig, reloads: Reloads, reactor: Any, loops: Watchdog) -> None:
         self._live = live
         self._path: Path = live.config.overrides_file
         self._reloads = reloads
-        self._reactor = reactor
+        self._loops = loops
         self._state: FileState = None
-        self._call: IDelayedCall | None = None
-        self._end: Callable[[], None] | None = None
+        self._ticker = Ticker(reactor, EVERY_S, self._look)
+        self._ends: list[Callable[[], None]] = []
 
     def startService(self) -> None:
         super().startService()
-        self._end = self._reloads.add("overrides", self._reload)
-        self._look()
+        self._ticker.start()
+        self._ends = [
+            self._reloads.add("overrides", self._reload),
+            self._loops.add_ticker("overrides", self._ticker, "timed-cli reload reads them once."),
+        ]
 
     def stopService(self) -> None:
         super().stopService()
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        if self._end is not None:
-            self._end()
-        self._call = self._end = None
+        self._ticker.stop()
+        ends, self._ends = self._ends, []
+        for end in ends:
+            end()
 
     def _look(self) -> None:
-        self._call = self._reactor.callLater(EVERY_S, self._look)
         state = self._state_now()
         if state == self._state:
             return

@@ -14,10 +14,8 @@ import attrs
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 from zope.interface import implementer
 
 from timed.app.context import Context
@@ -28,11 +26,15 @@ from timed.index.reader import IndexReader
 from timed.index.status import IndexStatus, ReadIndexes, file_size
 from timed.index.tables import INDEXES
 from timed.interfaces import IEventSink, IStore
+from timed.loops import Cause
+from timed.rpc.worker import ThreadWorker
 
 REST_SHARE = 1.0
 """Seconds of rest for each second of building: the interpreter is shared with the node."""
 RETRY_S = 60.0
 """After a failure; a disk may have room again."""
+STEP_S = 300.0
+"""A step, its rest included, that takes longer is stuck."""
 SAY_EVERY_S = 60.0
 """Between two lines of progress of one index."""
 
@@ -78,7 +80,12 @@ class Indexer:
         self._call: IDelayedCall | None = None
         self._retry_call: IDelayedCall | None = None
         self._busy = False
+        self._step = 0
+        self._under_way: Work | None = None
+        """Of step number `_step`, while `_busy`."""
         self._stopped: Deferred[None] | None = None
+        self.ended = 0
+        """Steps that came to an end, good or bad."""
 
     def start(self) -> None:
         self._turn_after(0)
@@ -94,6 +101,27 @@ class Indexer:
         if not self._busy:
             stopped.callback(None)
         return stopped
+
+    @property
+    def owes(self) -> bool:
+        """A step is under way or wanted; an index that waits to be tried again owes nothing."""
+        return self._busy or any(work.wanted for work in self._works.values())
+
+    @property
+    def timer_set(self) -> bool:
+        return self._call is not None and self._call.active()
+
+    def restart(self) -> None:
+        """Try again what was under way. Only while the thread is not inside a step: its answer is lost."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+        if self._busy and self._under_way is not None:
+            lost = Failure(StoreError("its thread has not answered."))
+            self._failed(lost, self._step, self._under_way)
+        else:
+            self._busy = False
+            self._turn_after(0)
 
     def published(self, event: object, now_us: int) -> None:
         """`IEventSink.published`: a wake, nothing more."""
@@ -127,13 +155,18 @@ class Indexer:
             return
         work = min(works, key=lambda work: work.height)
         self._busy, work.woken = True, False
+        self._step += 1
+        self._under_way = work
         started = self._monotonic()
         if not work.catching_up:
             work.begun, work.blocks = started, 0
         step = self._in_thread(work.builder.step)
-        step.addCallbacks(self._stepped, self._failed, (work, started), errbackArgs=(work,))
+        number = self._step
+        step.addCallbacks(self._stepped, self._failed, (number, work, started), errbackArgs=(number, work))
 
-    def _stepped(self, step: Step, work: Work, started: float) -> None:
+    def _stepped(self, step: Step, number: int, work: Work, started: float) -> None:
+        if number != self._step or not self._busy:
+            return
         now = self._monotonic()
         name = work.builder.index.name
         if step.rebuilt is not None:
@@ -165,8 +198,10 @@ class Indexer:
             target=step.target,
         )
 
-    def _failed(self, failure: Failure, work: Work) -> None:
+    def _failed(self, failure: Failure, number: int, work: Work) -> None:
         """The disk, damage, or a bug of ours; the file is opened anew for the next try."""
+        if number != self._step or not self._busy:
+            return
         known = failure.check(StoreError) is not None
         reason = str(failure.value) if known else f"internal error ({failure.getErrorMessage()})."
         name = work.builder.index.name
@@ -179,7 +214,8 @@ class Indexer:
         self._next(0.0)
 
     def _next(self, rest: float) -> None:
-        self._busy = False
+        self._busy, self._under_way = False, None
+        self.ended += 1
         if self._stopped is not None:
             self._stopped.callback(None)
             return
@@ -216,7 +252,8 @@ class IndexService(Service):
         self.setName("index")
         self._context = context
         self._indexer: Indexer | None = None
-        self._pool: ThreadPool | None = None
+        self._worker: ThreadWorker | None = None
+        self._unwatch: Callable[[], None] | None = None
 
     def startService(self) -> None:
         super().startService()
@@ -238,28 +275,42 @@ class IndexService(Service):
         reader = IndexReader(directory, context.genesis.hash, enabled, shared)
         context.indexes = ReadIndexes(directory, store, reader, indexer.sharpen)
         if builders:
-            self._pool = ThreadPool(minthreads=0, maxthreads=1, name="timed-index")
-            self._pool.start()
+            self._worker = worker = ThreadWorker(context.reactor, "timed-index")
+            worker.start()
+            self._watch(indexer, worker)
             context.driver.add_sink(indexer)
             indexer.start()
+
+    def _watch(self, indexer: Indexer, worker: ThreadWorker) -> None:
+        def cause() -> Cause:
+            return Cause.THREAD if worker.inside else Cause.WAITS if indexer.timer_set else Cause.DIED
+
+        self._unwatch = self._context.loops.add(
+            "indexes", lambda: indexer.ended, STEP_S,
+            "Look at the disk (dmesg, iostat -x 1), then restart the node: an index goes on where it was.",
+            restart=indexer.restart, owes=lambda: indexer.owes, cause=cause,
+        )  # fmt: skip
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
         self._context.indexes = None
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
         indexer, self._indexer = self._indexer, None
         if indexer is None:
             return succeed(None)
         return indexer.stop().addCallback(self._end_thread)
 
     def _end_thread(self, result: None) -> None:
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.stop()
 
     def _in_thread(self, step: Callable[[], Step]) -> Deferred[Step]:
-        if self._pool is None:
+        if self._worker is None:
             return fail(LocalError("the index service does not run."))
-        return deferToThreadPool(self._context.reactor, self._pool, step)
+        return self._worker.run(step)
 
     def _say_what_stays(self, directory: str, enabled: tuple[str, ...]) -> None:
         for name in INDEXES:

@@ -6,6 +6,7 @@ log, one that cannot be written costs no more than that.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -13,13 +14,13 @@ from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.python.threadpool import ThreadPool
 
 from timed.errors import LocalError
+from timed.loops import Cause, Ticker
 from timed.peer.memory import Memory
 from timed.wallet.walletfile import replace_file
 
@@ -74,7 +75,10 @@ class PeerMemory:
         """Who wants to know when what is known now is on disk: the next write's."""
         self._served: list[Deferred[None]] = []
         """The same of the write under way."""
-        self._call: IDelayedCall | None = None
+        self.ticker = Ticker(reactor, PERIOD_S, self._look)
+        self.looks = 0
+        """Looks that found no write under way: what a watchdog counts."""
+        self._inside = False
         self._failing = False
         self._stopped = False
 
@@ -93,7 +97,7 @@ class PeerMemory:
 
     def start(self) -> None:
         """Look every `PERIOD_S` from now on."""
-        self._call = self._reactor.callLater(PERIOD_S, self._look)
+        self.ticker.start(at_once=False)
 
     def save(self) -> Deferred[None]:
         """Write what is known now, with whoever else asks meanwhile; LocalError when it cannot be."""
@@ -107,9 +111,7 @@ class PeerMemory:
 
     def stop(self) -> Deferred[None]:
         """Write what is new, once the write under way has ended. Never fails."""
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._call = None
+        self.ticker.stop()
         self._stopped = True
         return Deferred.fromCoroutine(self._stop())
 
@@ -123,9 +125,21 @@ class PeerMemory:
             self._failed(Failure())
 
     def _look(self) -> None:
-        self._call = self._reactor.callLater(PERIOD_S, self._look)
         if self._writing is None:
+            self.looks += 1
             self._save()
+
+    def cause(self) -> Cause:
+        """Why no look finds the file free."""
+        if not self.ticker.alive:
+            return Cause.DIED
+        return Cause.THREAD if self._inside else Cause.WAITS
+
+    def restart(self) -> None:
+        """Give up an answer that does not come, and look again now. Not while the thread is inside a write."""
+        if self._writing is not None:
+            self._ended(Failure(OSError(errno.ETIMEDOUT, "its thread has not answered")), self._writing)
+        self.ticker.restart()
 
     def _save(self) -> None:
         writing: Deferred[bool] = deferToThreadPool(
@@ -134,15 +148,19 @@ class PeerMemory:
         done: Deferred[None] = Deferred()
         self._writing = done
         self._served, self._waiting = self._waiting, []
-        writing.addCallbacks(self._saved, self._failed).addBoth(self._ended, done)
+        writing.addBoth(self._ended, done)
 
     def _write(self, memory: Memory) -> bool:
         """In a thread: write what differs from what is written; True when it did."""
-        if memory == self._written:
-            return False
-        self._replace(str(self._path), memory.to_json().encode("utf-8"))
-        self._written = memory
-        return True
+        self._inside = True
+        try:
+            if memory == self._written:
+                return False
+            self._replace(str(self._path), memory.to_json().encode("utf-8"))
+            self._written = memory
+            return True
+        finally:
+            self._inside = False
 
     def _saved(self, written: bool) -> None:
         self.counters.writes += written
@@ -167,8 +185,15 @@ class PeerMemory:
         for waiting in served:
             waiting.errback(LocalError(f"{self._path} cannot be written.", "The log says why."))
 
-    def _ended(self, result: object, done: Deferred[None]) -> None:
+    def _ended(self, result: bool | Failure, done: Deferred[None]) -> None:
+        """What a write came to, unless it was given up: then that was said."""
+        if self._writing is not done:
+            return
         self._writing = None
+        if isinstance(result, Failure):
+            self._failed(result)
+        else:
+            self._saved(result)
         if self._waiting and not self._stopped:
             self._save()
         done.callback(None)

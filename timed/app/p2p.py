@@ -44,6 +44,7 @@ class P2PService(Service):
         self._seeds: Seeds | None = None
         self._unsubscribe: Callable[[], None] | None = None
         self._pool: ThreadPool | None = None
+        self._unwatch: Callable[[], None] | None = None
 
     def startService(self) -> None:
         """LocalError when the port cannot be had."""
@@ -93,6 +94,9 @@ class P2PService(Service):
             self._pool,
         )  # fmt: skip
         self._seeds.start()
+        self._unwatch = context.loops.add_ticker(
+            "seeds", self._seeds.ticker, "Name peers with addnode; sessions that are open stay."
+        )
 
     def _shut_out(self, host: str) -> bool:
         running = self._context.running
@@ -107,6 +111,9 @@ class P2PService(Service):
             self._unsubscribe()
             self._unsubscribe = None
         network = self._context.network
+        if self._unwatch is not None:
+            self._unwatch()
+            self._unwatch = None
         if self._seeds is not None:
             await self._seeds.stop()
             self._seeds = self._context.seeds = None

@@ -12,7 +12,6 @@ from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -22,6 +21,7 @@ from timed.app.kinds import show_host_port
 from timed.app.schema import P2PSection
 from timed.app.seedcache import KEPT, SeedCache
 from timed.errors import RemoteError
+from timed.loops import Ticker
 from timed.params import SECOND
 from timed.peer import seedlist
 from timed.peer.location import parse_peer
@@ -93,7 +93,8 @@ class Seeds:
         self._node = node
         self._reactor = reactor
         self._threads = threads
-        self._call: IDelayedCall | None = None
+        self.ticker = Ticker(reactor, LOOK_S, self._look)
+        self._running = False
         self._waiting: dict[str, Deferred[Any]] = {}
         """Names and lists that are asked for; they can be cancelled."""
         self._asks: dict[str, Deferred[None]] = {}
@@ -104,13 +105,13 @@ class Seeds:
         trouble = self._cache.load()
         if trouble:
             self._log.warn("seeds.json cannot be read ({trouble}); it will be written anew", trouble=trouble)
-        self._look()
+        self._running = True
+        self.ticker.start()
 
     def stop(self) -> Deferred[None]:
         """Give up what is asked for. Never fails."""
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._call = None
+        self._running = False
+        self.ticker.stop()
         for waiting in list(self._waiting.values()):
             waiting.cancel()
         done: Deferred[None] = Deferred()
@@ -121,7 +122,6 @@ class Seeds:
         return int(self._reactor.seconds() * SECOND)
 
     def _look(self) -> None:
-        self._call = self._reactor.callLater(LOOK_S, self._look)
         if not self._node.seeking():
             self.seeding.content()
             return
@@ -145,7 +145,7 @@ class Seeds:
         try:
             addresses, until = await (self._name(seed) if seed.kind is SeedKind.DNS else self._list(seed))
         except RemoteError as error:
-            if self._call is not None:
+            if self._running:
                 self._failed(seed, error)
             return
         known = self._node.seeded(addresses, seed.name)

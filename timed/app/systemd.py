@@ -7,8 +7,11 @@ import socket
 from collections.abc import Callable, Mapping
 
 from twisted.application.service import Service
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+
+from timed.app.watchdog import Watchdog
+from timed.loops import Ticker
 
 WATCHDOG_SHARE = 3
 """Notify this many times within the watchdog's interval."""
@@ -21,8 +24,8 @@ MAX_STATUS = 400
 class SystemdService(Service):
     """Says READY, STATUS, WATCHDOG and STOPPING when `NOTIFY_SOCKET` is set; nothing otherwise.
 
-    `status` gives one line about the node. WATCHDOG comes from the reactor: one that
-    hangs is silent.
+    `status` gives one line about the node. WATCHDOG depends on the reactor alone: one that
+    hangs is silent, and no loop of the node that is stuck is a reason to end the node.
     """
 
     _log = Logger()
@@ -32,29 +35,38 @@ class SystemdService(Service):
         reactor: IReactorTime,
         environ: Mapping[str, str] = os.environ,
         status: Callable[[], str] = lambda: "",
+        loops: Watchdog | None = None,
     ) -> None:
         self.setName("systemd")
-        self._reactor = reactor
         self._address = environ.get("NOTIFY_SOCKET", "")
         self._interval_us = _watchdog_interval(environ)
         self._status = status
         self._told = ""
-        self._calls: dict[str, IDelayedCall] = {}
+        self._loops = loops
+        self._beat = Ticker(reactor, self._interval_us / WATCHDOG_SHARE / 1_000_000, self._alive)
+        self._tell = Ticker(reactor, STATUS_S, self._say)
+        self._unwatch: list[Callable[[], None]] = []
         self.failures = 0
 
     def startService(self) -> None:
         super().startService()
         self.notify("READY=1")
         if self._address:
-            self._tell()
+            self._begin("manager-status", self._tell)
         if self._address and self._interval_us:
-            self._beat()
+            self._begin("manager-watchdog", self._beat)
+
+    def _begin(self, name: str, ticker: Ticker) -> None:
+        ticker.start()
+        if self._loops is not None:
+            self._unwatch.append(self._loops.add_ticker(name, ticker, "The manager may restart the node."))
 
     def stopService(self) -> None:
-        for call in self._calls.values():
-            if call.active():
-                call.cancel()
-        self._calls.clear()
+        unwatch, self._unwatch = self._unwatch, []
+        for end in unwatch:
+            end()
+        self._beat.stop()
+        self._tell.stop()
         self.notify("STOPPING=1")
         super().stopService()
 
@@ -73,17 +85,14 @@ class SystemdService(Service):
             self.failures += 1
             self._log.warn("the service manager was not told {state}: {error}", state=state, error=error)
 
-    def _beat(self) -> None:
+    def _alive(self) -> None:
         self.notify("WATCHDOG=1")
-        seconds = self._interval_us / WATCHDOG_SHARE / 1_000_000
-        self._calls["beat"] = self._reactor.callLater(seconds, self._beat)
 
-    def _tell(self) -> None:
+    def _say(self) -> None:
         status = " ".join(self._status().split())[:MAX_STATUS]
         if status != self._told:
             self._told = status
             self.notify(f"STATUS={status}")
-        self._calls["tell"] = self._reactor.callLater(STATUS_S, self._tell)
 
 
 def _watchdog_interval(environ: Mapping[str, str]) -> int:

@@ -30,6 +30,10 @@ class VerifierCounters:
     items: int = 0
     batches: int = 0
     inline: int = 0
+    answered: int = 0
+    """Batches whose verdicts are known."""
+    taken_back: int = 0
+    """Batches that a thread did not answer in time and that were checked on the reactor thread."""
     waiting_items: int = 0
 
 
@@ -77,6 +81,10 @@ class Verifier:
         self._done = done
         self._idle_workers = workers
         self.max_items = max_items
+        self._under_way: dict[int, tuple[_Slot, ...]] = {}
+        """Batches that threads work on, by number."""
+        self._here = False
+        """A batch is going to be checked on the reactor thread, since no thread answers."""
         self._slots: deque[_Slot] = deque()
 
     def put(self, action: Verify) -> None:
@@ -102,20 +110,50 @@ class Verifier:
                 self._slots.popleft()
             self._idle_workers -= 1
             self.counters.batches += 1
-            self._threads.callInThread(self._check, batch)
+            self._under_way[self.counters.batches] = batch
+            self._threads.callInThread(self._check, self.counters.batches, batch)
+        if self._slots and not self._under_way and not self._here:
+            self._here = True
+            self._from_thread(self._check_here)
 
-    def _check(self, batch: tuple[_Slot, ...]) -> None:
+    def take_back(self) -> None:
+        """Check what threads have not answered on this one; a thread that answers after all works again.
+
+        Nothing is lost by it: a check has no effect but its verdict.
+        """
+        overdue, self._under_way = self._under_way, {}
+        self.counters.taken_back += len(overdue)
+        for batch in overdue.values():
+            self._settle(batch, self._verdicts(batch))
+        self.dispatch()
+
+    def _check_here(self) -> None:
+        """One batch a turn, while no thread works."""
+        self._here = False
+        batch = tuple(self._slots.popleft() for _ in range(min(BATCH_MAX, len(self._slots))))
+        self._settle(batch, self._verdicts(batch))
+        self.dispatch()
+
+    def _check(self, number: int, batch: tuple[_Slot, ...]) -> None:
         """On a verifier thread."""
-        verdicts: Sequence[bool]
+        self._from_thread(self._checked, number, self._verdicts(batch))
+
+    def _verdicts(self, batch: tuple[_Slot, ...]) -> Sequence[bool]:
         try:
-            verdicts = self._verify_batch([slot.item for slot in batch])
+            return self._verify_batch([slot.item for slot in batch])
         except Exception:  # noqa: BLE001 - what could not be checked is not accepted
             self._log.failure("the batch verifier raised what it should not")
-            verdicts = [False] * len(batch)
-        self._from_thread(self._checked, batch, verdicts)
+            return [False] * len(batch)
 
-    def _checked(self, batch: tuple[_Slot, ...], verdicts: Sequence[bool]) -> None:
+    def _checked(self, number: int, verdicts: Sequence[bool]) -> None:
         self._idle_workers += 1
+        batch = self._under_way.pop(number, None)
+        if batch is not None:
+            self._settle(batch, verdicts)
+        self.dispatch()
+
+    def _settle(self, batch: tuple[_Slot, ...], verdicts: Sequence[bool]) -> None:
+        self.counters.answered += 1
         self.counters.waiting_items -= len(batch)
         for slot, verdict in zip(batch, verdicts, strict=True):
             request = slot.request
@@ -123,4 +161,3 @@ class Verifier:
             request.missing -= 1
             if request.missing == 0:
                 self._done(request.token, tuple(request.verdicts))
-        self.dispatch()

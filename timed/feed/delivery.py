@@ -165,6 +165,8 @@ class Delivery:
         self._idle = False
         self._stopping = False
         self._work: Deferred[None] | None = None
+        self.turns = 0
+        """Steps and attempts that were begun."""
 
     @property
     def behind(self) -> int:
@@ -179,9 +181,25 @@ class Delivery:
         """Microseconds since the oldest event that it wants and has not taken; 0 when there is none."""
         return 0 if self.oldest_us is None else max(0, now_us - self.oldest_us)
 
+    @property
+    def owes(self) -> bool:
+        """It has something to do, and neither rests on purpose nor waits for the log to be written."""
+        if self._stopping or self._pausing is not None or self.state is State.SAVING:
+            return False
+        return not self._idle or (self.behind > 0 and self.position is not None)
+
     def start(self) -> None:
-        self._work = Deferred.fromCoroutine(self._run())
-        self._work.addErrback(self._ended)
+        work = self._work = Deferred.fromCoroutine(self._run())
+        work.addErrback(self._ended, work)
+
+    def restart(self) -> None:
+        """Give up the batch that is under way, whether or not it was taken, and begin again at the durable place."""
+        work, self._work = self._work, None
+        if work is not None:
+            work.cancel()
+        if not self._stopping:
+            self.position, self.attempt = self._saved, 0
+            self.start()
 
     def stop(self) -> Deferred[None]:
         """Give up what is under way: it comes again at the next start."""
@@ -218,6 +236,7 @@ class Delivery:
 
     async def _step(self) -> None:
         """Open, or deliver one batch, or pass over what is not wanted, or wait for more."""
+        self.turns += 1
         if self.position is None:
             await self._open()
             return
@@ -288,6 +307,7 @@ class Delivery:
         full = 0.0
         while True:
             self.state, self.attempt, self.next_try = State.SENDING, batch.attempt, None
+            self.turns += 1
             try:
                 await self.sink.deliver(batch)
             except CancelledError:
@@ -380,8 +400,10 @@ class Delivery:
         finally:
             self._rest = None
 
-    def _ended(self, failure: Failure) -> None:
-        """Cancelled by `stop`, or a bug of ours."""
+    def _ended(self, failure: Failure, work: Deferred[None]) -> None:
+        """Cancelled by `stop`, or a bug of ours; what `restart` has given up is nobody's any more."""
+        if self._work is not work and not self._stopping:
+            return
         self.state = State.STOPPED
         if not self._stopping:
             self.failure = INTERNAL

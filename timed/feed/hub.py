@@ -218,6 +218,8 @@ class Hub:
         self._log_id = ""
         self._number = 0
         self._stopped = False
+        self.looks = 0
+        """Looks at all subscriptions that came to their end, one every `LOOK_S` while there are any."""
 
     def __len__(self) -> int:
         return len(self._subscriptions)
@@ -298,6 +300,16 @@ class Hub:
                 call.cancel()
         self._turn_call = self._look_call = None
 
+    def restart(self) -> None:
+        """Ask for both calls anew, whatever became of them."""
+        if self._stopped:
+            return
+        for call in (self._turn_call, self._look_call):
+            if call is not None:
+                call.cancel()
+        self._turn_call = self._later(0, self._turn)
+        self._look_call = self._later(0, self._look_at_all)
+
     def _check_room(self, client: Client) -> None:
         if self._stopped:
             self.refused["stopping"] += 1
@@ -343,3 +355,4 @@ class Hub:
                 each.reader.beat(each.cursor)
         if self._subscriptions:
             self._look_call = self._later(LOOK_S, self._look_at_all)
+        self.looks += 1

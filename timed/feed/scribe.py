@@ -45,6 +45,7 @@ class ScribeCounters:
     lost: int = 0
     """For want of room in the queue."""
     failures: int = 0
+    """Steps that the disk refused, or whose thread did not answer."""
 
 
 @implementer(IEventSink)
@@ -79,6 +80,9 @@ class Scribe:
         """Places of sinks that are not durable yet: one for each sink at most."""
         self._call: IDelayedCall | None = None
         self._busy = False
+        self._step = 0
+        self._under_way: list[Item] = []
+        """Of step number `_step`, while `_busy`."""
         self._stopped: Deferred[None] | None = None
 
     @property
@@ -124,6 +128,26 @@ class Scribe:
         self.put(place)
         return saved
 
+    @property
+    def owes(self) -> bool:
+        """There is something to write, or being written."""
+        return self._busy or bool(self._waiting)
+
+    @property
+    def timer_set(self) -> bool:
+        return self._call is not None and self._call.active()
+
+    def restart(self) -> None:
+        """Try again what was under way. Only while the thread is not inside a step: its answer is lost."""
+        if self._call is not None and self._call.active():
+            self._call.cancel()
+        self._call = None
+        if self._busy:
+            lost = StoreError("its thread has not answered.")
+            self._not_written(Failure(lost), self._step, self._under_way)  # type: ignore[no-untyped-call]
+        elif self._stopped is None:
+            self._step_after(0)
+
     def stop(self) -> Deferred[None]:
         """Fires when what was told is durable, unless the disk fails, and the log is closed.
 
@@ -150,13 +174,25 @@ class Scribe:
         if not items:
             return
         self._busy = True
+        self._step += 1
+        self._under_way = items
         begun = self._monotonic()
         step = self._in_thread(lambda: self._writer.step(items))
-        step.addCallbacks(self._written, self._not_written, (begun,), errbackArgs=(items,))
+        step.addCallbacks(
+            self._written, self._not_written, (self._step, begun), errbackArgs=(self._step, items)
+        )
         step.addErrback(self._bug)
 
-    def _written(self, written: Written, begun: float) -> None:
-        self._busy = False
+    def _is_over(self, step: int) -> bool:
+        """True for the step that is under way, which has ended now; False for one that was given up."""
+        awaited = self._busy and step == self._step
+        if awaited:
+            self._busy, self._under_way = False, []
+        return awaited
+
+    def _written(self, written: Written, step: int, begun: float) -> None:
+        if not self._is_over(step):
+            return
         if written.replaced is not None:
             self._log.warn("a new event log begins: {reason}", reason=written.replaced)
         if self.failed is not None:
@@ -172,9 +208,10 @@ class Scribe:
         self._saved(written)
         self._go_on((self._monotonic() - begun) * REST_SHARE if written.left else GATHER_S)
 
-    def _not_written(self, failure: Failure, items: Sequence[Item]) -> None:
+    def _not_written(self, failure: Failure, step: int, items: Sequence[Item]) -> None:
         """The disk, damage, or a bug of ours: nothing is shown, and all of it is tried again."""
-        self._busy = False
+        if not self._is_over(step):
+            return
         self.counters.failures += 1
         self._put_back(items)
         known = isinstance(failure.value, StoreError)

@@ -145,6 +145,23 @@ def _bugs(view: View) -> Finding:
     return Finding()
 
 
+def _loops(view: View) -> Finding:
+    """The loops of this process, and the watchdog that looks at them."""
+    loops = view.context.loops
+    late_s = loops.late_s()
+    if late_s is not None:
+        return Finding(
+            DEGRADED,
+            f"the watchdog has not looked at the loops for {late_s:.0f} s",
+            "It is begun again by itself; look for a traceback in the log and report it.",
+        )
+    troubles = loops.troubles()
+    if not troubles:
+        return Finding()
+    more = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""
+    return Finding(DEGRADED, f"{troubles[0].reason}{more}", troubles[0].remedy)
+
+
 def _indexes(view: View) -> Finding:
     indexes = view.context.indexes
     for status in indexes.statuses() if indexes is not None else ():
@@ -227,6 +244,7 @@ CHECKS: tuple[Check, ...] = (
     Check("sinks", _sinks),
     Check("link", _link, ready=True),
     Check("snapshot", _snapshot, ready=True),
+    Check("loops", _loops),
     Check("bugs", _bugs),
 )
 

@@ -6,8 +6,9 @@ import gc
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 
+from timed.loops import Ticker
 from timed.monitor.histogram import Histogram
 
 TICK_S = 0.05
@@ -18,23 +19,21 @@ class Lateness:
 
     def __init__(self, reactor: IReactorTime, monotonic: Callable[[], float]) -> None:
         self.late = Histogram()
-        self._reactor = reactor
         self._monotonic = monotonic
         self._due = 0.0
-        self._call: IDelayedCall | None = None
+        self.ticker = Ticker(reactor, TICK_S, self._tick)
 
     def start(self) -> None:
         self._due = self._monotonic() + TICK_S
-        self._call = self._reactor.callLater(TICK_S, self._tick)
+        self.ticker.start(at_once=False)
 
     def stop(self) -> None:
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._call = None
+        self.ticker.stop()
 
     def _tick(self) -> None:
-        self.late.observe(max(0.0, self._monotonic() - self._due))
-        self.start()
+        now = self._monotonic()
+        self.late.observe(max(0.0, now - self._due))
+        self._due = now + TICK_S
 
 
 class Pauses:

@@ -218,6 +218,18 @@ def _epoch(view: View) -> list[Sample]:
     return by([("heard", state.transactions), ("certified", state.certified), ("final", state.final)])
 
 
+def _loop_progress(view: View) -> list[Sample]:
+    return by((standing.loop.name, standing.value) for standing, _ in view.context.loops)
+
+
+def _loop_ages(view: View) -> list[Sample]:
+    return by((standing.loop.name, age_s) for standing, age_s in view.context.loops)
+
+
+def _loop_restarts(view: View) -> list[Sample]:
+    return by(view.context.loops.restarts().items())
+
+
 def _driver(field: str) -> Source:
     return lambda view: one(getattr(view.driver.counters, field) if view.driver is not None else None)
 
@@ -333,6 +345,15 @@ METRICS: tuple[Row | Durations, ...] = (
     Row("timed_verifier_waiting", GAUGE, (), "Signatures that wait for a thread.", _verifier("waiting_items")),
     Row("timed_turns", COUNTER, (), "Turns of the node's driver.", _driver("turns")),
     Row("timed_faults", COUNTER, (), "Exceptions out of the core or of a sink: bugs.", _driver("faults")),
+    Row(
+        "timed_loop_progress", COUNTER, ("loop",), "What each loop of the process has got done, as its watchdog counts it.",
+        _loop_progress,
+    ),
+    Row(
+        "timed_loop_age_seconds", GAUGE, ("loop",), "For how long each loop got nowhere; 0 while it owes nothing.",
+        _loop_ages,
+    ),
+    Row("timed_loop_restarts", COUNTER, ("loop",), "Times the watchdog began a loop again.", _loop_restarts),
     Row("timed_recorder_bytes", GAUGE, (), "Bytes that the flight recorder holds.",
         lambda view: one(view.driver.recorder.size if view.driver is not None and view.driver.recorder else None)),
     Row(

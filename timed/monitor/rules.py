@@ -66,6 +66,7 @@ RULES: tuple[Rule, ...] = (
     _check("sinks", WARNING, MINUTE, "getsubscriptions says which receiver and why; mend it before the log drops what it lacks."),
     _check("link", WARNING, MINUTE, "Start the chain process; the log of this one says why it cannot be asked."),
     _check("snapshot", CRITICAL, MINUTE, "Read /health: it names the file; the chain process makes and owns it."),
+    _check("loops", WARNING, 0, "Read /health: it names the loop, why it gets nowhere and what to do; most are begun again."),
     _check("bugs", WARNING, 0, "Look for the traceback in the log and report it."),
     Rule(
         "sessions-lost", WARNING, Increase("timed_reconnects", 10 * MINUTE), 5,

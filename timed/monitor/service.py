@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from twisted.application.service import MultiService, Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.internet.interfaces import IDelayedCall, IListeningPort
+from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from timed.feed.event import CLEARED, RAISED, Draft
+from timed.loops import Cause, Ticker
 from timed.monitor.alerts import Alarms, Alert
 from timed.monitor.assets import HEADERS, assets
 from timed.monitor.command import AlertCommand
@@ -49,6 +50,8 @@ PAGE = Caller("dashboard", permissions=frozenset({READ}), charged=True)
 """Who asks for the page: its viewers are few, and each call is one click."""
 MAX_DIGITS = 15
 """Of the number of a log line."""
+VIEWERS_S = 20.0
+"""Without a picture for those who look at the dashboard."""
 RETRY_S = 10
 """When a viewer who found no place may try again."""
 
@@ -78,7 +81,8 @@ class MonitorService(Service):
         self._assets = assets()
         self._answers = self._table()
         self._site: BoundedSite | None = None
-        self._look_call: IDelayedCall | None = None
+        self._ticker = Ticker(context.reactor, EVERY_S, self._look)
+        self._unwatch: list[Callable[[], None]] = []
         self._unsubscribe: Callable[[], None] | None = None
         self.port: IListeningPort | None = None
 
@@ -107,13 +111,15 @@ class MonitorService(Service):
         self._unsubscribe = context.live.subscribe(KEYS, self._regulate)
         context.alarms = self.alarms
         self._watch.start()
-        self._look()
+        self._ticker.start()
+        self._unwatch = self._watched_loops()
 
     def stopService(self) -> Deferred[None]:
         super().stopService()
-        if self._look_call is not None and self._look_call.active():
-            self._look_call.cancel()
-        self._look_call = None
+        unwatch, self._unwatch = self._unwatch, []
+        for end in unwatch:
+            end()
+        self._ticker.stop()
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
@@ -147,11 +153,24 @@ class MonitorService(Service):
 
     def _look(self) -> None:
         """Also when nobody asks, so that `since` is right and an alert is raised at night."""
-        self._look_call = self._context.reactor.callLater(EVERY_S, self._look)
+        if self._context.loops.late_s() is not None:
+            self._context.loops.restart()
         self.board.look()
         self._readings.add(read(self._watched, self._view))
         self.alarms.judge(self._readings)
         self._snapshots.keep()
+
+    def _watched_loops(self) -> list[Callable[[], None]]:
+        loops, look = self._context.loops, "Restart the node in a quiet hour; only its picture suffers."
+        return [
+            loops.add_ticker("monitor", self._ticker, look),
+            loops.add_ticker("lateness", self._watch.lateness.ticker, look),
+            loops.add(
+                "dashboard", lambda: self.viewers.ticker.turns, VIEWERS_S, look,
+                restart=self.viewers.ticker.restart, owes=lambda: len(self.viewers) > 0,
+                cause=lambda: Cause.FAILS if self.viewers.ticker.alive else Cause.DIED,
+            ),
+        ]  # fmt: skip
 
     def _regulate(self, config: Config) -> None:
         self.alarms.regulate(config.settings.monitor.limits)

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.internet.interfaces import IPushProducer, IReactorTime
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from timed.loops import Ticker
 from timed.monitor.snapshot import Snapshots
 from timed.rpc.site import BoundedRequest, begin_events
 
@@ -69,7 +70,8 @@ class Viewers:
         self._snapshots = snapshots
         self._tail = tail
         self._viewers: dict[Viewer, None] = {}
-        self._call: IDelayedCall | None = None
+        self.ticker = Ticker(reactor, lambda: EVERY_S, self._tick)
+        """Turns while somebody looks."""
         self.counters: Counter[str] = Counter()
         """Streams opened, closed, refused (no place) and cut (not read), and pictures skipped."""
 
@@ -88,22 +90,21 @@ class Viewers:
         begin_events(request, viewer)
         request.write(b"retry: %d\n\n" % RETRY_MS)
         self._send(viewer)
-        if self._call is None:
-            self._call = self._reactor.callLater(EVERY_S, self._tick)
+        if not self.ticker.alive:
+            self.ticker.start(at_once=False)
         return True
 
     def stop(self) -> None:
         """End every stream."""
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._call = None
+        self.ticker.stop()
         for viewer in list(self._viewers):
             self._viewers.pop(viewer, None)
             viewer.request.unregisterProducer()
             viewer.request.finish()
 
     def _tick(self) -> None:
-        self._call = self._reactor.callLater(EVERY_S, self._tick) if self._viewers else None
+        if not self._viewers:
+            self.ticker.stop()
         for viewer in list(self._viewers):
             self._serve(viewer)
 

@@ -39,6 +39,7 @@ from timed.node.serving import Serving
 from timed.node.submissions import Submissions
 from timed.node.views import ConsensusState, OutpointState, TransactionState, Views
 from timed.node.voters import Voters
+from timed.node.waking import Waking
 from timed.params import SECOND
 from timed.peer.table import PeerTable
 from timed.peer.values import (
@@ -102,6 +103,7 @@ class Node:
         self.submissions = Submissions(self.mempool, self.chain.fastpath, self.gate, self._publish)
         self.inbox = Inbox(self)
         self.stopping = False
+        self.waking = Waking(self)
         self.views = Views(self.chain, self.serving, self.gate)
         self._executors: dict[type, Callable[[Any], None]] = {
             fx.Sign: self._do_sign,
@@ -138,26 +140,26 @@ class Node:
         self.views.restore()
         self.voters.update(self.chain.fastpath.roster, self.peers)
         self.chain.resume(now)
-        self._settle(now)
+        self.settle(now)
 
     def connected(
         self, link: int, outbound: bool, peer_id: bytes | None, host: str, port: int, now: int
     ) -> None:
         """A transport is up; `peer_id` is the key that TLS proved, None on a plain link."""
         self.now = now
-        self._deliver(self.peers.connected(link, outbound, peer_id, host, port, now))
+        self.deliver(self.peers.connected(link, outbound, peer_id, host, port, now))
 
     def received(self, link: int, data: bytes, now: int) -> None:
         self.now = now
-        self._deliver(self.peers.received(link, data, now))
+        self.deliver(self.peers.received(link, data, now))
 
     def disconnected(self, link: int, reason: str, now: int) -> None:
         self.now = now
-        self._deliver(self.peers.disconnected(link, reason, now))
+        self.deliver(self.peers.disconnected(link, reason, now))
 
     def dial_failed(self, host: str, port: int, reason: str, now: int) -> None:
         self.now = now
-        self._deliver(self.peers.dial_failed(host, port, reason, now))
+        self.deliver(self.peers.dial_failed(host, port, reason, now))
 
     def drained(self, link: int, now: int) -> None:
         self.now = now
@@ -166,28 +168,24 @@ class Node:
     def verified(self, token: int, verdicts: Sequence[bool], now: int) -> None:
         self.now = now
         self.checks.verified(token, verdicts, now)
-        self._settle(now)
+        self.settle(now)
 
     def persisted(self, token: int, now: int) -> None:
         self.now = now
         self.gate.persisted(token, now)
-        self._settle(now)
+        self.settle(now)
 
     def store_failed(self, token: int, reason: str, now: int) -> None:
         """The disk refused a write: nothing more is signed or committed; sessions and queries go on."""
         self.now = now
         self.gate.failed(token, reason)
         self.chain.abstain()
-        self._settle(now)
+        self.settle(now)
 
     def wake(self, now: int) -> None:
         """Whatever was due at `next_wake`."""
         self.now = now
-        self.chain.watch_clock(self.peers.clock_offset(), now)
-        self.chain.wake(now)
-        self.catchup.wake(now)
-        self.relay.wake(now)
-        self._deliver(self.peers.tick(now))
+        self.waking.all(now)
 
     def submit(self, raw: bytes, now: int) -> bytes:
         """Take a user's transaction and return its id; InvalidTransaction says what is wrong.
@@ -199,7 +197,7 @@ class Node:
         transaction = self.admission.decode(raw)
         self.relay.again(transaction.txid, now)
         self.admission.submit(transaction)
-        self._settle(now)
+        self.settle(now)
         return transaction.txid
 
     def examine(self, raw: bytes, told: Callable[[Verdict], None], now: int) -> None:
@@ -221,7 +219,7 @@ class Node:
             self.chain.clock_set_back(now)
             self.catchup.clock_set_back(now)
             self.relay.clock_set_back(now)
-            self._settle(now)
+            self.settle(now)
         self._last_turn = now
         self.gate.close()
         actions = [*self._actions, *self.peers.drain(now)]
@@ -232,9 +230,7 @@ class Node:
 
     def next_wake(self) -> int | None:
         """When `wake` has something to do, None when nothing is pending."""
-        machines = (self.chain, self.catchup, self.relay, self.peers)
-        deadlines = [machine.next_deadline() for machine in machines]
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return self.waking.next()
 
     # What CatchUp needs (timed.sync.surroundings)
 
@@ -294,7 +290,7 @@ class Node:
 
     # Deliveries and effects
 
-    def _deliver(self, deliveries: Sequence[Delivery]) -> None:
+    def deliver(self, deliveries: Sequence[Delivery]) -> None:
         """Handle what the sessions brought, then whatever the machines make of it."""
         for delivery in deliveries:
             if isinstance(delivery, Incoming):
@@ -306,9 +302,9 @@ class Node:
             elif isinstance(delivery, RequestFailed):
                 self.catchup.failed(delivery.peer.node_id, delivery.request_id, self.now)
                 self.relay.fetching.failed(delivery.peer.node_id, delivery.request_id, self.now)
-        self._settle(self.now)
+        self.settle(self.now)
 
-    def _settle(self, now: int) -> None:
+    def settle(self, now: int) -> None:
         """Execute what the machines ask until they ask for nothing more."""
         while True:
             effects = self.chain.effects.take()
@@ -317,7 +313,7 @@ class Node:
             if not effects and not self.chain.settle(now):
                 break
         if ended := self.peers.take():
-            self._deliver(ended)
+            self.deliver(ended)
 
     def _opened(self, peer: PeerHandle) -> None:
         self.relay.inventory.opened(peer.node_id)

@@ -20,7 +20,7 @@ from timed.errors import LocalError, StoreError
 from timed.index.reader import IndexReader
 from timed.index.status import ReadIndexes
 from timed.rpc.activity import Activity
-from timed.rpc.chainlink import ChainLink
+from timed.rpc.chainlink import ChainLink, watch_link
 from timed.rpc.coinset import CoinScan
 from timed.rpc.desk import SOFTWARE
 from timed.rpc.dispatch import Dispatcher, Forward
@@ -33,9 +33,9 @@ from timed.rpc.localfront import check_path
 from timed.rpc.parts import Parts
 from timed.rpc.placing import Place, place_of
 from timed.rpc.probe import SnapshotProbe
-from timed.rpc.reader import Reader
+from timed.rpc.reader import Reader, watch_reader
 from timed.rpc.snapshot import Snapshot, SnapshotSource
-from timed.rpc.toll import KEYS, Toll
+from timed.rpc.toll import KEYS, Toll, watch_lanes
 from timed.rpc.waiting import Waiters
 from timed.store.shared import SharedStore
 
@@ -92,6 +92,7 @@ class ApartDesk:
         self.link = ChainLink(path, Hello.of(context.genesis), context.reactor)
         self._source = SharedSource(context)
         self._pool: ThreadPool | None = None
+        self._unwatch: list[Callable[[], None]] = []
         self.reader = Reader(
             self._source, self, context.reactor.callFromThread, context.monotonic, rest_share=REST_SHARE
         )
@@ -124,10 +125,20 @@ class ApartDesk:
         self._pool.start()
         self.link.start()
         self._probe.start()
+        loops = self._context.loops
+        self._unwatch = [
+            watch_lanes(loops, self.toll.lanes),
+            watch_link(loops, self.link),
+            watch_reader(loops, self.reader),
+        ]
+        self._unwatch.append(
+            loops.add_ticker("snapshot-probe", self._probe.ticker, "Restart this process; it holds nothing.")
+        )
         self._follower = follow(self._context, self.link, self._new_event)
         if self._follower is not None:
             self._context.feed = self._follower.feed
             self._follower.start()
+            self._unwatch.append(self._follower.watch(loops))
 
     def callInThread(self, func: Callable[..., object], *args: object) -> None:  # noqa: N802 - as a ThreadPool's
         """`timed.rpc.reader.Threads`."""
@@ -140,6 +151,9 @@ class ApartDesk:
 
     async def end_calls(self) -> None:
         """Every call under way is answered soon; a second time does nothing more."""
+        unwatch, self._unwatch = self._unwatch, []
+        for end in unwatch:
+            end()
         self.waiters.close()
         self.toll.close()
         self._probe.stop()

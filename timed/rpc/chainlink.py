@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -13,16 +14,22 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from timed.loops import Cause
 from timed.rpc import jsontext
 from timed.rpc.caller import Caller
 from timed.rpc.errors import INTERNAL_ERROR, MISC, WARMING_UP, Busy, RpcError
 from timed.rpc.linkwire import Behalf, Hello, Line, Lines, LinkError, decode, encode, request
+
+if TYPE_CHECKING:
+    from timed.app.watchdog import Watchdog
 
 MAX_CALLS = 1_000
 """Calls that are under way; one more is refused."""
 FIRST_RETRY_S, LAST_RETRY_S = 0.1, 2.0
 """Between two attempts to connect, growing."""
 UNAVAILABLE = 503
+ATTEMPT_S = 30.0
+"""An attempt that takes longer is stuck: it is a socket of this machine."""
 RETRY_AFTER_S = 1
 """What a caller is told while the other process is away."""
 
@@ -117,8 +124,27 @@ class ChainLink(Factory):
         self._refusal: str | None = None
         """Why the two processes do not fit together."""
 
+    def restart(self) -> None:
+        """Give up an attempt that does not end, and connect anew."""
+        if self._retry_call is not None and self._retry_call.active():
+            self._retry_call.cancel()
+        attempt, self._attempt = self._attempt, None
+        if attempt is not None:
+            # What it comes to calls `_not_connected`, which asks for the next one.
+            attempt.cancel()
+        elif self._connection is not None:
+            self._connection.transport.abortConnection()
+        elif self._stopped is None:
+            self.start()
+
+    @property
+    def timer_set(self) -> bool:
+        """An attempt is under way or is going to be made."""
+        return self._attempt is not None or (self._retry_call is not None and self._retry_call.active())
+
     def start(self) -> None:
         """Connect, and again whenever the connection is lost."""
+        self.counters["attempts"] += 1
         self._retry_call = None
         self._attempt = attempt = self._endpoint.connect(self)
         attempt.addCallbacks(self._connected, self._not_connected)
@@ -268,6 +294,15 @@ class ChainLink(Factory):
         if text != self._said:
             self._said = text
             self._log.info(text, path=self.path, reason=self._refusal)
+
+
+def watch_link(loops: Watchdog, link: ChainLink) -> Callable[[], None]:
+    """Enter the attempts to reach the chain process; what is returned ends that."""
+    return loops.add(
+        "chain-link", lambda: link.counters["attempts"], ATTEMPT_S, "Restart this process; it holds nothing.",
+        restart=link.restart, owes=lambda: not link.up,
+        cause=lambda: Cause.WAITS if link.timer_set else Cause.DIED,
+    )  # fmt: skip
 
 
 def _error(found: _ErrorObject, line: Line) -> RpcError:

@@ -74,6 +74,10 @@ class Chronicle:
         self._compared = False
         self._released_before: list[tuple[bytes, str]] = []
         self._stepping = False
+        self._number = 0
+        """Of the newest step."""
+        self.ended = 0
+        """Steps that came to an end, good or bad."""
         self._stopped = False
         self._call: IDelayedCall | None = None
         self._retry_s = FIRST_RETRY_S
@@ -99,6 +103,18 @@ class Chronicle:
         """Take in what is new, unless that is under way; does nothing while a retry is waited for."""
         if not self._stepping and not self._stopped and self._call is None:
             self._step()
+
+    @property
+    def owes(self) -> bool:
+        """A step is under way or there is a newer block; one that waits for a retry owes nothing."""
+        if self._stopped or self._call is not None:
+            return False
+        return self._stepping or self.status.height < self._chain.tip().height
+
+    def restart(self) -> None:
+        """Begin a step anew. Only while the thread is not inside one: its answer is lost."""
+        self._stepping = False
+        self.wake()
 
     def stop(self) -> None:
         """Begin no further step; whoever waits is told so."""
@@ -229,7 +245,9 @@ class Chronicle:
     def _step(self) -> None:
         self._call = None
         self._stepping = True
-        self._thread(self._work).addCallbacks(self._stepped, self._failed)
+        self._number += 1
+        number = (self._number,)
+        self._thread(self._work).addCallbacks(self._stepped, self._failed, number, errbackArgs=number)
 
     def _work(self) -> Step:
         """On the wallet's thread; of the wallet it only looks things up."""
@@ -260,8 +278,11 @@ class Chronicle:
         self._released_before = [(entry.txid, entry.reason) for entry in held if entry.released]
         return tuple(entry.txid for entry in held if not entry.released)
 
-    def _stepped(self, step: Step) -> None:
+    def _stepped(self, step: Step, number: int) -> None:
+        if number != self._number:
+            return
         self._stepping = False
+        self.ended += 1
         self._retry_s = FIRST_RETRY_S
         if self.failure is not None:
             self.failure = None
@@ -284,8 +305,11 @@ class Chronicle:
         for txid, reason in released:
             self._wallet.abandon(txid, reason)
 
-    def _failed(self, failure: Failure) -> None:
+    def _failed(self, failure: Failure, number: int) -> None:
+        if number != self._number:
+            return
         self._stepping = False
+        self.ended += 1
         if self._stopped:
             return
         error = failure.value

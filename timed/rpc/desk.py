@@ -32,9 +32,9 @@ from timed.rpc.linkwire import Hello
 from timed.rpc.localfront import LocalFront, check_path
 from timed.rpc.parts import Parts
 from timed.rpc.peering import Peering, SocketCounters
-from timed.rpc.reader import Reader
+from timed.rpc.reader import Reader, watch_reader
 from timed.rpc.snapshot import SnapshotSource
-from timed.rpc.toll import KEYS, Toll
+from timed.rpc.toll import KEYS, Toll, watch_lanes
 from timed.rpc.waiting import Waiters
 from timed.rpc.wallethost import WalletHost
 
@@ -59,6 +59,7 @@ class Desk:
         self._wallet: WalletHost | None = None
         self.waiters = Waiters(context.reactor)
         self._unsubscribe: Callable[[], None] | None = None
+        self._unwatch: list[Callable[[], None]] = []
         backend = None if context.running is None else ChainBackend(context.driver, context.store)
         if backend is not None and context.config.settings.wallet.enabled:
             self._wallet = WalletHost(str(context.config.wallet_file), backend, context.reactor, os.urandom)
@@ -97,8 +98,12 @@ class Desk:
             self._backend.subscribe(self.waiters)
         if self._context.feed is not None:
             self._context.feed.hub.listeners.append(self._new_event)
+        self._unwatch = [watch_lanes(self._context.loops, self.toll.lanes)]
+        if self._reader is not None:
+            self._unwatch.append(watch_reader(self._context.loops, self._reader))
         if self._wallet is not None:
             self._wallet.start(self._context.wallet_seed)
+            self._unwatch += self._wallet.watch(self._context.loops)
         if self._backend is not None and self._wallet is not None:
             self._backend.subscribe(self._consolidation)
 
@@ -119,6 +124,9 @@ class Desk:
     async def stop(self) -> None:
         """Once no front hands in calls any more."""
         await self.end_calls()
+        unwatch, self._unwatch = self._unwatch, []
+        for end in unwatch:
+            end()
         unsubscribe, self._unsubscribe = self._unsubscribe, None
         if unsubscribe is not None:
             unsubscribe()

@@ -23,9 +23,12 @@ from timed.store.environment import DATA_FILE
 
 if TYPE_CHECKING:
     from timed.app.context import Context
+    from timed.app.watchdog import Watchdog
 
 WAIT_S = 60
 """One question for something newer."""
+LOOK_S = WAIT_S + 60.0
+"""A look and the question after it that take longer are stuck."""
 AWAY_S = 1.0
 """Between two looks at the log while the chain process cannot be asked."""
 ASKS = Caller("feed", permissions=frozenset({READ}))
@@ -51,6 +54,7 @@ class FeedFollower:
         self._file: FileId | None = None
         self._failed: str | None = None
         self._loop: Deferred[None] | None = None
+        self.looks = 0
         self.feed: Feed = make_feed(
             settings, context.params, lambda: self._log, context.reactor, context.monotonic
         )
@@ -58,6 +62,21 @@ class FeedFollower:
 
     def start(self) -> None:
         self._unsubscribe = self._live.subscribe(KEYS, partial(regulate, self.feed.hub))
+        self._loop = ensureDeferred(self._follow())
+        self._loop.addErrback(lambda failure: failure.trap(CancelledError))
+
+    def watch(self, loops: Watchdog) -> Callable[[], None]:
+        """Enter its loop; what is returned ends that."""
+        return loops.add(
+            "events-followed", lambda: self.looks, LOOK_S, "Restart this process; it holds nothing.",
+            restart=self.restart,
+        )  # fmt: skip
+
+    def restart(self) -> None:
+        """Give up the question that is not answered, and begin with a look at the disk."""
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.cancel()
         self._loop = ensureDeferred(self._follow())
         self._loop.addErrback(lambda failure: failure.trap(CancelledError))
 
@@ -97,6 +116,7 @@ class FeedFollower:
 
     async def _look(self) -> None:
         """Show what is new, then wait for more."""
+        self.looks += 1
         self.refresh()
         state = self.feed.window.state
         after = OLDEST if state is None else self.feed.window.ends.cursor(state.newest)

@@ -36,6 +36,7 @@ class Lanes:
         self._of_client: Counter[Client] = Counter()
         self._spent = 0
         self._armed = False
+        self.turns = 0
         self.waited = 0
         self.refused = 0
 
@@ -65,7 +66,13 @@ class Lanes:
             self._armed = True
             self._later(self._next_turn)
 
+    def restart(self) -> None:
+        """Ask for the next turn anew, whatever became of the last one."""
+        self._armed = True
+        self._later(self._next_turn)
+
     def _next_turn(self) -> None:
+        self.turns += 1
         self._armed = False
         self._spent = 0
         while self._queued and self._has_room():

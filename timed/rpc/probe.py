@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from timed.errors import LocalError
+from timed.loops import Ticker
 from timed.rpc.errors import RpcError
 from timed.rpc.reader import Reader
 
@@ -24,9 +24,8 @@ class SnapshotProbe:
 
     def __init__(self, reader: Reader, reactor: Any, monotonic: Callable[[], float]) -> None:
         self._reader = reader
-        self._reactor = reactor
         self._monotonic = monotonic
-        self._call: IDelayedCall | None = None
+        self.ticker = Ticker(reactor, EVERY_S, self.ask)
         self._asked: Deferred[Any] | None = None
         self._answered: float | None = None
         self.height: int | None = None
@@ -36,7 +35,11 @@ class SnapshotProbe:
         self.failures = 0
 
     def start(self) -> None:
-        self._call = self._reactor.callLater(EVERY_S, self.start)
+        """Ask at once, and every `EVERY_S`."""
+        self.ticker.start()
+
+    def ask(self) -> None:
+        """Ask, unless the last question is still open: then its age shows."""
         if self._asked is not None:
             return
         try:
@@ -48,9 +51,7 @@ class SnapshotProbe:
         asked.addCallbacks(self._is_at, self._failed).addBoth(self._over)
 
     def stop(self) -> None:
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._call = None
+        self.ticker.stop()
         if self._asked is not None:
             self._asked.cancel()
 

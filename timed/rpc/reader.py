@@ -19,9 +19,11 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
+from timed.loops import Cause
 from timed.rpc.errors import MISC, Busy, RpcError
 
 if TYPE_CHECKING:
+    from timed.app.watchdog import Watchdog
     from timed.rpc.snapshot import Snapshot
 
 SLICE_S = 0.005
@@ -35,6 +37,8 @@ MAX_AT_ONCE = 16
 MAX_WAITING = 256
 """Computations that have not begun; one more is refused."""
 RETRY_AFTER_S = 1
+THREAD_S = 120.0
+"""A slice that takes longer is stuck: it is meant to take milliseconds."""
 DEADLINE_S = 30.0
 """The age at which a computation is ended: its snapshot keeps the database from using space again."""
 
@@ -107,6 +111,11 @@ class Reader:
     def waiting(self) -> int:
         """Readings that have not begun."""
         return len(self._waiting)
+
+    @property
+    def busy(self) -> bool:
+        """The thread has something to do, or was asked to."""
+        return self._busy
 
     @property
     def under_way(self) -> int:
@@ -239,6 +248,15 @@ class Reader:
         except Exception as error:  # noqa: BLE001 - as above
             result = Failure(error)
         self._from_thread(self._fire, reading, result)
+
+
+def watch_reader(loops: Watchdog, reader: Reader) -> Callable[[], None]:
+    """Enter the reader's thread; what is returned ends that. It is never doubled: its slices share what they hold."""
+    return loops.add(
+        "reader", lambda: reader.counters.slices, THREAD_S,
+        "Look at the disk (dmesg, iostat -x 1), then restart the process; calls that read blocks end at their deadline.",
+        owes=lambda: reader.busy, cause=lambda: Cause.THREAD,
+    )  # fmt: skip
 
 
 def _stopping() -> RpcError:

@@ -6,13 +6,14 @@ Administrators pass at once. See `budget` for the price, `lanes` for the queue.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.task import deferLater
 
+from timed.loops import Cause
 from timed.params import SECOND
 from timed.rpc.budget import Budgets
 from timed.rpc.caller import Caller
@@ -22,10 +23,21 @@ from timed.rpc.method import Method
 
 if TYPE_CHECKING:
     from timed.app.schema import RPCSection
+    from timed.app.watchdog import Watchdog
 
 FULL_RETRY_S = 1
+LANES_S = 20.0
+"""Ordinary calls that wait for a turn so long, while none is let through, wait in vain."""
 KEYS = ("rpc.budget_per_s", "rpc.deadline_s")
 """What `regulate` follows."""
+
+
+def watch_lanes(loops: Watchdog, lanes: Lanes) -> Callable[[], None]:
+    """Enter the turns of ordinary calls; what is returned ends that."""
+    return loops.add(
+        "rpc-turns", lambda: lanes.turns, LANES_S, "An administrator's calls pass: timed-cli stop, then start.",
+        restart=lanes.restart, owes=lambda: len(lanes) > 0, cause=lambda: Cause.DIED,
+    )  # fmt: skip
 
 
 class Toll:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IDelayedCall
@@ -19,6 +19,7 @@ from zope.interface import implementer
 from timed.errors import LocalError, StoreError
 from timed.events import BlockCertified
 from timed.interfaces import Coin, IEventSink
+from timed.loops import Cause
 from timed.params import SECOND
 from timed.primitives.transaction import OutPoint
 from timed.rpc.backend import ChainBackend
@@ -33,6 +34,9 @@ from timed.wallet.wallet import Doom, Payment, Wallet
 from timed.wallet.walletfile import WalletFile
 from timed.wallet.walletkey import WalletSeed
 
+if TYPE_CHECKING:
+    from timed.app.watchdog import Watchdog
+
 T = TypeVar("T")
 
 SCAN_STEP = 2_000
@@ -42,6 +46,10 @@ MIN_SHRUNK = 1_000
 FIRST_RETRY_S = 1.0
 LONGEST_RETRY_S = 60.0
 """A scan that the store refuses is begun again after this long, then after twice as long, up to the second."""
+
+
+WRITE_S, HISTORY_S, SCAN_S, PURSUIT_S = 60.0, 120.0, 60.0, 60.0
+"""A write, a step of the history or of a scan, or a payment that is due, and takes longer: stuck."""
 
 
 @implementer(IEventSink)
@@ -80,6 +88,8 @@ class WalletHost:
         self._scanned: list[Deferred[None]] = []
         """Who waits for the end of a scan."""
         self._retry_s = FIRST_RETRY_S
+        self.scans = self.writes = self.pursuits = 0
+        """Steps of a scan, writes of the file and turns of the pursuit that came to their end."""
 
     def start(self, seed: bytes | None) -> None:
         """Load the file and begin the scan; LocalError when the wallet cannot be used.
@@ -155,6 +165,36 @@ class WalletHost:
         """Read these blocks again for the history, None: up to the newest; fires when that is durably begun."""
         return self.chronicle.rescan(first, last)
 
+    def watch(self, loops: Watchdog) -> list[Callable[[], None]]:
+        """Enter the loops of the wallet; what is returned ends that.
+
+        The file is never begun again: whether what its thread was given is on the disk is not known then.
+        """
+        look = "Look at the disk (dmesg, iostat -x 1), then restart the node: open payments are sent again."
+
+        def cause() -> Cause:
+            return Cause.THREAD if self._worker.inside else Cause.WAITS
+
+        return [
+            loops.add("wallet-file", lambda: self.writes, WRITE_S, look, owes=lambda: self._busy, cause=cause),
+            loops.add(
+                "wallet-history", lambda: self.chronicle.ended, HISTORY_S, look,
+                restart=self.chronicle.restart, owes=lambda: self.chronicle.owes, cause=cause,
+            ),
+            loops.add(
+                "wallet-scan", lambda: self.scans, SCAN_S, "Restart the node: it reads its coins again.",
+                restart=self.restart_scan, owes=lambda: self._scan is not None, cause=lambda: Cause.DIED,
+            ),
+            loops.add(
+                "wallet-pursuit", lambda: self.pursuits, PURSUIT_S, "Restart the node: open payments are sent again.",
+                restart=self.restart_pursuit, owes=self._pursuit_owes, cause=lambda: Cause.DIED,
+            ),
+        ]  # fmt: skip
+
+    def _pursuit_owes(self) -> bool:
+        due = self.pursuit.next_wake() if self._running and self.wallet.ready else None
+        return due is not None and due < self._chain.now()
+
     def stop(self) -> Deferred[None]:
         """Write what is left and release file and thread."""
         if not self._running:
@@ -201,6 +241,7 @@ class WalletHost:
 
     def _written(self, result: object, waiting: list[Deferred[None]]) -> None:
         self._busy = False
+        self.writes += 1
         if isinstance(result, Failure) and not waiting:
             self._log.error("the wallet could not be written: {reason}", reason=result.getErrorMessage())
         for done in waiting:
@@ -218,10 +259,12 @@ class WalletHost:
         try:
             entries = list(islice(self._scan, SCAN_STEP))
         except StoreError as error:
+            self.scans += 1
             self._scan_failed(error)
             return
         if entries:
             self.wallet.scan(entries)
+            self.scans += 1
             self._scan_call = self._reactor.callLater(0, self._step)
             return
         self._scan = None
@@ -245,6 +288,13 @@ class WalletHost:
         self._scan_call = self._reactor.callLater(self._retry_s, self._scan_again)
         self._retry_s = min(LONGEST_RETRY_S, 2 * self._retry_s)
 
+    def restart_scan(self) -> None:
+        """Read the coins from the start again, whatever became of the scan."""
+        if self._scan_call is not None and self._scan_call.active():
+            self._scan_call.cancel()
+        self._scan_call = None
+        self._scan_again()
+
     def _scan_again(self) -> None:
         self.wallet.begin_scan()
         self._scan = self._chain.coins()
@@ -260,6 +310,7 @@ class WalletHost:
         if not self._running or not self.wallet.ready:
             return
         self.pursuit.wake(self._chain.now())
+        self.pursuits += 1
         due = self.pursuit.next_wake()
         if due == self._pursuit_due:
             return
@@ -272,8 +323,13 @@ class WalletHost:
         self._pursuit_due = self._pursuit_call = None
         self._pursue()
 
+    def restart_pursuit(self) -> None:
+        """Set its timer anew, whatever became of the last one."""
+        self._cancel_pursuit()
+        self._pursue()
+
     def _cancel_pursuit(self) -> None:
-        if self._pursuit_call is not None:
+        if self._pursuit_call is not None and self._pursuit_call.active():
             self._pursuit_call.cancel()
         self._pursuit_due = self._pursuit_call = None
 

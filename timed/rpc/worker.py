@@ -1,4 +1,4 @@
-"""Where blocking work of the wallet is done: one thing after the other, beside the reactor."""
+"""Where blocking work is done: one thing after the other, beside the reactor."""
 
 from __future__ import annotations
 
@@ -22,6 +22,10 @@ class Worker(Protocol):
     def stop(self) -> None:
         """Do what was handed in, then nothing more."""
 
+    @property
+    def inside(self) -> bool:
+        """A piece of work is being done now."""
+
 
 class ThreadWorker:
     """A thread that lives while there is work."""
@@ -29,12 +33,25 @@ class ThreadWorker:
     def __init__(self, reactor: Any, name: str) -> None:
         self._reactor = reactor
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name=name)
+        self._inside = False
 
     def start(self) -> None:
         self._pool.start()
 
     def run(self, work: Callable[[], T]) -> Deferred[T]:
-        return deferToThreadPool(self._reactor, self._pool, work)
+        return deferToThreadPool(self._reactor, self._pool, self._do, work)
+
+    @property
+    def inside(self) -> bool:
+        return self._inside
+
+    def _do(self, work: Callable[[], T]) -> T:
+        """On the thread."""
+        self._inside = True
+        try:
+            return work()
+        finally:
+            self._inside = False
 
     def stop(self) -> None:
         self._pool.stop()

@@ -84,6 +84,10 @@ class ProcessWorker:
         while self._pending:
             self._pending.popleft()[0]()
 
+    @property
+    def inside(self) -> bool:
+        return bool(self._pending)
+
     def died(self) -> None:
         """The process was killed: what it was writing may be on the disk, all of it or nothing."""
         if self._pending and self._entropy.random() < 0.5:

@@ -180,6 +180,7 @@ class Apart(ApartCase):
         world.restart(CHAIN)
         cookie = plan.cookie.read_bytes()
         (plan.datadir / "operator.key").rename(plan.datadir / "elsewhere")
+        until("the node has made its files", lambda: not world.ask(CHAIN, "getwalletinfo")["scanning"])
         before = set(os.listdir(plan.datadir))
         world.start_apart()
         world.ask(FIRST, "getblock", 0, 2)

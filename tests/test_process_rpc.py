@@ -59,7 +59,7 @@ class BitcoinRpcTests(RpcCase):
 
     def test_drives_a_payment(self) -> None:
         self.assertEqual(self.payer.getblockchaininfo()["chain"], "regtest")
-        self.assertEqual(self.payer.getconnectioncount(), len(self.world.numbers) - 1)
+        until("both peers", lambda: self.payer.getconnectioncount() == len(self.world.numbers) - 1)
         address = self.payee.getnewaddress()
         txid = self.payer.sendtoaddress(address, Decimal("12.5"))
         until("it is final", lambda: self.payee.waittransactionfinality(txid, 20)["final"])
@@ -135,9 +135,9 @@ class CurlTests(RpcCase):
             ("--compressed",),
             ("--header", "Expect: 100-continue"),
         ):
-            status, _, body = self.curl(self.CALL % (1, "getpeerinfo", "[]"), *options)
+            status, _, body = self.curl(self.CALL % (1, "listunspent", "[]"), *options)
             self.assertEqual(status, 200, options)
-            self.assertEqual(len(json.loads(body)["result"]), len(self.world.numbers) - 1, options)
+            self.assertGreater(len(json.loads(body)["result"]), 10, options)
 
     def test_two_calls_on_one_connection(self) -> None:
         place = f"http://{HOST}:{self.node.rpc_port}/"
@@ -291,7 +291,8 @@ class ConnectionTests(HttpCase):
         idle = [self.connect() for _ in range(IDLE)]
         for line in idle[-100:]:
             line.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n")
-        self.assertEqual(self.world.call(VICTIM, "getconnectioncount"), len(self.world.numbers) - 1)
+        others = len(self.world.numbers) - 1
+        until("both peers", lambda: self.world.call(VICTIM, "getconnectioncount") == others)
         self.assertLessEqual(self.world.metric(VICTIM, "timed_rpc_connections"), PLACES)
 
     def test_a_body_that_never_ends_holds_up_nobody(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import ClassVar
 
-from tests.process_world import ProcessCase
+from tests.process_world import ProcessCase, until
 from timed.params import WIRE_VERSION, WIRE_VERSION_MIN
 
 OLD_WAY = (
@@ -19,14 +19,16 @@ OLD = (f"p2p.wire_version={WIRE_VERSION_MIN}",)
 class MixedCase(ProcessCase):
     """Node 1 is the odd one out."""
 
+    def versions(self, number: int) -> list[int]:
+        return sorted(peer["session_version"] for peer in self.world.call(number, "getpeerinfo"))
+
     def check(self, versions: list[list[int]]) -> None:
         """Payments from both kinds are confirmed; node 1 was away and catches up from the others."""
         for payer, payee in ((1, 2), (2, 1)):
             self.world.wait_confirmed(self.world.pay(payer, payee))
         for number, expected in zip(self.world.numbers, versions, strict=True):
-            peers = self.world.call(number, "getpeerinfo")
-            self.assertEqual(sorted(peer["session_version"] for peer in peers), expected)
-            for peer in peers:
+            until("both sessions speak it", lambda n=number, e=expected: self.versions(n) == e)  # type: ignore[misc]
+            for peer in self.world.call(number, "getpeerinfo"):
                 packed = peer["compression"]["sent"]["packed"] + peer["compression"]["received"]["packed"]
                 self.assertEqual((peer["unknown"], packed if peer["session_version"] == 1 else 0), (0, 0))
         self.world.kill(1)

@@ -66,6 +66,7 @@ class FakeContext:
     sockets: dict[str, socket.socket] = attrs.Factory(dict)
     network: Any = None
     alarms: Any = None
+    watch: Any = None
     reloads: Reloads = attrs.Factory(Reloads)
     indexes: Any = None
     feed: Any = None

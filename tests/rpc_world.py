@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from decimal import Decimal
@@ -25,6 +26,7 @@ from timed.index.status import Indexes
 from timed.interfaces import IStore
 from timed.ledger.genesis import Genesis
 from timed.ledger.regtest import well_known_key, well_known_seed
+from timed.monitor.profiler import Profiler
 from timed.node.config import NodeConfig
 from timed.node.node import Node
 from timed.params import SECOND
@@ -110,16 +112,17 @@ class World:
         self.stopped = 0
         self.scan = CoinScan()
         self.threads: Any = InlineThreads()
+        activity = Activity(self.clock.seconds, self.now)
         self.reader = Reader(
             SnapshotSource(self.store, self.genesis, self.indexes, self.scan),
             self,
             lambda func, *args: func(*args),
             self.clock.seconds,
             rest=lambda seconds: None,
+            activity=activity,
         )
-        self.parts = Parts(
-            Activity(self.clock.seconds, self.now), Toll(self.clock, 3_000, 30), self.waiters, self.reader
-        )
+        self.profiler = Profiler(self.clock, time.monotonic)
+        self.parts = Parts(activity, Toll(self.clock, 3_000, 30), self.waiters, self.profiler, self.reader)
         self.failures: list[tuple[str, Exception]] = []
         self.environment = Environment(
             params=self.genesis.params,

@@ -82,6 +82,7 @@ UNWATCHED = {
     "app/seeds.py Seeds._store": "the cache of addresses, which stands in for sources only; an ask that does not end is no loop's",
     "feed/feed.py make_feed": PART,
     "monitor/command.py AlertCommand._next": ONCE,
+    "monitor/profiler.py Profiler.take": CALL,
     "net/dialer.py Dial._connect": "of one dial; node-peers dials again",
     "net/dialer.py Dial.begin": "of one dial; node-peers dials again",
     "net/dialer.py Dial.refuse_later": "of one dial; node-peers dials again",

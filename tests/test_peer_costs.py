@@ -56,7 +56,7 @@ class MeterTests(SynchronousTestCase):
 
         meter = Meter(costs, looked)
         for _ in range(3 * SAMPLE):
-            meter.begin()
+            meter.begin("received")
             costs.on("Ping")
             meter.end()
         self.assertEqual(len(looks), 3 * 3)

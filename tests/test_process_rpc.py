@@ -7,6 +7,7 @@ import json
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -95,6 +96,32 @@ class BitcoinRpcTests(RpcCase):
             with self.assertRaises(JSONRPCException) as caught:
                 call()
             self.assertEqual(caught.exception.error["code"], code)
+
+
+class ProfileTests(RpcCase):
+    """`timed-cli profile` on a node that pays meanwhile."""
+
+    def test_a_flame_graph_and_tables_while_the_node_goes_on(self) -> None:
+        target = self.directory() / "profile.html"
+        command = [
+            sys.executable, "-m", "timed.cli.main", "--config", str(self.world.node(1).ini),
+            "profile", "--seconds", "2", "--output", str(target),
+        ]  # fmt: skip
+        running = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        try:
+            until("the profile begins", lambda: self.world.call(1, "getrpcinfo")["active"] > 1)
+            self.world.wait_final(self.world.pay())
+            said, _ = running.communicate(timeout=120)
+        finally:
+            running.kill()
+            running.wait()
+        self.assertEqual(running.returncode, 0, said)
+        self.assertIn("Functions by their own time", said)
+        self.assertIn("CPU by type of message", said)
+        page = target.read_text(encoding="utf-8")
+        for part in ("reactor", "sendtoaddress", "NodeDriver", "timed-store-0", 'class="flame"'):
+            self.assertIn(part, page)
+        self.assertGreaterEqual(self.world.metric(1, "timed_profiles"), 1)
 
 
 class CurlTests(RpcCase):

@@ -216,6 +216,8 @@ class Permissions(RpcTestCase):
                 "setban",
                 "getrpcinfo",
                 "getmemoryinfo",
+                "getprofile",
+                "getreactorinfo",
                 "dumprecording",
                 "getconfig",
                 "setconfig",

@@ -29,6 +29,7 @@ from timed.index.reader import IndexReader
 from timed.index.status import ReadIndexes
 from timed.index.tables import INDEXES, NAMES
 from timed.monitor.alerts import Alarms
+from timed.monitor.watch import Watch
 from timed.rpc.documentation import pages
 from timed.rpc.table import METHODS
 
@@ -73,6 +74,8 @@ class Example(KeysWorld):
         self.environment.reloads = Reloads()
         alarms = Alarms(lambda alert: None)
         self.environment.alarms = lambda: alarms
+        watch = Watch(self.clock, self.clock.seconds, self.now)
+        self.environment.watch = lambda: watch
         self.events = RpcFeed(self, directory)
 
     def pay(self, amount: str) -> str:

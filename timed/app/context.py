@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from timed.index.status import Indexes
     from timed.interfaces import IStore
     from timed.monitor.alerts import Alarms
+    from timed.monitor.watch import Watch
     from timed.node.node import Node
     from timed.rpc.desk import Desk
 
@@ -75,6 +76,8 @@ class Context:
     """What answers calls, while the desk service runs."""
     alarms: Alarms | None = None
     """The alerts, while the monitor service runs."""
+    watch: Watch | None = None
+    """What the monitor service measures, while it runs."""
     network: Any = None
     """`timed.net.Network` while the p2p service runs."""
     seeds: Seeds | None = None

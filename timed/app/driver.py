@@ -161,7 +161,7 @@ class NodeDriver:
             workers=hands.verifier_workers,
             max_items=max_verify_items,
         )
-        self._meter = meter
+        self.meter = meter
         self._reactor = reactor
         self._from_thread = hands.from_thread
         self._sinks = list(sinks)
@@ -275,11 +275,11 @@ class NodeDriver:
 
     def _measured(self, function: Callable[..., object], *args: object) -> bool:
         """`_guarded`, and now and then measured."""
-        if self._meter is None:
+        if self.meter is None:
             return self._guarded(function, *args)
-        self._meter.begin()
+        self.meter.begin(function.__name__)
         done = self._guarded(function, *args)
-        self._meter.end()
+        self.meter.end()
         return done
 
     def _guarded(self, function: Callable[..., object], *args: object) -> bool:
@@ -308,11 +308,12 @@ class NodeDriver:
             self._flush_call.cancel()
         self._flush_call = None
         self.counters.turns += 1
-        self._measured(self._execute_all)
+        self._measured(self.act)
         self.verifier.dispatch()
         self._arm()
 
-    def _execute_all(self) -> None:
+    def act(self) -> None:
+        """Execute what the node has decided since the last turn."""
         actions = self._calls.flush(self.clock())
         self.counters.actions += len(actions)
         for action in actions:

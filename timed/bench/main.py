@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import NoReturn, Protocol, cast
 
 from timed.bench import measure, report
+from timed.console import console_script
 from timed.errors import TimedError
 
 BENCHMARKS = {
@@ -43,6 +44,7 @@ def benchmark(name: str) -> Benchmark:
     return cast(Benchmark, import_module(f"timed.bench.{name}"))
 
 
+@console_script
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Exit status 0 when it was measured, whatever the figures; 1 when it could not be; 2 for usage."""
     arguments = list(sys.argv[1:] if argv is None else argv)

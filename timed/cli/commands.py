@@ -31,6 +31,7 @@ COMMANDS: dict[str, Command] = {
         Command("address", "addresses", "what an address is, and whose", ("check", "convert", "of")),
         Command("backup", "backup", "copy keys, configuration and wallet of a node"),
         Command("doctor", "doctor", "why a node is slow, alone or not there, in plain words"),
+        Command("profile", "profile", "what takes the time of a running node, as tables and a flame graph"),
         Command(
             "debug-bundle", "bundle", "one file with what explains a node's trouble, without its secrets"
         ),

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 
+from timed.console import console_script
 
+
+@console_script
 def main() -> None:
     """Run one node in the foreground with the options of `twistd timed`.
 

@@ -17,6 +17,7 @@ from timed.cli.place import locate
 from timed.cli.show import terminal_width, text_of, watch, write
 from timed.cli.words import arguments, method, method_name
 from timed.client.errors import ClientError, InvalidArguments, RpcFailure
+from timed.console import console_script
 from timed.errors import ConfigError, LocalError
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ POLL_S = 1.0
 """Between two tries of --wait."""
 
 
+@console_script
 def main(words: Sequence[str] | None = None) -> int:
     """The exit status; results go to standard output, errors to standard error."""
     try:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from timed.cli.cells import plain
+from timed.console import console_script
 from timed.errors import LocalError, RemoteError
 from timed.events import Action, Publish
 from timed.flight.replay import Diverged, Replay, Report, Step
@@ -32,6 +33,7 @@ A recording fits the version of timed that wrote it. It is data: nothing in it i
 """
 
 
+@console_script
 def main(words: Sequence[str] | None = None) -> int:
     """The exit status, see EPILOG."""
     parser = arguments()

@@ -10,6 +10,7 @@ from typing import Any
 
 from timed.cli.options import Options
 from timed.client.message import exact
+from timed.console import write_nowhere
 
 CLEAR = "\x1b[H\x1b[2J"
 """Only a terminal is sent this."""
@@ -43,7 +44,7 @@ def write(text: str) -> bool:
     try:
         print(text, flush=True)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        write_nowhere()
         return False
     return True
 

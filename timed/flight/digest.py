@@ -14,13 +14,15 @@ from timed.ledger.ledger import Ledger
 from timed.node.exchange import Sent
 from timed.node.node import Node
 from timed.peer.costs import Costs
+from timed.peer.intake import Lanes
 from timed.wire.compression import Packing
 
 _STRUCTS = msgspec.msgpack.Encoder()
 LEFT_OUT: Mapping[type, frozenset[str]] = {
     Packing: frozenset({"_compressor", "_decompressor"}),
     Ledger: frozenset({"_headers", "_coins"}),
-    Costs: frozenset({"spent", "clock", "_at", "_name", "_weight"}),
+    Costs: frozenset({"spent", "clock", "named", "_at", "_name", "_payer", "_weight"}),
+    Lanes: frozenset({"spent_ns"}),
 }
 """What is no part of the state: caches and tables that are filled when needed, and CPU times."""
 

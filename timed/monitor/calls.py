@@ -9,6 +9,7 @@ import attrs
 
 from timed.monitor.row import COUNTER, GAUGE, Distribution, Durations, Row, Sample, Source, by, one
 from timed.monitor.view import View
+from timed.peer.costs import in_seconds
 
 if TYPE_CHECKING:
     from timed.rpc.parts import Parts
@@ -70,6 +71,9 @@ RPC_METRICS: tuple[Row | Durations, ...] = (
     Durations(
         "timed_rpc_seconds", ("method",), "Time from a call's beginning to its end, waiting included.", _durations
     ),
+    Row("timed_rpc_cpu_seconds", COUNTER, ("method",),
+        "CPU time of RPC calls by method, on the node's thread and the reader's; of light methods a sample, scaled.",
+        _of(lambda parts: by(in_seconds(parts.activity.cpu).items()))),
     Row("timed_rpc_active", GAUGE, (), "RPC calls under way.", _of(lambda parts: one(len(parts.activity)))),
     Row("timed_rpc_waiting", GAUGE, ("what",),
         "RPC calls that wait: for their turn, an event, the reader's thread, or the chain process.", _of(_waiting)),
@@ -88,6 +92,9 @@ RPC_METRICS: tuple[Row | Durations, ...] = (
         _of(lambda parts: one(None if parts.link is None else int(parts.link.up)))),
     Row("timed_rpc_link", COUNTER, ("event",), "What happened on an RPC process's way to its chain process.",
         _of(_link)),
+    Row("timed_profiles", COUNTER, ("event",),
+        "Profiles taken, refused because one was under way, and ended early; looks; samples without a place.",
+        _of(lambda parts: [] if parts.profiler is None else by(sorted(parts.profiler.counters.items())))),
     Row("timed_reloads", COUNTER, ("what", "outcome"), "Files read again with SIGHUP or reload.", _reloads),
     Row("timed_config_changes", COUNTER, ("what",), "Changes of the configuration while the node runs.",
         lambda view: by(view.context.live.counters.items())),

@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from timed.loops import Ticker
 from timed.monitor.histogram import Histogram
+from timed.monitor.turns import SlowTurns
 
 TICK_S = 0.05
 
@@ -17,14 +18,20 @@ TICK_S = 0.05
 class Lateness:
     """Asks to be called every `TICK_S` seconds and counts how late the call came."""
 
-    def __init__(self, reactor: IReactorTime, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, reactor: IReactorTime, monotonic: Callable[[], float], turns: SlowTurns | None = None
+    ) -> None:
+        """`turns` is told when each call is due and when it came."""
         self.late = Histogram()
+        self._turns = turns
         self._monotonic = monotonic
         self._due = 0.0
         self.ticker = Ticker(reactor, TICK_S, self._tick)
 
     def start(self) -> None:
         self._due = self._monotonic() + TICK_S
+        if self._turns is not None:
+            self._turns.wait_for(self._due)
         self.ticker.start(at_once=False)
 
     def stop(self) -> None:
@@ -32,8 +39,12 @@ class Lateness:
 
     def _tick(self) -> None:
         now = self._monotonic()
-        self.late.observe(max(0.0, now - self._due))
+        late_s = max(0.0, now - self._due)
+        self.late.observe(late_s)
         self._due = now + TICK_S
+        if self._turns is not None:
+            self._turns.came(late_s)
+            self._turns.wait_for(self._due)
 
 
 class Pauses:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from heapq import nlargest
 
 from timed.monitor.row import COUNTER, GAUGE, Row, Sample, Source, by, one
 from timed.monitor.view import View
 from timed.params import SECOND
-from timed.peer.costs import in_seconds
+from timed.peer.costs import NS_PER_S, OTHER, in_seconds
 from timed.peer.dialing import Origin
 from timed.peer.outbox import Queue, merged
 from timed.peer.table import PeerTable
 from timed.peer.traffic import Traffic
 
 RECEIVED, SENT = "received", "sent"
+MAX_BUSIEST = 5
+"""Peers that are shown by name in the table of metrics; getpeerinfo shows all."""
+ID_DIGITS = 16
+"""Of a node's id in a label."""
 
 
 def _of(source: Callable[[PeerTable], Iterable[Sample]]) -> Source:
@@ -71,6 +76,24 @@ def _cpu(table: PeerTable) -> list[Sample]:
     return by(in_seconds(table.costs.spent).items())
 
 
+def _calls(view: View) -> list[Sample]:
+    meter = view.driver.meter if view.driver is not None else None
+    return [] if meter is None else by(in_seconds(meter.spent).items())
+
+
+def _busiest(table: PeerTable) -> list[Sample]:
+    """The sessions that took most, by the first half of the node's id; what the others took is one sum."""
+    spent = {
+        peer.node_id: session.lanes.spent_ns
+        for peer in table.peers()
+        if (session := table.session_with(peer.node_id)) is not None
+    }
+    most = nlargest(MAX_BUSIEST, spent.items(), key=lambda each: (each[1], each[0]))
+    shown = [(node_id.hex()[:ID_DIGITS], taken / NS_PER_S) for node_id, taken in most if taken]
+    rest = sum(spent.values()) - sum(taken for _, taken in most)
+    return by([*shown, (OTHER, rest / NS_PER_S)]) if shown else []
+
+
 def _verdicts(table: PeerTable) -> list[Sample]:
     counts = sorted(table.conduct.verdicts.items())
     return [((verdict, "yes" if done else "no"), float(count)) for (verdict, done), count in counts]
@@ -120,6 +143,16 @@ PEER_METRICS: tuple[Row, ...] = (
     Row(
         "timed_message_cpu_seconds", COUNTER, ("type",),
         "CPU time of the node's thread by the type of message it was spent on; a sample, scaled.", _of(_cpu),
+    ),
+    Row(
+        "timed_call_cpu_seconds", COUNTER, ("call",),
+        "CPU time of the node's thread by what called the node; act is what it decided, executed. A sample, scaled.",
+        _calls,
+    ),
+    Row(
+        "timed_busiest_peers_seconds", GAUGE, ("peer",),
+        "CPU time of the node's thread on the messages of the five open sessions that took most, and of the others.",
+        _of(_busiest),
     ),
     Row("timed_socket_bytes", COUNTER, ("direction",), "Bytes of the peers' sockets, TLS included.", _socket_bytes),
     Row(

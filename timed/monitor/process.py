@@ -76,5 +76,8 @@ PROCESS_METRICS: tuple[Row | Durations, ...] = (
     Row("timed_threads", GAUGE, (), "Python threads.", lambda view: one(threading.active_count())),
     Row("timed_disk_free_bytes", GAUGE, (), "Free bytes where the data directory is.", _disk),
     Durations("timed_reactor_late_seconds", (), "How late the reactor ran a timer.", _late),
+    Row("timed_slow_turns", COUNTER, ("doing",),
+        "Turns of the reactor of more than 100 ms, by what was done meanwhile; getreactorinfo shows the last.",
+        lambda view: by(sorted(view.watch.turns.counts.items()))),
     Durations("timed_gc_pause_seconds", ("generation",), "How long the cycle collector stopped the process.", _pauses),
 )  # fmt: skip

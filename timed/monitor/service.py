@@ -64,7 +64,7 @@ class MonitorService(Service):
     def __init__(self, context: Context) -> None:
         self.setName("monitor")
         self._context = context
-        self._watch = Watch(context.reactor, context.monotonic)
+        self._watch = Watch(context.reactor, context.monotonic, context.clock, self._doing)
         self._view = View(context, self._watch, self._sibling)
         self._readings = Readings()
         self._watched = [ROWS[name] for name in WATCHED]
@@ -109,7 +109,7 @@ class MonitorService(Service):
         )
         self._regulate(context.config)
         self._unsubscribe = context.live.subscribe(KEYS, self._regulate)
-        context.alarms = self.alarms
+        context.alarms, context.watch = self.alarms, self._watch
         self._watch.start()
         self._ticker.start()
         self._unwatch = self._watched_loops()
@@ -124,7 +124,7 @@ class MonitorService(Service):
             self._unsubscribe()
             self._unsubscribe = None
         self._watch.stop()
-        self._context.alarms = None
+        self._context.alarms = self._context.watch = None
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
@@ -150,6 +150,15 @@ class MonitorService(Service):
             if check["state"] != OK
         ]
         return f"{height}: {'; '.join(wrong) or OK}"
+
+    def _doing(self) -> str:
+        """What the reactor's thread works for, as far as it is known; asked on another thread."""
+        driver, parts = self._view.driver, self._view.parts
+        meter = None if driver is None else driver.meter
+        if meter is not None and meter.doing:
+            return meter.doing
+        call = None if parts is None else parts.activity.running
+        return "" if call is None else f"rpc {call.method}"
 
     def _look(self) -> None:
         """Also when nobody asks, so that `since` is right and an alert is raised at night."""

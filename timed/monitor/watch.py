@@ -10,16 +10,25 @@ from timed.monitor.blocks import RecentBlocks
 from timed.monitor.lateness import Lateness, Pauses
 from timed.monitor.observer import EventCounts
 from timed.monitor.stages import StageTimes
+from timed.monitor.turns import SlowTurns
 
 
 class Watch:
     """The counters of one node, from `start` to `stop`."""
 
-    def __init__(self, reactor: Any, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        monotonic: Callable[[], float],
+        clock: Callable[[], int] = lambda: 0,
+        doing: Callable[[], str] = lambda: "",
+    ) -> None:
+        """`clock` gives microseconds of unix time; `doing` is for `SlowTurns`."""
         self.counts = EventCounts()
         self.stages = StageTimes()
         self.blocks = RecentBlocks()
-        self.lateness = Lateness(reactor, monotonic)
+        self.turns = SlowTurns(monotonic, clock, doing)
+        self.lateness = Lateness(reactor, monotonic, self.turns)
         self.pauses = Pauses(monotonic)
 
     @property
@@ -28,9 +37,11 @@ class Watch:
         return (self.counts, self.stages, self.blocks)
 
     def start(self) -> None:
+        self.turns.start()
         self.lateness.start()
         self.pauses.start()
 
     def stop(self) -> None:
         self.lateness.stop()
+        self.turns.stop()
         self.pauses.stop()

@@ -103,9 +103,10 @@ class Inbox:
         if handler is None:
             self.counters.unhandled += 1
             return
-        costs = self._node.peers.costs
-        if costs.clock is not None:
-            costs.on(incoming.message.message_type())
+        peers = self._node.peers
+        if peers.costs.clock is not None:
+            session = peers.session_with(incoming.peer.node_id)
+            peers.costs.on(incoming.message.message_type(), None if session is None else session.lanes)
         try:
             handler(incoming.peer, incoming.message, incoming.request_id, now)
         except RemoteError as error:

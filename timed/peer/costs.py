@@ -7,44 +7,59 @@ none is lent, `on` costs one comparison.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 NS_PER_S = 10**9
 OTHER = "other"
 """What is not done for one message: timers, queues, writing, what follows from durable writes."""
 
 
-class Costs:
-    """Nanoseconds per type of message."""
+class Payer(Protocol):
+    """Who brought a message; `spent_ns` never goes back."""
 
-    __slots__ = ("_at", "_name", "_weight", "clock", "spent")
+    spent_ns: int
+
+
+class Costs:
+    """Nanoseconds per type of message, and per payer."""
+
+    __slots__ = ("_at", "_name", "_payer", "_weight", "clock", "named", "spent")
 
     def __init__(self) -> None:
         self.spent: dict[str, int] = {}
         """Per type, and for `OTHER`. It never goes back."""
         self.clock: Callable[[], int] | None = None
+        self.named = OTHER
+        """The type of the message that was worked on last, measured or not."""
         self._name = OTHER
+        self._payer: Payer | None = None
         self._at = 0
         self._weight = 1
 
-    def lend(self, clock: Callable[[], int], weight: int) -> None:
-        """Measure from now on; the call that is measured stands for `weight` calls."""
+    def lend(self, clock: Callable[[], int], weight: int) -> int:
+        """Measure from now on; the call that is measured stands for `weight` calls. What the clock shows."""
         self.clock, self._weight, self._name = clock, weight, OTHER
         self._at = clock()
+        return self._at
 
-    def on(self, name: str) -> None:
-        """What follows is done for a message of this type."""
+    def on(self, name: str, payer: Payer | None = None) -> None:
+        """What follows is done for a message of this type, which `payer` brought."""
+        self.named = name
         clock = self.clock
         if clock is None:
             return
         now = clock()
-        spent = self.spent
-        spent[self._name] = spent.get(self._name, 0) + (now - self._at) * self._weight
-        self._name, self._at = name, now
+        grown = (now - self._at) * self._weight
+        self.spent[self._name] = self.spent.get(self._name, 0) + grown
+        if self._payer is not None:
+            self._payer.spent_ns += grown
+        self._name, self._payer, self._at = name, payer, now
 
-    def take_back(self) -> None:
-        """The call that was measured is over."""
+    def take_back(self) -> int:
+        """The call that was measured is over. What the clock shows."""
         self.on(OTHER)
         self.clock = None
+        return self._at
 
     def of(self, received_bytes: dict[str, int], all_bytes: dict[str, int]) -> dict[str, int]:
         """The part of some messages in `spent`, by their share in the bytes of all messages of a type."""

@@ -152,7 +152,7 @@ class Intake:
 class Lanes:
     """What waits of one session."""
 
-    __slots__ = ("_intake", "_queues", "bytes", "incomplete", "messages", "session", "unpack")
+    __slots__ = ("_intake", "_queues", "bytes", "incomplete", "messages", "session", "spent_ns", "unpack")
 
     def __init__(self, intake: Intake, session: Session) -> None:
         self._intake = intake
@@ -162,6 +162,8 @@ class Lanes:
         self.messages = 0
         self.incomplete = 0
         """Bytes kept of messages that are not complete."""
+        self.spent_ns = 0
+        """CPU time on the messages of this session, while somebody lends a clock (`timed.peer.costs`)."""
         self.unpack: Callable[[bytes, int], bytes] | None = None
         """Expands a compressed payload to at most so many bytes; None while none may come."""
 
@@ -206,7 +208,7 @@ class Lanes:
         if not queue:
             return None
         arrival = queue[0]
-        self._intake.costs.on(arrival.kind.name)
+        self._intake.costs.on(arrival.kind.name, self)
         if arrival.expanded and self.unpack is not None:
             self._expand(arrival, self.unpack)
         before = arrival.decoded

@@ -77,6 +77,8 @@ class PeerStatistics:
     rates: dict[str, int]
     """Messages per rate bucket that it may send at once; buckets it never drew on are full."""
     score: float
+    spent_ns: int
+    """CPU time on its messages; 0 while nobody measures it."""
 
 
 def statistics_of(
@@ -105,4 +107,5 @@ def statistics_of(
         throttled_for=max(0, session.allowance.throttled_until - now),
         rates=session.allowance.left(now),
         score=score,
+        spent_ns=session.lanes.spent_ns,
     )

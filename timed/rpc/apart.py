@@ -19,6 +19,7 @@ from twisted.python.threadpool import ThreadPool
 from timed.errors import LocalError, StoreError
 from timed.index.reader import IndexReader
 from timed.index.status import ReadIndexes
+from timed.monitor.profiler import Profiler
 from timed.rpc.activity import Activity
 from timed.rpc.chainlink import ChainLink, watch_link
 from timed.rpc.coinset import CoinScan
@@ -93,13 +94,21 @@ class ApartDesk:
         self._source = SharedSource(context)
         self._pool: ThreadPool | None = None
         self._unwatch: list[Callable[[], None]] = []
+        activity = Activity(context.monotonic, context.clock)
         self.reader = Reader(
-            self._source, self, context.reactor.callFromThread, context.monotonic, rest_share=REST_SHARE
+            self._source,
+            self,
+            context.reactor.callFromThread,
+            context.monotonic,
+            rest_share=REST_SHARE,
+            activity=activity,
         )
         settings = context.config.settings.rpc
         self.toll = Toll(context.reactor, settings.budget_per_s, settings.deadline_s)
-        activity = Activity(context.monotonic, context.clock)
-        self.parts = Parts(activity, self.toll, self.waiters, reader=self.reader, link=self.link)
+        self._profiler = Profiler(context.reactor, context.monotonic)
+        self.parts = Parts(
+            activity, self.toll, self.waiters, self._profiler, reader=self.reader, link=self.link
+        )
         self.parts.probe = self._probe = SnapshotProbe(self.reader, context.reactor, context.monotonic)
         self.dispatcher = Dispatcher(
             HANDLERS,
@@ -156,6 +165,7 @@ class ApartDesk:
             end()
         self.waiters.close()
         self.toll.close()
+        self._profiler.close()
         self._probe.stop()
         self._context.feed = None
         if self._follower is not None:
@@ -194,6 +204,7 @@ class ApartDesk:
             reader=self.reader,
             configuration=context.live,
             reloads=context.reloads,
+            watch=lambda: context.watch,
             parts=lambda: self.parts,
         )
 

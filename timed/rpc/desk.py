@@ -19,6 +19,7 @@ from twisted.python.threadpool import ThreadPool
 
 from timed import __version__
 from timed.errors import ConfigError, LocalError
+from timed.monitor.profiler import Profiler
 from timed.rpc import consolidation
 from timed.rpc.activity import Activity
 from timed.rpc.backend import ChainBackend
@@ -66,12 +67,12 @@ class Desk:
         self._backend = backend
         self._scan = CoinScan()
         self._pool: ThreadPool | None = None
-        self._reader = None if backend is None else self._make_reader()
+        activity = Activity(context.monotonic, context.clock)
+        self._reader = None if backend is None else self._make_reader(activity)
         settings = context.config.settings.rpc
         self.toll = Toll(context.reactor, settings.budget_per_s, settings.deadline_s)
-        self.parts = Parts(
-            Activity(context.monotonic, context.clock), self.toll, self.waiters, reader=self._reader
-        )
+        self._profiler = Profiler(context.reactor, context.monotonic)
+        self.parts = Parts(activity, self.toll, self.waiters, self._profiler, reader=self._reader)
         if self._wallet is not None:
             self.parts.wallet = self._wallet.wallet
             self.parts.chronicle, self.parts.pursuit = self._wallet.chronicle, self._wallet.pursuit
@@ -118,6 +119,7 @@ class Desk:
         self._consolidation.stop()
         self.waiters.close()
         self.toll.close()
+        self._profiler.close()
         if self._reader is not None:
             await self._reader.stop()
 
@@ -137,10 +139,10 @@ class Desk:
         if wallet is not None:
             await wallet.stop()
 
-    def _make_reader(self) -> Reader:
+    def _make_reader(self, activity: Activity) -> Reader:
         context = self._context
         source = SnapshotSource(context.store, context.genesis, lambda: context.indexes, self._scan)
-        return Reader(source, self, context.reactor.callFromThread, context.monotonic)
+        return Reader(source, self, context.reactor.callFromThread, context.monotonic, activity=activity)
 
     def _make_environment(self) -> Environment:
         context, wallet = self._context, self._wallet
@@ -177,6 +179,7 @@ class Desk:
             configuration=context.live,
             reloads=context.reloads,
             alarms=lambda: context.alarms,
+            watch=lambda: context.watch,
             parts=lambda: self.parts,
         )
 

@@ -150,8 +150,7 @@ class Dispatcher:
 
     async def _single(self, request: _Request, caller: Caller) -> Reply:
         try:
-            result = await self._call(request, caller)
-            body = _success(result, request)
+            body = await self._call(request, caller)
         except Forbidden as error:
             self._count(error)
             return Reply(FORBIDDEN, _failure(error, request.id, request.modern))
@@ -203,15 +202,18 @@ class Dispatcher:
         reply = await self._single(request, caller)
         return None if reply.status == NO_CONTENT else reply
 
-    async def _call(self, request: _Request, caller: Caller) -> Any:
+    async def _call(self, request: _Request, caller: Caller) -> bytes:
         method = self._methods.get(request.method)
         if method is None:
             raise unknown(request.method)
-        call = self.activity.begin(method.name, caller)
+        call = self.activity.begin(method.name, caller, method.cost)
         try:
-            return await self._perform(method, request, call)
+            return await self.activity.measured(call, self._answer(method, request, call))
         finally:
             self.activity.end(call)
+
+    async def _answer(self, method: Method, request: _Request, call: Call) -> bytes:
+        return _success(await self._perform(method, request, call), request)
 
     async def _perform(self, method: Method, request: _Request, call: Call) -> Any:
         caller = call.caller

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from timed.app.live import LiveConfig
     from timed.app.reload import Reloads
     from timed.monitor.alerts import Alarms
+    from timed.monitor.watch import Watch
     from timed.rpc.consolidation import Consolidation
 
 
@@ -120,6 +121,8 @@ class Environment:
     """What is read again when the operator says so."""
     alarms: Callable[[], Alarms | None] = lambda: None
     """The alerts, while the monitor service runs."""
+    watch: Callable[[], Watch | None] = lambda: None
+    """What the monitor service measures, while it runs."""
     parts: Callable[[], Parts | None] = lambda: None
     """What answers calls in this process."""
 

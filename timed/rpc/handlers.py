@@ -28,6 +28,7 @@ from timed.rpc.methods import (
     payments,
     peers,
     process,
+    profile,
     proofs,
     supply,
     transactions,
@@ -64,5 +65,6 @@ HANDLERS: dict[str, Handler] = {
     **control.HANDLERS,
     **alerts.HANDLERS,
     **process.HANDLERS,
+    **profile.HANDLERS,
     **configuration.HANDLERS,
 }

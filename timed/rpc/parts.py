@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from timed.monitor.profiler import Profiler
 from timed.rpc.activity import Activity
 from timed.rpc.auth import Authenticator
 from timed.rpc.chainlink import ChainLink
@@ -31,6 +32,7 @@ class Parts:
     activity: Activity
     toll: Toll
     waiters: Waiters
+    profiler: Profiler | None = None
     reader: Reader | None = None
     link: ChainLink | None = None
     """The way to the chain process, in a process without a node."""

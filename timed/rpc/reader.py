@@ -24,6 +24,7 @@ from timed.rpc.errors import MISC, Busy, RpcError
 
 if TYPE_CHECKING:
     from timed.app.watchdog import Watchdog
+    from timed.rpc.activity import Activity, Call
     from timed.rpc.snapshot import Snapshot
 
 SLICE_S = 0.005
@@ -46,6 +47,15 @@ Read = Callable[["Snapshot"], Any]
 """A question to a snapshot: its answer, or `Work` that returns it."""
 Source = Callable[[], AbstractContextManager["Snapshot"]]
 """Opens a snapshot of what is durable now. Called on the reader's thread."""
+
+
+_MORE = object()
+"""A reading that goes on in another slice."""
+
+
+def pause(seconds: float) -> None:
+    """The rest of the reader's thread; a function of its own, so that a profile knows it from work."""
+    time.sleep(seconds)
 
 
 class Threads(Protocol):
@@ -71,6 +81,9 @@ class _Reading:
     read: Read
     deadline: float
     done: Deferred[Any]
+    call: Call | None = None
+    """At whose expense it is; None when that is not measured."""
+    spent_ns: int = 0
     unwanted: bool = False
     work: Any = None
     held: ExitStack = attrs.field(factory=ExitStack)
@@ -86,10 +99,13 @@ class Reader:
         from_thread: Callable[..., object],
         monotonic: Callable[[], float],
         *,
-        rest: Callable[[float], object] = time.sleep,
+        rest: Callable[[float], object] = pause,
         rest_share: float = REST_SHARE,
         deadline_s: float = DEADLINE_S,
+        activity: Activity | None = None,
+        cpu: Callable[[], int] = time.thread_time_ns,
     ) -> None:
+        """`activity` is charged for what a call has read, once it is over; `cpu` is that of the thread that asks."""
         self._source = source
         self._threads = threads
         self._from_thread = from_thread
@@ -97,6 +113,8 @@ class Reader:
         self._rest = rest
         self._rest_share = rest_share
         self._deadline_s = deadline_s
+        self._activity = activity
+        self._cpu = cpu
         self._lock = Lock()
         self._waiting: deque[_Reading] = deque()
         self._under_way: deque[_Reading] = deque()
@@ -144,13 +162,17 @@ class Reader:
             reading.unwanted = True
             done.errback(RpcError(MISC, "The call was ended", rule="cancelled", hint="Ask again."))
 
-        reading = _Reading(read, self._monotonic() + self._deadline_s, Deferred(cancel))
+        reading = _Reading(read, self._monotonic() + self._deadline_s, Deferred(cancel), self._whose())
         with self._lock:
             self._waiting.append(reading)
             begin, self._busy = not self._busy, True
         if begin:
             self._threads.callInThread(self._run)
         return reading.done
+
+    def _whose(self) -> Call | None:
+        call = None if self._activity is None else self._activity.running
+        return call if call is not None and call.weight else None
 
     def stop(self) -> Deferred[None]:
         """End everything at its next slice; fires when the thread has nothing left."""
@@ -163,6 +185,8 @@ class Reader:
             return idle
 
     def _fire(self, reading: _Reading, result: Any) -> None:
+        if self._activity is not None and reading.call is not None:
+            self._activity.charge(reading.call, reading.spent_ns)
         if not reading.done.called:
             reading.done.callback(result)
 
@@ -200,15 +224,24 @@ class Reader:
         return False
 
     def _slice(self, reading: _Reading) -> bool:
-        """One slice; True when there is more to do."""
+        """One slice, measured for the call that pays it; True when there is more to do."""
         self.counters.slices += 1
+        begun = 0 if reading.call is None else self._cpu()
+        result = self._advance(reading)
+        if reading.call is not None:
+            reading.spent_ns += self._cpu() - begun
+        if result is not _MORE:
+            self._end(reading, result)
+        return result is _MORE
+
+    def _advance(self, reading: _Reading) -> Any:
+        """Work for the length of a slice: `_MORE`, or what the reading ends with."""
         try:
             self._check(reading)
             if reading.work is None:
                 result = reading.read(reading.held.enter_context(self._source()))
                 if not isgenerator(result):
-                    self._end(reading, result)
-                    return False
+                    return result
                 reading.work = result
             end = self._monotonic() + SLICE_S
             for _ in range(STEPS_PER_SLICE):
@@ -216,12 +249,10 @@ class Reader:
                 if self._monotonic() >= end:
                     break
         except StopIteration as finished:
-            self._end(reading, finished.value)
-            return False
+            return finished.value
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller is to hear of it
-            self._end(reading, Failure(error))
-            return False
-        return True
+            return Failure(error)
+        return _MORE
 
     def _check(self, reading: _Reading) -> None:
         """RpcError when the reading is not to go on."""

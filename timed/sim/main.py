@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from timed.console import console_script
 from timed.sim.mesh import MeshResult, run_mesh
 from timed.sim.nemesis import FAULTS
 from timed.sim.run import SeedResult, combined_hash, run_seeds
@@ -24,6 +25,7 @@ RECORD_BYTES = 256 << 20
 """Of each node's flight recorder: more than a seed brings."""
 
 
+@console_script
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0 when every invariant held (or every mutant was caught), 1 otherwise, 2 for usage."""
     parser = argparse.ArgumentParser(prog="timed-sim", description="Simulate a whole network from a seed.")

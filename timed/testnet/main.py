@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from timed.console import console_script
 from timed.errors import LocalError
 from timed.testnet.check import run_check
 from timed.testnet.layout import State, make_network
@@ -66,6 +67,7 @@ def arguments() -> argparse.ArgumentParser:
     return parser
 
 
+@console_script
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     parser = arguments()
     options = parser.parse_args(argv)

@@ -12,6 +12,7 @@ from typing import NoReturn, TextIO
 
 from timed.app.config import load, override
 from timed.cli.place import ANYWHERE
+from timed.console import console_script
 from timed.errors import LocalError
 from timed.testnet.registry import living_nodes, networks
 from timed.top.source import Place, Source, Unreachable, place_of
@@ -71,6 +72,7 @@ def _of_testnet() -> list[Place]:
     raise LocalError("no test network runs.", "Start one with timed-testnet up.")
 
 
+@console_script
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     parser = arguments()
     options = parser.parse_args(argv)

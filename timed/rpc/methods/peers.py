@@ -9,7 +9,7 @@ from timed.peer import limits
 from timed.peer.addressbook import Record
 from timed.peer.bans import Ban, Subject
 from timed.peer.conduct import Entry, PeerClass
-from timed.peer.costs import in_seconds
+from timed.peer.costs import NS_PER_S, in_seconds
 from timed.peer.dialect import Feature
 from timed.peer.dialing import Target
 from timed.peer.location import parse_peer
@@ -287,6 +287,7 @@ def _numbers(known: PeerStatistics) -> Object:
         "dropped": known.dropped,
         "over_rate": known.over_rate,
         "unknown": known.unknown,
+        "cpu": known.spent_ns / NS_PER_S,
         "withheld": known.withheld,
         "requests": known.requests,
         "served": known.served,

@@ -6,6 +6,10 @@ from timed.rpc.method import ADMIN, Method, Param
 from timed.rpc.schema import Boolean, Integer, Text, Word
 from timed.rpc.tables.common import LEVELS
 
+MAX_PROFILE_S = 60
+MAX_PROFILE_HZ = 250
+"""More looks would cost more than they tell."""
+
 _SETTING = (
     "object: key, value (as a file has it), source (file and line, command line or setconfig; empty for the default), "
     "default, live (a change needs no restart), applied (something in this process reads it), after_restart (the "
@@ -48,6 +52,32 @@ METHODS = (
         "most_bytes; null where there is no such count or bound), gc (the cycle collector), store ("
         "used_bytes, map_bytes; null without a file)",
         permission=ADMIN,
+    ),
+    Method(
+        "getreactorinfo", "control",
+        "How late this process was with its timers, how long the collector stopped it, and which turns were slow.",
+        "object: late (count, seconds, p50, p99), pauses (the same by generation of the collector), slow (the newest "
+        "first: time, seconds, doing, functions seen, stack), slow_counts by what they did, slow_seconds (from which "
+        "length on a turn is slow), most",
+        permission=ADMIN,
+    ),
+    Method(
+        "getprofile", "control",
+        "Looks for some seconds where the threads of this process are, while it works on; one profile at a time. "
+        "timed-cli profile draws it.",
+        "object: process (node, or rpc for a process apart), seconds, hz, looks, missed, cost (CPU seconds of looking), "
+        "cpu (of the process), threads (name, samples, waiting, cpu), frames (functions), stacks (thread, frames from "
+        "the outermost inwards as numbers, samples), beyond (samples of stacks without room), messages, calls and "
+        "methods (CPU seconds by type of message, call of the node and RPC method, with counts), pauses of the "
+        "collector, slow (turns, as getreactorinfo; null without a monitor)",
+        (
+            Param("seconds", Integer(1, MAX_PROFILE_S), "How long.", 10),
+            Param("hz", Integer(1, MAX_PROFILE_HZ), "Looks a second.", 100),
+        ),
+        permission=ADMIN,
+        example="1 50",
+        cost=500,
+        patient=True,
     ),
     Method(
         "dumprecording", "control",

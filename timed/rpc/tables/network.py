@@ -27,7 +27,8 @@ METHODS = (
         "ahead_bytes, queues (per class: messages, bytes, age), batches (writes, frames, mean_bytes, largest_bytes, rules), "
         "compression (sent, received: plain, packed bytes), "
         "unread (messages, bytes, paused: its link is not read), pauses, dropped, over_rate, unknown, withheld, requests, "
-        "served, score, cpu_per_msg (its part of getnettotals' cpu); times in seconds",
+        "served, score, cpu (of the node's thread on its messages, a sample scaled), cpu_per_msg (its part of getnettotals' "
+        "cpu, by its bytes); times in seconds",
         cost=20,
     ),
     Method("getconnectioncount", "network", "The number of open sessions.", "integer"),

@@ -1,0 +1,251 @@
+"""getprofile and getreactorinfo, and what calls of the RPC cost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.rpc_world import RpcTestCase, parsed
+from timed.app.meter import Meter
+from timed.monitor.watch import Watch
+from timed.rpc.activity import HEAVY, SAMPLE, Activity, Call
+from timed.rpc.caller import Caller
+from timed.rpc.reader import Reader
+
+CALLER = Caller("test")
+
+
+def ticking(step: int = 10) -> Callable[[], int]:
+    """A clock that shows `step` more at every look."""
+    times = iter(range(0, 10**9, step))
+    return lambda: next(times)
+
+
+class Costs(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.activity = Activity(lambda: 0.0, lambda: 0, ticking())
+
+    def begin(self, method: str = "getblock", cost: int = HEAVY) -> Call:
+        return self.activity.begin(method, CALLER, cost)
+
+    def run_call(self, cost: int) -> None:
+        call = self.begin(cost=cost)
+        self.activity.switch(self.activity.switch(call))
+        self.activity.end(call)
+
+    def test_each_step_of_a_call_is_its_own_and_what_it_waits_for_is_not(self) -> None:
+        call = self.begin()
+        waited: Deferred[str] = Deferred()
+
+        async def work() -> str:
+            return await waited
+
+        async def whole() -> str:
+            return await self.activity.measured(call, work())
+
+        heard: list[str] = []
+        Deferred.fromCoroutine(whole()).addCallback(heard.append)
+        self.assertEqual((self.activity.cpu, self.activity.running), ({"getblock": 10}, None))
+        waited.callback("done")
+        self.assertEqual((self.activity.cpu, heard), ({"getblock": 20}, ["done"]))
+
+    def test_a_call_that_wakes_another_does_not_pay_for_it(self) -> None:
+        first, second = self.begin("stop"), self.begin("getblock")
+        before = self.activity.switch(first)
+        inner = self.activity.switch(second)
+        self.activity.switch(inner)
+        self.activity.switch(before)
+        self.assertEqual(self.activity.cpu, {"stop": 20, "getblock": 10})
+
+    def test_what_the_awaited_raises_reaches_the_work_and_what_that_raises_the_caller(self) -> None:
+        call, waited = self.begin(), Deferred[None]()
+
+        async def work() -> None:
+            try:
+                await waited
+            except ValueError as error:
+                raise KeyError("seen") from error
+
+        done = Deferred.fromCoroutine(self.activity.measured(call, work()).__await__())  # type: ignore[arg-type]
+        waited.errback(ValueError("none"))
+        self.failureResultOf(done, KeyError)
+        self.assertIsNone(self.activity.running)
+
+    def test_of_a_light_method_one_call_in_several_stands_for_all(self) -> None:
+        grown = []
+        for _ in range(2 * SAMPLE + 1):
+            self.run_call(cost=1)
+            grown.append(self.activity.cpu["getblock"])
+        self.assertEqual(grown[0], 10)
+        self.assertEqual(sorted(set(grown)), [10, 10 + 10 * SAMPLE, 10 + 20 * SAMPLE])
+
+    def test_of_a_heavy_one_each_is_measured(self) -> None:
+        for _ in range(5):
+            self.run_call(cost=HEAVY)
+        self.assertEqual(self.activity.cpu["getblock"], 50)
+
+    def test_calls_are_numbered(self) -> None:
+        self.assertEqual([self.begin().number for _ in range(3)], [1, 2, 3])
+
+
+class Reading(SynchronousTestCase):
+    """What the reader's thread computes is the call's that asked."""
+
+    def test_every_slice_is_paid_by_the_call_once_the_reading_is_over(self) -> None:
+        activity = Activity(lambda: 0.0, lambda: 0, lambda: 0)
+        jobs: list[Callable[[], object]] = []
+
+        class Threads:
+            def callInThread(self, func: Callable[..., object], *args: object) -> None:
+                jobs.append(lambda: func(*args))
+
+        class Source:
+            def __enter__(self) -> None:
+                return None
+
+            def __exit__(self, *error: object) -> None:
+                return None
+
+        reader = Reader(
+            Source, Threads(), lambda func, *args: func(*args), lambda: 0.0,  # type: ignore[arg-type]
+            rest=lambda seconds: None, activity=activity, cpu=ticking(),
+        )  # fmt: skip
+
+        def long(snapshot: object) -> Iterator[None]:
+            for _ in range(200):
+                yield
+
+        before = activity.switch(activity.begin("gettxoutsetinfo", CALLER))
+        reader.read(long)
+        activity.switch(before)
+        reader.read(long)
+        for job in jobs:
+            job()
+        slices = reader.counters.slices
+        self.assertEqual(activity.cpu, {"gettxoutsetinfo": 10 * slices // 2})
+        self.assertGreater(slices, 4)
+
+
+class Profiles(RpcTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.watch = Watch(self.world.clock, self.world.clock.seconds, self.world.now)
+        self.world.environment.watch = lambda: self.watch
+
+    def test_it_tells_what_grew_meanwhile(self) -> None:
+        self.world.driver.meter = Meter(self.world.node.peers.costs, lambda: 0)
+        costs, calls = self.world.node.peers.costs, self.world.parts.activity
+        costs.spent.update({"Ping": 5, "Pong": 7})
+        calls.cpu.update(getblock=9)
+        waiting = self.world.begin("getprofile", [2, 50])
+        self.world.advance(1)
+        costs.spent["Ping"] += 10**9
+        self.world.driver.meter.spent["received"] = 3 * 10**9
+        calls.cpu["getblock"] += 2 * 10**9
+        calls.calls["getblock"] += 4
+        found = parsed(self.world.finish(waiting))["result"]
+        self.assertEqual(found["messages"], [{"type": "Ping", "cpu": 1, "count": 0}])
+        self.assertEqual(found["calls"], [{"call": "received", "cpu": 3}])
+        self.assertIn({"method": "getblock", "cpu": 2, "count": 4}, found["methods"])
+        self.assertEqual((found["process"], found["hz"], found["slow"]), ("node", 50, []))
+        self.assertEqual([each["generation"] for each in found["pauses"]], [0, 1, 2])
+
+    def test_a_stack_is_numbers_of_functions(self) -> None:
+        sampled = threading.Event()
+        profiler = self.world.profiler
+
+        class Sampler(profiler._sampler):  # type: ignore[name-defined, misc]
+            def look(self) -> None:
+                super().look()
+                sampled.set()
+
+        self.patch(profiler, "_sampler", Sampler)
+        waiting = self.world.begin("getprofile", [1, 250])
+        self.assertTrue(sampled.wait(60))
+        found = parsed(self.world.finish(waiting))["result"]
+        [reactor] = [each for each in found["threads"] if each["name"] == "reactor"]
+        self.assertGreater(reactor["samples"], 0)
+        used = {number for each in found["stacks"] for number in each["frames"]}
+        self.assertEqual(used, set(range(len(found["frames"]))))
+        self.assertGreater(found["looks"], 0)
+
+    def test_a_second_one_is_refused(self) -> None:
+        waiting = self.world.begin("getprofile", [5])
+        error = self.world.error("getprofile", 1)
+        self.assertEqual(error["data"]["rule"], "profile-running")
+        self.world.finish(waiting)
+        self.assertEqual(self.world.profiler.counters["refused"], 1)
+
+    def test_bounds_are_of_the_table(self) -> None:
+        for params in ([0], [61], [1, 0], [1, 251]):
+            self.assertEqual(self.world.error("getprofile", *params)["data"]["rule"], "param-value")
+
+    def test_a_node_that_stops_answers_at_once(self) -> None:
+        waiting = self.world.begin("getprofile", [60])
+        self.world.profiler.close()
+        error = parsed(self.successResultOf(waiting))["error"]
+        self.assertEqual(error["data"]["rule"], "stopping")
+
+    def test_a_client_that_goes_away_ends_it(self) -> None:
+        waiting = self.world.begin("getprofile", [60])
+        heard: list[Any] = []
+        waiting.addBoth(heard.append)
+        waiting.cancel()
+        self.assertEqual((len(heard), len(self.world.parts.activity)), (1, 0))
+        self.world.finish(self.world.begin("getprofile", [1]))
+
+    def test_slow_turns_of_before_are_not_of_the_profile(self) -> None:
+        self.watch.turns.came(0.5)
+        waiting = self.world.begin("getprofile", [1])
+        self.world.advance(0.5)
+        self.watch.turns.came(0.25)
+        found = parsed(self.world.finish(waiting))["result"]
+        self.assertEqual([float(turn["seconds"]) for turn in found["slow"]], [0.25])
+
+    def test_the_reactor_s_own_story(self) -> None:
+        self.watch.lateness.late.observe(0.003)
+        self.watch.pauses.by_generation[2].observe(0.2)
+        self.watch.turns.came(0.5)
+        found = self.world.result("getreactorinfo")
+        self.assertEqual(found["late"], {"count": 1, "seconds": parsed_number("0.003"), "p50": parsed_number("0.005"),
+                                         "p99": parsed_number("0.005")})  # fmt: skip
+        self.assertEqual(found["pauses"][2]["count"], 1)
+        self.assertEqual(
+            ([turn["doing"] for turn in found["slow"]], found["slow_counts"]), (["unseen"], {"unseen": 1})
+        )
+
+    def test_without_a_monitor_nothing_is_watched(self) -> None:
+        self.world.environment.watch = lambda: None
+        self.assertEqual(self.world.error("getreactorinfo")["data"]["rule"], "no-monitor")
+        self.assertIsNone(self.world.result("getprofile", 1)["slow"])
+
+
+def parsed_number(text: str) -> Any:
+    """As the world reads numbers."""
+    from decimal import Decimal
+
+    return Decimal(text)
+
+
+class Doing(SynchronousTestCase):
+    """What a meter says the node does, for a slow turn's name."""
+
+    def test_a_call_with_its_message_between_its_begin_and_its_end(self) -> None:
+        from timed.peer.costs import Costs
+
+        costs = Costs()
+        meter = Meter(costs, Clock().seconds)  # type: ignore[arg-type]
+        self.assertEqual(meter.doing, "")
+        meter.begin("received")
+        self.assertEqual(meter.doing, "received")
+        costs.on("BlockVote")
+        self.assertEqual(meter.doing, "received, BlockVote")
+        meter.end()
+        self.assertEqual(meter.doing, "")
+        meter.begin("act")
+        self.assertEqual(meter.doing, "act")

@@ -1,0 +1,200 @@
+"""Methods about the time of this process: what takes it, and which turns were slow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+from twisted.internet.defer import CancelledError
+
+from timed.errors import LocalError
+from timed.monitor.histogram import Histogram
+from timed.monitor.lateness import Pauses
+from timed.monitor.profiler import Sampled
+from timed.monitor.stacks import StackCounts
+from timed.monitor.turns import MAX_TURNS, SLOW_S, SlowTurn
+from timed.monitor.watch import Watch
+from timed.params import SECOND
+from timed.peer.costs import NS_PER_S
+from timed.rpc.dispatch import Handler
+from timed.rpc.environment import Environment
+from timed.rpc.errors import MISC, Busy, RpcError
+from timed.rpc.parts import Parts
+from timed.rpc.placing import anywhere
+from timed.rpc.present import Object
+
+RETRY_AFTER_S = 1
+Spent = Mapping[str, int]
+
+
+@attrs.frozen
+class Ledger:
+    """What the counters of this process show at one moment: nanoseconds, and how often."""
+
+    process_s: float
+    messages: Spent
+    received: Spent
+    calls: Spent
+    methods: Spent
+    asked: Spent
+
+    @classmethod
+    def read(cls, env: Environment, parts: Parts) -> Ledger:
+        peering, backend = env.peering, env.backend
+        meter = None if backend is None else backend.driver.meter
+        return cls(
+            time.process_time(),
+            {} if peering is None else dict(peering.table.costs.spent),
+            {} if peering is None else peering.traffic().received,
+            {} if meter is None else dict(meter.spent),
+            dict(parts.activity.cpu),
+            dict(parts.activity.calls),
+        )
+
+
+@anywhere
+async def getprofile(env: Environment, seconds: int, hz: int) -> Object:
+    parts = env.parts()
+    if parts is None or parts.profiler is None:
+        raise RpcError(MISC, "Nothing takes profiles here", rule="no-profiler", hint="Ask a running node.")
+    before, begun_us = Ledger.read(env, parts), _now_us(env)
+    try:
+        sampled = await parts.profiler.take(seconds, hz)
+    except LocalError as error:
+        raise Busy(503, RETRY_AFTER_S, error.message, rule="profile-running", hint=error.hint) from error
+    except CancelledError:
+        raise Busy(
+            503, RETRY_AFTER_S, "The node stops", rule="stopping", hint="Send it again once it is back."
+        ) from None
+    after = Ledger.read(env, parts)
+    return {
+        "process": "rpc" if env.backend is None else "node",
+        "seconds": round(sampled.seconds, 3),
+        "hz": sampled.hz,
+        "looks": sampled.looks,
+        "missed": sampled.missed,
+        "cost": round(sampled.cost_s, 6),
+        "cpu": round(after.process_s - before.process_s, 6),
+        "threads": _threads(sampled),
+        **_stacks(sampled.stacks),
+        "beyond": sampled.stacks.beyond.total(),
+        "messages": _grown("type", before.messages, after.messages, before.received, after.received),
+        "calls": _grown("call", before.calls, after.calls),
+        "methods": _grown("method", before.methods, after.methods, before.asked, after.asked),
+        "pauses": _pauses(sampled.pauses),
+        "slow": _slow(env.watch(), begun_us),
+    }
+
+
+def _now_us(env: Environment) -> int:
+    """Only turns that end later are of this profile."""
+    watch = env.watch()
+    return 0 if watch is None else watch.turns.now()
+
+
+def _threads(sampled: Sampled) -> list[Object]:
+    stacks = sampled.stacks
+    return [
+        {
+            "name": name,
+            "samples": count,
+            "waiting": stacks.waiting[name],
+            "cpu": sampled.cpu_s.get(name),
+        }
+        for name, count in sorted(
+            stacks.samples.items(), key=lambda each: (stacks.waiting[each[0]] - each[1], each[0])
+        )
+    ]
+
+
+def _stacks(stacks: StackCounts) -> Object:
+    """Each function once in `frames`; a stack is their numbers, from the outermost inwards."""
+    numbers: dict[str, int] = {}
+    shown = [
+        {
+            "thread": thread,
+            "frames": [numbers.setdefault(name, len(numbers)) for name in names],
+            "samples": count,
+        }
+        for thread, names, count in stacks.folded()
+    ]
+    return {"frames": list(numbers), "stacks": shown}
+
+
+def _grown(
+    title: str,
+    before: Spent,
+    after: Spent,
+    counted_before: Spent | None = None,
+    counted_after: Spent | None = None,
+) -> list[Object]:
+    """What grew, most CPU first; of what is counted also how often."""
+    found = []
+    for name in after.keys() | (counted_after or {}).keys():
+        row: Object = {title: name, "cpu": (after.get(name, 0) - before.get(name, 0)) / NS_PER_S}
+        if counted_after is not None:
+            row["count"] = counted_after.get(name, 0) - (counted_before or {}).get(name, 0)
+        if row["cpu"] or row.get("count"):
+            found.append(row)
+    return sorted(found, key=lambda row: (-row["cpu"], row[title]))
+
+
+def _pauses(pauses: Pauses) -> list[Object]:
+    return [
+        {"generation": generation, "count": each.count, "seconds": round(each.sum, 6)}
+        for generation, each in pauses.by_generation.items()
+    ]
+
+
+def _slow(watch: Watch | None, since_us: int = -1) -> list[Object] | None:
+    """The slow turns, newest first; None where nobody looks at them."""
+    if watch is None:
+        return None
+    return [_turn(turn) for turn in reversed(watch.turns.kept) if turn.ended_us > since_us]
+
+
+def _turn(turn: SlowTurn) -> Object:
+    return {
+        "time": turn.ended_us / SECOND,
+        "seconds": round(turn.seconds, 6),
+        "doing": turn.doing,
+        "functions": list(turn.functions),
+        "stack": list(turn.stack),
+    }
+
+
+@anywhere
+def getreactorinfo(env: Environment) -> Object:
+    watch = env.watch()
+    if watch is None:
+        raise RpcError(
+            MISC,
+            "Nothing watches the reactor here",
+            rule="no-monitor",
+            hint="Put monitor into services.enabled.",
+        )
+    return {
+        "late": _spread(watch.lateness.late),
+        "pauses": [
+            {"generation": generation, **_spread(each)}
+            for generation, each in watch.pauses.by_generation.items()
+        ],
+        "slow": _slow(watch),
+        "slow_counts": dict(sorted(watch.turns.counts.items())),
+        "slow_seconds": SLOW_S,
+        "most": MAX_TURNS,
+    }
+
+
+def _spread(found: Histogram) -> Object:
+    """Percentiles are bounds of buckets; null without values, or above the last bound."""
+    shares: dict[str, Any] = {}
+    for name, share in (("p50", 0.5), ("p99", 0.99)):
+        bound = found.quantile(share)
+        shares[name] = None if bound in (None, float("inf")) else bound
+    return {"count": found.count, "seconds": round(found.sum, 6), **shares}
+
+
+HANDLERS: dict[str, Handler] = {"getprofile": getprofile, "getreactorinfo": getreactorinfo}

@@ -25,9 +25,11 @@ from timed.app.systemd import MAX_STATUS, STATUS_S, SystemdService
 from timed.errors import ConfigError
 from timed.interfaces import IEventSink, IServiceMaker, ISignatureBackend, IStoreBackend
 from timed.ledger.regtest import builtin_regtest, regtest_roster
+from timed.monitor import eventlog
 from timed.monitor.eventlog import LINES, EventLog
 from timed.monitor.metrics import ROWS
 from timed.monitor.view import View
+from timed.params import SECOND
 from timed.primitives.transaction import Lock
 
 
@@ -221,6 +223,33 @@ class EventLines(SynchronousTestCase):
         )
         EventLog(log).published(event, 0)
         return found
+
+    def levels(self, *told: tuple[object, int]) -> list[str]:
+        """Of the lines that several events make, one after the other; each with its time in seconds."""
+        found: list[str] = []
+        sink = EventLog(Logger(observer=lambda entry: found.append(entry["log_level"].name)))
+        for event, seconds in told:
+            sink.published(event, seconds * SECOND)
+        return found
+
+    def test_of_two_sessions_that_cross_the_one_that_stays_is_no_news(self) -> None:
+        opened = events.PeerOpened(b"a", "192.0.2.1:7000", True)
+        crossed = events.PeerClosed(b"a", "192.0.2.1:7000", "duplicate", False, True)
+        lost = events.PeerClosed(b"a", "192.0.2.1:7000", "lost", True, False)
+        other = events.PeerOpened(b"b", "192.0.2.2:7000", True)
+        self.assertEqual(
+            self.levels((opened, 1), (crossed, 1), (other, 1), (opened, 2), (opened, 3)),
+            ["info", "debug", "info", "debug", "info"],
+        )
+        self.assertEqual(self.levels((crossed, 1), (opened, 12)), ["debug", "info"], "it took too long")
+        self.assertEqual(self.levels((crossed, 1), (lost, 2), (opened, 3)), ["debug", "warn", "info"])
+
+    def test_so_many_crossings_are_remembered(self) -> None:
+        self.patch(eventlog, "MAX_REPLACED", 1)
+        crossed = [events.PeerClosed(name, "", "duplicate", False, True) for name in (b"a", b"b")]
+        opened = [events.PeerOpened(name, "", True) for name in (b"a", b"b")]
+        told = self.levels(*((event, 1) for event in (*crossed, *opened)))
+        self.assertEqual(told, ["debug", "debug", "info", "debug"])
 
     def test_every_kind_of_event_has_a_line(self) -> None:
         self.assertEqual(set(LINES), set(events.NodeEvent.__args__))

@@ -11,6 +11,7 @@ from zope.interface import implementer
 
 from timed import events
 from timed.interfaces import IEventSink
+from timed.params import SECOND
 
 
 @attrs.frozen
@@ -69,6 +70,12 @@ EVERYDAY = frozenset({"duplicate", "feeler"})
 """Two nodes that dial each other give up one of the two sessions, and an address is looked at now and
 then without a session: that is how it should be."""
 
+REPLACED_US = 10 * SECOND
+"""So long after one of two sessions with a node was given up the other one is no news: it was told already that
+the node is connected. As long as a handshake may take."""
+MAX_REPLACED = 1_000
+"""Nodes of which that is remembered; of more, the newest."""
+
 SYNC_STRIDE = 1000
 """While catching up, one block in so many gets a line."""
 
@@ -81,6 +88,8 @@ class EventLog:
 
     def __init__(self, log: Logger | None = None) -> None:
         self._log = log if log is not None else Logger(namespace="timed.node")
+        self._replaced: dict[bytes, int] = {}
+        """When a session was given up for the other one with the same node, by node id; oldest first."""
 
     def published(self, event: object, now_us: int) -> None:
         line = LINES.get(type(event))
@@ -94,10 +103,24 @@ class EventLog:
             line = SPARED
         if line is None:
             return
-        level = LogLevel.debug if _is_everyday(event) else line.level
+        no_news = self._replaces(event, now_us) or _is_everyday(event)
+        level = LogLevel.debug if no_news else line.level
         if isinstance(event, events.BlockCertified) and not event.live and event.height % SYNC_STRIDE:
             level = LogLevel.debug
         self._log.emit(level, line.text, **_shown(event))
+
+    def _replaces(self, event: object, now_us: int) -> bool:
+        """The session that stays of two that crossed, opened after the other one had been told of."""
+        if isinstance(event, events.PeerClosed):
+            self._replaced.pop(event.node_id, None)
+            if event.reason == "duplicate":
+                self._replaced[event.node_id] = now_us
+                if len(self._replaced) > MAX_REPLACED:
+                    del self._replaced[next(iter(self._replaced))]
+        elif isinstance(event, events.PeerOpened):
+            ended = self._replaced.pop(event.node_id, None)
+            return ended is not None and 0 <= now_us - ended <= REPLACED_US
+        return False
 
 
 def _is_everyday(event: object) -> bool:

@@ -244,6 +244,25 @@ class Dead(SynchronousTestCase):
         self.assertEqual(set(found), {"not-running"})
         self.assertIn(f"No node runs on {self.datadir}", found["not-running"])
 
+    def remedy(self) -> str:
+        _, report = self.doctor()
+        [remedy] = [each["remedy"] for each in report["findings"] if each["name"] == "not-running"]
+        return str(remedy)
+
+    def test_the_log_of_a_node_that_does_not_run(self) -> None:
+        """A test network's node writes beside its data directory, a daemon into it; the newest file is meant."""
+        self.assertIn("the terminal in which it was started", self.remedy())
+        beside = self.base / "data.log"
+        beside.write_text("the end\n")
+        os.utime(beside, (100, 100))
+        self.assertIn(f"tail -n 50 {beside})", self.remedy())
+        (self.datadir / "timed.log").write_text("the end\n")
+        self.assertIn(f"tail -n 50 {self.datadir / 'timed.log'})", self.remedy())
+
+    def test_the_log_of_a_service_is_in_the_journal(self) -> None:
+        self.config.write_text(self.config.read_text().replace("regtest", "testnet"))
+        self.assertIn("journalctl -u timed", self.remedy())
+
     def test_a_data_directory_that_is_not_there(self) -> None:
         self.datadir.rmdir()
         self.assertEqual(set(self.found()), {"not-running", "data-directory"})

@@ -157,7 +157,7 @@ def collect(bundle: Bundle, config: Config, found: argparse.Namespace, options: 
     for pid in [report["process"]] if report["process"] else []:
         for name in PROCESS_FILES:
             bundle.add(f"process/{name}.txt", Path(f"/proc/{pid}/{name}").read_text)
-    logs = [Path(name) for name in found.log] or sorted(config.datadir.glob("timed*.log"))
+    logs = [Path(name) for name in found.log] or local.log_files(config)
     for number, path in enumerate(logs):
         bundle.add(f"log/{number}-{path.name}", partial(tail, path), MAX_LOG, end=True)
     if not logs:

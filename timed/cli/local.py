@@ -57,6 +57,14 @@ def config_of(found: argparse.Namespace) -> Config:
     return load(file or None, overrides, node_id=found.node_id or None)
 
 
+def log_files(config: Config) -> list[Path]:
+    """The log files of this node, the one written last first: in its data directory, as of a daemon, or beside it
+    under the same name, as of a node of `timed-testnet`."""
+    beside = config.datadir.with_name(f"{config.datadir.name}.log")
+    found = [*config.datadir.glob("timed*.log"), *([beside] if beside.is_file() else [])]
+    return sorted(found, key=lambda path: (-path.stat().st_mtime, path))
+
+
 def write_new(path: Path, data: bytes, mode: int = 0o600) -> None:
     """A new file, durable; LocalError when it exists or cannot be written, and no half file then."""
     try:

@@ -6,6 +6,7 @@ A figure that an alert has a limit for is judged by that limit: there is one of 
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -18,6 +19,7 @@ from timed.app.datadir import CHAIN, NODE_KEY, OPERATOR_KEY
 from timed.app.descriptors import REMEDY, wanted
 from timed.app.genesis_file import read_genesis
 from timed.app.ports import check_port
+from timed.cli.local import log_files
 from timed.cli.sight import Metrics, Sight
 from timed.crypto.keys import load_key_file
 from timed.errors import ConfigError, LocalError
@@ -191,13 +193,23 @@ def _running(sight: Sight) -> Iterator[Finding]:
             "not-running", PROBLEM,
             f"Process {sight.held} uses {config.datadir / CHAIN}, but nothing answers: "
             f"{'; '.join(f'{name}: {why}' for name, why in sorted(sight.unseen.items()))}",
-            "It hangs, or runs with another configuration. systemctl status timed, and its last log lines, tell.",
+            f"It hangs, or runs with another configuration: read {_log_of(config)}.",
         )  # fmt: skip
         return
     yield Finding(
         "not-running", PROBLEM, f"No node runs on {config.datadir}.",
-        "Start it; why it ended stands in the last lines of its log (journalctl -u timed -n 50).",
+        f"Start it; why it ended stands in {_log_of(config)}.",
     )  # fmt: skip
+
+
+def _log_of(config: Config) -> str:
+    """Where the last lines of this node's log are."""
+    files = log_files(config)
+    if files:
+        return f"the last lines of its log (tail -n 50 {shlex.quote(str(files[0]))})"
+    if config.params is REGTEST:
+        return "the terminal in which it was started, or in the file that --logfile named"
+    return "the last lines of its log (journalctl -u timed -n 50)"
 
 
 def _ports(sight: Sight) -> Iterator[Finding]:

@@ -48,13 +48,19 @@ class Pool:
 class FeedWorld:
     """One process that writes; `crash` begins another one over the same files."""
 
-    def __init__(self, directory: str, chain: RandomChain | None = None, bounds: Bounds = ROOMY) -> None:
+    def __init__(
+        self,
+        directory: str,
+        chain: RandomChain | None = None,
+        bounds: Bounds = ROOMY,
+        clock: Clock | None = None,
+    ) -> None:
         self.directory = os.path.join(os.path.abspath(directory), "events")
         self.chain = RandomChain() if chain is None else chain
         self.bounds = bounds
         self.entropy = random.Random(5)
         self.pool = Pool(self.chain)
-        self.clock = Clock()
+        self.clock = Clock() if clock is None else clock
         self.failing: Exception | None = None
         self.held: list[tuple[Deferred[Written], Callable[[], Written]]] | None = None
         self.limits = LIMITS

@@ -7,6 +7,7 @@ only writes and signature checks leave it, and come back as calls.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -139,6 +140,7 @@ class NodeDriver:
         sinks: Sequence[IEventSink] = (),
         max_store_bytes: int,
         max_verify_items: int,
+        monotonic: Callable[[], float] = time.monotonic,
         meter: Meter | None = None,
         recorder: Recorder | None = None,
     ) -> None:
@@ -151,7 +153,13 @@ class NodeDriver:
         self.clock = clock
         self.counters = DriverCounters()
         self.store_queue = StoreQueue(
-            store, hands.store, hands.from_thread, self._persisted, self._store_failed, max_store_bytes
+            store,
+            hands.store,
+            hands.from_thread,
+            self._persisted,
+            self._store_failed,
+            max_store_bytes,
+            monotonic,
         )
         self.verifier = Verifier(
             hands.verify_batch,

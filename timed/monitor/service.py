@@ -137,6 +137,11 @@ class MonitorService(Service):
         if self._site is not None:
             await self._site.close()
 
+    def health(self) -> tuple[int, dict[str, Any]]:
+        """(HTTP status, body) of /health: the checks, and the alerts that last, which change no state."""
+        status, body = self.board.health()
+        return status, {**body, "alerts": self.alarms.as_object()["active"]}
+
     def sentence(self) -> str:
         """How the node is, in one line: `height 12, 3 peers: ok`, or what is wrong and why."""
         node = self._view.node
@@ -220,7 +225,7 @@ class MonitorService(Service):
     def _table(self) -> dict[bytes, Callable[[BoundedRequest], object]]:
         """What is computed for a request, by path."""
         return {
-            b"/health": lambda request: self._json(request, *self.board.health()),
+            b"/health": lambda request: self._json(request, *self.health()),
             b"/ready": lambda request: self._json(request, *self.board.ready()),
             b"/alerts": lambda request: self._json(request, 200, self.alarms.as_object()),
             b"/metrics": lambda request: request.respond(200, METRICS_TYPE, exposition(self._view)),

@@ -27,8 +27,9 @@ from timed.cli.main import main
 from timed.cli.sight import Metrics, Sight
 from timed.cli.symptoms import FEW, NOTE, PROBLEM, SYMPTOMS, Finding, judged
 from timed.ledger.regtest import builtin_regtest
+from timed.monitor.exposition import Exposition
 from timed.monitor.health import CHECKS
-from timed.monitor.metrics import ROWS, exposition
+from timed.monitor.metrics import ROWS
 from timed.monitor.view import View
 from timed.monitor.watch import Watch
 from timed.store.lmdb import LmdbStore
@@ -65,7 +66,7 @@ class Living(SynchronousTestCase):
 
     def metrics(self, **values: float) -> Metrics:
         """What this process's table tells, with other values for some metrics that are in it."""
-        text = exposition(self.view).decode()
+        text = Exposition().text(self.view).decode()
         for name, value in values.items():
             self.assertIn(name, ROWS)
             text = re.sub(rf"^{name}(\{{.*\}})? .*\n", "", text, flags=re.MULTILINE)
@@ -159,7 +160,7 @@ class Living(SynchronousTestCase):
     def test_the_limit_of_descriptors_is_this_process_s(self) -> None:
         import resource
 
-        found = Metrics(exposition(self.view).decode()).total("timed_descriptors_limit")
+        found = Metrics(Exposition().text(self.view).decode()).total("timed_descriptors_limit")
         self.assertEqual(found, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
     def test_debug_lines(self) -> None:
@@ -180,7 +181,7 @@ class Living(SynchronousTestCase):
         self.assertEqual(self.judge(load=4.0), {"machine-busy": NOTE})
 
     def test_another_version(self) -> None:
-        text = exposition(self.view).decode().replace('version="0.1.0"', 'version="0.0.9"')
+        text = Exposition().text(self.view).decode().replace('version="0.1.0"', 'version="0.0.9"')
         text += "timed_sessions 3\n"
         self.assertEqual(
             told(judged(attrs.evolve(self.sight, metrics=Metrics(text)))[0])["other-version"], NOTE

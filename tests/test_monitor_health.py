@@ -17,8 +17,9 @@ from timed import events
 from timed.app.config import override
 from timed.errors import StoreError
 from timed.monitor import observer
+from timed.monitor.exposition import Exposition
 from timed.monitor.health import CHECKS, DEGRADED, FAILED, OK, Board
-from timed.monitor.metrics import METRICS, exposition
+from timed.monitor.metrics import METRICS
 from timed.monitor.view import View
 from timed.monitor.watch import Watch
 from timed.params import SECOND
@@ -166,7 +167,7 @@ class Table(SynchronousTestCase):
 
     def samples(self) -> dict[str, list[tuple[dict[str, str], float]]]:
         found: dict[str, list[tuple[dict[str, str], float]]] = {}
-        for family in text_string_to_metric_families(exposition(self.view).decode()):
+        for family in text_string_to_metric_families(Exposition().text(self.view).decode()):
             for sample in family.samples:
                 found.setdefault(sample.name, []).append((sample.labels, sample.value))
         return found
@@ -181,7 +182,8 @@ class Table(SynchronousTestCase):
 
     def test_every_row_is_in_the_exposition(self) -> None:
         families = {
-            family.name: family for family in text_string_to_metric_families(exposition(self.view).decode())
+            family.name: family
+            for family in text_string_to_metric_families(Exposition().text(self.view).decode())
         }
         for row in METRICS:
             self.assertEqual(families[row.name].documentation, row.help)

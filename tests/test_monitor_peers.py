@@ -12,7 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.peer_harness import Wire, key
 from tests.rpc_service import make_context
 from tests.test_peer_outbox import parcel
-from timed.monitor.metrics import METRICS, exposition
+from timed.monitor.exposition import Exposition
+from timed.monitor.metrics import METRICS
 from timed.monitor.peers import PEER_METRICS
 from timed.monitor.view import View
 from timed.monitor.watch import Watch
@@ -40,7 +41,7 @@ class PeerMetrics(SynchronousTestCase):
         """Value by labels of one metric."""
         (labels,) = [row.labels for row in METRICS if row.name == name]
         found = {}
-        for family in text_string_to_metric_families(exposition(self.view).decode()):
+        for family in text_string_to_metric_families(Exposition().text(self.view).decode()):
             for sample in family.samples:
                 if sample.name.removesuffix("_total") == name:
                     found[tuple(sample.labels[label] for label in labels)] = sample.value

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import accumulate
+from collections.abc import Iterable
 
 import attrs
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.utils import floatToGoString
 
 from timed import __version__
 from timed.monitor.calls import RPC_METRICS
 from timed.monitor.details import votes_missing
 from timed.monitor.feed import FEED_METRICS
 from timed.monitor.health import CHECKS, SEVERITY
-from timed.monitor.histogram import Histogram
 from timed.monitor.observer import OTHER
 from timed.monitor.peers import PEER_METRICS
 from timed.monitor.process import PROCESS_METRICS
@@ -27,8 +22,6 @@ from timed.primitives.roster import Roster
 
 MAX_MISSING = 100
 """Members that are missing by name; the weight of the others is one sum."""
-
-FAMILIES = {COUNTER: CounterMetricFamily, GAUGE: GaugeMetricFamily}
 
 
 def _node_info(view: View) -> list[Sample]:
@@ -397,40 +390,3 @@ METRICS: tuple[Row | Durations, ...] = (
 
 
 ROWS = {row.name: row for row in METRICS}
-
-
-class Collector:
-    """Reads every row of the table when somebody asks."""
-
-    def __init__(self, view: View) -> None:
-        self._view = view
-
-    def collect(self) -> Iterator[Metric]:
-        """`prometheus_client.registry.Collector.collect`."""
-        for row in METRICS:
-            if isinstance(row, Durations):
-                spread = HistogramMetricFamily(row.name, row.help, labels=row.labels)
-                for labels, histogram in row.source(self._view):
-                    spread.add_metric(labels, _buckets(histogram), histogram.sum)
-                yield spread
-                continue
-            family = FAMILIES[row.type](row.name, row.help, labels=row.labels)
-            for labels, value in row.source(self._view):
-                family.add_metric(labels, value)
-            yield family
-
-
-def _buckets(histogram: Histogram) -> list[tuple[str, float]]:
-    """Summed up from below, as the exposition wants them."""
-    bounds = (*histogram.bounds, float("inf"))
-    return [
-        (floatToGoString(bound), float(total))
-        for bound, total in zip(bounds, accumulate(histogram.counts), strict=True)
-    ]
-
-
-def exposition(view: View) -> bytes:
-    """The text that Prometheus reads."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(Collector(view))
-    return generate_latest(registry)

@@ -10,7 +10,7 @@ from timed.monitor.view import View
 from timed.params import SECOND
 from timed.peer.costs import NS_PER_S, OTHER, in_seconds
 from timed.peer.dialing import Origin
-from timed.peer.outbox import Queue, merged
+from timed.peer.outbox import Queue
 from timed.peer.table import PeerTable
 from timed.peer.traffic import Traffic
 
@@ -34,18 +34,15 @@ def _by_type(received: dict[str, int], sent: dict[str, int]) -> list[Sample]:
     ]
 
 
-def _messages(table: PeerTable) -> list[Sample]:
-    traffic = table.traffic()
+def _messages(traffic: Traffic) -> list[Sample]:
     return _by_type(traffic.received, traffic.sent)
 
 
-def _message_bytes(table: PeerTable) -> list[Sample]:
-    traffic = table.traffic()
+def _message_bytes(traffic: Traffic) -> list[Sample]:
     return _by_type(traffic.received_bytes, traffic.sent_bytes)
 
 
-def _compressed(table: PeerTable) -> list[Sample]:
-    traffic = table.traffic()
+def _compressed(traffic: Traffic) -> list[Sample]:
     return [
         ((SENT, "plain"), float(traffic.sent_plain)),
         ((SENT, "packed"), float(traffic.sent_packed)),
@@ -61,15 +58,23 @@ def _socket_bytes(view: View) -> list[Sample]:
     return by([(RECEIVED, network.counters.bytes_received), (SENT, network.counters.bytes_sent)])
 
 
+def _through(source: Callable[[Traffic], Iterable[Sample]]) -> Source:
+    """What went through all sessions; nothing while there is no node."""
+
+    def read(view: View) -> Iterable[Sample]:
+        traffic = view.traffic
+        return [] if traffic is None else source(traffic)
+
+    return read
+
+
 def _total(read: Callable[[Traffic], int]) -> Source:
-    return _of(lambda table: one(read(table.traffic())))
+    return _through(lambda traffic: one(read(traffic)))
 
 
 def _queues(read: Callable[[Queue], float]) -> Source:
     """One value per class out of what waits for all peers."""
-    return _of(
-        lambda table: by((queue.priority.name.lower(), read(queue)) for queue in merged(table.queues()))
-    )
+    return lambda view: by((queue.priority.name.lower(), read(queue)) for queue in view.queues)
 
 
 def _cpu(table: PeerTable) -> list[Sample]:
@@ -135,10 +140,10 @@ def _seeds(view: View) -> list[Sample]:
 
 
 PEER_METRICS: tuple[Row, ...] = (
-    Row("timed_messages", COUNTER, ("type", "direction"), "Messages of peers.", _of(_messages)),
+    Row("timed_messages", COUNTER, ("type", "direction"), "Messages of peers.", _through(_messages)),
     Row(
         "timed_message_bytes", COUNTER, ("type", "direction"), "Bytes of these messages, headers included.",
-        _of(_message_bytes),
+        _through(_message_bytes),
     ),
     Row(
         "timed_message_cpu_seconds", COUNTER, ("type",),
@@ -177,7 +182,7 @@ PEER_METRICS: tuple[Row, ...] = (
     ),
     Row(
         "timed_compressed_bytes", COUNTER, ("direction", "form"),
-        "Bytes of compressed payloads, plain (before) and packed (after).", _of(_compressed),
+        "Bytes of compressed payloads, plain (before) and packed (after).", _through(_compressed),
     ),
     Row(
         "timed_unread_messages", COUNTER, (), "Messages left unread because they came too fast.",
@@ -193,7 +198,7 @@ PEER_METRICS: tuple[Row, ...] = (
     ),
     Row(
         "timed_writes", COUNTER, ("rule",), "Writes to peers, by the rule of batching that let them go.",
-        _of(lambda table: by(sorted(table.traffic().writes.items()))),
+        _through(lambda traffic: by(sorted(traffic.writes.items()))),
     ),
     Row(
         "timed_written_frames", COUNTER, (), "Frames in these writes.",

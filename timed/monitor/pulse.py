@@ -63,14 +63,15 @@ def feel(rows: Iterable[Row | Durations], view: View, at_s: float) -> Pulse:
     """Read `rows` now."""
     values: dict[str, dict[LabelValues, float]] = {}
     spreads: dict[str, dict[LabelValues, Spread]] = {}
-    for row in rows:
-        if isinstance(row, Durations):
-            spreads[row.name] = {
-                labels: Spread(histogram.bounds, tuple(histogram.counts), histogram.sum)
-                for labels, histogram in row.source(view)
-            }
-        else:
-            values[row.name] = dict(row.source(view))
+    with view.moment():
+        for row in rows:
+            if isinstance(row, Durations):
+                spreads[row.name] = {
+                    labels: Spread(histogram.bounds, tuple(histogram.counts), histogram.sum)
+                    for labels, histogram in row.source(view)
+                }
+            else:
+                values[row.name] = dict(row.source(view))
     return Pulse(at_s, values, spreads)
 
 

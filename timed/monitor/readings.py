@@ -47,19 +47,20 @@ class Reading:
 def read(rows: Iterable[Row | Durations], view: View) -> Reading:
     """The values of `rows` now."""
     values, spreads, bounds = {}, {}, {}
-    for row in rows:
-        if isinstance(row, Durations):
-            found = tuple(row.source(view))
-            if found:
-                spreads[row.name] = tuple(
-                    (dict(zip(row.labels, labels, strict=True)), tuple(map(float, histogram.counts)))
-                    for labels, histogram in found
+    with view.moment():
+        for row in rows:
+            if isinstance(row, Durations):
+                found = tuple(row.source(view))
+                if found:
+                    spreads[row.name] = tuple(
+                        (dict(zip(row.labels, labels, strict=True)), tuple(map(float, histogram.counts)))
+                        for labels, histogram in found
+                    )
+                    bounds[row.name] = found[0][1].bounds
+            else:
+                values[row.name] = tuple(
+                    (dict(zip(row.labels, labels, strict=True)), value) for labels, value in row.source(view)
                 )
-                bounds[row.name] = found[0][1].bounds
-        else:
-            values[row.name] = tuple(
-                (dict(zip(row.labels, labels, strict=True)), value) for labels, value in row.source(view)
-            )
     return Reading(view.now(), values, spreads, bounds)
 
 

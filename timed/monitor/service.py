@@ -18,8 +18,9 @@ from timed.loops import Cause, Ticker
 from timed.monitor.alerts import Alarms, Alert
 from timed.monitor.assets import HEADERS, assets
 from timed.monitor.command import AlertCommand
+from timed.monitor.exposition import Exposition
 from timed.monitor.health import OK, Board
-from timed.monitor.metrics import ROWS, exposition
+from timed.monitor.metrics import ROWS
 from timed.monitor.neighbours import TIMEOUT_S, Neighbours
 from timed.monitor.readings import EVERY_S, Readings, read
 from timed.monitor.rules import CRITICAL, WATCHED
@@ -75,6 +76,7 @@ class MonitorService(Service):
             lambda url: fetch(context.reactor, url, most=MAX_BYTES, timeout_s=TIMEOUT_S),
             context.monotonic,
         )
+        self._exposition = Exposition()
         self._snapshots = Snapshots(self._view, self.board, self.alarms, self.neighbours)
         self.command = AlertCommand(context.reactor, context.config.settings.monitor.alert_command)
         self.viewers = Viewers(context.reactor, self._snapshots, context.log_tail)
@@ -228,7 +230,9 @@ class MonitorService(Service):
             b"/health": lambda request: self._json(request, *self.health()),
             b"/ready": lambda request: self._json(request, *self.board.ready()),
             b"/alerts": lambda request: self._json(request, 200, self.alarms.as_object()),
-            b"/metrics": lambda request: request.respond(200, METRICS_TYPE, exposition(self._view)),
+            b"/metrics": lambda request: request.respond(
+                200, METRICS_TYPE, self._exposition.text(self._view)
+            ),
             b"/live": self._live,
             b"/explain": self._explain,
             b"/log": self._log_lines,

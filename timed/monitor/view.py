@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from timed.peer.outbox import Queue, merged
+from timed.peer.traffic import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from timed.app.context import Context
     from timed.app.driver import NodeDriver
     from timed.monitor.observer import EventCounts
@@ -16,6 +19,8 @@ if TYPE_CHECKING:
     from timed.rpc.parts import Parts
     from timed.sync.catchup import SyncState
 
+
+T = TypeVar("T")
 
 APART = "apart"
 """In place of a node's id: an RPC process has none."""
@@ -28,6 +33,27 @@ class View:
         self.context = context
         self.watch = watch
         self._sibling = sibling
+        self._found: dict[str, Any] | None = None
+        """What was found in the moment that lasts."""
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """Within it, what is a sum over all sessions or the whole epoch is found once: it is one turn of the reactor."""
+        outer = self._found
+        self._found = {} if outer is None else outer
+        try:
+            yield
+        finally:
+            self._found = outer
+
+    def _once(self, name: str, find: Callable[[], T]) -> T:
+        found = self._found
+        if found is None:
+            return find()
+        if name not in found:
+            found[name] = find()
+        result: T = found[name]
+        return result
 
     def now(self) -> int:
         """Microseconds of unix time."""
@@ -55,11 +81,25 @@ class View:
 
     @property
     def consensus(self) -> ConsensusState | None:
-        return self.node.consensus_state() if self.node is not None else None
+        node = self.node
+        return None if node is None else self._once("consensus", node.consensus_state)
 
     @property
     def sync(self) -> SyncState | None:
-        return self.node.sync_state() if self.node is not None else None
+        node = self.node
+        return None if node is None else self._once("sync", node.sync_state)
+
+    @property
+    def traffic(self) -> Traffic | None:
+        """What went through all sessions."""
+        node = self.node
+        return None if node is None else self._once("traffic", node.peers.traffic)
+
+    @property
+    def queues(self) -> Sequence[Queue]:
+        """What waits for all peers, by class; nothing while there is no node."""
+        node = self.node
+        return () if node is None else self._once("queues", lambda: merged(node.peers.queues()))
 
     @property
     def peers(self) -> int:

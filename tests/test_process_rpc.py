@@ -162,9 +162,9 @@ class CurlTests(RpcCase):
             ("--compressed",),
             ("--header", "Expect: 100-continue"),
         ):
-            status, _, body = self.curl(self.CALL % (1, "listunspent", "[]"), *options)
+            status, _, body = self.curl(self.CALL % (1, "help", "[]"), *options)
             self.assertEqual(status, 200, options)
-            self.assertGreater(len(json.loads(body)["result"]), 10, options)
+            self.assertIn("getblockcount", json.dumps(json.loads(body)["result"]), options)
 
     def test_two_calls_on_one_connection(self) -> None:
         place = f"http://{HOST}:{self.node.rpc_port}/"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import io
 import json
 from decimal import Decimal
@@ -43,13 +44,24 @@ NODE = {
 }  # fmt: skip
 
 
+class Terminal(io.StringIO):
+    """What a person reads and types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 class CliCase(SynchronousTestCase):
+    terminal = False
+    """A person sits at standard input and error."""
+
     def run_cli(self, *words: str, stdin: str = "") -> tuple[int, str, str]:
-        out, err = io.StringIO(), io.StringIO()
+        stream = Terminal if self.terminal else io.StringIO
+        out, err = io.StringIO(), stream()
         for module in (cli, show, secrets):
             self.patch(module.sys, "stdout", out)
             self.patch(module.sys, "stderr", err)
-            self.patch(module.sys, "stdin", io.StringIO(stdin))
+            self.patch(module.sys, "stdin", stream(stdin))
         return cli.main(words), out.getvalue(), err.getvalue()
 
     def node(self, answers: Any, *refusals: Refusal) -> FakeNode:
@@ -182,6 +194,32 @@ class Secrets(CliCase):
         found, _, err = self.call(node, "--stdin", "walletpassphrase", "60", stdin="")
         self.assertEqual(found, 2)
         self.assertIn("'passphrase'", err)
+
+    def test_on_a_terminal_a_new_passphrase_is_typed_twice_and_unseen(self) -> None:
+        node = self.node({"walletpassphrasechange": None, "walletpassphrase": None})
+        typed, asked = iter(["old", "new", "new", "new", "old", "new", "knew"]), []
+        self.patch(getpass, "getpass", lambda prompt: (asked.append(prompt), next(typed))[1])
+        self.terminal = True
+        self.assertEqual(self.call(node, "--stdin", "walletpassphrasechange")[0], 0)
+        self.assertEqual(asked, ["oldpassphrase: ", "newpassphrase: ", "the same once more: "])
+        self.assertEqual(self.call(node, "--stdin", "walletpassphrase", "60")[0], 0)
+        found, _, err = self.call(node, "--stdin", "walletpassphrasechange")
+        self.assertEqual(found, 2)
+        self.assertIn("not the same", err)
+        calls = [("walletpassphrasechange", ["old", "new"]), ("walletpassphrase", ["new", 60])]
+        self.assertEqual(node.calls, calls)
+
+    def test_a_secret_on_the_command_line_is_carried_out_and_a_person_is_warned(self) -> None:
+        node = self.node({"walletpassphrase": None, "uptime": 5})
+        self.assertEqual(self.call(node, "walletpassphrase", "horse", "60")[2], "", "scripts read no notes")
+        self.terminal = True
+        found, _, err = self.call(node, "walletpassphrase", "horse", "60")
+        self.assertEqual(found, 0)
+        self.assertIn("can read passphrase on the command line", err)
+        self.assertNotIn("horse", err)
+        named = self.call(node, "--named", "walletpassphrase", "timeout=60", "passphrase=horse")
+        self.assertIn("passphrase", named[2])
+        self.assertEqual(self.call(node, "uptime")[2], "")
 
     def test_a_wrong_secret_is_not_repeated_in_the_complaint(self) -> None:
         pin = Method(

@@ -15,7 +15,7 @@ from timed.cli.commands import COMMANDS
 from timed.cli.options import Options, UsageError, split
 from timed.cli.place import locate
 from timed.cli.show import terminal_width, text_of, watch, write
-from timed.cli.words import arguments, method, method_name
+from timed.cli.words import arguments, method, method_name, on_the_line
 from timed.client.errors import ClientError, InvalidArguments, RpcFailure
 from timed.console import console_script
 from timed.errors import ConfigError, LocalError
@@ -88,6 +88,9 @@ def _question(options: Options, rest: Sequence[str]) -> Callable[[Client], str]:
     params = arguments(
         name, rest[1:], options.named, secrets.ask if options.stdin else None, secrets.everything
     )
+
+    if not options.stdin:
+        secrets.warn_of(on_the_line(name, rest[1:], options.named))
 
     def ask(client: Client) -> str:
         result: Any = client.call(name, **params) if isinstance(params, dict) else client.call(name, *params)

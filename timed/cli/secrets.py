@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from timed.cli.options import UsageError
 from timed.rpc.method import Param
@@ -15,7 +16,19 @@ def ask(param: Param) -> str:
     text = line(f"{param.name}{'' if param.required else ' (empty for none)'}: ")
     if not text and param.required:
         raise UsageError(f"the argument {param.name!r} is missing: standard input has no line for it")
+    if param.invented and sys.stdin.isatty() and line("the same once more: ") != text:
+        raise UsageError(f"the two for {param.name!r} are not the same; nothing was sent")
     return text
+
+
+def warn_of(names: Sequence[str]) -> None:
+    """Tell a person, and no script, that these arguments stood on the command line."""
+    if names and sys.stderr.isatty():
+        print(
+            f"timed-cli: others on this machine, and the shell's history, can read {' and '.join(names)} on the command "
+            "line: leave it out and give --stdin",
+            file=sys.stderr,
+        )
 
 
 def line(prompt: str) -> str:

@@ -105,6 +105,17 @@ def _by_name(
     return values
 
 
+def on_the_line(name: str, words: Sequence[str], named: bool) -> list[str]:
+    """The secret parameters that stand among the words after the method, where everybody can read them."""
+    params = method(name).params
+    given = (
+        {word.partition("=")[0] for word in words}
+        if named
+        else {param.name for param, word in zip(params, words, strict=False) if word != INPUT}
+    )
+    return [param.name for param in params if param.secret and param.name in given]
+
+
 def _ask(row: Method, given: dict[str, Any], secret: ReadSecret | None) -> None:
     if secret is None:
         return

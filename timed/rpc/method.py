@@ -22,6 +22,8 @@ class Param(NamedTuple):
     default: Any = REQUIRED
     secret: bool = False
     """A passphrase, a key or a phrase: never logged, never kept in a history."""
+    invented: bool = False
+    """A secret that is made up for this call: whoever types it unseen types it twice."""
 
     @property
     def required(self) -> bool:

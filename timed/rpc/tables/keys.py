@@ -29,7 +29,7 @@ _SECRETS = (
         "encryptwallet", "wallet",
         "Gives the wallet a passphrase: its secrets are sealed, and it is locked. Nobody can do without the passphrase afterwards.",
         "string: what to do about older copies",
-        (Param("passphrase", PASSPHRASE, "Several words that nobody guesses.", secret=True),),
+        (Param("passphrase", PASSPHRASE, "Several words that nobody guesses.", secret=True, invented=True),),
         permission=ADMIN,
         example="'<passphrase>'",
         cost=1000,
@@ -48,7 +48,7 @@ _SECRETS = (
         "walletpassphrasechange", "wallet", "Changes the wallet's passphrase.", "null",
         (
             Param("oldpassphrase", PASSPHRASE, "The passphrase of now.", secret=True),
-            Param("newpassphrase", PASSPHRASE, "The one from now on.", secret=True),
+            Param("newpassphrase", PASSPHRASE, "The one from now on.", secret=True, invented=True),
         ),
         permission=ADMIN,
         example="'<passphrase>' '<another>'",

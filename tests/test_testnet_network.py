@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import selectors
 import signal
 import socket
@@ -97,6 +98,8 @@ class Checking(NetworkCase):
         ):
             self.assertIs(report[key], True, key)
         self.assertEqual(report["reconnects"], 0)
+        shown = [int(size) for size in re.findall(r"(\d+) MB", (ROOT / "README.rst").read_text())]
+        self.assertLess(abs(report["memory_mb_max"] / max(shown) - 1), 0.4, "README.rst shows another size")
         self.assertLess(report["log_lines_info"], report["seconds"] * (report["nodes"] + 1) + 40)
         self.assertTrue(self.no_process_is_left())
 

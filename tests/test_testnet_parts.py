@@ -192,6 +192,12 @@ class Figures(PlanCase):
         self.assertIn("http://127.0.0.1:2", row)
         self.assertIn("0 reconnects", summary)
 
+    def test_the_readme_shows_this_table(self) -> None:
+        head = Report(1, 1, 5, figures=[NodeFigures(self.node())]).table()[0]
+        lines = (Path(__file__).parent.parent / "README.rst").read_text().splitlines()
+        [shown] = [line.split() for line in lines if line.startswith("    node  ")]
+        self.assertEqual(shown, head.split())
+
 
 class Register(PlanCase):
     def test_a_state_file_comes_back_as_it_was(self) -> None:

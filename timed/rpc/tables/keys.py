@@ -243,7 +243,7 @@ _EXPORTED = (
     Method(
         "parsepaymenturi", "wallet", "What a payment link asks for.", "object: address, amount, label, message",
         (Param("uri", Text(1_100), "The link: timecoin:ADDRESS?amount=..."),),
-        example="'timecoin:TIMER1...?amount=12.5'",
+        example="'timecoin:TIMERERDW1gnGM4uCTrjtKo2wWPawqnfmVK7hD?amount=12.5&label=Shop%20Ltd'",
     ),
 )  # fmt: skip
 

@@ -266,13 +266,15 @@ class ProcessWorld:
 
 
 class ProcessCase(SynchronousTestCase):
-    """Tests that name the same network share its three connected nodes.
+    """Tests that name the same network share its connected nodes.
 
     They end with the last of its tests, or when a test of another network begins: of two workers that share
     the tests, neither knows which is its last, and nodes that idle take time from all others.
     """
 
     network: ClassVar[str] = "shared"
+    nodes: ClassVar[int] = 3
+    """How many there are; equal for all that share a network."""
     settings: ClassVar[Mapping[int, Sequence[str]]] = MappingProxyType({})
     """What the command line says, by node; equal for all that share a network."""
     _worlds: ClassVar[dict[str, ProcessWorld]] = {}
@@ -286,7 +288,7 @@ class ProcessCase(SynchronousTestCase):
         if self.network not in self._worlds:
             while self._worlds:
                 self._worlds.popitem()[1].stop()
-            world = ProcessWorld(Path(self.mktemp()), settings=self.settings)
+            world = ProcessWorld(Path(self.mktemp()), self.nodes, settings=self.settings)
             atexit.register(world.stop)
             self.prepare(world)
             world.start(*world.numbers)

@@ -17,9 +17,19 @@ from twisted.trial.unittest import SkipTest
 from tests.process_world import CALL_S, HOST, ROOT, WAIT_S, ProcessCase, until
 from timed.monitor.grafana import queries
 from timed.monitor.metrics import METRICS
+from timed.monitor.prometheus import by_instance
 from timed.monitor.row import COUNTER, HISTOGRAM
 from timed.monitor.rules import RULES
 from timed.testnet.freeports import free_ports
+
+QUIET = {
+    "Members away": "every member is connected",
+    "Refused, by rule": "a node is refused a session only where both ends dialled at once",
+    "Dials that failed": "a dial fails only where the other node was not up yet",
+    "Verdicts of conduct": "nobody misbehaves",
+    "Errors": "no call is answered with an error",
+}
+"""Panels that rightly show nothing, or not of every node, on a network that is well."""
 
 
 def tool(name: str) -> str:
@@ -73,9 +83,10 @@ class Prometheus:
 
 class Scraped(ProcessCase):
     network = "prometheus"
+    nodes = 4
 
     def test_prometheus_reads_every_metric_and_judges_every_rule(self) -> None:
-        """Three nodes and one that is not there: series of the whole table, panels, rules, and the one alert."""
+        """Four nodes and one that is not there: series of the whole table, panels, rules, and the one alert."""
         tool("prometheus")
         [nobody] = free_ports(1)
         targets = [f"{HOST}:{self.world.node(number).monitor_port}" for number in self.world.numbers]
@@ -115,10 +126,7 @@ class Scraped(ProcessCase):
             return len(prometheus.ask("query", query="rate(timed_turns_total[5m])")["result"])
 
         until("every node was scraped twice", lambda: growing() == len(targets), WAIT_S)
-        filled = 0
-        for query in queries():
-            filled += bool(prometheus.ask("query", query=query)["result"])
-        self.assertGreater(filled, len(queries()) // 2)
+        self.check_panels(prometheus, len(targets))
 
         def rules() -> dict[str, Any]:
             return {
@@ -141,6 +149,22 @@ class Scraped(ProcessCase):
         until("the missing node is told", lambda: ("NodeDown", f"{HOST}:{nobody}") in firing(), WAIT_S)
         # On a machine that stood still for seconds no block came, and that is told as well until one does.
         until("nothing else is", lambda: {name for name, _ in firing()} == {"NodeDown"}, WAIT_S)
+
+    def check_panels(self, prometheus: Prometheus, nodes: int) -> None:
+        """Every query of etc/grafana/timed.json and the figure of every rule is understood, and each panel shows every node."""
+        page = json.loads((ROOT / "etc" / "grafana" / "timed.json").read_text())
+        panels = {panel["title"]: panel["targets"] for panel in page["panels"] if panel["type"] != "row"}
+        self.assertEqual(sum(map(len, panels.values())), len(queries()))
+        self.assertLessEqual(set(QUIET), set(panels))
+        for title, shown in panels.items():
+            for target in shown:
+                query = target["expr"].replace("$instance", ".*").replace("$__rate_interval", "5m")
+                found = prometheus.ask("query", query=query)["result"]
+                told = {each["metric"].get("instance") for each in found}
+                if title not in QUIET:
+                    self.assertEqual(len(told), nodes, f"{title}: {query}")
+        for rule in RULES:
+            prometheus.ask("query", query=by_instance(rule))
 
     def test_promtool_accepts_configuration_and_exposition(self) -> None:
         promtool = tool("promtool")

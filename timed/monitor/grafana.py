@@ -151,6 +151,8 @@ SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel("Signatures checked", (rate("timed_verifier_items"),), "ops"),
             Panel("Log lines", (rate("timed_log_lines", "level"),), "ops"),
             Panel("Internal errors", (rate("timed_faults"),), "ops"),
+            Panel("Loops that get nowhere", (gauge("timed_loop_age_seconds", "loop"),), "s"),
+            Panel("Loops begun again", (rate("timed_loop_restarts", "loop"),), "ops"),
         ),
     ),
     (

@@ -36,7 +36,7 @@ def _rule(rule: Rule) -> Iterator[str]:
     name = "".join(word.capitalize() for word in rule.name.split("-"))
     comparison = "<" if rule.below else ">"
     yield f"      - alert: {name}\n"
-    yield f"        expr: {_by_instance(rule)} {comparison} {rule.limit:g}\n"
+    yield f"        expr: {by_instance(rule)} {comparison} {rule.limit:g}\n"
     yield f"        for: {rule.for_s}s\n"
     yield f"        keep_firing_for: {rule.clear_s}s\n" if rule.clear_s else ""
     yield f"        labels:\n          severity: {rule.severity}\n"
@@ -46,8 +46,8 @@ def _rule(rule: Rule) -> Iterator[str]:
     yield f"          runbook: {_quoted('docs/runbook.rst#' + rule.name)}\n"
 
 
-def _by_instance(rule: Rule) -> str:
-    """Sums are kept apart by node."""
+def by_instance(rule: Rule) -> str:
+    """The figure of a rule in PromQL; sums are kept apart by node."""
     text = rule.figure.promql.replace("sum by (le) (", "sum by (instance, le) (")
     return text.replace("sum(", "sum by (instance) (")
 

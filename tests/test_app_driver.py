@@ -19,6 +19,7 @@ from timed.events import (
     Publish,
     Resume,
     TransactionAccepted,
+    TransactionFinal,
     Verify,
     Write,
 )
@@ -202,6 +203,17 @@ class Turns(DriverCase):
                 ("close", 1, "done", True), ("dial", "h", 1),
             ],
         )  # fmt: skip
+
+    def test_a_sink_is_told_what_it_hears_and_one_that_does_not_say_everything(self) -> None:
+        calls: list[tuple[object, ...]] = []
+        accepted, final = TransactionAccepted(b"t" * 32), TransactionFinal(b"t" * 32, 1)
+        self.turn(Publish(accepted), Publish(final))
+        late = RecordingSink(calls)
+        late.hears = frozenset({TransactionFinal})  # type: ignore[attr-defined]
+        self.driver.add_sink(late)
+        self.turn(Publish(accepted), Publish(final))
+        self.assertEqual(calls, [("published", final)])
+        self.assertEqual(self.transport.calls, [("published", accepted), ("published", final)] * 2)
 
     def test_a_node_with_work_left_is_woken_after_the_sockets_were_read(self) -> None:
         """A deadline of now is kept in the next turn of the reactor, never inside this one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from unittest import mock
 
 import msgspec
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.consensus_world import EPOCH, EpochDesk
+from timed.consensus.closing import Closing
 from timed.consensus.effects import AskCertificates
 from timed.consensus.missing import ASK_AGAIN_US, MAX_ASK
 from timed.crypto.rule import check
@@ -143,6 +145,26 @@ class CountingTests(SynchronousTestCase):
         self.assertEqual(desk.closing.counted(), (whole,))
         desk.wait(10 * SECOND)
         self.assertEqual(desk.closing.counted(), (whole,))
+
+    def test_a_payment_without_parents_in_the_epoch_is_looked_up_once_for_all_reports(self) -> None:
+        """A full block's reports arrive within milliseconds; each lookup more would be felt."""
+        desk = EpochDesk()
+        payments = certified(desk, 40)
+        child = desk.child_of(payments[0])
+        desk.know(child)
+        desk.votes(child.txid, 1, 2, 3)
+        looked: list[bytes] = []
+        backed = Closing._is_backed
+
+        def counted(closing: Closing, txid: bytes, named: Sequence[bytes]) -> bool:
+            looked.append(txid)
+            return backed(closing, txid, named)
+
+        self.patch(Closing, "_is_backed", counted)
+        for member in (1, 2, 3):
+            desk.hear_report(desk.report(member, *ids([*payments, child])))
+        self.assertEqual(len(desk.closing.counted()), 3)
+        self.assertEqual(sorted(looked), sorted([*ids(payments), *[child.txid] * 3]))
 
     def test_counted_reports_stand_in_roster_order(self) -> None:
         desk = EpochDesk(me=2)

@@ -6,14 +6,13 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.consensus_world import ACKNOWLEDGEMENT, EPOCH, VOTE, EpochDesk
-from timed.consensus.bundler import TICK_PER_MEMBER_US, TICK_US
+from timed.consensus.bundler import SIGNED_AT_ONCE, TICK_PER_MEMBER_US, TICK_US
 from timed.consensus.effects import Sign
 from timed.crypto.rule import check
 from timed.events import DoubleSpend, TransactionLocked
 from timed.ledger.regtest import well_known_key
 from timed.params import REGTEST
 from timed.primitives.transaction import OutPoint
-from timed.wire.layouts import MAX_BUNDLE_ENTRIES
 from timed.wire.messages import TransactionBroadcast, TransactionVote
 
 
@@ -314,11 +313,11 @@ class BundleTests(SynchronousTestCase):
 
     def test_a_bundle_is_bounded_and_the_rest_follows(self) -> None:
         desk = EpochDesk()
-        count = MAX_BUNDLE_ENTRIES + 10
+        count = SIGNED_AT_ONCE + 10
         desk.know(*(desk.payment(number) for number in range(count)))
         desk.wait()
         sizes = [len(bundle.entries) for bundle in desk.sent if isinstance(bundle, TransactionVote)]
-        self.assertEqual(sizes, [MAX_BUNDLE_ENTRIES, 10])
+        self.assertEqual(sizes, [SIGNED_AT_ONCE, 10])
 
     def test_every_bundle_of_an_epoch_has_a_tick_of_its_own(self) -> None:
         desk = EpochDesk()

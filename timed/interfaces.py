@@ -178,6 +178,9 @@ class IEventSink(Interface):
     """A plugin that is told every published node event."""
 
     name = Attribute("The name used in the configuration.")
+    hears = Attribute(
+        "The classes of `timed.events` that it is told, a frozenset. It may be left out: then it is told every one."
+    )
 
     def published(event: object, now_us: int) -> None:
         """Called on the reactor thread; must not block."""

@@ -17,6 +17,7 @@ from twisted.python.threadpool import ThreadPool
 from timed import __version__
 from timed.app.config import Config
 from timed.app.context import Context, Running
+from timed.app.crew import Crew
 from timed.app.driver import Hands, NodeDriver
 from timed.app.memory import PeerMemory
 from timed.app.meter import Meter
@@ -49,7 +50,7 @@ class ChainService(Service):
     def __init__(self, context: Context) -> None:
         self.setName("chain")
         self._context = context
-        self._pools: list[ThreadPool] = []
+        self._pools: list[ThreadPool | Crew] = []
         self._memory: PeerMemory | None = None
         self._unsubscribe: Callable[[], None] | None = None
         self._unwatch: list[Callable[[], None]] = []
@@ -135,8 +136,8 @@ class ChainService(Service):
         context = self._context
         crypto = context.config.settings.crypto
         hands = Hands(
-            store=self._pool("store", 1),
-            verifier=self._pool("verifier", crypto.threads),
+            store=self._crew("store", 1),
+            verifier=self._crew("verifier", crypto.threads),
             verifier_workers=crypto.threads,
             from_thread=context.reactor.callFromThread,
             verify_batch=verify_batch,
@@ -177,6 +178,11 @@ class ChainService(Service):
                 peers.want, address.host, address.port, address.node_id
             ):
                 self._log.warn("{address} is not dialled: too many are already", address=str(address))
+
+    def _crew(self, name: str, threads: int) -> Crew:
+        crew = Crew(f"timed-{name}", threads)
+        self._pools.append(crew)
+        return crew
 
     def _pool(self, name: str, threads: int) -> ThreadPool:
         pool = ThreadPool(minthreads=0, maxthreads=threads, name=f"timed-{name}")

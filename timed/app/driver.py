@@ -173,6 +173,8 @@ class NodeDriver:
         self._reactor = reactor
         self._from_thread = hands.from_thread
         self._sinks = list(sinks)
+        self._hearers: dict[type, list[IEventSink]] = {}
+        """Of the kinds of events published so far: who hears them."""
         self._transport: Transport | None = None
         self._flush_call: IDelayedCall | None = None
         self._wake_call: IDelayedCall | None = None
@@ -198,8 +200,9 @@ class NodeDriver:
         self._transport = transport
 
     def add_sink(self, sink: IEventSink) -> None:
-        """Tell `sink` every event published from now on."""
+        """Tell `sink` every event published from now on that it hears."""
         self._sinks.append(sink)
+        self._hearers.clear()
 
     def tell(self, event: NodeEvent) -> None:
         """Tell the sinks what this process has seen and the node does not know of."""
@@ -395,6 +398,17 @@ class NodeDriver:
             self._from_thread(self.dial_failed, action.host, action.port, NO_NETWORK)
 
     def _publish(self, action: Publish) -> None:
-        now = self.clock()
-        for sink in self._sinks:
-            self._guarded(sink.published, action.event, now)
+        kind = type(action.event)
+        hearers = self._hearers.get(kind)
+        if hearers is None:
+            hearers = self._hearers[kind] = [sink for sink in self._sinks if hears(sink, kind)]
+        if hearers:
+            now = self.clock()
+            for sink in hearers:
+                self._guarded(sink.published, action.event, now)
+
+
+def hears(sink: IEventSink, kind: type) -> bool:
+    """What `IEventSink.hears` says; every kind where it says nothing."""
+    wanted = getattr(sink, "hears", None)
+    return wanted is None or kind in wanted

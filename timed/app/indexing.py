@@ -63,6 +63,7 @@ class Indexer:
     """Gives each builder its turn on the thread; the one that is behind most goes first."""
 
     name = "index"
+    hears = frozenset({BlockCertified})
     _log = Logger()
 
     def __init__(

@@ -51,6 +51,7 @@ class Recordings:
     """The recordings in one directory. `in_thread(function, *arguments)` gives a Deferred of its result."""
 
     name = "recordings"
+    hears = frozenset({SafetyFailure})
     _log = Logger()
 
     def __init__(

@@ -28,10 +28,10 @@ LOG, COMMIT = "log", "commit"
 
 
 class Threads(Protocol):
-    """What the queue needs of a twisted ThreadPool."""
+    """What the queue needs of a `timed.app.crew.Crew`, or a twisted ThreadPool."""
 
     def callInThread(self, func: Callable[..., object], *args: object) -> None:  # noqa: N802
-        """Run `func` on a thread of the pool."""
+        """Run `func` on one of the threads."""
 
 
 @attrs.define

@@ -45,6 +45,8 @@ KINDS: dict[type, int] = {
 class Probe(Service):
     """Started after the chain service, stopped before it; writes what is left when it stops."""
 
+    hears = frozenset({*KINDS, events.BlockCertified})
+
     def __init__(self, context: Any) -> None:
         self.setName(NAME)
         self._context = context

@@ -12,6 +12,8 @@ from timed.wire.messages import TransactionVote
 TICK_US = 2_000
 """How long entries gather before a bundle is signed, with a roster of up to 16."""
 TICK_PER_MEMBER_US = 125
+SIGNED_AT_ONCE = min(256, MAX_BUNDLE_ENTRIES)
+"""Entries of one bundle of ours: what comes of it, here and at every other member, is the work of one turn."""
 
 VOTE = CertificateKind.VOTE
 ACKNOWLEDGEMENT = CertificateKind.ACKNOWLEDGEMENT
@@ -73,7 +75,7 @@ class Bundler:
         self._since = None
         bundles = []
         for kind, queue in self._queues.items():
-            entries = tuple(queue)[:MAX_BUNDLE_ENTRIES]  # more wait for the next tick
+            entries = tuple(queue)[:SIGNED_AT_ONCE]  # more wait for the next tick
             for txid in entries:
                 del queue[txid]
             if queue:

@@ -40,6 +40,8 @@ class Closing:
         self.reports: dict[int, EpochReport] = {}
         self._backed: dict[bytes, int] = {}
         """By report hash, how many of its transactions from the first on are backed."""
+        self._alone: set[bytes] = set()
+        """Certified, with body, and no input made in this epoch: backed in whichever report names them."""
         self._asked_at: dict[bytes, int] = {}
         self._expected: dict[bytes, EpochReport] = {}
         self._wanting: dict[bytes, EpochReport] = {}
@@ -130,7 +132,7 @@ class Closing:
         """
         txids = report.txids
         at = self._backed.get(report.hash, 0)
-        while at < len(txids) and self._is_backed(txids[at], txids):
+        while at < len(txids) and (txids[at] in self._alone or self._is_backed(txids[at], txids)):
             at += 1
         self._backed[report.hash] = at
         return at == len(txids)
@@ -140,8 +142,10 @@ class Closing:
         tally = self._fastpath.tallies.get(txid)
         if tally is None or not tally.certified or tally.transaction is None:
             return False
-        for outpoint in tally.transaction.inputs:
-            parent = self._fastpath.created.get(outpoint)
+        parents = [self._fastpath.created.get(outpoint) for outpoint in tally.transaction.inputs]
+        if not any(parents):
+            self._alone.add(txid)
+        for parent in parents:
             if parent is not None:
                 place = bisect_left(named, parent)
                 if place == len(named) or named[place] != parent:

@@ -68,6 +68,7 @@ class Scribe:
         self._writer = writer
         self._feed = feed
         self._teller = teller
+        self.hears = teller.hears
         self._reactor = reactor
         self._monotonic = monotonic
         self._in_thread = in_thread

@@ -52,6 +52,11 @@ class Teller:
             events.PeerBanned: self._banned,
         }
 
+    @property
+    def hears(self) -> frozenset[type]:
+        """The events of which `told` may make something."""
+        return frozenset(self._tell)
+
     def told(self, event: object, now_us: int) -> Iterator[Draft | UpTo]:
         """What the log is to hold of a published event; nothing for most kinds."""
         if self._untold and now_us - self._peer_window_us >= PEER_WINDOW_US:

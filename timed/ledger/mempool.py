@@ -223,7 +223,9 @@ class Mempool:
                 self._remove(txid)
         losers: dict[bytes, None] = {}
         for outpoint in spent:
-            losers.update(dict.fromkeys(self._spenders.get(outpoint, ())))
+            others = self._spenders.get(outpoint)
+            if others:
+                losers.update(dict.fromkeys(others))
         dropped = self._drop(losers)
         self.counters.conflicted += len(dropped)
         return dropped
@@ -303,11 +305,9 @@ class Mempool:
         entry = self._entries.pop(txid)
         self.bytes -= entry.transaction.size
         for outpoint in entry.transaction.inputs:
-            others = tuple([other for other in self._spenders[outpoint] if other != txid])
-            if others:
-                self._spenders[outpoint] = others
-            else:
-                del self._spenders[outpoint]
+            spenders = self._spenders.pop(outpoint)
+            if len(spenders) > 1:
+                self._spenders[outpoint] = tuple([other for other in spenders if other != txid])
             siblings = self._children.get(outpoint.txid)
             if siblings is not None:
                 siblings.pop(txid, None)

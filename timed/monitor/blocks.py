@@ -35,6 +35,7 @@ class RecentBlocks:
     """Remembers the last `SHOWN` arrivals, and which members signed, read from the chain once for each."""
 
     name = "recent-blocks"
+    hears = frozenset({events.BlockCertified})
 
     def __init__(self) -> None:
         self._arrivals: OrderedDict[int, Arrival] = OrderedDict()

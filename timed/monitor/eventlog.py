@@ -85,6 +85,7 @@ class EventLog:
     """Writes each published event as `LINES` says; bytes are shown as hexadecimal."""
 
     name = "log"
+    hears = frozenset(LINES)
 
     def __init__(self, log: Logger | None = None) -> None:
         self._log = log if log is not None else Logger(namespace="timed.node")

@@ -28,6 +28,12 @@ class EventCounts:
     """Counters since the start of the process."""
 
     name = "metrics"
+    hears: frozenset[type] = frozenset(
+        {
+            *_TRANSACTION_STEPS, events.BlockCertified, events.PeerOpened, events.PeerClosed, events.PeerRefused,
+            events.DoubleSpend, events.Equivocation,
+        }
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.blocks: Counter[str] = Counter()

@@ -28,6 +28,9 @@ class StageTimes:
     """Seconds since this node accepted a transaction, by the stage it reached."""
 
     name = "stage-times"
+    hears = frozenset(
+        {events.TransactionAccepted, events.BlockCertified, events.TransactionDropped, *_STAGE_OF}
+    )
 
     def __init__(self) -> None:
         self.since_accepted = {stage: Histogram() for stage in STAGES}

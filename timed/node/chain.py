@@ -46,7 +46,7 @@ from timed.wire.messages import (
 MAX_CLOCK_OFFSET_US = 5 * SECOND
 """Beyond this a member's votes could only harm: its slots and freshness are not the others'."""
 
-CONSIDERED_AT_ONCE = 1_000
+CONSIDERED_AT_ONCE = 256
 """Pending transactions that one turn votes on when an epoch begins."""
 
 

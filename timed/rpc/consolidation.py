@@ -126,6 +126,7 @@ class Consolidation:
     """
 
     name = "wallet-consolidation"
+    hears = frozenset({BlockCertified})
     _log = Logger()
 
     def __init__(self, env: Environment, reactor: Any, above: int, below: int) -> None:

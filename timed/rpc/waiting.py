@@ -41,6 +41,12 @@ class Waiters:
     """Deferreds that fire with the first wanted event about a transaction."""
 
     name = "rpc-waiters"
+    hears: frozenset[type] = frozenset(
+        {
+            events.TransactionAccepted, events.TransactionLocked, events.TransactionCertified, events.TransactionFinal,
+            events.TransactionReleased, events.TransactionDropped, events.PaymentReleased, events.BlockCertified,
+        }
+    )  # fmt: skip
 
     def __init__(self, reactor: IReactorTime) -> None:
         self._reactor = reactor

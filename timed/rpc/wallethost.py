@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from timed.errors import LocalError, StoreError
-from timed.events import BlockCertified
+from timed.events import BlockCertified, TransactionAccepted, TransactionDropped, TransactionFinal
 from timed.interfaces import Coin, IEventSink
 from timed.loops import Cause
 from timed.params import SECOND
@@ -57,6 +57,8 @@ class WalletHost:
     """Owns the wallet of one node while the RPC service runs."""
 
     name = "wallet"
+    hears = frozenset({TransactionAccepted, TransactionFinal, TransactionDropped, BlockCertified})
+    """As its wallet, chronicle and pursuit; what is doomed or has to be written follows from these."""
     _log = Logger()
 
     def __init__(

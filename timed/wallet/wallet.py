@@ -204,10 +204,11 @@ class Wallet:
         elif isinstance(event, BlockCertified):
             confirmed = self._chain.block_transactions(event.height)
             self.coins.block(event.height, confirmed)
-            for one in confirmed:
-                self._beaten_by(one)
-            for txid in event.txids:
-                self.settle(txid)
+            if self._payments:
+                for one in confirmed:
+                    self._beaten_by(one)
+                for txid in [txid for txid in event.txids if txid in self._payments]:
+                    self.settle(txid)
         else:
             transaction = self._chain.pending(event.txid)
             if transaction is not None:

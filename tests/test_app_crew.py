@@ -1,0 +1,68 @@
+"""Calls on other threads, many of them."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from timed.app.crew import Crew
+
+DEADLINE_S = 60
+
+
+class CrewTests(SynchronousTestCase):
+    def crew(self, size: int) -> Crew:
+        crew = Crew("a-crew", size)
+        self.addCleanup(crew.stop)
+        return crew
+
+    def test_one_thread_does_what_it_was_handed_in_that_order(self) -> None:
+        done: list[tuple[int, str]] = []
+        crew = self.crew(1)
+        for number in range(100):
+            crew.callInThread(lambda one: done.append((one, threading.current_thread().name)), number)
+        crew.stop()
+        self.assertEqual(done, [(number, "a-crew-0") for number in range(100)])
+
+    def test_no_more_threads_than_it_has_places_and_none_before_the_first_call(self) -> None:
+        crew = self.crew(2)
+        self.assertEqual(crew.threads, 0)
+        together = threading.Barrier(3)
+        for _ in range(2):
+            crew.callInThread(together.wait, DEADLINE_S)
+        together.wait(DEADLINE_S)
+        for _ in range(20):
+            crew.callInThread(int)
+        self.assertEqual(crew.threads, 2)
+
+    def test_after_a_stop_everything_is_done_and_no_thread_is_left(self) -> None:
+        done: list[int] = []
+        before = set(threading.enumerate())
+        crew = self.crew(3)
+        for number in range(300):
+            crew.callInThread(done.append, number)
+        crew.stop()
+        self.assertEqual(sorted(done), list(range(300)))
+        self.assertEqual(set(threading.enumerate()) - before, set())
+
+    def test_what_a_call_raises_is_logged_and_the_next_one_is_done(self) -> None:
+        done: list[int] = []
+        crew = self.crew(1)
+        crew.callInThread(lambda: 1 // 0)
+        crew.callInThread(done.append, 1)
+        crew.stop()
+        self.assertEqual(done, [1])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_calls_leave_nothing_for_the_collector(self) -> None:
+        crew = self.crew(1)
+        crew.callInThread(int)
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for _ in range(500):
+            crew.callInThread(int, 1)
+        crew.stop()
+        self.assertLess(gc.collect(), 50)

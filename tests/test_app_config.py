@@ -52,6 +52,8 @@ class ReadingIni(SynchronousTestCase):
             "[p2p]\nport = 70000": "node.ini:2: p2p.port must be a port between 1 and 65535 or 'auto', not '70000'.",
             "[p2p]\nport = many": "node.ini:2: p2p.port must be a whole number, not 'many'.",
             "[p2p]\nplain = true": "node.ini:2: p2p.plain must be yes or no, not 'true'.",
+            "[p2p]\nrates = votes:999": "node.ini:2: p2p.rates gives 'votes' 999 a second, not between 1000 and 1000000.",
+            "[p2p]\nrates = votes:2000 votes:3000": "node.ini:2: p2p.rates names 'votes' twice.",
             "[p2p]\nmax_inbound = -1": "node.ini:2: p2p.max_inbound must lie between 0 and 10000, not -1.",
             "[node]\nnetwork = main": "node.ini:2: node.network must be one of mainnet, testnet, regtest, not 'main'.",
             "[p2p]\npeers = a": "node.ini:2: p2p.peers names the peer 'a', which is not host:port.",

@@ -25,6 +25,7 @@ from timed.app.ports import Sockets
 from timed.client.blocking import Client
 from timed.client.location import Location
 from timed.ledger.regtest import builtin_regtest
+from timed.peer.rates import Rate
 from timed.store.lmdb import LmdbStore
 from timed.testnet.freeports import free_ports
 from timed.wire.catalogue import encode_record
@@ -124,6 +125,8 @@ class StartAndStop(ServicesCase):
         await live.change("p2p.conduct", "dry-run", 60)
         self.assertEqual(context.network.limits.max_inbound, 96)
         self.assertEqual((peers._seats.most, peers.conduct.dry_run), (40, True))
+        await live.change("p2p.rates", "votes:20000", 60)
+        self.assertEqual(peers.conduct.rates["votes"], Rate(20_000, 100_000))
         added = ("127.0.0.1", free_ports(1)[0])
         before = {target.address for target in peers.dialing}
         await live.change("p2p.peers", "{}:{}".format(*added), 60)

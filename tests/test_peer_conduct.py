@@ -17,7 +17,7 @@ from timed.params import SECOND
 from timed.peer import limits
 from timed.peer.conduct import CEILING, POLICY, Conduct, PeerClass, Verdict
 from timed.peer.location import is_loopback
-from timed.peer.rates import RATES, Allowance
+from timed.peer.rates import RATES, Allowance, Rate, Rates, Stock, least
 from timed.wire.catalogue import MESSAGES
 from timed.wire.messages import Ack, BlockCommit, GetPeers, PeersResponse, Pong
 
@@ -40,11 +40,11 @@ class PolicyTests(SynchronousTestCase):
         for _ in range(4 + 3):
             conduct.report(PEER, PeerClass.ANONYMOUS, "invalid-signature", START)
         self.assertEqual(conduct.bans(START), ())
-        conduct.regulate(trusted=[], trust_loopback=False, dry_run=False)
+        conduct.regulate(trusted=[], trust_loopback=False, dry_run=False, rates={})
         conduct.report(PEER, PeerClass.ANONYMOUS, "invalid-signature", START)
         self.assertEqual(len(conduct.bans(START)), 1)
         self.assertIs(conduct.class_of(PEER, "127.0.0.1", member=False), PeerClass.ANONYMOUS)
-        conduct.regulate(trusted=[PEER], trust_loopback=False, dry_run=False)
+        conduct.regulate(trusted=[PEER], trust_loopback=False, dry_run=False, rates={})
         self.assertIs(conduct.class_of(PEER, "192.0.2.1", member=False), PeerClass.TRUSTED)
 
     def test_what_honest_nodes_do_to_each_other_costs_nothing(self) -> None:
@@ -305,14 +305,34 @@ class RateTests(SynchronousTestCase):
         self.assertGreaterEqual(RATES["certificates"].burst, 2 * 16_000)
 
     def test_bucket_refills_with_time(self) -> None:
-        allowance = Allowance()
+        allowance = Allowance(Rates())
         burst = RATES["peers"].burst
         self.assertEqual([allowance.take("peers", 0) for _ in range(burst + 2)], [True] * burst + [False] * 2)
         self.assertTrue(allowance.take("peers", SECOND))
         self.assertFalse(allowance.take("peers", SECOND))
 
+    def test_a_rate_changes_for_sessions_that_are_open(self) -> None:
+        rates = Rates()
+        allowance = Allowance(rates)
+        while allowance.take("votes", 0):
+            continue
+        rates.regulate({"votes": 2_000, "queries": 4_000})
+        passed = [allowance.take("votes", SECOND) for _ in range(2_001)]
+        self.assertEqual(passed, [True] * 2_000 + [False])
+        stocks = allowance.stocks(60 * SECOND)
+        self.assertEqual(stocks["votes"], Stock(Rate(2_000, 10_000), 10_000))
+        self.assertEqual(stocks["queries"], Stock(Rate(4_000, 20_000), 20_000))
+        self.assertEqual(stocks["blocks"].rate, RATES["blocks"])
+        rates.regulate({})
+        self.assertEqual(allowance.stocks(60 * SECOND)["votes"].rate, RATES["votes"])
+
+    def test_what_a_node_sends_must_be_allowed(self) -> None:
+        for bucket, rate in RATES.items():
+            self.assertLessEqual(10 * (least(bucket) - 1), rate.per_second)
+            self.assertGreaterEqual(least(bucket), 1)
+
     def test_buckets_are_separate(self) -> None:
-        allowance = Allowance()
+        allowance = Allowance(Rates())
         while allowance.take("peers", 0):
             continue
         self.assertTrue(allowance.take("votes", 0))

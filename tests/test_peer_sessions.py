@@ -213,6 +213,7 @@ class RoomTests(SynchronousTestCase):
                 trusted=trusted,
                 trust_loopback=True,
                 dry_run=False,
+                rates={},
                 now=self.wire.now,
             )
             self.host.call([])

@@ -184,17 +184,19 @@ class QueueTests(SynchronousTestCase):
         self.outbox.take(START)
         self.assertEqual(self.traffic.writes, rules)
 
-    def test_rates_tell_what_is_left_of_the_buckets_drawn_on(self) -> None:
+    def test_rates_tell_what_is_left_of_the_buckets(self) -> None:
         host = Wire().host(9)
         stranger = open_stranger(host)
         for request in range(1, 6):
             stranger.send(GetPeers(), request_id=request)
         statistics = host.table.statistics(key(66).public)
         assert statistics is not None
-        self.assertEqual(statistics.rates["peers"], 15)
+        self.assertEqual(statistics.rates["peers"].left, 15)
         self.assertEqual(statistics.throttled_for, 0)
         for request in range(6, 30):
             stranger.send(GetPeers(), request_id=request)
         statistics = host.table.statistics(key(66).public)
         assert statistics is not None
-        self.assertEqual((statistics.rates["peers"], statistics.throttled_for), (0, limits.THROTTLE_TIME))
+        self.assertEqual(
+            (statistics.rates["peers"].left, statistics.throttled_for), (0, limits.THROTTLE_TIME)
+        )

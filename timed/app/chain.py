@@ -34,7 +34,14 @@ from timed.peer.values import PeerAddress
 
 SOFTWARE = f"timed/{__version__}"
 DRY_RUN = "dry-run"
-P2P_KEYS = ("p2p.max_inbound", "p2p.trusted", "p2p.trust_loopback", "p2p.conduct", "p2p.peers")
+P2P_KEYS = (
+    "p2p.max_inbound",
+    "p2p.trusted",
+    "p2p.trust_loopback",
+    "p2p.conduct",
+    "p2p.rates",
+    "p2p.peers",
+)
 """What the node follows while it runs."""
 
 
@@ -163,6 +170,7 @@ class ChainService(Service):
             trusted=p2p.trusted,
             trust_loopback=p2p.trust_loopback,
             dry_run=p2p.conduct == DRY_RUN,
+            rates=dict(p2p.rates),
             now=self._context.clock(),
         )
         self._keep_connected(p2p.peers)
@@ -217,6 +225,7 @@ def node_config(context: Context) -> NodeConfig:
         trust_loopback=p2p.trust_loopback,
         dry_run=p2p.conduct == DRY_RUN,
         max_inbound=p2p.max_inbound,
+        rates=dict(p2p.rates),
         boot=context.started_at,
         dialect=Dialect(
             wire_version=p2p.wire_version,

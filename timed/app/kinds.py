@@ -257,6 +257,24 @@ def _limits(text: str) -> Mapping[str, float]:
     return limits
 
 
+def _rates(text: str) -> Mapping[str, int]:
+    # Not before it is used: the rates come with the messages that they are for.
+    from timed.peer.rates import HIGHEST, RATES, least
+
+    rates = {}
+    for word in _words(text):
+        bucket, colon, number = word.rpartition(":")
+        if not colon or bucket not in RATES:
+            raise ValueError(f"names {word!r}, which is not bucket:number; buckets: {', '.join(RATES)}")
+        if bucket in rates:
+            raise ValueError(f"names {bucket!r} twice")
+        rate = _integer(number)
+        if not least(bucket) <= rate <= HIGHEST:
+            raise ValueError(f"gives {bucket!r} {rate} a second, not between {least(bucket)} and {HIGHEST}")
+        rates[bucket] = rate
+    return rates
+
+
 def _subnets(text: str) -> tuple[IPv4Network | IPv6Network, ...]:
     try:
         return tuple(ip_network(word) for word in _words(text))
@@ -310,6 +328,11 @@ LIMITS: Kind[Mapping[str, float]] = Kind(
     "list of alert:number",
     _limits,
     lambda limits: ", ".join(f"{name}:{_plain(limit)}" for name, limit in limits.items()),
+)
+RATES_OF: Kind[Mapping[str, int]] = Kind(
+    "list of bucket:number",
+    _rates,
+    lambda rates: ", ".join(f"{bucket}:{rate}" for bucket, rate in rates.items()),
 )
 SUBNETS: Kind[tuple[IPv4Network | IPv6Network, ...]] = Kind(
     "list of addresses or subnets", _subnets, _show_list

@@ -26,6 +26,7 @@ from timed.app.kinds import (
     PATH,
     PEERS,
     PORT,
+    RATES_OF,
     ROLES_OF,
     SECRETS,
     SEED_PEERS,
@@ -128,6 +129,13 @@ class P2PSection:
         live=True,
     )
     max_inbound: int = key(integer(0, 10_000), 125, "Inbound sessions at most.", live=True)
+    rates: Mapping[str, int] = key(
+        RATES_OF,
+        {},
+        "Messages a second that a peer may send unasked, by bucket of getpeerinfo's rates, and in proportion how many "
+        "at once; a tenth of the default at least.",
+        live=True,
+    )
     plain: bool = key(FLAG, False, "Plain TCP instead of TLS, for debugging; regtest only.")
     wire_version: int = key(
         integer(WIRE_VERSION_MIN, WIRE_VERSION),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from timed.crypto.keys import SigningKey
 from timed.ledger.genesis import Genesis
+from timed.peer.conduct import RATES_AS_THEY_ARE
 from timed.peer.dialect import ORDINARY, Dialect
 from timed.peer.values import Identity
 
@@ -30,6 +33,8 @@ class NodeConfig:
     software: str = "timed"
     listen_port: int = 0
     max_inbound: int = 125
+    rates: Mapping[str, int] = RATES_AS_THEY_ARE
+    """Messages a second that a peer may send, of the rate buckets that are not as in `timed.peer.rates`."""
     boot: int = 0
     """Greater at every later start with the same node key; peers tell a restarted node by it."""
     vote: bool = True

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter, deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from ipaddress import ip_network
 
 import attrs
@@ -24,6 +24,7 @@ from timed.errors import LocalError
 from timed.peer import limits
 from timed.peer.bans import Ban, Bans, Subject, is_in, subject_text
 from timed.peer.location import address_of, is_loopback
+from timed.peer.rates import Rates
 
 
 class PeerClass(enum.IntEnum):
@@ -108,16 +109,27 @@ class Entry:
     host: str = ""
 
 
+RATES_AS_THEY_ARE: Mapping[str, int] = {}
+"""No rate is another one than in `timed.peer.rates`."""
+
+
 class Conduct:
-    """Scores, bans and the reasons for them.
+    """Scores, rates, bans and the reasons for them.
 
     `trusted` are the node ids that rules exempt; with `trust_loopback` so is whoever
     comes from this machine.
     """
 
     def __init__(
-        self, *, trusted: Collection[bytes] = (), trust_loopback: bool = True, dry_run: bool = False
+        self,
+        *,
+        trusted: Collection[bytes] = (),
+        trust_loopback: bool = True,
+        dry_run: bool = False,
+        rates: Mapping[str, int] = RATES_AS_THEY_ARE,
     ) -> None:
+        self.rates = Rates()
+        self.rates.regulate(rates)
         self.dry_run = dry_run
         self.trust_loopback = trust_loopback
         self.counts: dict[str, int] = dict.fromkeys(POLICY, 0)
@@ -130,8 +142,11 @@ class Conduct:
         self._scores: dict[bytes, tuple[float, int]] = {}
         self._bans = Bans()
 
-    def regulate(self, *, trusted: Collection[bytes], trust_loopback: bool, dry_run: bool) -> None:
+    def regulate(
+        self, *, trusted: Collection[bytes], trust_loopback: bool, dry_run: bool, rates: Mapping[str, int]
+    ) -> None:
         """Other settings from now on; bans and scores stay."""
+        self.rates.regulate(rates)
         self.dry_run = dry_run
         self.trust_loopback = trust_loopback
         self._trusted = frozenset(trusted)

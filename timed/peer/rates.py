@@ -7,6 +7,8 @@ unread. Answers that were asked for are charged to whoever asked, never here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from timed.errors import LocalError
@@ -22,6 +24,10 @@ class Rate:
     per_second: int
     burst: int
 
+    def scaled(self, per_second: int) -> Rate:
+        """Another rate with a burst of as many seconds."""
+        return Rate(per_second, max(1, self.burst * per_second // self.per_second))
+
 
 RATES: dict[str, Rate] = {
     "control": Rate(500, 5_000),
@@ -35,17 +41,51 @@ RATES: dict[str, Rate] = {
     "blocks": Rate(1_000, 5_000),
 }
 
+SPARE = 10
+"""An operator may lower a rate by this factor: what an unmodified node sends must get through."""
+HIGHEST = 1_000_000
+"""Messages per second that an operator may allow."""
+
+
+def least(bucket: str) -> int:
+    """Messages per second that an operator must allow."""
+    return max(1, RATES[bucket].per_second // SPARE)
+
+
 _unknown = sorted({kind.bucket for kind in MESSAGES} - RATES.keys())
 if _unknown:
     raise LocalError(f"the catalogue names rate buckets without a rate: {', '.join(_unknown)}.")
 
 
+@attrs.frozen
+class Stock:
+    """A bucket of one session: its rate, and the whole messages it would let through now."""
+
+    rate: Rate
+    left: int
+
+
+class Rates:
+    """The rates in force, the same for every session of a node, also for those that are open."""
+
+    def __init__(self) -> None:
+        self._rates = RATES
+
+    def __getitem__(self, bucket: str) -> Rate:
+        return self._rates[bucket]
+
+    def regulate(self, changed: Mapping[str, int]) -> None:
+        """`RATES`, but for these buckets so many messages a second."""
+        self._rates = RATES | {bucket: RATES[bucket].scaled(rate) for bucket, rate in changed.items()}
+
+
 class Allowance:
     """The token buckets of one session, and what exceeding them leads to. Tokens are counted in millionths."""
 
-    __slots__ = ("_left", "_spared_at", "_told", "excess_until", "owed", "throttled_until")
+    __slots__ = ("_left", "_rates", "_spared_at", "_told", "excess_until", "owed", "throttled_until")
 
-    def __init__(self) -> None:
+    def __init__(self, rates: Rates) -> None:
+        self._rates = rates
         self._left: dict[str, tuple[int, int]] = {}
         self._told: dict[str, int] = {}
         self._spared_at: int | None = None
@@ -58,7 +98,7 @@ class Allowance:
 
     def take(self, bucket: str, now: int) -> bool:
         """Spend one message of `bucket`; False when there is none left."""
-        rate = RATES[bucket]
+        rate = self._rates[bucket]
         full = rate.burst * SECOND
         left, at = self._left.get(bucket, (full, now))
         left = min(full, left + (now - at) * rate.per_second)
@@ -98,10 +138,12 @@ class Allowance:
             self.excess_until = None
         return self.excess_until is not None
 
-    def left(self, now: int) -> dict[str, int]:
-        """Whole messages that each bucket which was drawn on would let through now."""
+    def stocks(self, now: int) -> dict[str, Stock]:
+        """Every bucket; one that was never drawn on is full."""
         found = {}
-        for bucket, (left, at) in self._left.items():
-            rate = RATES[bucket]
-            found[bucket] = min(rate.burst * SECOND, left + (now - at) * rate.per_second) // SECOND
+        for bucket in RATES:
+            rate = self._rates[bucket]
+            full = rate.burst * SECOND
+            left, at = self._left.get(bucket, (full, now))
+            found[bucket] = Stock(rate, min(full, left + (now - at) * rate.per_second) // SECOND)
         return found

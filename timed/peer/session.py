@@ -27,7 +27,7 @@ from timed.peer.intake import Arrival, Intake, Lanes
 from timed.peer.liveness import Liveness
 from timed.peer.outbox import Admission, Budget, Outbox
 from timed.peer.pings import Pings
-from timed.peer.rates import Allowance
+from timed.peer.rates import Allowance, Rates
 from timed.peer.requests import Match, Requests, Served
 from timed.peer.retention import reference
 from timed.peer.session_events import Accepted, Acknowledged, Conducted, Farewell, Greeted, SessionEvent
@@ -78,6 +78,7 @@ class Session:
         checksum: bool,
         encoder: Encoder,
         budget: Budget,
+        rates: Rates,
         intake: Intake,
         entropy: random.Random,
         clock: SteadyClock,
@@ -123,9 +124,8 @@ class Session:
         self.life = Liveness(Pings(entropy, clock, self.traffic), now)
         self._frames = FrameReader(magic, limit_for=self._limit_for, checksum=checksum)
         self._reader: FrameReader | LineReader = self._frames
-        self.allowance = Allowance()
-        self._our_reference = b""
-        self._their_reference = b""
+        self.allowance = Allowance(rates)
+        self._our_reference = self._their_reference = b""
         self._greet_by = now + limits.HANDSHAKE_DEADLINE
         self._unread: list[int] = []
 

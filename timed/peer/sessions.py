@@ -9,7 +9,7 @@ written, closed and dialled is fetched once per turn by `drain`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from timed.errors import Refused, RemoteError
@@ -18,7 +18,7 @@ from timed.peer import limits
 from timed.peer.agenda import Agenda
 from timed.peer.bans import Ban
 from timed.peer.clock import SteadyClock
-from timed.peer.conduct import Conduct, PeerClass, Verdict
+from timed.peer.conduct import RATES_AS_THEY_ARE, Conduct, PeerClass, Verdict
 from timed.peer.dialing import Dialing, Origin, Target, backoff_cap
 from timed.peer.encoder import Encoder
 from timed.peer.greeting import check, compose, supersedes
@@ -65,9 +65,10 @@ class Sessions:
         trust_loopback: bool = True,
         max_inbound: int = limits.MAX_INBOUND,
         dry_run: bool = False,
+        rates: Mapping[str, int] = RATES_AS_THEY_ARE,
     ) -> None:
         self.identity = identity
-        self.conduct = Conduct(trusted=trusted, trust_loopback=trust_loopback, dry_run=dry_run)
+        self.conduct = Conduct(trusted=trusted, trust_loopback=trust_loopback, dry_run=dry_run, rates=rates)
         self.dialing = Dialing(backoff_cap(identity.params), entropy)
         self.encoder = Encoder(identity.params.magic)
         self.budget = Budget()
@@ -98,8 +99,7 @@ class Sessions:
         self._dirty: dict[int, None] = {}
         self._actions: list[Action] = []
         self._deliveries: list[Delivery] = []
-        self._greetings = 0
-        self._generation = 0
+        self._greetings = self._generation = 0
         for address in wanted:
             self.dialing.want(address.host, address.port, address.node_id)
             self._agenda.earlier(DIAL, 0)
@@ -118,7 +118,7 @@ class Sessions:
         session = Session(
             link, outbound=outbound, peer_id=peer_id, host=host, port=port,
             magic=self.identity.params.magic, checksum=peer_id is None, encoder=self.encoder,
-            budget=self.budget, intake=self.intake, entropy=self._entropy, clock=self.clock,
+            budget=self.budget, rates=self.conduct.rates, intake=self.intake, entropy=self._entropy, clock=self.clock,
             dialect=self.identity.dialect, tell=lambda event: self._actions.append(Publish(event)),
         )  # fmt: skip
         self._links[link] = session

@@ -7,6 +7,7 @@ import attrs
 from timed.peer.clock import SteadyClock
 from timed.peer.conduct import PeerClass
 from timed.peer.outbox import Queue
+from timed.peer.rates import Stock
 from timed.peer.session import Session
 
 
@@ -74,8 +75,8 @@ class PeerStatistics:
     """Requests of the peer that were not answered yet."""
     throttled_for: int
     """How much longer its requests and gossip are left unread."""
-    rates: dict[str, int]
-    """Messages per rate bucket that it may send at once; buckets it never drew on are full."""
+    rates: dict[str, Stock]
+    """By rate bucket, what it may send."""
     score: float
     spent_ns: int
     """CPU time on its messages; 0 while nobody measures it."""
@@ -105,7 +106,7 @@ def statistics_of(
         requests=len(session.requests),
         served=len(session.served),
         throttled_for=max(0, session.allowance.throttled_until - now),
-        rates=session.allowance.left(now),
+        rates=session.allowance.stocks(now),
         score=score,
         spent_ns=session.lanes.spent_ns,
     )

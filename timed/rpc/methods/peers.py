@@ -14,7 +14,6 @@ from timed.peer.dialect import Feature
 from timed.peer.dialing import Target
 from timed.peer.location import parse_peer
 from timed.peer.outbox import Queue, merged
-from timed.peer.rates import RATES
 from timed.peer.statistics import PeerStatistics
 from timed.peer.traffic import Traffic
 from timed.peer.values import PeerAddress, PeerHandle
@@ -207,12 +206,8 @@ def _state(connected: bool, banned: bool, dialled: bool) -> str:
 
 def _session(known: PeerStatistics) -> Object:
     rates = {
-        bucket: {
-            "per_second": rate.per_second,
-            "burst": rate.burst,
-            "left": known.rates.get(bucket, rate.burst),
-        }
-        for bucket, rate in RATES.items()
+        bucket: {"per_second": stock.rate.per_second, "burst": stock.rate.burst, "left": stock.left}
+        for bucket, stock in known.rates.items()
     }
     return {**_numbers(known), "rates": rates, "throttled": seconds(known.throttled_for)}
 

@@ -23,6 +23,9 @@ SETTINGS = f"[p2p]\nmax_inbound = {MAX_INBOUND}\ntrust_loopback = no\n"
 CONNECTS = 10_000
 HELD = 1_000
 """Connections that are open at one time."""
+HONEST = 3
+DIALS = 20
+"""What an honest newcomer needs at most to get in: one who is crowded out before it has spoken comes again."""
 CLIENTS = 500
 IDLE = 20
 KB_EACH = 64
@@ -117,19 +120,19 @@ class ConnectTests(ConnectionCase):
             if len(held) > HELD:
                 held.popleft().close()
             if number == CONNECTS // 2:
-                honest.say({"peers": 3})
+                honest.say({"peers": HONEST})
             if number % 2_500 == 0:
                 paid.append(self.world.pay())
                 most_mb = max(most_mb, self.gained_mb())
         for txid in paid:
             self.world.wait_final(txid)
-        names = {node_key(7_000 + number + 1).public.hex() for number in range(3)}
+        names = {node_key(7_000 + number + 1).public.hex() for number in range(HONEST)}
         until("honest newcomers have sessions", lambda: names <= self.world.peers(VICTIM))
         most_mb = max(most_mb, self.gained_mb())
         while held:
             held.popleft().close()
         until("all are accounted for", lambda: self.accounted(before) >= CONNECTS)
-        self.assertEqual(self.accounted(before), CONNECTS)
+        self.assertLessEqual(self.accounted(before), CONNECTS + HONEST * DIALS)
         self.assertLess(most_mb, SLACK_MB + HELD * KB_EACH / 1000)
         self.assertLessEqual(self.others | names, self.world.peers(VICTIM))
         honest.end()

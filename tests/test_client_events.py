@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import sys
+from collections import Counter
 from typing import Any
 
 from twisted.internet import reactor
@@ -163,6 +165,24 @@ class Pieces(SynchronousTestCase):
                 rest = rest[size:]
             self.assertEqual([each["id"] for each in found], ["a-1", "a-2", "a-3"])
             self.assertEqual(found[2]["data"], "{}")
+
+    def test_a_huge_event_is_put_together_once(self) -> None:
+        pieces = [b"id: a-1\ndata: ", *[b"x" * 50] * 2_000, b"\n", b"\n"]
+        calls: Counter[str] = Counter()
+
+        def count(frame: object, event: str, what: Any) -> None:
+            if event == "c_call":
+                calls[what.__qualname__] += 1
+
+        blocks, found = Blocks(), []
+        sys.setprofile(count)
+        try:
+            for piece in pieces:
+                found += blocks.feed(piece)
+        finally:
+            sys.setprofile(None)
+        self.assertEqual([len(each["data"]) for each in found], [100_000])
+        self.assertEqual((calls["bytes.join"], calls["bytes.split"]), (1, 1))
 
     def test_an_event_without_end_is_given_up(self) -> None:
         self.patch(stream, "MAX_BLOCK_BYTES", 1_000)

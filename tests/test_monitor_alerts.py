@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import SkipTest
 
 import attrs
@@ -293,6 +294,20 @@ class TableOfRules(SynchronousTestCase):
         told = {row.name for row in METRICS if not isinstance(row, Durations) or list(row.source(self.view))}
         self.assertEqual(set(reading.values) | set(reading.spreads), told)
         self.assertEqual(set(ROWS) - told, {"timed_rpc_seconds"})
+
+    def test_blocks_put_together_and_comments_lost_are_counted(self) -> None:
+        wallet = SimpleNamespace(unrecorded=2)
+        seen = SimpleNamespace(
+            node=SimpleNamespace(catchup=SimpleNamespace(pieced=3)),
+            parts=SimpleNamespace(wallet=wallet),
+            context=SimpleNamespace(feed=SimpleNamespace(window=SimpleNamespace(from_disk=4))),
+        )
+        for name, count in (
+            ("timed_blocks_pieced", 3),
+            ("timed_wallet_unrecorded", 2),
+            ("timed_events_from_disk", 4),
+        ):
+            self.assertEqual(list(ROWS[name].source(seen)), [((), float(count))])
 
 
 class Files(SynchronousTestCase):

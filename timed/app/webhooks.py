@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from twisted.web.iweb import IPolicyForHTTPS
 from timed.app.context import Context
 from timed.client.asynchronous import authorities
 from timed.client.errors import CannotConnect
-from timed.crypto.keys import check_private
+from timed.crypto.keys import read_private
 from timed.errors import ConfigError, LocalError
 from timed.feed.event import Filter
 from timed.net.webhook import Origin, Webhook
@@ -47,12 +46,7 @@ def make_sinks(context: Context) -> Sequence[Webhook]:
 def read_secrets(path: Path) -> tuple[bytes, ...]:
     """One or two lines of text, from a file that its owner alone may read; ConfigError."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            check_private(str(path), os.fstat(descriptor), "webhook secret")
-            data = os.read(descriptor, MAX_SECRET_FILE + 1)
-        finally:
-            os.close(descriptor)
+        data = read_private(str(path), MAX_SECRET_FILE, "webhook secret")
     except OSError as error:
         raise ConfigError(
             f"webhook.secret_file: cannot read {path}: {error.strerror}.", MAKE.format(path=path)

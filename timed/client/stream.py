@@ -28,12 +28,21 @@ class Blocks:
     """Bytes of a stream, cut into its blocks of fields."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._pieces: list[bytes] = []
+        """Of the block that has not ended; put together once, when it has."""
+        self._size = 0
 
     def feed(self, data: bytes) -> Iterator[dict[str, str]]:
         """The blocks that end in `data`; BadResponse for one without end."""
-        *blocks, self._rest = (self._rest + data).split(b"\n\n")
-        if len(self._rest) > MAX_BLOCK_BYTES:
+        across = bool(self._pieces) and self._pieces[-1].endswith(b"\n") and data.startswith(b"\n")
+        blocks: list[bytes] = []
+        if across or b"\n\n" in data:
+            *blocks, data = b"".join((*self._pieces, data)).split(b"\n\n")
+            self._pieces, self._size = [], 0
+        if data:
+            self._pieces.append(data)
+            self._size += len(data)
+        if self._size > MAX_BLOCK_BYTES:
             raise BadResponse(f"an event of more than {MAX_BLOCK_BYTES} bytes")
         for block in blocks:
             fields = {}

@@ -96,15 +96,23 @@ def create_key_file(path: str, entropy: Callable[[int], bytes]) -> SigningKey:
 def load_key_file(path: str) -> SigningKey:
     """The key in `path`; LocalError when it is missing, malformed or readable by others."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            check_private(path, os.fstat(descriptor))
-            data = os.read(descriptor, KEY_FILE_MAX + 1)
-        finally:
-            os.close(descriptor)
+        data = read_private(path, KEY_FILE_MAX)
     except OSError as error:
         raise LocalError(f"cannot read the key file {path}: {error.strerror}.") from error
     return SigningKey.from_seed(_parse(path, data))
+
+
+def read_private(path: str, most: int, what: str = "key file") -> bytes:
+    """The bytes of a file that its owner alone may read, one more than `most` at the most; a pipe stops nobody.
+
+    OSError when it cannot be read, LocalError when others can read it or it is no file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        check_private(path, os.fstat(descriptor), what)
+        return os.read(descriptor, most + 1)
+    finally:
+        os.close(descriptor)
 
 
 def check_private(path: str, status: os.stat_result, what: str = "key file") -> None:

@@ -72,6 +72,10 @@ FEED_METRICS: tuple[Row, ...] = (
         "timed_events_bytes", GAUGE, (), "Bytes of the events in the log.",
         _feed(lambda feed: feed.window.state.size if feed.window.state is not None else None),
     ),
+    Row(
+        "timed_events_from_disk", COUNTER, (), "Pages of events for followers that were not in memory any more.",
+        _feed(lambda feed: feed.window.from_disk),
+    ),
     Row("timed_subscriptions", GAUGE, (), "Who follows the events.", _feed(lambda feed: len(feed.hub))),
     Row("timed_subscriptions_ended", COUNTER, ("reason",), "Subscriptions that this side ended.", _ended),
     Row("timed_subscriptions_refused", COUNTER, ("rule",), "Subscriptions for which there was no room.", _refused),

@@ -259,6 +259,10 @@ METRICS: tuple[Row | Durations, ...] = (
         "timed_blocks", COUNTER, ("how",), "Blocks certified and applied since the start.",
         lambda view: by(view.counts.blocks.items()),
     ),
+    Row(
+        "timed_blocks_pieced", COUNTER, (), "Blocks put together from their ids and own transactions, not sent whole.",
+        lambda view: one(view.node.catchup.pieced if view.node is not None else None),
+    ),
     Row("timed_supply_time", GAUGE, (), "Sum of all unspent outputs, in TIME.", _supply),
     Row("timed_coins", GAUGE, (), "Number of unspent outputs.", _coins),
     Row(

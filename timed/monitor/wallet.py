@@ -89,6 +89,9 @@ WALLET_METRICS: tuple[Row, ...] = (
     Row("timed_wallet_pursuit", COUNTER, ("what",),
         "Open payments that were handed to the node again, attempts that it refused, and payments released because they "
         "can never be final.", _ended),
+    Row("timed_wallet_unrecorded", COUNTER, (),
+        "Payments whose comments were let go of because the history did not follow the blocks.",
+        _of(lambda wallet: one(wallet.unrecorded))),
     Row("timed_wallet_history_height", GAUGE, (), "All blocks up to it are in the wallet's history.", _history),
     Row("timed_wallet_history_failing", GAUGE, (), "1 while the wallet's history cannot be read or written.",
         _history_failed),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
-from timed.crypto.keys import check_private
+from timed.crypto.keys import read_private
 from timed.errors import ConfigError, LocalError
 from timed.rpc.credentials import MAX_ACCOUNTS, Secret, parse
 
@@ -41,12 +40,7 @@ def read_auth_file(path: Path) -> tuple[Secret, ...]:
 
 def _text(path: Path) -> str:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            check_private(str(path), os.fstat(descriptor), "file of accounts")
-            data = os.read(descriptor, MAX_BYTES + 1)
-        finally:
-            os.close(descriptor)
+        data = read_private(str(path), MAX_BYTES, "file of accounts")
     except OSError as error:
         raise ConfigError(
             f"rpc.auth_file: cannot read {path}: {error.strerror}.", "Make it, or leave rpc.auth_file empty."

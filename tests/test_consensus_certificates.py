@@ -13,7 +13,7 @@ from timed.consensus import tally
 from timed.consensus.effects import AskCertificates
 from timed.events import TransactionCertified, TransactionFinal
 from timed.params import SECOND
-from timed.primitives.certificate import BundleCertificate, decode_certificate, indices_of
+from timed.primitives.certificate import BundleCertificate, indices_of
 from timed.wire.messages import TransactionBroadcast, TransactionVote
 from timed.wire.messages import TransactionCertified as Certified
 from timed.wire.messages import TransactionFinalized as Finalized
@@ -134,7 +134,7 @@ class CertificateTests(SynchronousTestCase):
         for txid in ids:
             certificate = self._certificate(desk, txid)
             self.assertTrue(are_good(certificate.signature_items(desk.roster)))
-            self.assertEqual(decode_certificate(certificate.encode()), certificate)
+            self.assertEqual(BundleCertificate.decode(certificate.encode()), certificate)
 
     def test_it_has_no_more_signers_than_make_a_quorum(self) -> None:
         """Of those heard from, the heaviest: whoever follows checks as few signatures as possible."""

@@ -16,11 +16,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.index_world import GENESIS, Naive, RandomChain, blocks_of, builders_of, differences, reader_of
 from tests.test_app_services import ServicesCase
 from timed.app.composition import Application
-from timed.app.indexing import RETRY_S, Indexer, built_elsewhere
+from timed.app.indexing import RETRY_S, Indexer
 from timed.errors import ConfigError, StoreError
 from timed.events import BlockCertified
 from timed.index import builder as building
 from timed.index.builder import Step
+from timed.index.reader import IndexReader
 from timed.index.status import IndexStatus, ReadIndexes
 from timed.index.tables import ADDRESSES, NAMES, SPENT
 from timed.monitor.health import CHECKS, DEGRADED, OK
@@ -227,12 +228,8 @@ class OtherProcess(SynchronousTestCase):
         builder = builders_of(directory, chain.store)[SPENT]
         builder.step()
         builder.close()
-        context: Any = SimpleNamespace(
-            datadir=SimpleNamespace(index=directory),
-            genesis=GENESIS,
-            config=SimpleNamespace(settings=SimpleNamespace(index=SimpleNamespace(names=(SPENT, ADDRESSES)))),
-        )
-        indexes = built_elsewhere(context, chain.store)
+        reader = IndexReader(directory, GENESIS.hash, (SPENT, ADDRESSES))
+        indexes = ReadIndexes(directory, chain.store, reader)
         self.addCleanup(indexes.reader.close)
         statuses = {status.name: status for status in indexes.statuses()}
         self.assertTrue(statuses[SPENT].synced)

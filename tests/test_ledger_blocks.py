@@ -25,7 +25,7 @@ from tests.builders import (
 )
 from timed.crypto.rule import verify
 from timed.errors import InvalidBlock, LocalError, RemoteError, StoreError
-from timed.ledger.digest import apply_digests, empty_digests, undo_digests, utxo_root
+from timed.ledger.digest import apply_digests, empty_digests, utxo_root
 from timed.ledger.filters import block_filter, filter_item
 from timed.ledger.ledger import MAX_UNSETTLED, Ledger
 from timed.ledger.rewards import base_reward
@@ -422,7 +422,7 @@ class DigestTests(BlockCase):
         first = self.payment()
         _, effects = self.chain.make([first, transfer(outputs_of(first)[:1])])
         self.assertNotEqual(effects.digests, before)
-        self.assertEqual(undo_digests(effects.digests, effects.created, effects.spent), before)
+        self.assertEqual(apply_digests(effects.digests, effects.spent, effects.created), before)
 
     @settings(deadline=None, max_examples=25)
     @given(

@@ -402,7 +402,8 @@ class HonestTests(SynchronousTestCase):
         a, b = wire.host(1, wanted=[2]), wire.host(2)
         wire.run(SECOND)
         for _ in range(40):
-            a.table.broadcast_batch([NEWS] * 500)
+            for _ in range(500):
+                a.table.broadcast(NEWS)
             a.call(None)
             wire.run(SECOND)
         self.assertNothingScored(a, b)

@@ -114,7 +114,8 @@ class SendTests(SynchronousTestCase):
 
     def test_batch_keeps_its_order(self) -> None:
         (stranger,) = self.strangers(1)
-        self.host.table.broadcast_batch([news(number) for number in range(10)])
+        for number in range(10):
+            self.host.table.broadcast(news(number))
         self.host.call(None)
         self.assertEqual([m.height for m in stranger.heard()], list(range(10)))  # type: ignore[attr-defined]
 

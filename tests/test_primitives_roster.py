@@ -117,12 +117,10 @@ class Rosters(SynchronousTestCase):
         self.assertIsNone(Roster(()).index_of(bytes(32)))
 
     def test_weights_add_up(self) -> None:
-        """Of the whole, of positions, of a bitmap."""
+        """Of the whole, and of positions."""
         members = roster(5, 0, 7, 1)
         self.assertEqual(members.total_weight, 13)
         self.assertEqual(members.weight_of((0, 2)), 12)
-        self.assertEqual(members.weight_of_bitmap(bitmap_of((0, 3), 4)), 6)
-        self.assertRaises(InvalidCertificate, members.weight_of_bitmap, b"\x10")
 
     def test_order_is_part_of_the_encoding(self) -> None:
         """[3] Members out of order or twice are neither encoded nor decoded."""

@@ -25,7 +25,7 @@ from timed.index.builder import IndexBuilder, Step
 from timed.index.reader import IndexReader
 from timed.index.status import IndexStatus, ReadIndexes, file_size
 from timed.index.tables import INDEXES
-from timed.interfaces import IEventSink, IStore
+from timed.interfaces import IEventSink
 from timed.loops import Cause
 from timed.rpc.worker import ThreadWorker
 
@@ -231,13 +231,6 @@ class Indexer:
         for work in self._works.values():
             work.wanted = True
         self._turn_after(0)
-
-
-def built_elsewhere(context: Context, store: IStore) -> ReadIndexes:
-    """The indexes that another process builds in this data directory, read-only."""
-    directory = str(context.datadir.index)
-    reader = IndexReader(directory, context.genesis.hash, context.config.settings.index.names)
-    return ReadIndexes(directory, store, reader)
 
 
 class IndexService(Service):

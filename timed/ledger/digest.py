@@ -64,11 +64,6 @@ def merge_digests(digests: Sequence[bytes], change: Mapping[int, LtHash]) -> tup
     return tuple(merged)
 
 
-def undo_digests(digests: Sequence[bytes], created: Entries, spent: Entries) -> tuple[bytes, ...]:
-    """The states before the block that created and spent these coins."""
-    return apply_digests(digests, spent, created)
-
-
 def utxo_root(digests: Sequence[bytes]) -> bytes:
     """What a header commits to: the Merkle root over the digests of the shards, in shard order."""
     return merkle.root([LtHash.from_state(state).digest() for state in digests])

@@ -136,10 +136,6 @@ class AddressBook:
             for r in self._records.values()
         )  # fmt: skip
 
-    def placed(self) -> list[Record]:
-        """Every record that has a place in a bucket: those there are, each once."""
-        return [*self._new.values(), *self._tried.values()]
-
     def at(self, host: str, port: int) -> Record | None:
         return self._records.get((host, port))
 

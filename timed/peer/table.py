@@ -145,16 +145,6 @@ class PeerTable(Sessions):
         encoded = self.encoder.encode(message)
         return sum(self._send(session, encoded) for session in sessions)
 
-    def broadcast_batch(
-        self,
-        messages: Iterable[Message],
-        *,
-        to: Collection[bytes] | None = None,
-        exclude: bytes | Collection[bytes] = (),
-    ) -> int:
-        """`broadcast` for several; the sum of its answers."""
-        return sum(self.broadcast(message, to=to, exclude=exclude) for message in messages)
-
     def request(self, node_id: bytes, message: Message, now: int) -> int | None:
         """Ask a peer; the request's id, or None when it cannot be asked.
 

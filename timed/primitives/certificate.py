@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import Union
 
 from timed.codec.value import Retained, Value
-from timed.errors import DecodeError, InvalidCertificate
+from timed.errors import InvalidCertificate
 from timed.primitives import merkle
 from timed.primitives.bitmap import bitmap_of as bitmap_of
 from timed.primitives.bitmap import indices_of as indices_of
@@ -137,16 +137,6 @@ def _signers(named: bytes, bitmap: bytes, count: int, roster: Roster) -> tuple[i
     if not is_quorum(weight, total):
         raise InvalidCertificate("quorum", f"{weight} of {total}")
     return positions
-
-
-def decode_certificate(data: bytes) -> Certificate:
-    """The certificate of either class, told apart by its kind; DecodeError otherwise."""
-    kind = data[0] if data else 0
-    if kind == CertificateKind.BLOCK:
-        return BlockCertificate.decode(data)
-    if kind in (CertificateKind.VOTE, CertificateKind.ACKNOWLEDGEMENT):
-        return BundleCertificate.decode(data)
-    raise DecodeError("decode-choice", f"Certificate.kind: {kind}")
 
 
 def block_vote_message(

@@ -7,7 +7,6 @@ from enum import IntEnum
 
 from timed.codec.value import Retained, Value, retain_hash
 from timed.errors import LocalError
-from timed.primitives.bitmap import indices_of
 from timed.primitives.hashing import tagged_hash
 from timed.primitives.transaction import Lock
 
@@ -78,10 +77,6 @@ class Roster(Retained, Value, frozen=True, gc=False):
         """The weight of the members at these positions."""
         members = self.members
         return sum([members[index].weight for index in indices])
-
-    def weight_of_bitmap(self, bitmap: bytes) -> int:
-        """The weight of the members set in `bitmap`; InvalidCertificate("bitmap") if malformed."""
-        return self.weight_of(indices_of(bitmap, len(self.members)))
 
 
 def is_quorum(weight: int, total: int) -> bool:

@@ -53,8 +53,6 @@ SETTLE_WITHIN = 2 * 3_600 * SECOND
 """Virtual time after healing in which every payment must have ended."""
 SLOWEST = 24 * 3_600 * SECOND
 """Virtual time in which the payments must have been made."""
-SHARED = 1
-"""Wallets 0 and 1 both hold the keys of so many purses."""
 UNFIT = ("hostile", "lone")
 """Faults that spend from the purses themselves."""
 

@@ -159,12 +159,18 @@ class Scraped(ProcessCase):
         for title, shown in panels.items():
             for target in shown:
                 query = target["expr"].replace("$instance", ".*").replace("$__rate_interval", "5m")
-                found = prometheus.ask("query", query=query)["result"]
-                told = {each["metric"].get("instance") for each in found}
-                if title not in QUIET:
-                    self.assertEqual(len(told), nodes, f"{title}: {query}")
+                self.check_query(prometheus, query, f"{title}: {query}", 0 if title in QUIET else nodes)
         for rule in RULES:
             prometheus.ask("query", query=by_instance(rule))
+
+    def check_query(self, prometheus: Prometheus, query: str, what: str, nodes: int) -> None:
+        """A rate of what began a moment ago needs another scrape."""
+
+        def told() -> bool:
+            found = prometheus.ask("query", query=query)["result"]
+            return not nodes or len({each["metric"].get("instance") for each in found}) == nodes
+
+        until(what, told, WAIT_S)
 
     def test_promtool_accepts_configuration_and_exposition(self) -> None:
         promtool = tool("promtool")

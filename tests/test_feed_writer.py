@@ -26,6 +26,7 @@ from timed.events import (
     TransactionReleased,
 )
 from timed.feed import writer
+from timed.feed.attendance import MISSED_IN_A_ROW, absent_of
 from timed.feed.blocks import drafts_of
 from timed.feed.cursor import BadCursor
 from timed.feed.event import (
@@ -292,8 +293,15 @@ class Chains(WriterCase):
 
 class Masternodes(SynchronousTestCase):
     def kinds_of(self, chain: ChainBuilder, height: int) -> list[tuple[str, bytes]]:
-        block, before = (Block.decode(chain.store.block(each) or b"") for each in (height, height - 1))
-        found = drafts_of(block, 1, before, chain.genesis.roster_at, lambda _: (), 1)
+        roster_at = chain.genesis.roster_at
+
+        def at(number: int) -> Block:
+            return Block.decode(chain.store.block(number) or b"")
+
+        def absent(number: int) -> frozenset[bytes]:
+            return absent_of(at(number), roster_at)
+
+        found = drafts_of(at(height), 1, at(height - 1), roster_at, lambda _: (), absent, 1)
         return [(each.type, each.subject) for each in found if each.type.startswith("masternode")]
 
     def test_who_is_on_the_next_roster_joins_and_who_is_not_leaves(self) -> None:
@@ -307,16 +315,41 @@ class Masternodes(SynchronousTestCase):
         self.assertEqual(len(changed), 1)
         self.assertEqual(set(told[changed[0]]), {(JOINED, keys[4]), (LEFT, keys[1])})
 
-    def test_who_did_not_sign_is_missed_once_and_returns_once(self) -> None:
+    def told_of(self, *signers: tuple[int, ...]) -> list[tuple[int, str, bytes]]:
+        """(block, what, whom) of a chain of four members whose blocks were certified by these."""
         chain = ChainBuilder(genesis(4))
-        for signers in ((0, 1, 2, 3), (0, 1, 2), (0, 1, 2), (0, 1, 2, 3), (0, 1, 2, 3)):
+        for each in (*signers, (0, 1, 2, 3)):
             block, effects = chain.make()
-            commit = effects.commit(chain.certify(block, signers=signers))
+            commit = effects.commit(chain.certify(block, signers=each))
             chain.store.commit(commit)
             chain.ledger.advance(commit)
-        absent = chain.genesis.roster_at(1).members[3].operator_key
-        told = [self.kinds_of(chain, height) for height in range(1, 6)]
-        self.assertEqual(told, [[], [], [(MISSED, absent)], [], [(RETURNED, absent)]])
+        self.member = chain.genesis.roster_at(1).members[3].operator_key
+        return [
+            (height, kind, key)
+            for height in range(1, len(signers) + 2)
+            for kind, key in self.kinds_of(chain, height)
+        ]
+
+    def test_who_signs_no_certificate_for_long_is_missed_once_and_returns_once(self) -> None:
+        everybody, three = (0, 1, 2, 3), (0, 1, 2)
+        told = self.told_of(everybody, *[three] * (MISSED_IN_A_ROW + 2), everybody, everybody)
+        missed = 1 + MISSED_IN_A_ROW + 1
+        self.assertEqual(
+            told,
+            [(missed, MISSED, self.member), (1 + MISSED_IN_A_ROW + 2 + 2, RETURNED, self.member)],
+        )
+
+    def test_whose_votes_are_late_now_and_then_is_not_missed(self) -> None:
+        """A certificate holds a quorum: it may lack anybody who is a moment later than the others."""
+        everybody, three = (0, 1, 2, 3), (0, 1, 2)
+        late = [*[three] * (MISSED_IN_A_ROW - 1), everybody]
+        self.assertEqual(self.told_of(everybody, *late, *late, three, everybody, three), [])
+
+    def test_a_process_that_begins_in_the_middle_says_the_same(self) -> None:
+        """Who is missed follows from the blocks, not from what this process has seen."""
+        everybody, three = (0, 1, 2, 3), (0, 1, 2)
+        told = self.told_of(*[three] * (2 * MISSED_IN_A_ROW), everybody)
+        self.assertEqual([kind for _, kind, _ in told], [MISSED, RETURNED])
 
 
 class Peers(WriterCase):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from tests.rpc_world import World
 from timed.app.config import override, settings_from
 from timed.errors import ConfigError
 from timed.monitor.alerts import Alarms, Alert
-from timed.monitor.command import MAX_WAITING, MAX_WORDS, TIMEOUT_S, AlertCommand
+from timed.monitor.command import LEADER, MAX_WAITING, MAX_WORDS, TIMEOUT_S, AlertCommand
 from timed.monitor.readings import Reading, Readings, read
 from timed.monitor.rules import RULES
 from timed.params import SECOND
@@ -35,6 +36,7 @@ class FakeProcess:
         self.words = words
         self.stdin = b""
         self.signals: list[str] = []
+        self.pid = 4_000_000
 
     def write(self, data: bytes) -> None:
         self.stdin += data
@@ -74,10 +76,19 @@ class FakeReactor(Clock):
 class Running(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = FakeReactor()
-        self.command = AlertCommand(self.reactor, ("/bin/page", "--loud"))
+        self.groups = True
+        self.command = AlertCommand(self.reactor, ("/bin/page", "--loud"), self.kill_group)
         self.lines: list[Any] = []
         globalLogPublisher.addObserver(self.lines.append)
         self.addCleanup(globalLogPublisher.removeObserver, self.lines.append)
+
+    def kill_group(self, group: int, number: int) -> None:
+        if not self.groups:
+            raise ProcessLookupError
+        [run] = [run for run in self.reactor.runs if not run.signals][:1]
+        self.assertEqual((group, number), (run.pid, signal.SIGKILL))
+        run.signals.append("KILL GROUP")
+        run.protocol.processExited(Failure(ProcessTerminated(None, 9)))
 
     def warnings(self) -> list[str]:
         return [
@@ -89,7 +100,7 @@ class Running(SynchronousTestCase):
     def test_the_alert_is_on_standard_input_which_then_ends(self) -> None:
         self.command.tell(ALERT)
         (run,) = self.reactor.runs
-        self.assertEqual(run.words, ("/bin/page", "--loud"))
+        self.assertEqual(run.words, (*LEADER, "/bin/page", "--loud"))
         text, _, rest = run.stdin.partition(b"\n")
         self.assertEqual((json.loads(text), rest), (ALERT, b"<end>"))
 
@@ -112,9 +123,15 @@ class Running(SynchronousTestCase):
         self.command.tell(ALERT)
         self.command.tell(ALERT)
         self.reactor.advance(TIMEOUT_S)
-        self.assertEqual(self.reactor.runs[0].signals, ["KILL"])
+        self.assertEqual(self.reactor.runs[0].signals, ["KILL GROUP"])
         self.assertEqual((self.command.outcomes, len(self.reactor.runs)), ({"late": 1}, 2))
         self.assertIn("killed", self.warnings()[0])
+
+    def test_one_that_is_killed_before_it_has_a_group_is_killed_by_itself(self) -> None:
+        self.groups = False
+        self.command.tell(ALERT)
+        self.reactor.advance(TIMEOUT_S)
+        self.assertEqual((self.reactor.runs[0].signals, self.command.outcomes), (["KILL"], {"late": 1}))
 
     def test_a_failure_is_one_line_with_the_end_of_what_it_wrote(self) -> None:
         self.command.tell(ALERT)
@@ -135,7 +152,7 @@ class Running(SynchronousTestCase):
         self.command.tell(ALERT)
         self.command.tell(ALERT)
         self.successResultOf(self.command.stop())
-        self.assertEqual((len(self.reactor.runs), self.reactor.runs[0].signals), (1, ["KILL"]))
+        self.assertEqual((len(self.reactor.runs), self.reactor.runs[0].signals), (1, ["KILL GROUP"]))
         self.command.tell(ALERT)
         self.assertEqual((len(self.command), self.reactor.getDelayedCalls()), (0, []))
 
@@ -144,6 +161,14 @@ class Running(SynchronousTestCase):
         command.tell(ALERT)
         self.successResultOf(command.stop())
         self.assertEqual((self.reactor.runs, command.outcomes), ([], {}))
+
+
+def is_running(pid: int) -> bool:
+    """True for a process that is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 class RealProcess(TestCase):
@@ -161,6 +186,28 @@ class RealProcess(TestCase):
         self.assertEqual(command.outcomes, {"done": 1})
         self.assertEqual(json.loads(out.read_text()), ALERT)
         await command.stop()
+
+    async def test_what_a_program_has_started_ends_with_it(self) -> None:
+        from twisted.internet import reactor, task
+
+        out = Path(self.mktemp()).absolute()
+        code = (
+            "import subprocess, sys, time\n"
+            "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+            "open(sys.argv[1] + '.new', 'w').write(str(child.pid))\n"
+            "import os; os.rename(sys.argv[1] + '.new', sys.argv[1])\n"
+            "time.sleep(600)\n"
+        )
+        command = AlertCommand(reactor, (sys.executable, "-c", code, str(out)))
+        command.tell(ALERT)
+        while not out.exists():
+            await task.deferLater(reactor, 0.02)
+        child = int(out.read_text())
+        self.assertTrue(is_running(child))
+        await command.stop()
+        while is_running(child):
+            await task.deferLater(reactor, 0.02)
+        self.assertEqual(command.outcomes, {"stopped": 1})
 
     async def test_a_program_that_is_not_there_is_a_failure(self) -> None:
         from twisted.internet import reactor, task

@@ -31,7 +31,7 @@ from timed.monitor.pulse import MAX_PULSES, WINDOW_S, Pulse, Pulses, Spread, per
 from timed.monitor.row import COUNTER, GAUGE, Durations, Row
 from timed.monitor.snapshot import FRESH_S, Snapshots
 from timed.monitor.view import View
-from timed.monitor.viewers import EVERY_S, MAX_VIEWERS, PATIENCE_S, Viewers
+from timed.monitor.viewers import EVERY_S, KEPT, MAX_VIEWERS, PATIENCE_S, Viewers
 from timed.monitor.visibility import host_named
 from timed.monitor.watch import Watch
 from timed.params import SECOND
@@ -186,17 +186,21 @@ class Voters(SynchronousTestCase):
 
 
 class Blocks(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.bitmaps: dict[int, bytes] = {}
+
     def node(self, tip: int) -> tuple[Any, list[int]]:
         read: list[int] = []
 
         def certificate(height: int) -> Any:
             read.append(height)
-            return SimpleNamespace(round=0, bitmap=b"\x05")
+            return SimpleNamespace(round=0, bitmap=self.bitmaps.get(height, b"\x05"))
 
         header = SimpleNamespace(hash=b"\x01", time=100, proposer=b"\x02")
+        members = [SimpleNamespace(operator_key=bytes([number])) for number in range(3)]
         ledger = SimpleNamespace(
             tip=SimpleNamespace(height=tip), header=lambda height: header, certificate=certificate,
-            roster=lambda height: SimpleNamespace(members=(None,) * 3),
+            roster=lambda height: SimpleNamespace(members=members),
         )  # fmt: skip
         return SimpleNamespace(ledger=ledger), read
 
@@ -217,12 +221,21 @@ class Blocks(SynchronousTestCase):
         blocks.published(events.BlockCertified(1, b"", 100, (b"",), False), 9_000_000_000)
         self.assertEqual((blocks.rows(node)[0]["delay"], blocks.rows(node)[0]["payments"]), (None, 0))
 
+    def test_certificates_without_a_signature_are_counted_up_to_the_first_that_has_it(self) -> None:
+        blocks = RecentBlocks()
+        self.bitmaps = {7: b"\x07", 10: b"\x03"}
+        self.assertEqual(blocks.absent_in_a_row(self.node(9)[0]), {b"\x01": 2})
+        self.assertEqual(blocks.absent_in_a_row(self.node(10)[0]), {b"\x02": 1})
+        self.assertEqual(blocks.absent_in_a_row(self.node(11)[0]), {b"\x01": 1})
+
     def test_what_is_remembered_is_bounded(self) -> None:
         blocks = RecentBlocks()
         for height in range(1, 200):
             blocks.published(events.BlockCertified(height, b"", 100, (b"",), True), 100 * SECOND)
             blocks.rows(self.node(height)[0])
-        self.assertEqual((len(blocks._arrivals), len(blocks._rows)), (SHOWN, SHOWN))
+        self.assertEqual(
+            (len(blocks._arrivals), len(blocks._rows), len(blocks._absent)), (SHOWN, SHOWN, SHOWN)
+        )
 
 
 class FakeRequest:
@@ -296,6 +309,15 @@ class Streams(PictureCase):
             self.open()
         self.assertFalse(self.viewers.add(FakeRequest(), private=True))  # type: ignore[arg-type]
         self.assertEqual(self.viewers.counters["refused"], 1)
+
+    def test_strangers_leave_places_for_the_node_s_own_machine(self) -> None:
+        """A page whose name was made to lead to 127.0.0.1 is no stranger to the network, and one here."""
+        for _ in range(MAX_VIEWERS - KEPT):
+            self.open(private=False)
+        self.assertFalse(self.viewers.add(FakeRequest(), private=False))  # type: ignore[arg-type]
+        for _ in range(KEPT):
+            self.open(private=True)
+        self.assertFalse(self.viewers.add(FakeRequest(), private=True))  # type: ignore[arg-type]
 
     def test_nobody_looking_means_that_nothing_runs(self) -> None:
         request = self.open()
@@ -467,6 +489,32 @@ class Http(ServiceTestCase):
         await self.opened(lambda: len(self.monitor.viewers) == 0)
         self.assertEqual((counters["opened"], counters["lost"]), (1, 1))
         self.assertGreater(counters["skipped"], 0)
+
+    async def test_a_page_of_another_site_gets_no_place(self) -> None:
+        local = {"Host": f"127.0.0.1:{self.monitor_port}"}
+        foreign = (
+            {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"},
+            {"Origin": "null"}, {"Origin": f"http://127.0.0.1:{self.monitor_port}", "Sec-Fetch-Site": "cross-site"},
+        )  # fmt: skip
+        for headers in foreign:
+            answer = await self.in_thread(fetch, self.monitor_port, "GET", "/live", b"", {**local, **headers})
+            self.assertEqual(answer[0], 403, headers)
+        counters = self.monitor.viewers.counters
+        self.assertEqual((counters["foreign"], len(self.monitor.viewers)), (len(foreign), 0))
+        own = (
+            {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"},
+            {"Origin": f"http://127.0.0.1:{self.monitor_port}"}, {},
+        )  # fmt: skip
+        for number, headers in enumerate(own, 1):
+            await self.in_thread(self.look, {**local, **headers})
+            self.assertEqual(counters["opened"], number)
+
+    def look(self, headers: dict[str, str]) -> None:
+        """Open the stream, read its first bytes and leave."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        with socket.create_connection(("127.0.0.1", self.monitor_port), timeout=60) as raw:
+            raw.sendall(f"GET /live HTTP/1.1\r\n{lines}\r\n".encode())
+            self.assertIn(b" 200 ", raw.recv(100))
 
     async def test_explain_is_the_rpc_s_answer(self) -> None:
         desk = SimpleNamespace(dispatcher=self.rpc.dispatcher)

@@ -24,6 +24,7 @@ from timed.testnet.freeports import free_ports
 
 QUIET = {
     "Members away": "every member is connected",
+    "Members missed": "every member signs",
     "Refused, by rule": "a node is refused a session only where both ends dialled at once",
     "Dials that failed": "a dial fails only where the other node was not up yet",
     "Verdicts of conduct": "nobody misbehaves",

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from timed.feed.attendance import Absent, missed_at
 from timed.feed.event import BLOCK, CONFIRMED, JOINED, LEFT, MISSED, RETURNED, Draft
 from timed.feed.records import LockTouch
 from timed.primitives.block import Block
-from timed.primitives.certificate import indices_of
 from timed.primitives.roster import Member, Roster
 from timed.primitives.transaction import Transaction
-
-FIRST_JUDGED = 2
-"""Block 1 attests the whole first roster: nobody signed genesis."""
 
 
 def drafts_of(
@@ -21,12 +18,13 @@ def drafts_of(
     before: Block | None,
     roster_at: Callable[[int], Roster],
     touches_of: Callable[[Transaction], tuple[LockTouch, ...]],
+    absent: Absent,
     now_us: int,
 ) -> Iterator[Draft]:
     """The block, its transactions in their order, then who joined, left, missed or returned.
 
-    `size` is the block's in bytes, `before` the block before it. The attendance of a block
-    is who signed the certificate of the one before it (protocol §4).
+    `size` is the block's in bytes, `before` the block before it; `absent` is asked for this
+    block and `MISSED_IN_A_ROW` before it.
     """
     header = block.header
     yield Draft.of(
@@ -43,10 +41,7 @@ def drafts_of(
     yield from _roster_changes(
         roster_at(header.height), roster_at(header.height + 1), header.height + 1, now_us
     )
-    if header.height >= FIRST_JUDGED:
-        now = _attending(block, roster_at(header.height - 1))
-        then = _attending(before, roster_at(header.height - 2))
-        yield from _attendance_changes(now, then, header.height - 1, now_us)
+    yield from _attendance_changes(header.height, roster_at(header.height - 1), absent, now_us)
 
 
 def _roster_changes(old: Roster, new: Roster, height: int, now_us: int) -> Iterator[Draft]:
@@ -61,18 +56,12 @@ def _roster_changes(old: Roster, new: Roster, height: int, now_us: int) -> Itera
             yield _member_draft(LEFT, member, height, now_us)
 
 
-def _attendance_changes(
-    now: dict[bytes, bool], then: dict[bytes, bool], height: int, now_us: int
-) -> Iterator[Draft]:
-    for key, signed in now.items():
-        if signed is not then.get(key, True):
-            yield Draft.of(RETURNED if signed else MISSED, now_us, key, height=height)
-
-
-def _attending(block: Block, roster: Roster) -> dict[bytes, bool]:
-    """By operator key: whether the member signed the certificate that the block attests."""
-    signed = set(indices_of(block.attendance, len(roster.members)))
-    return {member.operator_key: index in signed for index, member in enumerate(roster.members)}
+def _attendance_changes(height: int, roster: Roster, absent: Absent, now_us: int) -> Iterator[Draft]:
+    now, then = missed_at(height, absent), missed_at(height - 1, absent)
+    for member in roster.members:
+        key = member.operator_key
+        if (key in now) is not (key in then):
+            yield Draft.of(MISSED if key in now else RETURNED, now_us, key, height=height - 1)
 
 
 def _by_key(members: Sequence[Member]) -> dict[bytes, Member]:

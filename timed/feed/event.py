@@ -40,9 +40,9 @@ TYPES: dict[str, tuple[str, str]] = {
     LEFT: ("operator", "A masternode is not on the roster any more from `height` on."),
     MISSED: (
         "operator",
-        "The certificate of block `height` lacks its signature, and the one before did not.",
+        "Six certificates in a row, the last of block `height`, lack its signature; one alone is only a late vote.",
     ),
-    RETURNED: ("operator", "The certificate of block `height` has its signature again."),
+    RETURNED: ("operator", "It was missed, and the certificate of block `height` has its signature."),
     CONNECTED: ("node_id", "A session with a peer is open."),
     LOST: ("node_id", "A session ended; `unwanted`: although both ends wanted it."),
     BANNED: ("node_id", "This node keeps a peer out for `seconds`."),

@@ -8,12 +8,14 @@ once.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Union
 
 import attrs
 
 from timed.errors import DecodeError, StoreError
+from timed.feed.attendance import MISSED_IN_A_ROW, absent_of
 from timed.feed.blocks import drafts_of
 from timed.feed.event import ACCEPTED, CONFIRMED, DROPPED, FINAL, GAP, Draft
 from timed.feed.log import Change, FeedLog
@@ -85,6 +87,8 @@ class FeedWriter:
         self._files = Files() if files is None else files
         self._outputs = SpentOutputs(store, self._block)
         self._repeated = 0
+        self._absent: OrderedDict[int, frozenset[bytes]] = OrderedDict()
+        """By height, of the newest blocks that were looked at."""
         self.log: FeedLog | None = None
 
     def open(self) -> str | None:
@@ -193,7 +197,9 @@ class FeedWriter:
             known = until.touches.get(transaction.txid)
             return touches_of(transaction, self._outputs.of(transaction.inputs)) if known is None else known
 
-        for draft in drafts_of(block, len(data), before, self._genesis.roster_at, touched, until.time_us):
+        self._remember(block)
+        roster_at = self._genesis.roster_at
+        for draft in drafts_of(block, len(data), before, roster_at, touched, self._absent_at, until.time_us):
             if draft.type == CONFIRMED:
                 self._confirm(change, draft, height)
             else:
@@ -208,6 +214,17 @@ class FeedWriter:
             change.add(final)
         change.forget(draft.subject)
         change.add(draft)
+
+    def _absent_at(self, height: int) -> frozenset[bytes]:
+        """From the store when this process has not told the block."""
+        if height not in self._absent:
+            self._remember(self._block(height))
+        return self._absent[height]
+
+    def _remember(self, block: Block) -> None:
+        self._absent[block.header.height] = absent_of(block, self._genesis.roster_at)
+        while len(self._absent) > 2 * MISSED_IN_A_ROW:
+            self._absent.popitem(last=False)
 
     def _data(self, height: int) -> bytes:
         data = self._store.block(height)

@@ -10,6 +10,7 @@ import attrs
 from zope.interface import implementer
 
 from timed import events
+from timed.feed.attendance import absent_from
 from timed.interfaces import IEventSink
 from timed.params import SECOND
 from timed.primitives.certificate import indices_of
@@ -40,6 +41,8 @@ class RecentBlocks:
     def __init__(self) -> None:
         self._arrivals: OrderedDict[int, Arrival] = OrderedDict()
         self._rows: OrderedDict[int, dict[str, Any]] = OrderedDict()
+        self._absent: dict[int, frozenset[bytes]] = {}
+        """Operator keys of those who did not sign, by height, for as long as the rows."""
 
     def published(self, event: object, now_us: int) -> None:
         """`IEventSink.published`."""
@@ -55,6 +58,20 @@ class RecentBlocks:
         """The newest blocks, oldest first; what is only known of blocks that came while it ran is None."""
         return list(self._read(node))
 
+    def absent_in_a_row(self, node: Node) -> dict[bytes, int]:
+        """By operator key: how many of the newest certificates lack its signature, up to the first that has it."""
+        heights = [row["height"] for row in self._read(node)]
+        found: dict[bytes, int] = {}
+        left: frozenset[bytes] | None = None
+        for height in reversed(heights):
+            absent = self._absent.get(height, frozenset())
+            left = absent if left is None else left & absent
+            for key in left:
+                found[key] = found.get(key, 0) + 1
+            if not left:
+                break
+        return found
+
     def _read(self, node: Node) -> Iterator[dict[str, Any]]:
         tip = node.ledger.tip.height
         for height in range(max(1, tip - SHOWN + 1), tip + 1):
@@ -65,14 +82,17 @@ class RecentBlocks:
                     continue
                 self._rows[height] = row
                 while len(self._rows) > SHOWN:
-                    self._rows.popitem(last=False)
+                    gone, _ = self._rows.popitem(last=False)
+                    self._absent.pop(gone, None)
             yield {**row, **self._seen(height)}
 
     def _row(self, node: Node, height: int) -> dict[str, Any] | None:
         header, certificate = node.ledger.header(height), node.ledger.certificate(height)
         if header is None or certificate is None:
             return None
-        members = len(node.ledger.roster(height).members)
+        roster = node.ledger.roster(height)
+        members = len(roster.members)
+        self._absent[height] = absent_from(certificate.bitmap, roster)
         return {
             "height": height,
             "hash": header.hash.hex(),

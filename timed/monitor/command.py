@@ -1,14 +1,18 @@
 """The operator's own program, run for each alert that is raised or over: one at a time, and never for long.
 
-It gets the alert as JSON on its standard input and the environment of the node.
+It gets the alert as JSON on its standard input and the environment of the node, and is
+the leader of a session of its own, so that whatever it has started ends with it when it is killed.
 What it writes goes into the log only when it fails. Alerts beyond `MAX_WAITING`
 are dropped, the newest first, and counted.
 """
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -24,6 +28,19 @@ MAX_WAITING = 32
 MAX_WORDS = 500
 """Bytes of what a program wrote that are kept for the log."""
 DONE, FAILED, LATE, DROPPED, STOPPED = "done", "failed", "late", "dropped", "stopped"
+
+
+_BECOME = """\
+import os, sys
+os.setsid()
+try:
+    os.execv(sys.argv[1], sys.argv[1:])
+except OSError as error:
+    sys.exit(f"{sys.argv[1]}: {error.strerror}")
+"""
+LEADER = (sys.executable, "-I", "-S", "-c", _BECOME)
+"""Begins a session and becomes the program: Twisted starts children in the node's own group."""
+KillGroup = Callable[[int, int], object]
 
 
 class _Run(ProcessProtocol):
@@ -48,9 +65,14 @@ class _Run(ProcessProtocol):
         transport.loseConnection()
         self.ended.callback(getattr(reason.value, "exitCode", None))
 
-    def kill(self) -> None:
+    def kill(self, kill_group: KillGroup) -> None:
+        """With everything it has started that is still in its group."""
         transport: Any = self.transport
-        transport.signalProcess("KILL")
+        try:
+            kill_group(transport.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            # It has not begun its session yet, so that it has started nothing either.
+            transport.signalProcess("KILL")
 
 
 class AlertCommand:
@@ -58,9 +80,10 @@ class AlertCommand:
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, command: Sequence[str]) -> None:
+    def __init__(self, reactor: Any, command: Sequence[str], kill_group: KillGroup = os.killpg) -> None:
         self._reactor = reactor
         self._command = tuple(command)
+        self._kill_group = kill_group
         self._waiting: deque[dict[str, Any]] = deque()
         self._run: _Run | None = None
         self._late: IDelayedCall | None = None
@@ -88,7 +111,7 @@ class AlertCommand:
         self._stopped = Deferred()
         if self._run is None:
             return succeed(None)
-        self._run.kill()
+        self._run.kill(self._kill_group)
         return self._stopped
 
     def _next(self) -> None:
@@ -99,7 +122,7 @@ class AlertCommand:
         self._late = self._reactor.callLater(TIMEOUT_S, self._too_late)
         run.ended.addCallback(self._ended, run, str(alert["name"]))
         try:
-            self._reactor.spawnProcess(run, self._command[0], self._command, env=None)
+            self._reactor.spawnProcess(run, LEADER[0], (*LEADER, *self._command), env=None)
         except OSError as error:
             run.words = str(error).encode()
             run.ended.callback(None)
@@ -107,7 +130,7 @@ class AlertCommand:
     def _too_late(self) -> None:
         self._late = None
         if self._run is not None:
-            self._run.kill()
+            self._run.kill(self._kill_group)
 
     def _ended(self, status: int | None, run: _Run, name: str) -> None:
         late, self._late, self._run = self._late, None, None

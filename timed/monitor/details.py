@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from timed.feed.attendance import MISSED_IN_A_ROW
 from timed.monitor.blocks import RecentBlocks
 from timed.params import SECOND
 
@@ -71,13 +72,13 @@ def details(node: Node, blocks: RecentBlocks, own: bytes, past: Traffic, seconds
         },
         "tip": {"height": node.ledger.tip.height, "hash": node.ledger.tip.hash.hex()},
         "blocks": blocks.rows(node),
-        "members": _members(node, own),
+        "members": _members(node, own, blocks.absent_in_a_row(node)),
         "peers": _peers(node, past, seconds),
     }
 
 
-def _members(node: Node, own: bytes) -> dict[str, Any]:
-    """The current roster: who is connected, and how often each voted for the newest payments."""
+def _members(node: Node, own: bytes, in_a_row: Mapping[bytes, int]) -> dict[str, Any]:
+    """The current roster: who is connected, how often each voted for the newest payments, and who is missed."""
     path = node.chain.fastpath
     me = path.me
     votes: Counter[int] = Counter()
@@ -102,6 +103,8 @@ def _members(node: Node, own: bytes) -> dict[str, Any]:
                 "connected": node_id is not None,
                 "votes": votes[index],
                 "acknowledgements": acknowledgements[index],
+                "unsigned": in_a_row.get(member.operator_key, 0),
+                "missed": in_a_row.get(member.operator_key, 0) >= MISSED_IN_A_ROW,
             }
         )
     return {"count": len(path.roster.members), "payments": len(newest), "rows": rows}

@@ -100,6 +100,8 @@ SECTIONS: tuple[tuple[str, tuple[Panel, ...]], ...] = (
             Panel("Checks that are not ok", (gauge("timed_check_state", "check"),)),
             Panel("Blocks behind", (gauge("timed_blocks_behind"),)),
             Panel("Members away", (gauge("timed_members_missing", "member"),)),
+            Panel("Members missed", (gauge("timed_members_missed", "member"),),
+                  about="Certificates in a row without their signature: 6 or more."),
         ),
     ),
     (

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import attrs
 
 from timed import __version__
+from timed.feed.attendance import MISSED_IN_A_ROW
 from timed.monitor.calls import RPC_METRICS
 from timed.monitor.details import votes_missing
 from timed.monitor.feed import FEED_METRICS
@@ -180,6 +181,20 @@ def _missing(view: View) -> list[Sample]:
     return _named(away, roster)
 
 
+def _members_missed(view: View) -> list[Sample]:
+    node = view.node
+    if node is None:
+        return []
+    in_a_row = view.watch.blocks.absent_in_a_row(node)
+    roster = node.ledger.roster(node.ledger.tip.height + 1)
+    missed = [
+        (index, float(count))
+        for index, member in enumerate(roster.members)
+        if (count := in_a_row.get(member.operator_key, 0)) >= MISSED_IN_A_ROW
+    ]
+    return _named(missed, roster)
+
+
 def _viewers(view: View) -> list[Sample]:
     viewers = getattr(view.monitor, "viewers", None)
     return one(None if viewers is None else len(viewers))
@@ -336,6 +351,11 @@ METRICS: tuple[Row | Durations, ...] = (
         "How many of the newest 200 payments certified in this epoch lack a vote of each member; a few are late.",
         _votes_missing,
     ),
+    Row(
+        "timed_members_missed", GAUGE, ("member",),
+        "Newest certificates in a row without the signature of each member that is missed: 6 or more.",
+        _members_missed,
+    ),
     Row("timed_verifier_items", COUNTER, (), "Signatures checked.", _verifier("items")),
     Row("timed_verifier_batches", COUNTER, (), "Batches of signatures checked.", _verifier("batches")),
     Row("timed_verifier_inline", COUNTER, (), "Requests checked on the reactor thread.", _verifier("inline")),
@@ -380,7 +400,7 @@ METRICS: tuple[Row | Durations, ...] = (
     Row("timed_viewers", GAUGE, (), "Browsers that look at the dashboard.", _viewers),
     Row(
         "timed_viewer_events", COUNTER, ("event",),
-        "Streams of the dashboard opened, closed, lost, refused, cut for not reading; pictures skipped.", _streams,
+        "Streams of the dashboard opened, closed, lost, refused, refused to a foreign page, cut; pictures skipped.", _streams,
     ),
     Row("timed_alert_commands", COUNTER, ("outcome",), "Runs of monitor.alert_command, and alerts dropped for it.",
         _alert_commands),

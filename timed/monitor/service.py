@@ -28,7 +28,7 @@ from timed.monitor.snapshot import WITHHELD, Snapshots
 from timed.monitor.summary import MAX_BYTES
 from timed.monitor.view import View
 from timed.monitor.viewers import MAX_VIEWERS, Viewers, encoded
-from timed.monitor.visibility import is_private
+from timed.monitor.visibility import is_foreign, is_private
 from timed.monitor.watch import Watch
 from timed.net.fetch import fetch
 from timed.rpc.access import listen
@@ -247,6 +247,9 @@ class MonitorService(Service):
     def _live(self, request: BoundedRequest) -> None:
         if request.method == b"HEAD":
             request.respond(200, EVENT_STREAM, b"", Cache_Control="no-store")
+        elif is_foreign(request):
+            self.viewers.counters["foreign"] += 1
+            request.respond(403, TEXT, b"Pages of other sites may not look at a node.\n")
         elif not self.viewers.add(request, private=is_private(request)):
             text = f"All {MAX_VIEWERS} places for viewers are taken.\n".encode()
             request.respond(503, TEXT, text, Retry_After=str(RETRY_S))

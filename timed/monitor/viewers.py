@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 EVERY_S = 1.0
 MAX_VIEWERS = 16
 """Who comes when all places are taken is told to come again."""
+KEPT = 4
+"""Places that strangers do not get: for viewers on the node's own machine."""
 PATIENCE_S = 15.0
 """A viewer whose connection takes nothing for so long is cut."""
 RETRY_MS = 2_000
@@ -79,8 +81,8 @@ class Viewers:
         return len(self._viewers)
 
     def add(self, request: BoundedRequest, *, private: bool) -> bool:
-        """Begin a stream; False when all places are taken."""
-        if len(self._viewers) >= MAX_VIEWERS:
+        """Begin a stream; False when all places that this viewer may have are taken."""
+        if len(self._viewers) >= (MAX_VIEWERS if private else MAX_VIEWERS - KEPT):
             self.counters["refused"] += 1
             return False
         self.counters["opened"] += 1

@@ -22,6 +22,19 @@ def is_private(request: BoundedRequest) -> bool:
     return is_loopback(host_named(request.getHeader(b"host")))
 
 
+def is_foreign(request: BoundedRequest) -> bool:
+    """True when a browser says that a page of another site asks.
+
+    `Sec-Fetch-Site` comes with every request of a browser and cannot be set by a page;
+    older ones send `Origin` at least where a page would read the answer.
+    """
+    site = request.getHeader(b"sec-fetch-site")
+    if site is not None:
+        return site not in (b"same-origin", b"none")
+    origin = request.getHeader(b"origin")
+    return origin is not None and origin.partition(b"://")[2] != request.getHeader(b"host")
+
+
 def host_named(header: bytes | None) -> str:
     """The host of a Host header, without port and brackets; empty without any."""
     text = (header or b"").decode("latin-1").strip()

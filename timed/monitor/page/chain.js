@@ -23,6 +23,7 @@ export class Chain {
       { title: "voted for", value: (row) => row.votes, text: (row) => voted(row, "votes", this.payments), help: "of the newest payments of this epoch" },
       { title: "acknowledged", value: (row) => row.acknowledgements, text: (row) => voted(row, "acknowledgements", this.payments), less: true },
       { title: "signed blocks", value: (row) => this.signed(row), text: (row) => this.blocks.length ? `${this.signed(row)} of ${this.blocks.length}` : NONE, help: "certificates of the newest blocks that carry its signature; a quorum is enough for one" },
+      { title: "missed", kind: "text", value: (row) => row.missed ? "yes" : "no", text: (row) => row.missed ? `yes, ${row.unsigned} in a row` : "no", tone: (row) => row.missed ? "bad" : "good", help: "six certificates in a row lack its signature; one alone is only a late vote" },
       { title: "operator", kind: "text", value: (row) => row.operator, text: (row) => short(row.operator), less: true, hint: (row) => row.operator },
     ], { key: (row) => row.operator, caption: "Members of the roster", rowClass: (row) => row.connected ? null : "away", empty: "shown on the node's own machine" });
   }

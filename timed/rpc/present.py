@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from timed.interfaces import Coin
 from timed.params import NetworkParams
 from timed.primitives.address import encode_address
@@ -12,10 +14,14 @@ from timed.primitives.certificate import BlockCertificate, indices_of
 from timed.primitives.roster import Member, Roster, Tier
 from timed.primitives.transaction import LOCK_KEY_HASH, Lock, Output, Transaction, TransactionKind
 from timed.rpc.backend import ChainBackend, TransactionStatus
-from timed.rpc.jsontext import amount
+from timed.rpc.jsontext import amount, encode
+from timed.rpc.slices import Work
 from timed.rpc.snapshot import Blocks
 
 Object = dict[str, Any]
+
+OUTPUTS_PER_STEP = 64
+"""Outputs shown at once of a transaction in a block; an allocation or a payout has thousands."""
 
 
 def address_of(lock: Lock, params: NetworkParams) -> str | None:
@@ -100,6 +106,22 @@ def block_object(block: Block, size: int, transactions: list[Any], blocks: Block
 
 def transaction_object(transaction: Transaction, params: NetworkParams) -> Object:
     """What a transaction holds."""
+    outputs = [output_object(index, each, params) for index, each in enumerate(transaction.outputs)]
+    return _transaction(transaction, outputs)
+
+
+def transaction_text(transaction: Transaction, params: NetworkParams) -> Work[msgspec.Raw]:
+    """The same as text, in steps of `OUTPUTS_PER_STEP`: of a long answer only a piece is there as objects."""
+    pieces, outputs = [], transaction.outputs
+    for start in range(0, len(outputs), OUTPUTS_PER_STEP):
+        some = range(start, min(start + OUTPUTS_PER_STEP, len(outputs)))
+        pieces.append(encode([output_object(index, outputs[index], params) for index in some])[1:-1])
+        yield
+    shown = _transaction(transaction, msgspec.Raw(b"[%s]" % b",".join(pieces)))
+    return msgspec.Raw(encode(shown))
+
+
+def _transaction(transaction: Transaction, outputs: object) -> Object:
     return {
         "txid": transaction.txid.hex(),
         "version": transaction.version,
@@ -108,7 +130,7 @@ def transaction_object(transaction: Transaction, params: NetworkParams) -> Objec
         "lock_height": transaction.lock_height,
         "payload": transaction.payload.hex(),
         "vin": [{"txid": each.txid.hex(), "vout": each.index} for each in transaction.inputs],
-        "vout": [output_object(index, each, params) for index, each in enumerate(transaction.outputs)],
+        "vout": outputs,
         "witnesses": [
             {"public_key": each.public_key.hex(), "signature": each.signature.hex()}
             for each in transaction.witnesses

@@ -18,7 +18,7 @@ from timed.rpc.present import (
     coin_object,
     header_object,
     lock_object,
-    transaction_object,
+    transaction_text,
 )
 from timed.rpc.slices import Work
 from timed.rpc.snapshot import Blocks, Snapshot
@@ -119,8 +119,7 @@ def getblock(snapshot: Snapshot, block: int | bytes | Moment, verbosity: int) ->
     shown: list[Any] = []
     for transaction in found.transactions:
         if verbosity == 2:
-            shown.append(transaction_object(transaction, snapshot.params))
-            yield
+            shown.append((yield from transaction_text(transaction, snapshot.params)))
         else:
             shown.append(transaction.txid.hex())
     return block_object(found, len(raw), shown, snapshot)

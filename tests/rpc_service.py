@@ -67,6 +67,7 @@ class FakeContext:
     network: Any = None
     alarms: Any = None
     watch: Any = None
+    calls: Any = None
     reloads: Reloads = attrs.Factory(Reloads)
     indexes: Any = None
     feed: Any = None

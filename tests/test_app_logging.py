@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import io
+import json
 
 from twisted.logger import Logger, LogLevel, LogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from timed.app.logging import MAX_NAMESPACES, MAX_SITES, LineObserver, printable
-from timed.app.schema import LEVELS
+from timed.app.logging import (
+    MAX_FIELD,
+    MAX_FIELDS,
+    MAX_NAMESPACES,
+    MAX_SITES,
+    Account,
+    LineObserver,
+    printable,
+)
+from timed.app.schema import LEVELS, LogSection
 from timed.errors import LocalError
 
 
@@ -28,6 +37,101 @@ class LineCase(SynchronousTestCase):
 
     def lines(self) -> list[str]:
         return self.out.getvalue().splitlines()
+
+
+class Accounts(LineCase):
+    """The call or the peer on whose account something happened connects lines."""
+
+    PEER = "6d44b2c6ff20421c9d6f4786f0ed52cc"
+
+    def test_the_call_stands_behind_the_text(self) -> None:
+        self.observer.about = lambda: Account(call=17, method="getblock", user="al\nice")
+        self.logger("timed.rpc.desk").info("slow")
+        self.assertTrue(
+            self.lines()[0].endswith(" rpc.desk: slow [call 17 getblock of al\\nice]"), self.lines()
+        )
+
+    def test_the_peer_stands_there_with_the_beginning_of_its_id(self) -> None:
+        self.observer.about = lambda: Account(peer=self.PEER)
+        self.logger().failure("bug", Failure(ValueError("x")))
+        self.assertTrue(self.lines()[0].endswith("node: bug [peer 6d44b2c6ff20421c]"))
+        self.assertIn("ValueError: x", self.lines()[-1])
+
+    def test_a_line_of_nobody_has_none(self) -> None:
+        self.logger().info("tick")
+        self.assertTrue(self.lines()[0].endswith("node: tick"))
+
+    def test_who_looks_at_the_newest_lines_sees_it_too(self) -> None:
+        self.observer.about = lambda: Account(call=1, method="stop", user="me")
+        self.logger().info("stopping")
+        self.assertEqual(self.observer.tail.since(0)[0].text, "stopping [call 1 stop of me]")
+
+
+class Json(LineCase):
+    def objects(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.lines()]
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.observer.tune(LogSection(format="json", burst=3))
+
+    def test_a_line_is_an_object_with_what_its_text_names(self) -> None:
+        self.logger().info("block {height}, {hash}", height=7, hash="ab", secret="no")
+        self.assertEqual(
+            self.objects(),
+            [
+                {
+                    "time": "1970-01-12T13:46:40.000Z",
+                    "level": "info",
+                    "namespace": "node",
+                    "text": "block 7, ab",
+                    "fields": {"hash": "ab", "height": 7},
+                }
+            ],
+        )
+
+    def test_call_and_peer_are_members(self) -> None:
+        self.observer.about = lambda: Account(call=17, method="getblock", user="alice")
+        self.logger().info("one")
+        self.observer.about = lambda: Account(peer=Accounts.PEER)
+        self.logger().info("two")
+        self.observer.about = lambda: None
+        self.logger().info("lost", node_id="ff00")
+        first, second, third = self.objects()
+        self.assertEqual((first["call"], first["method"], first["user"]), (17, "getblock", "alice"))
+        self.assertEqual((second["peer"], third["peer"]), (Accounts.PEER, "ff00"))
+        self.assertNotIn("call", second)
+
+    def test_every_line_is_one_object_whatever_is_in_it(self) -> None:
+        self.logger().info("said {text} {number}", text='x"\n\ud800\x1b', number=float("nan"))
+        self.logger().failure("bug", Failure(ValueError('a"\nb')))
+        self.assertEqual(len(self.objects()), 2)
+        self.assertIn("ValueError", "".join(self.objects()[1]["traceback"]))  # type: ignore[arg-type]
+
+    def test_texts_and_members_are_bounded(self) -> None:
+        names = " ".join(f"{{f{number}}}" for number in range(MAX_FIELDS + 5))
+        self.logger().info(names, **{f"f{number}": "x" * 1000 for number in range(MAX_FIELDS + 5)})
+        fields = self.objects()[0]["fields"]
+        assert isinstance(fields, dict)
+        self.assertEqual((len(fields), len(fields["f0"])), (MAX_FIELDS, MAX_FIELD + 1))
+
+    def test_under_the_journal_there_is_no_second_time(self) -> None:
+        self.observer = self.observe(journal=True)
+        self.observer.tune(LogSection(format="json"))
+        self.logger().warn("slow")
+        self.assertEqual(self.lines(), ['<4>{"level": "warn", "namespace": "node", "text": "slow"}'])
+
+    def test_what_is_held_back_is_summed_up_in_an_object(self) -> None:
+        for _ in range(5):
+            self.logger().info("again")
+        self.now += 61
+        self.observer.sweep()
+        self.assertEqual(self.objects()[-1]["text"], "2 more lines in 60 s like: again")
+
+    def test_it_follows_the_configuration(self) -> None:
+        self.observer.tune(LogSection(format="text"))
+        self.logger().info("plain")
+        self.assertTrue(self.lines()[0].endswith("node: plain"))
 
 
 class Lines(LineCase):

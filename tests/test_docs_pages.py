@@ -36,6 +36,8 @@ HANDS = (
     "cd",
     "cp",
     "curl",
+    "grep",
+    "jq",
     "install",
     "openssl",
     "systemctl",

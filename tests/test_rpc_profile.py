@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
+from twisted.logger import Logger, LogPublisher, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.rpc_world import RpcTestCase, parsed
+from tests.node_world import NodeWorld
+from tests.rpc_world import RpcTestCase, World, parsed
+from timed.app.composition import on_whose_account
+from timed.app.logging import Account, LogLevels
 from timed.app.meter import Meter
 from timed.monitor.watch import Watch
 from timed.rpc.activity import HEAVY, SAMPLE, Activity, Call
 from timed.rpc.caller import Caller
+from timed.rpc.calllog import NAMESPACE, call_log
 from timed.rpc.reader import Reader
+from timed.wire.messages import GetHeaders
 
 CALLER = Caller("test")
 
@@ -249,3 +256,57 @@ class Doing(SynchronousTestCase):
         self.assertEqual(meter.doing, "")
         meter.begin("act")
         self.assertEqual(meter.doing, "act")
+
+
+class Lines(SynchronousTestCase):
+    """What the log says of calls."""
+
+    def test_a_call_has_a_line_for_whoever_asked_and_no_argument_in_it(self) -> None:
+        levels, heard = LogLevels("info"), []
+        log = Logger(
+            namespace=NAMESPACE, observer=LogPublisher(lambda event: heard.append(formatEvent(event)))
+        )
+        activity = Activity(lambda: 0.0, lambda: 0, lambda: 0, call_log(levels, log))
+        activity.end(activity.begin("getblock", CALLER))
+        self.assertEqual(heard, [])
+        levels.set("rpc.calls", "debug")
+        activity.end(activity.begin("getblock", Caller("alice", "192.0.2.1")))
+        self.assertEqual(heard, ["call 2 getblock of alice at 192.0.2.1 took 0.0 ms"])
+
+    def test_a_bug_names_the_call_in_the_log(self) -> None:
+        world = World()
+        self.patch(world.dispatcher, "_handlers", {"getblockcount": lambda env: 1 / 0})
+        error = world.error("getblockcount")
+        self.assertEqual(error["data"]["hint"], "The node's log holds the details: look for call 1.")
+
+    def test_what_happens_during_a_call_is_on_its_account(self) -> None:
+        world, seen = World(), []
+        context = SimpleNamespace(calls=world.parts.activity, running=None)
+
+        def look(env: object) -> int:
+            seen.append(on_whose_account(context))  # type: ignore[arg-type]
+            return 1
+
+        self.patch(world.dispatcher, "_handlers", {"getblockcount": look})
+        world.result("getblockcount")
+        self.assertEqual(seen, [Account(call=1, method="getblockcount", user="test")])
+        self.assertIsNone(on_whose_account(context))  # type: ignore[arg-type]
+
+    def test_what_a_message_causes_is_on_its_peer_s_account(self) -> None:
+        world = NodeWorld()
+        peer = world.stranger()
+        meter = Meter(world.node.peers.costs, lambda: 0)
+        context = SimpleNamespace(calls=None, running=SimpleNamespace(driver=SimpleNamespace(meter=meter)))
+        seen = []
+        refuse = world.node.inbox.deliver
+
+        def deliver(incoming: Any, now: int) -> None:
+            refuse(incoming, now)
+            seen.append(on_whose_account(context))  # type: ignore[arg-type]
+
+        self.patch(world.node.inbox, "deliver", deliver)
+        meter.begin("received")
+        peer.ask(GetHeaders(start=1, count=1))
+        meter.end()
+        self.assertEqual(seen, [Account(peer=peer.node_id.hex())])
+        self.assertIsNone(on_whose_account(context))  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ from timed.app.descriptors import DescriptorsService
 from timed.app.follow import OverridesFollower
 from timed.app.genesis_file import choose_genesis
 from timed.app.live import LiveConfig
-from timed.app.logging import LineObserver
+from timed.app.logging import Account, LineObserver
 from timed.app.ports import Sockets, check_given, check_port
 from timed.app.registry import choose, find
 from timed.app.reload import HangupService
@@ -43,7 +43,7 @@ NEED_GENESIS = frozenset({"chain", "p2p"})
 COMES_WITH = {"chain": ("desk", "feed")}
 """What runs beside a service without being named in services.enabled."""
 
-LOG_KEYS = ("log.level", "log.levels", "log.burst", "log.window")
+LOG_KEYS = ("log.level", "log.levels", "log.format", "log.burst", "log.window")
 
 log = Logger()
 
@@ -223,6 +223,17 @@ def operator_entropy(config: Config) -> Callable[[int], bytes]:
     return lambda size: well_known_seed("operator", number)[:size]
 
 
+def on_whose_account(context: Context) -> Account | None:
+    """The call or the peer that the reactor's thread works for now."""
+    calls, running = context.calls, context.running
+    call = None if calls is None else calls.running
+    if call is not None:
+        return Account(call=call.number, method=call.method, user=call.caller.user)
+    meter = None if running is None else running.driver.meter
+    node_id = None if meter is None else meter.whose
+    return None if node_id is None else Account(peer=node_id.hex())
+
+
 def announce(context: Context) -> None:
     """The effective configuration in one line."""
     config = context.config
@@ -294,6 +305,7 @@ def compose(
     makers = service_makers(settings.services.enabled)
     live = LiveConfig(config, reactor, partial(deferToThreadPool, reactor, reactor.getThreadPool()))
     context = make_context(live, reactor, observer, sockets)
+    observer.about = partial(on_whose_account, context)
     application = Application(observer, err if err is not None else (sys.__stderr__ or sys.stderr))
     application.addService(context.loops)
     application.addService(LogSweeper(observer, reactor, context.loops))

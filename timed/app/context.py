@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from timed.monitor.alerts import Alarms
     from timed.monitor.watch import Watch
     from timed.node.node import Node
+    from timed.rpc.activity import Activity
     from timed.rpc.desk import Desk
 
 
@@ -76,6 +77,8 @@ class Context:
     """What answers calls, while the desk service runs."""
     alarms: Alarms | None = None
     """The alerts, while the monitor service runs."""
+    calls: Activity | None = None
+    """The calls that this process answers, while it does."""
     watch: Watch | None = None
     """What the monitor service measures, while it runs."""
     network: Any = None

@@ -1,15 +1,19 @@
-"""Log lines for people: one observer, one line per event, no floods.
+"""Log lines for people or for machines: one observer, one line per event, no floods.
 
-A line is `time level namespace: text`. Under journald (`JOURNAL_STREAM`) the
-time is left out and the level is given as the syslog prefix that journald reads.
+A line is `time level namespace: text`, with the call or the peer behind it in brackets,
+or one JSON object with the same members. Under journald (`JOURNAL_STREAM`) the time is
+left out and the level is given as the syslog prefix that journald reads.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import deque
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from math import isfinite
+from string import Formatter
 from typing import TYPE_CHECKING, TextIO
 
 import attrs
@@ -108,6 +112,34 @@ class LogCounters:
     suppressed: int = 0
 
 
+MAX_FIELDS = 20
+"""Members of an event that a JSON line has; of a text `MAX_FIELD` characters."""
+MAX_FIELD = 300
+SHORT_ID = 16
+"""Digits of a node id in brackets; a search for them finds the lines with the whole id, too."""
+
+
+@attrs.frozen
+class Account:
+    """On whose account something happens: a call's number, method and user, or a peer's node id in hexadecimal."""
+
+    call: int | None = None
+    method: str = ""
+    user: str = ""
+    peer: str = ""
+
+    def __str__(self) -> str:
+        """As it stands behind a text."""
+        if self.call is None:
+            return f"[peer {self.peer[:SHORT_ID]}]"
+        return f"[call {self.call} {self.method} of {printable(self.user)}]"
+
+    def as_object(self) -> dict[str, object]:
+        if self.call is None:
+            return {"peer": self.peer}
+        return {"call": self.call, "method": self.method, "user": self.user}
+
+
 MAX_TAIL = 500
 """Lines that are kept in memory for who looks at the node; the oldest goes first."""
 
@@ -177,10 +209,14 @@ class LineObserver:
         self.counters = LogCounters()
         self.levels = LogLevels(level)
         self.tail = LogTail()
+        self.about: Callable[[], Account | None] = lambda: None
+        """On whose account the process works at this moment."""
         self._levels: tuple[str, Mapping[str, str]] = level, {}
         """Those of the settings."""
         self.burst = burst
         self.window = window
+        self.json = False
+        """Lines are for machines."""
         self._out = out
         self._clock = clock
         self._journal = journal
@@ -194,6 +230,7 @@ class LineObserver:
             self.levels.replace(*levels)
             self._levels = levels
         self.burst, self.window = settings.burst, settings.window
+        self.json = settings.format == "json"
 
     def __call__(self, event: LogEvent) -> None:
         level = level_of(event)
@@ -204,7 +241,7 @@ class LineObserver:
         if not self._admit(namespace, level, event):
             self.counters.suppressed += 1
             return
-        self._line(level, namespace, text_of(event))
+        self._line(level, namespace, event)
 
     def sweep(self) -> None:
         """When the window is over, write one summary line per site that was held back."""
@@ -216,7 +253,7 @@ class LineObserver:
         for site in sites.values():
             if site.suppressed:
                 text = f"{site.suppressed} more lines in {self.window} s like: {site.format}"
-                self._line(site.level, site.namespace, text)
+                self._write(site.level, site.namespace, text, text, {})
 
     def _admit(self, namespace: str, level: str, event: LogEvent) -> bool:
         pattern = str(event.get("log_format") or event.get("format") or "")[:200]
@@ -232,18 +269,39 @@ class LineObserver:
         site.written += 1
         return True
 
-    def _line(self, level: str, namespace: str, text: str) -> None:
+    def _line(self, level: str, namespace: str, event: LogEvent) -> None:
+        account = self.about()
+        text, trace = text_of(event), trace_of(event)
+        line = text if account is None else f"{text} {account}"
+        if trace:
+            line = "\n".join([line, *(f"    {each}" for each in trace)])
+        members: dict[str, object] = {}
+        if self.json:
+            fields = fields_of(event)
+            peer = fields.get("node_id")
+            members = {} if peer is None else {"peer": peer}
+            members |= {} if account is None else account.as_object()
+            members |= {"fields": fields} if fields else {}
+            members |= {"traceback": trace} if trace else {}
+        self._write(level, namespace, text, line, members)
+
+    def _write(self, level: str, namespace: str, text: str, line: str, members: Mapping[str, object]) -> None:
+        """`line` for people and the tail, `text` with `members` for machines."""
         self.counters.lines[level] += 1
         name = namespace.removeprefix(PREFIX)
         now = self._clock()
-        self.tail.add(now, level, name, text)
-        if self._journal:
-            head = f"<{JOURNAL_PRIORITY[level]}>{name}:"
+        self.tail.add(now, level, name, line)
+        moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        if self.json:
+            time = {} if self._journal else {"time": moment}
+            written = json.dumps({**time, "level": level, "namespace": name, "text": text, **members})
+            head = f"<{JOURNAL_PRIORITY[level]}>" if self._journal else ""
+        elif self._journal:
+            head, written = f"<{JOURNAL_PRIORITY[level]}>{name}: ", line
         else:
-            moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds")
-            head = f"{moment.replace('+00:00', 'Z')} {level:<8} {name}:"
+            head, written = f"{moment} {level:<8} {name}: ", line
         try:
-            self._out.write(f"{head} {text}\n")
+            self._out.write(f"{head}{written}\n")
             self._out.flush()
         except (OSError, ValueError):
             # Nobody reads any more: the node goes on, and the count shows what was lost.
@@ -261,15 +319,30 @@ def level_of(event: LogEvent) -> str:
 
 
 def text_of(event: LogEvent) -> str:
-    """One line for the event; a failure adds its traceback, indented."""
+    """One line for the event, without its traceback."""
     text = printable(formatEvent(event))
-    if len(text) > MAX_LINE:
-        text = f"{text[:MAX_LINE]}… ({len(text)} characters)"
+    return text if len(text) <= MAX_LINE else f"{text[:MAX_LINE]}… ({len(text)} characters)"
+
+
+def trace_of(event: LogEvent) -> list[str]:
+    """The lines of its traceback; none without a failure."""
     failure = event.get("log_failure")
-    if failure is None:
-        return text
-    trace = "\n".join(f"    {printable(line)}" for line in failure.getTraceback().splitlines())
-    return f"{text}\n{trace}"
+    return [] if failure is None else [printable(line) for line in failure.getTraceback().splitlines()]
+
+
+def fields_of(event: LogEvent) -> dict[str, object]:
+    """What stands in the event's text, and whose it is, as plain values; nothing else of an event is told."""
+    names = {name for _, name, _, _ in Formatter().parse(str(event.get("log_format") or "")) if name}
+    found: dict[str, object] = {}
+    for name in sorted({*names, "node_id"} & event.keys())[:MAX_FIELDS]:
+        value = event[name]
+        if isinstance(value, float) and not isfinite(value):
+            found[name] = str(value)
+        elif isinstance(value, bool | int | float):
+            found[name] = value
+        elif isinstance(value, str):
+            found[name] = value if len(value) <= MAX_FIELD else f"{value[:MAX_FIELD]}…"
+    return found
 
 
 def printable(text: str) -> str:

@@ -29,9 +29,16 @@ class Meter:
         calling, named = self.calling, self._costs.named
         return calling if not calling or named == OTHER else f"{calling}, {named}"
 
+    @property
+    def whose(self) -> bytes | None:
+        """The node id of the peer whose message is being handled; None between two messages."""
+        lanes = self._costs.whose
+        return None if not self.calling or lanes is None else lanes.owner
+
     def begin(self, call: str) -> None:
         """The node is about to be called."""
-        self.calling, self._costs.named = call, OTHER
+        self.calling = call
+        self._costs.idle()
         self._calls += 1
         if not self._calls % SAMPLE:
             self._began = self._costs.lend(self._clock, SAMPLE)
@@ -42,3 +49,4 @@ class Meter:
         if self._costs.clock is not None:
             spent = self._costs.take_back() - self._began
             self.spent[call] = self.spent.get(call, 0) + spent * SAMPLE
+        self._costs.idle()

@@ -371,11 +371,17 @@ class WalletSection:
 
 @attrs.frozen
 class LogSection:
-    """Lines for people."""
+    """Lines for people, or for machines."""
 
     level: str = key(choice(*LEVELS), "info", "The least important level that is written.", live=True)
     levels: Mapping[str, str] = key(
         LEVELS_OF, {}, "Levels of single rooms, or of what is in them, like peer:debug.", live=True
+    )
+    format: str = key(
+        choice("text", "json"),
+        "text",
+        "text: lines for people. json: one object a line, for machines.",
+        live=True,
     )
     burst: int = key(
         integer(1, 100_000),

@@ -21,7 +21,7 @@ _STRUCTS = msgspec.msgpack.Encoder()
 LEFT_OUT: Mapping[type, frozenset[str]] = {
     Packing: frozenset({"_compressor", "_decompressor"}),
     Ledger: frozenset({"_headers", "_coins"}),
-    Costs: frozenset({"spent", "clock", "named", "_at", "_name", "_payer", "_weight"}),
+    Costs: frozenset({"spent", "clock", "named", "whose", "_at", "_name", "_weight"}),
     Lanes: frozenset({"spent_ns"}),
 }
 """What is no part of the state: caches and tables that are filled when needed, and CPU times."""

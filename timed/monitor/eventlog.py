@@ -30,7 +30,7 @@ LINES: Mapping[type, Line] = {
     ),
     events.PeerRefused: Line(LogLevel.warn, "no session with {address}: {why}"),
     events.PeerBanned: Line(LogLevel.warn, "banned {node_id} at {address} for {seconds} s: {reason}"),
-    events.PeerMessage: Line(LogLevel.info, "{name} {direction} {address}, {size} bytes"),
+    events.PeerMessage: Line(LogLevel.info, "{name} {direction} {node_id} at {address}, {size} bytes"),
     events.TransactionAccepted: Line(LogLevel.debug, "transaction {txid} accepted"),
     events.TransactionLocked: Line(LogLevel.debug, "transaction {txid} locked in epoch {epoch}"),
     events.TransactionCertified: Line(LogLevel.debug, "transaction {txid} certified in epoch {epoch}"),

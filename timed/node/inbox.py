@@ -104,9 +104,8 @@ class Inbox:
             self.counters.unhandled += 1
             return
         peers = self._node.peers
-        if peers.costs.clock is not None:
-            session = peers.session_with(incoming.peer.node_id)
-            peers.costs.on(incoming.message.message_type(), None if session is None else session.lanes)
+        session = peers.session_with(incoming.peer.node_id)
+        peers.costs.on(incoming.message.message_type(), None if session is None else session.lanes)
         try:
             handler(incoming.peer, incoming.message, incoming.request_id, now)
         except RemoteError as error:

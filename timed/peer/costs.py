@@ -19,41 +19,52 @@ class Payer(Protocol):
 
     spent_ns: int
 
+    @property
+    def owner(self) -> bytes | None:
+        """Its node id, once that is known."""
+        ...
+
 
 class Costs:
     """Nanoseconds per type of message, and per payer."""
 
-    __slots__ = ("_at", "_name", "_payer", "_weight", "clock", "named", "spent")
+    __slots__ = ("_at", "_name", "_weight", "clock", "named", "spent", "whose")
 
     def __init__(self) -> None:
         self.spent: dict[str, int] = {}
         """Per type, and for `OTHER`. It never goes back."""
         self.clock: Callable[[], int] | None = None
         self.named = OTHER
-        """The type of the message that was worked on last, measured or not."""
+        """The type of the message that is worked on, measured or not; `OTHER` for none."""
+        self.whose: Payer | None = None
+        """Who brought it."""
         self._name = OTHER
-        self._payer: Payer | None = None
         self._at = 0
         self._weight = 1
 
     def lend(self, clock: Callable[[], int], weight: int) -> int:
         """Measure from now on; the call that is measured stands for `weight` calls. What the clock shows."""
+        self.idle()
         self.clock, self._weight, self._name = clock, weight, OTHER
         self._at = clock()
         return self._at
 
     def on(self, name: str, payer: Payer | None = None) -> None:
         """What follows is done for a message of this type, which `payer` brought."""
-        self.named = name
+        before, self.whose, self.named = self.whose, payer, name
         clock = self.clock
         if clock is None:
             return
         now = clock()
         grown = (now - self._at) * self._weight
         self.spent[self._name] = self.spent.get(self._name, 0) + grown
-        if self._payer is not None:
-            self._payer.spent_ns += grown
-        self._name, self._payer, self._at = name, payer, now
+        if before is not None:
+            before.spent_ns += grown
+        self._name, self._at = name, now
+
+    def idle(self) -> None:
+        """Nothing is done for a message."""
+        self.named, self.whose = OTHER, None
 
     def take_back(self) -> int:
         """The call that was measured is over. What the clock shows."""

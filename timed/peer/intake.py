@@ -167,6 +167,12 @@ class Lanes:
         self.unpack: Callable[[bytes, int], bytes] | None = None
         """Expands a compressed payload to at most so many bytes; None while none may come."""
 
+    @property
+    def owner(self) -> bytes | None:
+        """Whose node id the transport or the greeting has told."""
+        session = self.session
+        return session.peer_id if session.handle is None else session.handle.node_id
+
     def keep(self, size: int) -> None:
         """So much of incomplete messages is kept now."""
         self._intake.incomplete += size - self.incomplete

@@ -303,7 +303,7 @@ class Session:
     def _frame(self, frame: Frame, now: int) -> SessionEvent | None:
         kind = self._kind_of(frame.number)
         name = UNKNOWN if kind is None else kind.name
-        self._costs.on(name)
+        self._costs.on(name, self.lanes)
         self.traffic.count_received(name, self._reader.size)
         if self._tell is not None:
             self._tell(PeerMessage(self.node_id, self.address, name, self._reader.size, False))

@@ -56,8 +56,10 @@ class Activity:
         monotonic: Callable[[], float] = time.monotonic,
         clock: Callable[[], int] = _now_us,
         cpu: Callable[[], int] = time.thread_time_ns,
+        ended: Callable[[Call, float], object] = lambda call, seconds: None,
     ) -> None:
-        """`cpu` is the CPU time of the thread that asks, in nanoseconds."""
+        """`cpu` is the CPU time of the thread that asks, in nanoseconds; `ended` hears of each call, and its seconds."""
+        self._ended = ended
         self._monotonic = monotonic
         self._clock = clock
         self._cpu = cpu
@@ -127,7 +129,9 @@ class Activity:
         spent = self.durations.get(call.method)
         if spent is None:
             spent = self.durations[call.method] = Histogram()
-        spent.observe(self._monotonic() - call.begun)
+        seconds = self._monotonic() - call.begun
+        spent.observe(seconds)
+        self._ended(call, seconds)
 
     def age_us(self, call: Call) -> int:
         """Microseconds since a call came."""

@@ -21,6 +21,7 @@ from timed.index.reader import IndexReader
 from timed.index.status import ReadIndexes
 from timed.monitor.profiler import Profiler
 from timed.rpc.activity import Activity
+from timed.rpc.calllog import call_log
 from timed.rpc.chainlink import ChainLink, watch_link
 from timed.rpc.coinset import CoinScan
 from timed.rpc.desk import SOFTWARE
@@ -94,7 +95,7 @@ class ApartDesk:
         self._source = SharedSource(context)
         self._pool: ThreadPool | None = None
         self._unwatch: list[Callable[[], None]] = []
-        activity = Activity(context.monotonic, context.clock)
+        activity = Activity(context.monotonic, context.clock, ended=call_log(context.log_levels))
         self.reader = Reader(
             self._source,
             self,
@@ -129,6 +130,7 @@ class ApartDesk:
             self._source.close()
         else:
             self._log.warn("there is no chain in {path} yet: start the chain process", path=str(path))
+        self._context.calls = self.parts.activity
         self._unsubscribe = self._context.live.subscribe(KEYS, self._regulate)
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="timed-reader")
         self._pool.start()
@@ -163,6 +165,7 @@ class ApartDesk:
         unwatch, self._unwatch = self._unwatch, []
         for end in unwatch:
             end()
+        self._context.calls = None
         self.waiters.close()
         self.toll.close()
         self._profiler.close()

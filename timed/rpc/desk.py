@@ -23,6 +23,7 @@ from timed.monitor.profiler import Profiler
 from timed.rpc import consolidation
 from timed.rpc.activity import Activity
 from timed.rpc.backend import ChainBackend
+from timed.rpc.calllog import call_log
 from timed.rpc.coinset import CoinScan
 from timed.rpc.consolidation import Consolidation
 from timed.rpc.dispatch import Dispatcher
@@ -67,7 +68,7 @@ class Desk:
         self._backend = backend
         self._scan = CoinScan()
         self._pool: ThreadPool | None = None
-        activity = Activity(context.monotonic, context.clock)
+        activity = Activity(context.monotonic, context.clock, ended=call_log(context.log_levels))
         self._reader = None if backend is None else self._make_reader(activity)
         settings = context.config.settings.rpc
         self.toll = Toll(context.reactor, settings.budget_per_s, settings.deadline_s)
@@ -92,6 +93,7 @@ class Desk:
 
     def start(self) -> None:
         """LocalError when the wallet cannot be had."""
+        self._context.calls = self.parts.activity
         self._unsubscribe = self._context.live.subscribe((*KEYS, *consolidation.KEYS), self._regulate)
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name="timed-reader")
         self._pool.start()
@@ -117,6 +119,7 @@ class Desk:
     async def end_calls(self) -> None:
         """Every call under way is answered soon; a second time does nothing more."""
         self._consolidation.stop()
+        self._context.calls = None
         self.waiters.close()
         self.toll.close()
         self._profiler.close()

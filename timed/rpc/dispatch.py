@@ -246,7 +246,10 @@ class Dispatcher:
         except Exception as error:
             self._failed(method.name, error)
             raise RpcError(
-                INTERNAL_ERROR, "Internal error", rule="internal", hint="The node's log holds the details."
+                INTERNAL_ERROR,
+                "Internal error",
+                rule="internal",
+                hint=f"The node's log holds the details: look for call {call.number}.",
             ) from error
 
     def _count(self, error: RpcError) -> None:

@@ -72,6 +72,7 @@ def _parts(env: Environment) -> Parts:
 
 def _call(call: Call, activity: Activity) -> Object:
     return {
+        "number": call.number,
         "method": call.method,
         "duration": activity.age_us(call),
         "since": activity.since(call),

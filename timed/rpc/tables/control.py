@@ -40,7 +40,7 @@ METHODS = (
     Method(
         "getrpcinfo", "control",
         "The calls that this process answers: those under way, and what became of the others.",
-        "object: active_commands (oldest first: method, duration in microseconds, since, user, address, lane "
+        "object: active_commands (oldest first: number, method, duration in microseconds, since, user, address, lane "
         "administrator or ordinary, state waiting, running or forwarded), active, calls, errors by rule, turns, "
         "budgets, deadline, waiters, reader, link (of an RPC process to its chain process, else null), local (the "
         "other end of it), http, authentication; most is the bound of what stands beside it",

@@ -23,7 +23,7 @@ from typing import Any
 from unittest import SkipTest
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-WAIT_S = 60.0
+WAIT_S = 120.0
 POLL_S = 0.1
 IDLE_S = 20.0
 """A browser that nobody has wanted for so long is ended: idle, it takes time from other tests."""

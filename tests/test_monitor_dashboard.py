@@ -116,6 +116,7 @@ class Pictures(PictureCase):
     def test_it_holds_every_metric_of_the_table_and_nothing_else(self) -> None:
         picture = self.picture()
         self.assertEqual(set(picture["metrics"]) | set(picture["spreads"]), set(ROWS))
+        self.assertEqual(picture["slow"], [])
         self.assertEqual(picture["metrics"]["timed_height"], [{"labels": {}, "value": 0.0}])
 
     def test_a_counter_s_rate_is_over_the_second_between_two_pictures(self) -> None:

@@ -79,6 +79,15 @@ class Turns(SynchronousTestCase):
         self.assertEqual(len(self.turns.kept[-1].functions), MAX_LOOKS)
         self.assertEqual((len(self.turns.counts), self.turns.counts[OTHER]), (MAX_KINDS + 1, 5))
 
+    def test_the_newest_are_told_first(self) -> None:
+        for self.doing in ("first", "second", "third"):
+            self.turn(0.3)
+        newest = self.turns.newest(2)
+        self.assertEqual([turn.doing for turn in newest], ["third", "second"])
+        told = newest[0].as_object()
+        self.assertAlmostEqual(told["time"], 3 * (0.3 + TICK_S))
+        self.assertEqual((told["seconds"], len(told["functions"])), (0.3, 1))  # type: ignore[arg-type]
+
     def test_the_thread_ends_with_it(self) -> None:
         self.turns.start()
         self.assertIn("timed-turns", [each.name for each in threading.enumerate()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
@@ -13,11 +14,14 @@ from twisted.logger import Logger, LogPublisher, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node_world import NodeWorld
+from tests.peer_harness import Wire
 from tests.rpc_world import RpcTestCase, World, parsed
 from timed.app.composition import on_whose_account
 from timed.app.logging import Account, LogLevels
 from timed.app.meter import Meter
+from timed.monitor.metrics import ROWS
 from timed.monitor.watch import Watch
+from timed.params import SECOND
 from timed.rpc.activity import HEAVY, SAMPLE, Activity, Call
 from timed.rpc.caller import Caller
 from timed.rpc.calllog import NAMESPACE, call_log
@@ -310,3 +314,73 @@ class Lines(SynchronousTestCase):
         meter.end()
         self.assertEqual(seen, [Account(peer=peer.node_id.hex())])
         self.assertIsNone(on_whose_account(context))  # type: ignore[arg-type]
+
+
+class Fed(SynchronousTestCase):
+    """Each metric of what takes time grows by what it counts, in a node with a wallet that pays and makes a block."""
+
+    def setUp(self) -> None:
+        self.world = World()
+        self.world.driver.meter = Meter(self.world.node.peers.costs, ticking())
+        self.world.parts.activity._cpu = ticking()
+        self.watch = Watch(self.world.clock, self.world.clock.seconds, self.world.now)
+        self.view = SimpleNamespace(
+            parts=self.world.parts,
+            rpc=SimpleNamespace(parts=self.world.parts),
+            driver=self.world.driver,
+            node=self.world.node,
+            watch=self.watch,
+        )
+
+    def values(self, name: str) -> dict[tuple[str, ...], Any]:
+        return dict(ROWS[name].source(self.view))  # type: ignore[arg-type]
+
+    def test_calls_of_the_rpc_and_of_the_node(self) -> None:
+        self.assertEqual(
+            (self.values("timed_rpc_cpu_seconds"), self.values("timed_call_cpu_seconds")), ({}, {})
+        )
+        self.world.result("getblockcount")
+        self.world.block()
+        self.assertEqual(self.values("timed_rpc_cpu_seconds").keys(), {("getblockcount",)})
+        calls = self.values("timed_call_cpu_seconds")
+        self.assertLessEqual({("act",), ("persisted",)}, calls.keys())
+        self.assertTrue(all(spent > 0 for spent in calls.values()))
+        spent = self.values("timed_message_cpu_seconds")
+        self.assertAlmostEqual(sum(spent.values()), sum(calls.values()), places=12)
+
+    def test_durable_steps_and_pauses_of_the_collector(self) -> None:
+        self.world.block()
+        steps = self.values("timed_store_seconds")
+        self.assertTrue(all(steps[(kind,)].count > 0 for kind in ("log", "commit")))
+        self.watch.pauses.start()
+        try:
+            gc.collect()
+        finally:
+            self.watch.pauses.stop()
+        self.assertGreaterEqual(self.values("timed_gc_pause_seconds")[("2",)].count, 1)
+
+    def test_profiles_and_slow_turns(self) -> None:
+        self.world.result("getprofile", 1)
+        self.assertEqual(self.values("timed_profiles")[("taken",)], 1)
+        self.watch.turns.came(0.5)
+        self.assertEqual(self.values("timed_slow_turns"), {("unseen",): 1})
+
+    def test_the_busiest_peers_by_name_and_the_others_as_one(self) -> None:
+        wire = Wire()
+        host = wire.host(1)
+        for number in range(2, 10):
+            wire.host(number, wanted=[1])
+        host.table.costs.lend(ticking(1_000), 1)
+        wire.run(5 * SECOND)
+        host.table.costs.take_back()
+        self.view.node = SimpleNamespace(peers=host.table)
+        found = self.values("timed_busiest_peers_seconds")
+        spent = {
+            peer.node_id.hex()[:16]: host.table.session_with(peer.node_id).lanes.spent_ns / 10**9  # type: ignore[union-attr]
+            for peer in host.table.peers()
+        }
+        self.assertEqual((len(spent), len(found)), (8, 6))
+        self.assertAlmostEqual(sum(found.values()), sum(spent.values()), places=12)
+        self.assertGreater(sum(spent.values()), 0)
+        least = min(value for (name,), value in found.items() if name != "other")
+        self.assertTrue(all(value <= least for name, value in spent.items() if (name,) not in found))

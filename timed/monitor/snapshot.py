@@ -23,6 +23,8 @@ from timed.params import SECOND
 
 FRESH_S = 0.9
 """A picture younger than this is not taken anew, however many ask."""
+MAX_SLOW = 10
+"""Slow turns of the reactor in a picture, the newest."""
 WITHHELD = "Names, addresses and log lines are shown on the node's own machine only."
 
 Object = dict[str, Any]
@@ -107,6 +109,7 @@ class Snapshots:
             "alerts": self._alarms.as_object(),
             "metrics": series(METRICS, pulse, before),
             "spreads": spreads(METRICS, pulse, begin),
+            "slow": [turn.as_object() for turn in view.watch.turns.newest(MAX_SLOW)],
         }
         bare = self._summary(pulse, before, begin)
         full = msgspec.structs.replace(bare, links=_links(detail))

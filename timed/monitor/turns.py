@@ -10,11 +10,13 @@ import sys
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
+from itertools import islice
 from types import FrameType
 
 import attrs
 
 from timed.monitor.stacks import ROOT, label, stack_of
+from timed.params import SECOND
 
 SLOW_S = 0.1
 """A turn that takes longer is a slow one."""
@@ -41,6 +43,15 @@ class SlowTurn:
     """The innermost function of ours at each look, in order."""
     stack: tuple[str, ...]
     """At the first look, from the outermost function inwards."""
+
+    def as_object(self) -> dict[str, object]:
+        """Times in seconds."""
+        return {
+            "time": self.ended_us / SECOND,
+            "seconds": round(self.seconds, 6),
+            "doing": self.doing,
+            "functions": list(self.functions),
+        }
 
 
 @attrs.frozen
@@ -74,6 +85,10 @@ class SlowTurns:
         self.kept: deque[SlowTurn] = deque(maxlen=MAX_TURNS)
         self.counts: Counter[str] = Counter()
         """Slow turns by what they did."""
+
+    def newest(self, most: int) -> list[SlowTurn]:
+        """The last slow turns, the newest first."""
+        return list(islice(reversed(self.kept), most))
 
     # On the reactor's thread.
 

@@ -2,7 +2,7 @@
 
 import { Line } from "./charts.js";
 import { byId, element, figures, setText, shape } from "./dom.js";
-import { byteRate, bytes, count, number, percent, percentile, perSecond, span } from "./format.js";
+import { byteRate, bytes, clock, count, number, percent, percentile, perSecond, span } from "./format.js";
 import { rateOf, seriesOf, spreadOf, valueOf } from "./picture.js";
 import { Table } from "./table.js";
 
@@ -44,6 +44,7 @@ export class Rpc {
       { title: "method", kind: "text", value: (row) => row.name },
       { title: "a second", value: (row) => row.rate, text: (row) => perSecond(row.rate) },
       { title: "calls", value: (row) => row.value, text: (row) => count(row.value), less: true },
+      { title: "CPU", value: (row) => row.cpu, text: (row) => percent(row.cpu) },
       { title: "p50", value: (row) => row.spread?.p50 ?? null, text: (row) => percentile(row.spread, "p50") },
       { title: "p99", value: (row) => row.spread?.p99 ?? null, text: (row) => percentile(row.spread, "p99") },
     ], { key: (row) => row.name, caption: "Calls by method", sort: 2, descending: true, empty: "no call yet" });
@@ -61,7 +62,11 @@ export class Rpc {
       ["connections", count(valueOf(picture, "timed_rpc_connections"))],
     ]);
     this.methods.show(rated(picture, "timed_rpc_calls", "method").map((row) =>
-      ({ ...row, spread: spreadOf(picture, "timed_rpc_seconds", { method: row.name }) })));
+      ({
+        ...row,
+        cpu: rateOf(picture, "timed_rpc_cpu_seconds", { method: row.name }),
+        spread: spreadOf(picture, "timed_rpc_seconds", { method: row.name }),
+      })));
   }
 }
 
@@ -112,6 +117,12 @@ export class Process {
       { title: "p99", value: (row) => row.spread?.p99 ?? null, text: (row) => percentile(row.spread, "p99") },
       { title: "how often", value: (row) => row.spread?.total ?? null, text: (row) => count(row.spread?.total) },
     ], { key: (row) => row.name, caption: "How long things take" });
+    this.slow = new Table(byId("slow"), [
+      { title: "when", value: (row) => row.time, text: (row) => clock(row.time) },
+      { title: "how long", value: (row) => row.seconds, text: (row) => span(row.seconds) },
+      { title: "doing", kind: "text", value: (row) => row.doing },
+      { title: "seen in", kind: "text", less: true, value: (row) => [...new Set(row.functions)].join(", ") || "not seen" },
+    ], { key: (row) => String(row.time), caption: "Slow turns of the event loop", sort: 0, descending: true, empty: "none since the start" });
   }
 
   show(picture) {
@@ -128,6 +139,7 @@ export class Process {
       messages: rateOf(picture, "timed_messages", { type: series.labels.type }),
       bytes: rateOf(picture, "timed_message_bytes", { type: series.labels.type }),
     })));
+    this.slow.show(picture.slow ?? []);
     this.times.show(TIMES.map(([name, metric, labels]) => ({ name, spread: spreadOf(picture, metric, labels) })));
   }
 }

@@ -14,9 +14,8 @@ from timed.monitor.histogram import Histogram
 from timed.monitor.lateness import Pauses
 from timed.monitor.profiler import Sampled
 from timed.monitor.stacks import StackCounts
-from timed.monitor.turns import MAX_TURNS, SLOW_S, SlowTurn
+from timed.monitor.turns import MAX_TURNS, SLOW_S
 from timed.monitor.watch import Watch
-from timed.params import SECOND
 from timed.peer.costs import NS_PER_S
 from timed.rpc.dispatch import Handler
 from timed.rpc.environment import Environment
@@ -152,17 +151,11 @@ def _slow(watch: Watch | None, since_us: int = -1) -> list[Object] | None:
     """The slow turns, newest first; None where nobody looks at them."""
     if watch is None:
         return None
-    return [_turn(turn) for turn in reversed(watch.turns.kept) if turn.ended_us > since_us]
-
-
-def _turn(turn: SlowTurn) -> Object:
-    return {
-        "time": turn.ended_us / SECOND,
-        "seconds": round(turn.seconds, 6),
-        "doing": turn.doing,
-        "functions": list(turn.functions),
-        "stack": list(turn.stack),
-    }
+    return [
+        {**turn.as_object(), "stack": list(turn.stack)}
+        for turn in reversed(watch.turns.kept)
+        if turn.ended_us > since_us
+    ]
 
 
 @anywhere

@@ -10,17 +10,14 @@ from __future__ import annotations
 
 import gc
 
-YOUNG = 5_000
-"""Containers made, and not gone, between two looks at the youngest; Python's own is 700. A look at so many takes
-2 to 4 ms."""
-OLDER = 80
-"""Looks at the youngest between two at those that have outlived one."""
-OLDEST = 20
-"""Of these between two at all; Python's own are 10 and 10."""
+YOUNG = 20_000
+"""Containers made, and not gone, between two looks at the youngest; Python's own is 700."""
+OLDER = 20
+"""Looks at one generation between two looks at the next; Python's own is 10."""
 
 
 def settle_collector() -> None:
     """What was made so far lives as long as the process: never look at it again, at the rest more rarely."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(YOUNG, OLDER, OLDEST)
+    gc.set_threshold(YOUNG, OLDER, OLDER)

@@ -129,6 +129,32 @@ class Figures(SynchronousTestCase):
             readings.add(Reading(number * 10 * SECOND, {}, {"m": (({}, (0.0, 5.0)),)}, {"m": (1.0,)}))
         self.check(Quantile("m", 0.99, 60), readings, 0.0)
 
+    def test_a_reading_is_made_of_the_one_before_where_it_says_the_same(self) -> None:
+        def reading(at: int, value: float, count: float) -> Reading:
+            peers = (({"peer": "a"}, 1.0), ({"peer": "b"}, value))
+            return Reading(
+                at * SECOND,
+                {"same": (({}, 5.0),), "peers": peers},
+                {"late": (({}, (1.0, count)),)},
+                {"late": (1.0,)},
+            )
+
+        readings = Readings()
+        given = [
+            reading(0, 2.0, 3.0),
+            reading(10, 4.0, 3.0),
+            Reading(20 * SECOND, {"peers": (({"peer": "c"}, 1.0),) * 3}),
+        ]
+        for one in given:
+            readings.add(one)
+        first, second, third = readings.within(60)
+        self.assertEqual([first, second, third], given)
+        self.assertIs(second.values["same"], first.values["same"])
+        self.assertIs(second.spreads["late"], first.spreads["late"])
+        self.assertIs(second.bounds, first.bounds)
+        self.assertIs(second.values["peers"][0], first.values["peers"][0])
+        self.assertIs(second.values["peers"][1][0], first.values["peers"][1][0])
+
     def test_readings_are_bounded_and_never_go_back_in_time(self) -> None:
         readings = series(*range(MAX_READINGS + 5))
         self.assertEqual(len(readings), MAX_READINGS)

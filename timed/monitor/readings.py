@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping
 from itertools import pairwise
+from typing import Any
 
 import attrs
 
@@ -17,6 +18,7 @@ from timed.monitor.row import Durations, Row
 from timed.monitor.view import View
 
 Labels = tuple[tuple[str, str], ...]
+Series = tuple[Mapping[str, str], Any]
 
 EVERY_S = 10
 """Seconds between two readings."""
@@ -77,7 +79,7 @@ class Readings:
         """Readings of a clock that was set back are dropped: spans would be negative."""
         while self._kept and self._kept[-1].time_us > reading.time_us:
             self._kept.pop()
-        self._kept.append(reading)
+        self._kept.append(reading if self.last is None else _sharing(reading, self.last))
 
     @property
     def last(self) -> Reading | None:
@@ -89,6 +91,29 @@ class Readings:
             return []
         begin = self._kept[-1].time_us - window_s * 1_000_000
         return [reading for reading in self._kept if reading.time_us >= begin]
+
+
+def _sharing(reading: Reading, before: Reading) -> Reading:
+    """The same reading, made of the parts of the one before that say the same: most do, and 361 are kept."""
+    return Reading(
+        reading.time_us,
+        {name: _shared(series, before.values.get(name, ())) for name, series in reading.values.items()},
+        {name: _shared(series, before.spreads.get(name, ())) for name, series in reading.spreads.items()},
+        before.bounds if before.bounds == reading.bounds else reading.bounds,
+    )
+
+
+def _shared(series: tuple[Series, ...], before: tuple[Series, ...]) -> tuple[Series, ...]:
+    if series == before:
+        return before
+    olds = (*before, *series[len(before) :])
+    return tuple([_part(one, old) for one, old in zip(series, olds, strict=False)])
+
+
+def _part(one: Series, old: Series) -> Series:
+    if one == old:
+        return old
+    return (old[0], one[1]) if one[0] == old[0] else one
 
 
 @attrs.frozen

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 Link = int
 """One transport connection; never used twice in the life of a process."""
 
+UNKNOWN, WAITING, PENDING = "unknown", "waiting", "pending"
+LOCKED, CERTIFIED, FINAL, CONFIRMED = "locked", "certified", "final", "confirmed"
+"""The states of a transaction, in the words that every part of the node uses for them."""
+
 
 @attrs.frozen
 class Write:

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 from timed.consensus import effects as fx
 from timed.errors import InvalidBlock, InvalidTransaction
 from timed.events import (
+    CERTIFIED,
+    FINAL,
+    LOCKED,
     Action,
     CommitBlock,
     NodeEvent,
@@ -483,7 +486,7 @@ class Node:
 
 
 _SHOWN: dict[type, str] = {
-    TransactionLocked: "locked",
-    TransactionCertified: "certified",
-    TransactionFinal: "final",
+    TransactionLocked: LOCKED,
+    TransactionCertified: CERTIFIED,
+    TransactionFinal: FINAL,
 }

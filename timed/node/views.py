@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from timed.consensus.roundstate import Step
+from timed.events import CERTIFIED, CONFIRMED, FINAL, LOCKED, PENDING, UNKNOWN, WAITING
 from timed.node.chain import Chain
 from timed.node.gate import Gate
 from timed.node.serving import Serving
@@ -13,13 +14,13 @@ from timed.primitives.roster import quorum_weight
 from timed.primitives.transaction import OutPoint
 from timed.wire.messages import UTXOStateKind
 
-ORDER = ("locked", "certified", "final")
+ORDER = (LOCKED, CERTIFIED, FINAL)
 """How far a payment can get within an epoch."""
 
 _KINDS = {
-    "locked": UTXOStateKind.LOCKED,
-    "certified": UTXOStateKind.SPENT_PENDING,
-    "final": UTXOStateKind.SPENT_FINALIZED,
+    LOCKED: UTXOStateKind.LOCKED,
+    CERTIFIED: UTXOStateKind.SPENT_PENDING,
+    FINAL: UTXOStateKind.SPENT_FINALIZED,
 }
 
 
@@ -97,11 +98,11 @@ class Views:
         """What the log holds was durable, and may be shown again."""
         for txid, tally in self._chain.fastpath.tallies.items():
             if tally.final:
-                self.show(txid, "final")
+                self.show(txid, FINAL)
             elif tally.certified:
-                self.show(txid, "certified")
+                self.show(txid, CERTIFIED)
             elif tally.voted:
-                self.show(txid, "locked")
+                self.show(txid, LOCKED)
 
     def transaction(self, txid: bytes) -> TransactionState:
         """What this node may say of a transaction."""
@@ -111,7 +112,7 @@ class Views:
             height, position = place
             return TransactionState(
                 txid,
-                "confirmed",
+                CONFIRMED,
                 height,
                 height=height,
                 position=position,
@@ -121,7 +122,7 @@ class Views:
         tally = path.tallies.get(txid)
         state = self._shown.get(txid)
         if state is None:
-            state = "pending" if txid in mempool else "waiting" if transaction is not None else "unknown"
+            state = PENDING if txid in mempool else WAITING if transaction is not None else UNKNOWN
         return TransactionState(
             txid,
             state,

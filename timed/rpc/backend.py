@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from timed.events import CONFIRMED, FINAL, UNKNOWN
 from timed.interfaces import Coin, IEventSink, IStore, StoredTip
 from timed.ledger.compose import Tip
 from timed.ledger.genesis import Genesis
@@ -31,11 +32,8 @@ if TYPE_CHECKING:
     from timed.peer.values import PeerHandle
     from timed.sync.catchup import SyncState
 
-PENDING, LOCKED, CERTIFIED, FINAL, CONFIRMED = "pending", "locked", "certified", "final", "confirmed"
 SETTLED = (FINAL, CONFIRMED)
 """States a merchant may rely on."""
-
-UNKNOWN = "unknown"
 
 
 @attrs.frozen

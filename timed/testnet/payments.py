@@ -9,6 +9,7 @@ from decimal import Decimal
 import attrs
 
 from timed.errors import TimedError
+from timed.events import CERTIFIED, CONFIRMED, FINAL
 from timed.testnet.layout import NodePlan
 from timed.testnet.network import Network
 from timed.testnet.rpc import ClientError, call, connect
@@ -19,7 +20,7 @@ CONFIRM_INTERVALS = 6
 CONFIRM_EXTRA_S = 60.0
 AMOUNT = Decimal("1.25")
 CERTIFIED_POLL_S = 0.003
-CERTIFIED = ("certified", "final", "confirmed")
+REACHED = (CERTIFIED, FINAL, CONFIRMED)
 
 
 class NotFinal(TimedError):
@@ -108,7 +109,7 @@ class Payments:
     @staticmethod
     def _is_confirmed(payment: Payment, node: NodePlan) -> bool:
         try:
-            return bool(call(node, "gettransaction", payment.txid)["state"] == "confirmed")
+            return bool(call(node, "gettransaction", payment.txid)["state"] == CONFIRMED)
         except ClientError:
             return False
 
@@ -126,7 +127,7 @@ def _certified_after(payment: Payment) -> float:
     deadline = payment.asked + FINAL_S
     with connect(payment.payer) as client:
         while time.monotonic() < deadline:
-            if client.call("gettransaction", payment.txid)["state"] in CERTIFIED:
+            if client.call("gettransaction", payment.txid)["state"] in REACHED:
                 return (time.monotonic() - payment.asked) * 1000
             time.sleep(CERTIFIED_POLL_S)
     raise NotFinal(f"{payment.txid} has no certificate at {payment.payer.name} after {FINAL_S:.0f} s")

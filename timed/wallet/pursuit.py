@@ -28,7 +28,7 @@ MAX_AT_ONCE = 100
 AGAIN_US = SECOND
 """When there are more of them than that, the rest goes on after this."""
 
-REPEATED = ("pending", "waiting", "locked")
+REPEATED = (events.PENDING, events.WAITING, events.LOCKED)
 """States in which no quorum is known to have a payment."""
 
 DEAD_RULES = frozenset(
@@ -189,7 +189,7 @@ class Pursuit:
         """
         standing = self._chain.status(payment.txid)
         if standing is not None and standing.state not in REPEATED:
-            if standing.state == "confirmed":
+            if standing.state == events.CONFIRMED:
                 self._wallet.settle(payment.txid)
             return None
         try:

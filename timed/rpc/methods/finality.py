@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from timed.events import CERTIFIED, CONFIRMED, FINAL, UNKNOWN
 from timed.node.voting import Ballots, Rival, Voice, VotingState
 from timed.params import SECOND
-from timed.rpc.backend import CERTIFIED, CONFIRMED, FINAL, UNKNOWN, ChainBackend, TransactionStatus
+from timed.rpc.backend import ChainBackend, TransactionStatus
 from timed.rpc.environment import Environment
 from timed.rpc.errors import not_found
 from timed.rpc.present import Object, certificate_object, status_object

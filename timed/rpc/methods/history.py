@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from timed.errors import LocalError
+from timed.events import PENDING
 from timed.params import SECOND
 from timed.primitives.transaction import LOCK_KEY_HASH, Lock
-from timed.rpc.backend import PENDING
 from timed.rpc.chronicle import Chronicle
 from timed.rpc.environment import Environment
 from timed.rpc.errors import NOT_FOUND, WALLET_ERROR, WARMING_UP, RpcError, not_found

@@ -293,6 +293,8 @@ class ProcessCase(SynchronousTestCase):
             self.prepare(world)
             world.start(*world.numbers)
             world.wait_connected()
+            # With the first payment a node loads and reserves what it needs: only then is its memory a figure to compare.
+            world.wait_confirmed(world.pay())
             self._worlds[self.network] = world
 
     def prepare(self, world: ProcessWorld) -> None:

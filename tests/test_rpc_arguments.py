@@ -128,9 +128,8 @@ class Table(SynchronousTestCase):
         of_the_core = """rpc.discover gettransactionfinality explaintransaction testmempoolaccept getmempoolentry
         getmempoolancestors getmempooldescendants gettxspendingprevout combinerawtransaction estimatesmartfee
         getfeeschedule getmasternode getblockattendance"""
-        of_the_control = (
-            """getalerts dumprecording getrpcinfo getmemoryinfo getconfig setconfig confirmconfig reload"""
-        )
+        of_the_control = """getalerts dumprecording getrpcinfo getmemoryinfo getconfig setconfig confirmconfig reload
+        getprofile getreactorinfo"""
         of_the_payments = """sendmany sendall getbalances lockunspent listlockunspent
         walletcreatefundedtransaction fundrawtransaction mergeutxos abandontransaction rescanblockchain abortrescan
         listtransactions listsinceblock getwallettransaction getreceivedbyaddress getreceivedbylabel listreceivedbyaddress"""

@@ -199,12 +199,12 @@ class ProcessWorld:
         )
 
     def refused(self, number: int) -> Counter[tuple[str, str]]:
-        """(what, rule) to how often."""
+        """(what, rule) to how often; not the one of two sessions that members give up where their dials crossed."""
         return Counter(
             {
                 (labels["what"], labels["rule"]): int(value)
                 for name, labels, value in self.samples(number)
-                if name == "timed_refused"
+                if name == "timed_refused" and labels["rule"] != "duplicate"
             }
         )
 

@@ -23,9 +23,10 @@ from timed.app.config import load, override
 from timed.cli import sight as seeing
 from timed.cli import status
 from timed.cli.doctor import as_text
+from timed.cli.finding import NOTE, PROBLEM, Finding
 from timed.cli.main import main
 from timed.cli.sight import Metrics, Sight
-from timed.cli.symptoms import FEW, NOTE, PROBLEM, SYMPTOMS, Finding, judged
+from timed.cli.symptoms import FEW, SYMPTOMS, judged
 from timed.ledger.regtest import builtin_regtest
 from timed.monitor.exposition import Exposition
 from timed.monitor.health import CHECKS
@@ -140,6 +141,59 @@ class Living(SynchronousTestCase):
             self.watch.lateness.late.observe(0.4)
         self.assertEqual(self.with_figures(), {"reactor-late": PROBLEM})
 
+    def test_a_member_that_is_missed_is_named(self) -> None:
+        """A slow member holds up nobody by itself, and no other figure of this node says who it is."""
+        sight = attrs.evolve(self.sight, metrics=self.missing("0 10.0.0.7:24000"))
+        [finding] = judged(sight)[0]
+        self.assertEqual((finding.name, finding.severity), ("member-missed", NOTE))
+        self.assertIn("0 10.0.0.7:24000", finding.text)
+        self.assertIn("newest 30 certificates", finding.text)
+        self.assertIn("votes come late", finding.text)
+        away = attrs.evolve(self.sight, metrics=self.missing("0 10.0.0.7:24000", away=True))
+        [finding] = judged(away)[0]
+        self.assertIn("no session", finding.text)
+        self.assertNotIn("late", finding.text)
+
+    def missing(self, member: str, *, away: bool = False) -> Metrics:
+        """Figures of a node that misses a member, connected or not."""
+        text = Exposition().text(self.view).decode()
+        text += f'timed_sessions 3\ntimed_members_missed{{member="{member}"}} 30\n'
+        text += f'timed_members_missing{{member="{member}"}} 1\n' if away else ""
+        return Metrics(text)
+
+    def slow(self, **changes: Any) -> Finding:
+        """What is said of slow payments."""
+        alert = {
+            "name": "finality-slow",
+            "summary": "one payment in a hundred takes 5s",
+            "remedy": "Compare.",
+        }
+        sight = attrs.evolve(self.sight, alerts={"active": [alert], "over": []}, **changes)
+        [found] = [finding for finding in judged(sight)[0] if finding.name == "finality-slow"]
+        self.assertEqual(found.severity, PROBLEM)
+        return found
+
+    def test_slow_payments_name_what_is_slow_here(self) -> None:
+        calls = {
+            **self.sight.calls,
+            "logging": {"*": "debug"},
+            "getconfig": [{"key": "crypto.backend", "value": "reference"}],
+        }
+        found = self.slow(calls=calls)
+        self.assertIn("This node may be the cause: debug-logging, pure-python-signatures.", found.text)
+        self.assertIn("member-missed", self.slow(metrics=self.missing("0 10.0.0.7:24000")).text)
+
+    def test_slow_payments_that_are_not_of_this_node(self) -> None:
+        found = self.slow()
+        self.assertIn("Nothing that was seen here explains it", found.text)
+        self.assertIn("explaintransaction", found.remedy)
+        self.assertNotIn("timed_", found.text + found.remedy)
+
+    def test_slow_payments_of_which_little_was_seen(self) -> None:
+        """What could not be judged is no all-clear."""
+        found = self.slow(calls={})
+        self.assertIn("debug-logging could not be looked at", found.text)
+
     def test_no_quorum_and_no_blocks(self) -> None:
         self.assertEqual(self.with_figures(timed_quorum_margin=0), {})
         self.assertEqual(self.with_figures(timed_quorum_margin=-5), {"no-quorum": PROBLEM})
@@ -203,7 +257,7 @@ class Living(SynchronousTestCase):
             )
         )
         self.assertEqual(findings, [])
-        self.assertEqual(len(unseen), 10)
+        self.assertEqual(len(unseen), 12)
         self.assertTrue(all("port 1: refused" in why for why in unseen.values()))
 
 

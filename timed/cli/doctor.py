@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from timed.cli import local, status
+from timed.cli.finding import PROBLEM, Finding
 from timed.cli.options import Options
 from timed.cli.show import write
 from timed.cli.sight import Sight, look
-from timed.cli.symptoms import PROBLEM, SYMPTOMS, Finding, judged
+from timed.cli.symptoms import SYMPTOMS, judged
 from timed.errors import ConfigError
 
 WIDTH = 96

@@ -8,10 +8,8 @@ from __future__ import annotations
 import os
 import shlex
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
-
-import attrs
 
 from timed import __version__
 from timed.app.config import Config
@@ -19,16 +17,16 @@ from timed.app.datadir import CHAIN, NODE_KEY, OPERATOR_KEY
 from timed.app.descriptors import REMEDY, wanted
 from timed.app.genesis_file import read_genesis
 from timed.app.ports import check_port
+from timed.cli.finding import NOTE, PROBLEM, Finding, Judge, Symptom, Unseen
 from timed.cli.local import log_files
 from timed.cli.sight import Metrics, Sight
+from timed.cli.slowness import missed, slow_payments
 from timed.crypto.keys import load_key_file
 from timed.errors import ConfigError, LocalError
 from timed.monitor.health import BEHIND, OK
 from timed.monitor.rules import RULES
 from timed.params import REGTEST
 from timed.store.files import LOW_WATER
-
-PROBLEM, NOTE = "problem", "note"
 
 LIMITS = {rule.name: rule.limit for rule in RULES}
 REMEDIES = {rule.name: rule.remedy for rule in RULES}
@@ -41,32 +39,6 @@ CLOCK_NOTE_S = 0.5
 DESCRIPTOR_SHARE = 0.8
 BUSY = 1.5
 """Processes that want to run, for each core."""
-
-
-class Unseen(Exception):
-    """What a symptom is judged from could not be seen; the text says why."""
-
-
-@attrs.frozen
-class Finding:
-    """What is wrong, in plain words, and what to do; a note is no fault by itself."""
-
-    name: str
-    severity: str
-    text: str
-    remedy: str
-
-
-Judge = Callable[[Sight], Iterable[Finding]]
-
-
-@attrs.frozen
-class Symptom:
-    """One row; `judge` gives what it finds, or raises Unseen."""
-
-    name: str
-    about: str
-    judge: Judge
 
 
 def _config(sight: Sight) -> Config:
@@ -380,6 +352,30 @@ def _reactor(sight: Sight) -> Iterator[Finding]:
         )  # fmt: skip
 
 
+def _missed(sight: Sight) -> Iterator[Finding]:
+    return missed(_metrics(sight))
+
+
+SLOWING: tuple[tuple[str, Judge], ...] = (
+    ("debug-logging", _debug_logging),
+    ("disk-slow", _disk_slow),
+    ("machine-busy", _machine),
+    ("no-quorum", _quorum),
+    ("pure-python-signatures", _signatures),
+    ("reactor-late", _reactor),
+)
+"""What makes the votes of this node late, or its view of others' votes."""
+
+
+def _finality(sight: Sight) -> Iterator[Finding]:
+    """The alert, with what is known of its cause instead of the figures to compare."""
+    if sight.alerts is None:
+        raise _silent(sight)
+    for alert in sight.alerts.get("active", ()):
+        if alert["name"] == "finality-slow":
+            yield slow_payments(sight, str(alert["summary"]), SLOWING)
+
+
 def _version(sight: Sight) -> Iterator[Finding]:
     versions = {labels["version"] for labels, _ in _metrics(sight).series("timed_info")}
     if versions - {__version__}:
@@ -399,7 +395,9 @@ def _health(sight: Sight) -> Iterator[Finding]:
         raise _silent(sight)
 
 
-EXPLAINED = frozenset({"clock-offset", "disk-slow", "disk-space", "reactor-late", "quorum-thin"})
+EXPLAINED = frozenset(
+    {"clock-offset", "disk-slow", "disk-space", "finality-slow", "reactor-late", "quorum-thin"}
+)
 """Alerts with a symptom of their own; those of health checks are in `_health`."""
 
 
@@ -431,6 +429,8 @@ SYMPTOMS: tuple[Symptom, ...] = (
     Symptom("behind", "blocks exist that this node does not have", _behind),
     Symptom("few-descriptors", "nearly used up, or fewer than the configuration needs", _descriptors),
     Symptom("reactor-late", "the event loop does not keep up", _reactor),
+    Symptom("member-missed", "a member whose signature the newest certificates lack, away or slow", _missed),
+    Symptom("finality-slow", "the alert, and what on this node or elsewhere may cause it", _finality),
     Symptom("other-version", "the node is of another version than this program", _version),
     Symptom("check-…", "every other health check that is not ok, with its reason and remedy", _health),
     Symptom("any alert", "every other alert that lasts", _alerts),

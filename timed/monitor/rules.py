@@ -77,7 +77,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "finality-slow", WARNING, Quantile("timed_finality_seconds", 0.99, 5 * MINUTE, (("stage", "final"),)), 1.0,
         "one payment in a hundred takes {value}s to be final",
-        "Compare timed_reactor_late_seconds, timed_store_seconds and the peers' ping times.",
+        "timed-cli doctor says what is slow on this node, and which members are missed.",
         for_s=2 * MINUTE, clear_s=5 * MINUTE, unit="s",
     ),
     Rule(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Generic, TypeVar
 
@@ -240,17 +240,25 @@ def _levels(text: str) -> Mapping[str, str]:
     return levels
 
 
+def _numbers(text: str, kind: str, known: Collection[str]) -> Mapping[str, str]:
+    """The words of `text`, each `name:number`, by name; ValueError for a name that is not `known` or comes twice."""
+    numbers = {}
+    for word in _words(text):
+        name, colon, number = word.rpartition(":")
+        if not colon or name not in known:
+            raise ValueError(f"names {word!r}, which is not {kind}:number; {kind}s: {', '.join(known)}")
+        if name in numbers:
+            raise ValueError(f"names {name!r} twice")
+        numbers[name] = number
+    return numbers
+
+
 def _limits(text: str) -> Mapping[str, float]:
     # Not before it is used, as above: the rules come with the whole monitor.
     from timed.monitor.rules import ADJUSTABLE
 
     limits = {}
-    for word in _words(text):
-        name, colon, number = word.rpartition(":")
-        if not colon or name not in ADJUSTABLE:
-            raise ValueError(f"names {word!r}, which is not alert:number; alerts: {', '.join(ADJUSTABLE)}")
-        if name in limits:
-            raise ValueError(f"names {name!r} twice")
+    for name, number in _numbers(text, "alert", ADJUSTABLE).items():
         if not _NUMBER.fullmatch(number):
             raise ValueError(f"gives {name!r} the limit {number!r}, which is no number")
         limits[name] = float(number)
@@ -262,12 +270,7 @@ def _rates(text: str) -> Mapping[str, int]:
     from timed.peer.rates import HIGHEST, RATES, least
 
     rates = {}
-    for word in _words(text):
-        bucket, colon, number = word.rpartition(":")
-        if not colon or bucket not in RATES:
-            raise ValueError(f"names {word!r}, which is not bucket:number; buckets: {', '.join(RATES)}")
-        if bucket in rates:
-            raise ValueError(f"names {bucket!r} twice")
+    for bucket, number in _numbers(text, "bucket", RATES).items():
         rate = _integer(number)
         if not least(bucket) <= rate <= HIGHEST:
             raise ValueError(f"gives {bucket!r} {rate} a second, not between {least(bucket)} and {HIGHEST}")

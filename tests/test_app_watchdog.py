@@ -217,6 +217,22 @@ class Judgement(WatchdogCase):
         self.loops.add("asker", lambda: 0, 10.0, "Mend it.")
         self.assertEqual(self.count("asker"), before)
 
+    def test_what_is_kept_of_loops_that_ended_has_a_bound(self) -> None:
+        def enter(name: str, restart: Any) -> Any:
+            return self.loops.add(name, lambda: 0, LOOK_S, "Restart.", restart=restart)
+
+        end = enter("sink first", lambda: None)
+        self.pass_time(4 * LOOK_S)
+        restarts = self.count("sink first")
+        self.assertGreater(restarts, 0)
+        end()
+        for number in range(watching.MAX_LOOPS):
+            enter(f"sink {number}", None)()
+        found = self.loops.restarts()
+        self.assertEqual(len(self.loops.ended), watching.MAX_LOOPS)
+        self.assertNotIn("sink first", found)
+        self.assertEqual(found[watching.FORGOTTEN], restarts)
+
     def test_the_list_has_a_bound_and_each_name_is_there_once(self) -> None:
         self.patch(watching, "MAX_LOOPS", 2)
         self.loops.add("one", lambda: 0, 10.0, "Mend it.")

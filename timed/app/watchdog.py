@@ -27,7 +27,10 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 10.0, 600.0
 SHOWN_S = 60.0
 """A loop that goes on again is shown for so long, so that whoever looks now and then sees it."""
 MAX_LOOPS = 256
-"""More is a bug of ours: a loop is entered once by its owner."""
+"""More is a bug of ours: a loop is entered once by its owner. Also the ended loops whose restarts stay counted."""
+
+FORGOTTEN = "others"
+"""The name under which restarts of loops that ended long ago are counted together."""
 
 
 def always() -> bool:
@@ -99,7 +102,9 @@ class Watchdog(Service):
         self._last_s: float | None = None
         self._awake_s = 0.0
         self.ended: dict[str, int] = {}
-        """Restarts of loops that are not entered any more, by name."""
+        """Restarts of loops that are not entered any more, by name; the longest ended go first."""
+        self.forgotten = 0
+        """Restarts of those that went."""
         self.failures = 0
         """Looks at a loop that raised, and restarts that did: bugs."""
 
@@ -129,7 +134,9 @@ class Watchdog(Service):
 
         def end() -> None:
             gone = self._standings.pop(name)
-            self.ended[name] = self.ended.get(name, 0) + gone.restarts
+            self.ended[name] = self.ended.pop(name, 0) + gone.restarts
+            if len(self.ended) > MAX_LOOPS:
+                self.forgotten += self.ended.pop(next(iter(self.ended)))
 
         return end
 
@@ -150,8 +157,10 @@ class Watchdog(Service):
             yield standing, standing.age_s(self._awake_s)
 
     def restarts(self) -> dict[str, int]:
-        """How often each loop was begun again since the start of the process."""
+        """How often each loop was begun again since the start of the process; those forgotten are `FORGOTTEN`."""
         found = dict(self.ended)
+        if self.forgotten:
+            found[FORGOTTEN] = self.forgotten
         for name, standing in self._standings.items():
             found[name] = found.get(name, 0) + standing.restarts
         return found

@@ -17,8 +17,11 @@ MAX_STACKS = 4_000
 MAX_DEPTH = 120
 """Innermost functions of a stack that are kept; those around them are one."""
 ROOT = str(Path(timed.__file__).resolve().parent.parent)
+"""The directory that the package is in."""
 CUT = "(further out)"
+"""Stands for the functions around the `MAX_DEPTH` that are kept."""
 BEYOND = "(other stacks)"
+"""Stands for the stacks of a thread that found no room."""
 
 WAITING = frozenset(
     {

@@ -17,9 +17,13 @@ from timed.errors import LocalError
 
 HOST = "127.0.0.1"
 FIRST_PORT = 10_000
+"""Lower ones are often a service's."""
 STRETCH = 100
+"""Ports of one lease: enough for a network of 33 nodes with three ports each."""
 LINUX_EPHEMERAL = 32_768
+"""The first port of outgoing connections where the system does not tell, and by its own default."""
 EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+"""Says from which port to which the system gives them."""
 
 
 class FreePorts:

@@ -100,6 +100,11 @@ class Drawing(SynchronousTestCase):
         text = profile.document(answer(), ".txt", "today")
         self.assertIn("reactor;main (twisted/a.py:1);loop (twisted/a.py:2) 10\n", text)
 
+    def test_no_name_of_a_thread_is_obeyed_by_a_terminal(self) -> None:
+        evil = {"thread": "a\x1b[2J\nb", "frames": [0], "samples": 1}
+        text = profile.document({**answer(), "stacks": [evil]}, ".txt", "today")
+        self.assertEqual((text.count("\n"), "\x1b" in text), (1, False))
+
 
 class Words(SynchronousTestCase):
     def test_the_terminal_shows_what_took_the_time(self) -> None:

@@ -21,8 +21,9 @@ from timed.feed.event import Filter
 from timed.feed.hub import LOST
 from timed.feed.log import FeedLog
 from timed.params import REGTEST
-from timed.rpc.chainlink import ChainAway
+from timed.rpc.chainlink import ChainAway, ChainLink
 from timed.rpc.following import AWAY_S, FeedFollower, follow
+from timed.rpc.linkwire import Hello, Line
 
 
 class Link:
@@ -168,3 +169,28 @@ class FollowerCase(SynchronousTestCase):
     def test_events_that_are_switched_off_are_not_followed(self) -> None:
         self.context.config.settings.feed = FeedSection(enabled=False)
         self.assertIsNone(follow(self.context, self.link, self.newest.append))  # type: ignore[arg-type]
+
+    def real_link(self) -> tuple[ChainLink, list[Line]]:
+        """A question to it that is given up ends with an RpcError, not as cancelled."""
+        lines: list[Line] = []
+        link = ChainLink("/nowhere", Hello.of(GENESIS), self.clock)
+        link._protocol = SimpleNamespace(write=lines.append)  # type: ignore[assignment]
+        self.follower._link = link
+        self.write(1)
+        self.follower.start()
+        return link, lines
+
+    def test_a_loop_that_is_begun_again_runs_once(self) -> None:
+        link, lines = self.real_link()
+        for _ in range(3):
+            self.follower.restart()
+            self.clock.advance(AWAY_S)
+        self.clock.advance(10 * AWAY_S)
+        questions = [line for line in lines if line.body]
+        self.assertEqual((len(questions), link.under_way), (4, 1))
+        self.stop()
+
+    def test_stopping_does_not_wait_for_the_answer(self) -> None:
+        link, _ = self.real_link()
+        self.stop()
+        self.assertEqual(link.under_way, 0)

@@ -13,8 +13,9 @@ from tests.builders import wallet_key
 from tests.rpc_world import FRIEND, RpcTestCase, World, address_of, parsed
 from timed.errors import InvalidTransaction, LocalError
 from timed.primitives.transaction import Lock, OutPoint
-from timed.rpc import patience, sweeping
+from timed.rpc import patience, paying, sweeping
 from timed.rpc.dispatch import Dispatcher
+from timed.rpc.errors import MISC, RpcError
 from timed.rpc.handlers import HANDLERS
 from timed.rpc.patience import LONGEST_S
 from timed.rpc.toll import Toll
@@ -286,6 +287,22 @@ class EverythingOfMany(PaymentsCase):
         error = self.exchange("sendall", recipients=[self.other], amounts={self.friend: 270})["error"]
         self.assertEqual((error["code"], error["data"]["rule"]), (-6, "inputs-count"))
         self.assertEqual(len(self.world.result("listunspent")), 280)
+
+    def test_one_that_is_not_decided_is_named_and_its_coins_are_not_left(self) -> None:
+        many_coins(self)
+        submit, handed = paying.submit, []
+
+        async def undecided_then(env: Any, transaction: Any) -> Any:
+            handed.append(transaction.txid)
+            if len(handed) == 2:
+                raise RpcError(MISC, "Not decided in time", rule="undecided", hint="Wait.")
+            return await submit(env, transaction)
+
+        self.patch(paying, "submit", undecided_then)
+        made = self.world.result("sendall", [self.friend])
+        self.assertEqual((made["coins"], made["complete"], made["coins_left"]), (140, False, 0))
+        self.assertEqual((made["txids"], made["undecided"]), ([handed[0].hex()], handed[1].hex()))
+        self.assertIsNotNone(self.world.wallet.payment(handed[1]))
 
     def test_one_that_fails_leaves_the_others_sent_and_says_so(self) -> None:
         many_coins(self)

@@ -66,7 +66,7 @@ def stacks_of(profile: Profile) -> list[tuple[str, list[str], int]]:
     """Thread, functions from the outermost inwards, samples; a control character in a name is shown, not meant."""
     names = [plain(name) for name in profile["frames"]]
     return [
-        (each["thread"], [names[number] for number in each["frames"]], each["samples"])
+        (plain(each["thread"]), [names[number] for number in each["frames"]], each["samples"])
         for each in profile["stacks"]
     ]
 

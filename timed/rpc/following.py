@@ -54,6 +54,8 @@ class FeedFollower:
         self._file: FileId | None = None
         self._failed: str | None = None
         self._loop: Deferred[None] | None = None
+        self._number = 0
+        """Of the loop that runs; one of another number ends where it is."""
         self.looks = 0
         self.feed: Feed = make_feed(
             settings, context.params, lambda: self._log, context.reactor, context.monotonic
@@ -62,8 +64,7 @@ class FeedFollower:
 
     def start(self) -> None:
         self._unsubscribe = self._live.subscribe(KEYS, partial(regulate, self.feed.hub))
-        self._loop = ensureDeferred(self._follow())
-        self._loop.addErrback(lambda failure: failure.trap(CancelledError))
+        self._begin()
 
     def watch(self, loops: Watchdog) -> Callable[[], None]:
         """Enter its loop; what is returned ends that."""
@@ -75,9 +76,13 @@ class FeedFollower:
     def restart(self) -> None:
         """Give up the question that is not answered, and begin with a look at the disk."""
         loop, self._loop = self._loop, None
+        self._number += 1
         if loop is not None:
             loop.cancel()
-        self._loop = ensureDeferred(self._follow())
+        self._begin()
+
+    def _begin(self) -> None:
+        self._loop = ensureDeferred(self._follow(self._number))
         self._loop.addErrback(lambda failure: failure.trap(CancelledError))
 
     async def stop(self) -> None:
@@ -86,6 +91,7 @@ class FeedFollower:
             self._unsubscribe = None
         self.feed.hub.stop()
         loop, self._loop = self._loop, None
+        self._number += 1
         if loop is not None:
             loop.cancel()
             await loop
@@ -103,10 +109,10 @@ class FeedFollower:
         else:
             self._failed = None
 
-    async def _follow(self) -> None:
-        while True:
+    async def _follow(self, number: int) -> None:
+        while number == self._number:
             try:
-                await self._look()
+                await self._look(number)
             except CancelledError:
                 raise
             except Exception as error:  # noqa: BLE001 - a bug of ours must not end it for good
@@ -114,7 +120,7 @@ class FeedFollower:
                 self._log_of_events.failure("following the event log raised")
                 await deferLater(self._reactor, AWAY_S)
 
-    async def _look(self) -> None:
+    async def _look(self, number: int) -> None:
         """Show what is new, then wait for more."""
         self.looks += 1
         self.refresh()
@@ -123,8 +129,9 @@ class FeedFollower:
         try:
             await self._link.call("geteventcursor", {"after": after, "wait_s": WAIT_S}, ASKS)
         except RpcError:
-            # Away, or another log than ours: the disk knows.
-            await deferLater(self._reactor, AWAY_S)
+            # Away, or another log than ours: the disk knows. A question that is given up ends so, too.
+            if number == self._number:
+                await deferLater(self._reactor, AWAY_S)
 
     def _open(self) -> None:
         """Open the log, and again when others stand in its place."""

@@ -23,11 +23,15 @@ MOST_PAYMENTS = 16
 
 @attrs.frozen
 class Swept:
-    """`left` are the free coins that are not spent, `trouble` why it ended early, None when it did not."""
+    """`left` are the free coins that are not spent, `trouble` why it ended early, None when it did not.
+
+    `kept` is the payment that was not decided then, in hex: it goes its way, and its coins are not left.
+    """
 
     payments: tuple[Prepared, ...]
     left: int
     trouble: RpcError | None
+    kept: str | None = None
 
 
 async def sweep(
@@ -47,6 +51,7 @@ async def sweep(
     takers = tuple(payee for payee in payees if payee.amount is None)
     sent: list[Prepared] = []
     trouble: RpcError | None = None
+    kept: str | None = None
     for share in _shares(coins[: MOST_PAYMENTS * most], most, named=len(takers) < len(payees)):
         inputs = _still_free(env, share)
         if not inputs:
@@ -59,6 +64,7 @@ async def sweep(
             if not sent:
                 raise
             trouble = error
+            kept = error.data.get("txid")
             break
     if not sent:
         raise RpcError(
@@ -68,7 +74,8 @@ async def sweep(
             hint="listunspent shows what is left; try again.",
         )
     spent = sum(len(each.payment.transaction.inputs) for each in sent)
-    return Swept(tuple(sent), count - spent, trouble)
+    held = len(inputs) if kept is not None else 0
+    return Swept(tuple(sent), count - spent - held, trouble, kept)
 
 
 def _shares(coins: tuple[OwnCoin, ...], most: int, *, named: bool) -> list[tuple[OwnCoin, ...]]:

@@ -84,11 +84,13 @@ async def sendall(
         "coins": sum(len(transaction.inputs) for transaction in transactions),
         "amount": amount(sum(output.value for one in transactions for output in one.outputs)),
         "fee": amount(sum(prepared.fee for prepared in swept.payments)),
-        "complete": swept.left == 0,
+        "complete": swept.left == 0 and swept.kept is None,
         "coins_left": swept.left,
     }
     if swept.trouble is not None:
         answer["reason"] = f"{swept.trouble.message}. {swept.trouble.data['hint']}"
+    if swept.kept is not None:
+        answer["undecided"] = swept.kept
     return answer
 
 

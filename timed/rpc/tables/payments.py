@@ -92,8 +92,9 @@ _PAYMENTS = (
         "wallet",
         "Pays everything the wallet can spend, or the coins that are named, and leaves no change. More than 256 coins "
         "take several payments, at most 16 in one call.",
-        "object: txid (of the first), txids, coins, amount, fee, complete, coins_left (free and not spent: call again), "
-        "reason (only when a later payment failed)",
+        "object: txid (of the first), txids, coins, amount, fee, complete, coins_left (free and not spent: call again, without "
+        "the amounts, which are paid), reason (only when a later payment failed), undecided (the txid of that one, when "
+        "it stays in the wallet and goes its way)",
         (
             Param("recipients", Array(ADDRESS, MOST_PAYEES), "Who takes the rest, in equal parts."),
             Param(

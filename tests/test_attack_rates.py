@@ -115,7 +115,8 @@ class Flood:
 
     def _left(self, puppet: Puppet) -> int:
         """What the bucket of the flooded type holds: the beginning of a session has taken from some."""
-        return int(self.statistics(puppet).rates.get(self.kind.bucket, self.rate.burst))
+        stock = self.statistics(puppet).rates.get(self.kind.bucket)
+        return self.rate.burst if stock is None else stock.left
 
     def entries(self, puppet: Puppet) -> list[Entry]:
         return self.world.node.peers.conduct.reasons(puppet.node_id)

@@ -25,6 +25,7 @@ from timed.events import Close, Dial, Pause, Resume
 from timed.params import REGTEST, SECOND, NetworkParams
 from timed.peer import greeting, limits
 from timed.peer.dialect import Dialect, Feature
+from timed.peer.rates import Stock
 from timed.peer.retention import reference
 from timed.peer.session import State
 from timed.peer.values import Closed, Incoming, Opened, RequestFailed
@@ -433,7 +434,8 @@ class Arena:
                 if isinstance(value, int) and name != "clock_offset":
                     require(value >= 0, f"{name} is {value}")
                 if isinstance(value, dict):
-                    require(all(count >= 0 for count in value.values()), f"{name}: {value}")
+                    counts = (each.left if isinstance(each, Stock) else each for each in value.values())
+                    require(all(count >= 0 for count in counts), f"{name}: {value}")
             require(numbers.ahead <= limits.AHEAD_BYTES, f"{numbers.ahead} bytes ahead")
             queued = sum(queue.bytes for queue in numbers.queues)
             require(queued == numbers.queued, f"{queued} bytes in the classes, {numbers.queued} in all")

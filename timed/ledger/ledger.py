@@ -26,8 +26,9 @@ from timed.primitives.certificate import BlockCertificate, SignatureItem
 from timed.primitives.roster import Roster
 from timed.primitives.transaction import OutPoint, Transaction, TransactionKind
 
-MAX_CACHED_HEADERS = 4_096
-"""The oldest-used header leaves the cache first; it can be read again."""
+MAX_CACHED_HEADERS = 144
+"""A day of blocks, which is what consensus, peers at the tip and dashboards look at. The oldest-used leaves
+first; it can be read again."""
 MAX_CACHED_COINS = 32_768
 """Coins read from the store that are kept at hand: a payment's inputs are looked at by mempool, voter and
 block. Beyond it all are let go."""

@@ -13,10 +13,12 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import TestCase
 
+from timed.app import composition
 from timed.app.composition import Application, compose
 from timed.app.config import load, override
 from timed.app.live import LiveConfig
@@ -91,6 +93,20 @@ class StartAndStop(ServicesCase):
             finally:
                 await application.stopService()
             self.assertEqual([each.key.full_name for each in live.shown() if each.applied], [])
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_the_holes_of_the_heap_are_given_back_as_long_as_it_runs(self) -> Deferred[None]:
+        trimmed: list[None] = []
+        self.patch(composition, "TRIM_S", 0.01)
+        self.patch(composition, "trim_heap", lambda: trimmed.append(None))
+
+        async def scenario() -> None:
+            application = self.compose("services.enabled=")
+            application.startService()
+            while len(trimmed) < 3:
+                await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+            await application.stopService()
 
         return Deferred.fromCoroutine(scenario())
 
@@ -172,7 +188,10 @@ class StartAndStop(ServicesCase):
         async def scenario() -> None:
             application = self.compose("services.enabled=chain")
             names = [service.name for service in application if service.name]
-            self.assertEqual(names, ["watchdog", "descriptors", "chain", "feed", "desk", "systemd"])
+            self.assertEqual(
+                names,
+                ["watchdog", "log-summaries", "heap", "descriptors", "chain", "feed", "desk", "systemd"],
+            )
             application.startService()
             await application.stopService()
 

@@ -17,7 +17,7 @@ from twisted.logger import ILogObserver, Logger
 from twisted.python.components import Componentized
 
 from timed import __version__
-from timed.app.allocator import settle_allocator
+from timed.allocator import settle_allocator, trim_heap
 from timed.app.collector import settle_collector
 from timed.app.config import Config
 from timed.app.context import Context
@@ -42,6 +42,9 @@ NEED_GENESIS = frozenset({"chain", "p2p"})
 """Services that have nothing to do on a network without a genesis."""
 COMES_WITH = {"chain": ("desk", "feed")}
 """What runs beside a service without being named in services.enabled."""
+
+TRIM_S = 60.0
+"""Between two times that the holes of the heap are given back."""
 
 LOG_KEYS = ("log.level", "log.levels", "log.format", "log.burst", "log.window")
 
@@ -97,18 +100,27 @@ class Application(MultiService):
                 log.failure("the service {name} did not stop cleanly", name=service.name)
 
 
-class LogSweeper(Service):
-    """Writes the rate limiter's summaries also when nothing else is logged."""
+class Housekeeping(Service):
+    """Something small that is done every so many seconds, watched as a loop of that name."""
 
-    def __init__(self, observer: LineObserver, reactor: Any, loops: Watchdog) -> None:
+    def __init__(
+        self,
+        name: str,
+        reactor: Any,
+        every_s: float | Callable[[], float],
+        work: Callable[[], object],
+        loops: Watchdog,
+    ) -> None:
+        self.setName(name)
+        self._loop = name
         self._loops = loops
-        self._ticker = Ticker(reactor, lambda: observer.window, observer.sweep)
+        self._ticker = Ticker(reactor, every_s, work)
         self._unwatch: Callable[[], None] | None = None
 
     def startService(self) -> None:
         super().startService()
         self._ticker.start()
-        self._unwatch = self._loops.add_ticker("log-summaries", self._ticker, "Restart in a quiet hour.")
+        self._unwatch = self._loops.add_ticker(self._loop, self._ticker, "Restart in a quiet hour.")
 
     def stopService(self) -> None:
         super().stopService()
@@ -308,7 +320,11 @@ def compose(
     observer.about = partial(on_whose_account, context)
     application = Application(observer, err if err is not None else (sys.__stderr__ or sys.stderr))
     application.addService(context.loops)
-    application.addService(LogSweeper(observer, reactor, context.loops))
+    # The rate limiter's summaries are written also when nothing else is logged.
+    application.addService(
+        Housekeeping("log-summaries", reactor, lambda: observer.window, observer.sweep, context.loops)
+    )
+    application.addService(Housekeeping("heap", reactor, TRIM_S, trim_heap, context.loops))
     application.addService(ConfigService(live, observer))
     application.addService(DescriptorsService(live))
     application.addService(HangupService(context.reloads, reactor))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 import threading
 import time
 from pathlib import Path
 
+from timed.allocator import allocated_bytes
 from timed.monitor.row import COUNTER, GAUGE, Distribution, Durations, Row, Sample, by, one
 from timed.monitor.view import View
 
@@ -36,7 +38,11 @@ def memory_now() -> dict[str, int]:
 
 
 def _memory(view: View) -> list[Sample]:
-    return by(sorted(memory_now().items()))
+    found = memory_now()
+    allocated = allocated_bytes()
+    if allocated is not None:
+        found["allocated"] = allocated
+    return by(sorted(found.items()))
 
 
 def _descriptors(view: View) -> list[Sample]:
@@ -70,7 +76,11 @@ def _pauses(view: View) -> list[Distribution]:
 PROCESS_METRICS: tuple[Row | Durations, ...] = (
     Row("timed_cpu_seconds", COUNTER, (), "CPU time of the process, all threads.",
         lambda view: one(time.process_time())),
-    Row("timed_memory_bytes", GAUGE, ("kind",), "Memory of the process: resident, and anonymous in it.", _memory),
+    Row("timed_memory_bytes", GAUGE, ("kind",),
+        "Memory of the process: resident, anonymous in it, and allocated: handed out by the C library and not given back.",
+        _memory),
+    Row("timed_python_blocks", GAUGE, (), "Small blocks that Python has handed out and not got back.",
+        lambda view: one(sys.getallocatedblocks())),
     Row("timed_descriptors", GAUGE, (), "Open file descriptors.", _descriptors),
     Row("timed_descriptors_limit", GAUGE, (), "File descriptors that the process may have open.", _descriptors_limit),
     Row("timed_threads", GAUGE, (), "Python threads.", lambda view: one(threading.active_count())),

@@ -29,6 +29,7 @@ from timed.monitor.histogram import Histogram
 from timed.monitor.metrics import METRICS, ROWS
 from timed.monitor.pulse import MAX_PULSES, WINDOW_S, Pulse, Pulses, Spread, percentile, series, spreads
 from timed.monitor.row import COUNTER, GAUGE, Durations, Row
+from timed.monitor.service import FOREIGN
 from timed.monitor.snapshot import FRESH_S, Snapshots
 from timed.monitor.view import View
 from timed.monitor.viewers import EVERY_S, KEPT, MAX_VIEWERS, PATIENCE_S, Viewers
@@ -491,24 +492,43 @@ class Http(ServiceTestCase):
         self.assertEqual((counters["opened"], counters["lost"]), (1, 1))
         self.assertGreater(counters["skipped"], 0)
 
-    async def test_a_page_of_another_site_gets_no_place(self) -> None:
+    async def test_a_page_of_another_site_gets_nothing_but_the_page_itself(self) -> None:
+        """Every path that there is, with every sign of a foreign page: none tells it anything, none is forgotten."""
         local = {"Host": f"127.0.0.1:{self.monitor_port}"}
         foreign = (
             {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"}, {"Origin": "https://evil.example"},
             {"Origin": "null"}, {"Origin": f"http://127.0.0.1:{self.monitor_port}", "Sec-Fetch-Site": "cross-site"},
         )  # fmt: skip
+        answers, files = set(self.monitor._answers), set(self.monitor._assets)
+        self.assertGreaterEqual(
+            answers, {b"/live", b"/snapshot", b"/summary", b"/explain", b"/log", b"/health"}
+        )
         for headers in foreign:
-            answer = await self.in_thread(fetch, self.monitor_port, "GET", "/live", b"", {**local, **headers})
-            self.assertEqual(answer[0], 403, headers)
+            for path in sorted(answers | {b"/nothing"}):
+                answer = await self.in_thread(
+                    fetch, self.monitor_port, "GET", path.decode(), b"", {**local, **headers}
+                )
+                self.assertEqual((answer[0], answer[2]), (403, FOREIGN), (path, headers))
+            for path in sorted(files):
+                answer = await self.in_thread(
+                    fetch, self.monitor_port, "GET", path.decode(), b"", {**local, **headers}
+                )
+                self.assertEqual((answer[0], answer[2]), (200, self.monitor._assets[path].body), path)
         counters = self.monitor.viewers.counters
-        self.assertEqual((counters["foreign"], len(self.monitor.viewers)), (len(foreign), 0))
+        self.assertEqual(counters["foreign"], len(foreign) * (len(answers) + 1))
+        self.assertEqual(len(self.monitor.viewers), 0)
+
+    async def test_its_own_page_and_a_tool_get_what_they_ask_for(self) -> None:
+        local = {"Host": f"127.0.0.1:{self.monitor_port}"}
         own = (
             {"Sec-Fetch-Site": "same-origin"}, {"Sec-Fetch-Site": "none"},
             {"Origin": f"http://127.0.0.1:{self.monitor_port}"}, {},
         )  # fmt: skip
         for number, headers in enumerate(own, 1):
             await self.in_thread(self.look, {**local, **headers})
-            self.assertEqual(counters["opened"], number)
+            self.assertEqual(self.monitor.viewers.counters["opened"], number)
+            answer = await self.in_thread(fetch, self.monitor_port, "GET", "/log", b"", {**local, **headers})
+            self.assertEqual(answer[0], 200, headers)
 
     def look(self, headers: dict[str, str]) -> None:
         """Open the stream, read its first bytes and leave."""

@@ -400,7 +400,7 @@ METRICS: tuple[Row | Durations, ...] = (
     Row("timed_viewers", GAUGE, (), "Browsers that look at the dashboard.", _viewers),
     Row(
         "timed_viewer_events", COUNTER, ("event",),
-        "Streams of the dashboard opened, closed, lost, refused, refused to a foreign page, cut; pictures skipped.", _streams,
+        "Streams of the dashboard opened, closed, lost, refused, cut; pictures skipped; foreign pages refused.", _streams,
     ),
     Row("timed_alert_commands", COUNTER, ("outcome",), "Runs of monitor.alert_command, and alerts dropped for it.",
         _alert_commands),

@@ -53,6 +53,8 @@ MAX_DIGITS = 15
 """Of the number of a log line."""
 VIEWERS_S = 20.0
 """Without a picture for those who look at the dashboard."""
+FOREIGN = b"Pages of other sites may not look at a node.\n"
+"""They get the files of the page, which are the same everywhere, so that a link to the dashboard leads there."""
 RETRY_S = 10
 """When a viewer who found no place may try again."""
 
@@ -215,12 +217,16 @@ class MonitorService(Service):
         if request.method not in (b"GET", b"HEAD"):
             request.respond(405, TEXT, b"Only GET.\n", Allow="GET, HEAD")
             return
-        answer = self._answers.get(request.path)
         asset = self._assets.get(request.path)
-        if answer is not None:
-            answer(request)
-        elif asset is not None:
+        if asset is not None:
             request.respond(200, asset.type, asset.body, **HEADERS)
+            return
+        answer = self._answers.get(request.path)
+        if is_foreign(request):
+            self.viewers.counters["foreign"] += 1
+            request.respond(403, TEXT, FOREIGN)
+        elif answer is not None:
+            answer(request)
         else:
             request.respond(404, TEXT, b"There are /, /health, /ready, /alerts, /metrics and /snapshot.\n")
 
@@ -247,9 +253,6 @@ class MonitorService(Service):
     def _live(self, request: BoundedRequest) -> None:
         if request.method == b"HEAD":
             request.respond(200, EVENT_STREAM, b"", Cache_Control="no-store")
-        elif is_foreign(request):
-            self.viewers.counters["foreign"] += 1
-            request.respond(403, TEXT, b"Pages of other sites may not look at a node.\n")
         elif not self.viewers.add(request, private=is_private(request)):
             text = f"All {MAX_VIEWERS} places for viewers are taken.\n".encode()
             request.respond(503, TEXT, text, Retry_After=str(RETRY_S))

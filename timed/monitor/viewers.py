@@ -75,7 +75,8 @@ class Viewers:
         self.ticker = Ticker(reactor, lambda: EVERY_S, self._tick)
         """Turns while somebody looks."""
         self.counters: Counter[str] = Counter()
-        """Streams opened, closed, refused (no place) and cut (not read), and pictures skipped."""
+        """Streams opened, closed, lost, refused (no place) and cut (not read), pictures skipped, and requests of
+        foreign pages."""
 
     def __len__(self) -> int:
         return len(self._viewers)

@@ -129,7 +129,7 @@ class Machine:
         )
         context.log_counters, context.log_tail = self.observer.counters, self.observer.tail
         context.started_at = self.now()
-        context.loops = Watchdog(clock, clock.seconds, self.now)
+        context.loops = Watchdog(clock, clock.seconds)
         context.running = Running(driver.node, driver, self.store)  # type: ignore[arg-type]
         driver.start()
         self.services = MultiService()

@@ -78,11 +78,7 @@ class FakeContext:
 
     @loops.default
     def _loops(self) -> Watchdog:
-        return Watchdog(self.reactor, self.monotonic, self._clock_now)
-
-    def _clock_now(self) -> int:
-        """A test may have put another clock there."""
-        return self.clock()
+        return Watchdog(self.reactor, self.monotonic)
 
     @property
     def own_node_key(self) -> Any:

@@ -338,7 +338,7 @@ class Following(Case):
         super().setUp()
         self.other, self.reloads = self.make(), Reloads()
         self.follower = OverridesFollower(
-            self.other, self.reloads, self.clock, Watchdog(self.clock, self.clock.seconds, lambda: 0)
+            self.other, self.reloads, self.clock, Watchdog(self.clock, self.clock.seconds)
         )
         self.follower.startService()
 

@@ -35,7 +35,7 @@ from timed.rpc.toll import LANES_S, watch_lanes
 
 def started(clock: Clock) -> Watchdog:
     """A watchdog on virtual time."""
-    loops = Watchdog(clock, clock.seconds, lambda: int(clock.seconds() * SECOND))
+    loops = Watchdog(clock, clock.seconds)
     loops.startService()
     return loops
 

@@ -14,6 +14,7 @@ from timed.app import watchdog as watching
 from timed.app.watchdog import FIRST_PAUSE_S, LATE_S, LONGEST_PAUSE_S, LOOK_S, SHOWN_S, Watchdog
 from timed.errors import LocalError
 from timed.loops import Cause, Ticker
+from timed.monitor.metrics import METRICS
 
 
 class ReactorLosingCalls(Clock):
@@ -34,7 +35,7 @@ class WatchdogCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = ReactorLosingCalls()
         self.jumped = 0.0
-        self.loops = Watchdog(self.clock, lambda: self.clock.seconds() + self.jumped, self.now_us)
+        self.loops = Watchdog(self.clock, lambda: self.clock.seconds() + self.jumped)
         self.loops.startService()
         self.raised: list[Exception] = []
         self.lines: list[tuple[str, str]] = []
@@ -232,6 +233,33 @@ class Judgement(WatchdogCase):
         self.assertEqual(len(self.loops.ended), watching.MAX_LOOPS)
         self.assertNotIn("sink first", found)
         self.assertEqual(found[watching.FORGOTTEN], restarts)
+        [row] = [row for row in METRICS if row.name == "timed_loop_restarts"]
+        self.assertIn(f"the loop {watching.FORGOTTEN} stands for", row.help)
+
+    def test_only_the_restarts_of_this_time_are_said(self) -> None:
+        """Not those of an earlier time; and who came back alone was not begun again."""
+        restarts = [0]
+
+        def restart() -> None:
+            restarts[0] += 1
+
+        progress = [0]
+        self.loops.add(
+            "asker", lambda: progress[0], 10.0, "Mend it.", restart=restart,
+            cause=lambda: Cause.THREAD if alone else Cause.WAITS,
+        )  # fmt: skip
+        alone = False
+        self.pass_time(30)
+        progress[0] += 1
+        self.pass_time(LOOK_S)
+        self.assertEqual(restarts, [2])
+        self.assertIn("goes on again after 2 restarts (", self.troubles()["asker"])
+        alone = True
+        self.pass_time(30)
+        progress[0] += 1
+        self.pass_time(LOOK_S)
+        self.assertEqual(restarts, [2])
+        self.assertIn("goes on again by itself (", self.troubles()["asker"])
 
     def test_the_list_has_a_bound_and_each_name_is_there_once(self) -> None:
         self.patch(watching, "MAX_LOOPS", 2)

@@ -221,7 +221,7 @@ def make_context(live: LiveConfig, reactor: Any, observer: LineObserver, sockets
         log_levels=observer.levels,
         log_tail=observer.tail,
         started_at=now_us(),
-        loops=Watchdog(reactor, time.monotonic, now_us),
+        loops=Watchdog(reactor, time.monotonic),
         shut_down=lambda: reactor.callLater(0, reactor.stop),
         sockets=sockets,
     )

@@ -65,10 +65,11 @@ class Standing:
     since_s: float
     """Of the last progress, in awake seconds."""
     owes: bool = False
-    stuck_us: int | None = None
-    """Unix time since which it counts as stuck, None while it gets on."""
+    stuck: bool = False
     cause: Cause = Cause.WAITS
     restarts: int = 0
+    restarts_before: int = 0
+    """Of them, those of earlier times that it was stuck."""
     pause_s: float = FIRST_PAUSE_S
     next_try_s: float = 0.0
     shown_until_s: float = 0.0
@@ -85,7 +86,6 @@ class Trouble:
     name: str
     reason: str
     remedy: str
-    since_us: int
 
 
 class Watchdog(Service):
@@ -93,10 +93,9 @@ class Watchdog(Service):
 
     _log = Logger()
 
-    def __init__(self, reactor: Any, monotonic: Callable[[], float], clock: Callable[[], int]) -> None:
+    def __init__(self, reactor: Any, monotonic: Callable[[], float]) -> None:
         self.setName("watchdog")
         self._monotonic = monotonic
-        self._clock = clock
         self._standings: dict[str, Standing] = {}
         self._ticker = Ticker(reactor, LOOK_S, self.look)
         self._last_s: float | None = None
@@ -167,16 +166,11 @@ class Watchdog(Service):
 
     def troubles(self) -> list[Trouble]:
         """The loops that are stuck, then those that go on again since less than `SHOWN_S`."""
-        found = [self._trouble(each) for each in self._standings.values() if each.stuck_us is not None]
+        found = [_trouble(each, age_s) for each, age_s in self if each.stuck]
         found += [
-            Trouble(
-                each.loop.name,
-                f"the loop {each.loop.name} goes on again after {each.restarts} restarts ({each.cause.value})",
-                "Look for its line in the log; report it if it comes again.",
-                self._clock(),
-            )
+            _mended(each)
             for each in self._standings.values()
-            if each.stuck_us is None and each.shown_until_s > self._awake_s
+            if not each.stuck and each.shown_until_s > self._awake_s
         ]
         return found
 
@@ -210,23 +204,23 @@ class Watchdog(Service):
         value, owes = loop.progress(), loop.owes()
         if value != standing.value or not owes or not standing.owes:
             standing.value, standing.owes, standing.since_s = value, owes, self._awake_s
-            if standing.stuck_us is not None:
+            if standing.stuck:
                 self._goes_on(standing)
             return
         if standing.age_s(self._awake_s) <= loop.longest_s():
             return
         cause = loop.cause()
-        if standing.stuck_us is None or cause is not standing.cause:
+        if not standing.stuck or cause is not standing.cause:
             self._found_stuck(standing, cause)
         if loop.restart is not None and cause is not Cause.THREAD and self._awake_s >= standing.next_try_s:
             self._begin_again(standing, loop.restart)
 
     def _found_stuck(self, standing: Standing, cause: Cause) -> None:
-        if standing.stuck_us is None:
-            standing.stuck_us = self._clock()
+        if not standing.stuck:
+            standing.stuck, standing.restarts_before = True, standing.restarts
             standing.pause_s, standing.next_try_s = FIRST_PAUSE_S, 0.0
         standing.cause = cause
-        trouble = self._trouble(standing)
+        trouble = _trouble(standing, standing.age_s(self._awake_s))
         self._log.error("{reason}. {remedy}", reason=trouble.reason, remedy=trouble.remedy)
 
     def _begin_again(self, standing: Standing, restart: Callable[[], object]) -> None:
@@ -239,16 +233,29 @@ class Watchdog(Service):
         restart()
 
     def _goes_on(self, standing: Standing) -> None:
-        standing.stuck_us = None
+        standing.stuck = False
         standing.shown_until_s = self._awake_s + SHOWN_S
         self._log.info("the loop {name} goes on", name=standing.loop.name)
 
-    def _trouble(self, standing: Standing) -> Trouble:
-        loop = standing.loop
-        age = standing.age_s(self._awake_s)
-        if loop.restart is None or standing.cause is Cause.THREAD:
-            remedy = loop.remedy
-        else:
-            remedy = f"It is begun again by itself; if that does not help: {loop.remedy}"
-        reason = f"the loop {loop.name} has got nowhere for {age:.0f} s: {standing.cause.value}"
-        return Trouble(loop.name, reason, remedy, standing.stuck_us or self._clock())
+
+def _trouble(standing: Standing, age_s: float) -> Trouble:
+    """Of a loop that is stuck."""
+    loop = standing.loop
+    if loop.restart is None or standing.cause is Cause.THREAD:
+        remedy = loop.remedy
+    else:
+        remedy = f"It is begun again by itself; if that does not help: {loop.remedy}"
+    return Trouble(
+        loop.name, f"the loop {loop.name} has got nowhere for {age_s:.0f} s: {standing.cause.value}", remedy
+    )
+
+
+def _mended(standing: Standing) -> Trouble:
+    """Of a loop that goes on again."""
+    name, restarts = standing.loop.name, standing.restarts - standing.restarts_before
+    how = f"after {restarts} restart{'s' if restarts > 1 else ''}" if restarts else "by itself"
+    return Trouble(
+        name,
+        f"the loop {name} goes on again {how} ({standing.cause.value})",
+        "Look for its line in the log; report it if it comes again.",
+    )

@@ -370,7 +370,11 @@ METRICS: tuple[Row | Durations, ...] = (
         "timed_loop_age_seconds", GAUGE, ("loop",), "For how long each loop got nowhere; 0 while it owes nothing.",
         _loop_ages,
     ),
-    Row("timed_loop_restarts", COUNTER, ("loop",), "Times the watchdog began a loop again.", _loop_restarts),
+    Row(
+        "timed_loop_restarts", COUNTER, ("loop",),
+        "Times the watchdog began a loop again; the loop others stands for those that ended long ago.",
+        _loop_restarts,
+    ),
     Row("timed_recorder_bytes", GAUGE, (), "Bytes that the flight recorder holds.",
         lambda view: one(view.driver.recorder.size if view.driver is not None and view.driver.recorder else None)),
     Row(

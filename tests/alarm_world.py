@@ -209,12 +209,14 @@ class Machine:
 class World:
     """The machines and the wire; `delay_s` is the way of a message."""
 
-    def __init__(self, path: Path, interval: int = 5, *, on_disk: bool = False) -> None:
+    def __init__(
+        self, path: Path, interval: int = 5, *, on_disk: bool = False, members: tuple[int, ...] = (1, 2)
+    ) -> None:
         """Stores are LMDB `on_disk`, else in memory, where they outlive a node that is started again."""
         self.path = path
         self.on_disk = on_disk
         self.clock = MemoryReactorClock()
-        self.genesis: Genesis = builtin_regtest((1, 2), interval=interval)
+        self.genesis: Genesis = builtin_regtest(members, interval=interval)
         self._start_us = (self.genesis.time + 1) * SECOND
         self.delay_s = 0.0
         self.machines: list[Machine] = []
@@ -265,11 +267,13 @@ class AlarmCase(SynchronousTestCase):
 
     interval = 5
     on_disk = False
+    members = (1, 2)
+    """Of the roster; the first two run."""
 
     def setUp(self) -> None:
         path = Path(self.mktemp()).absolute()
         path.mkdir()
-        self.world = World(path, self.interval, on_disk=self.on_disk)
+        self.world = World(path, self.interval, on_disk=self.on_disk, members=self.members)
         self.addCleanup(self.world.close)
         self.one, self.two = self.world.machine(1), self.world.machine(2)
         self.watched = self.one

@@ -10,6 +10,7 @@ import inspect
 import os
 import time
 from itertools import pairwise
+from shutil import rmtree
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +28,8 @@ from tests.test_feed_delivery import Receiver
 from timed.app.config import override
 from timed.app.indexing import Indexer
 from timed.consensus.signing import signed
+from timed.crypto.backends.reference import ReferenceBackend
+from timed.crypto.rule import use_backend
 from timed.errors import StoreError
 from timed.feed.delivery import Delivery, NotTaken
 from timed.index.status import ReadIndexes
@@ -110,6 +113,18 @@ class Peers(MemberCase):
         self.clears("check-clock", "clock-offset", "check-voting")
 
 
+class Missed(MemberCase):
+    members = (1, 2, 3)
+
+    def test_a_member_that_does_not_run(self) -> None:
+        """Two are a quorum: the network goes on without the third."""
+        self.fires("member-missed", step_s=COARSE_S)
+        third = self.world.machine(3)
+        self.world.connect(third, self.one)
+        self.world.connect(third, self.two)
+        self.clears("member-missed")
+
+
 class Disk(MemberCase):
     on_disk = True
 
@@ -124,6 +139,14 @@ class Disk(MemberCase):
         self.pass_time(180, 0.1)
         self.assertEqual(self.one.active(), {}, "a node that was started again on a disk that works")
         self.assertGreater(self.height(self.one), 5)
+
+    def test_the_data_directory_is_removed_under_the_node(self) -> None:
+        rmtree(self.one.path / "chain")
+        self.pay()
+        self.fires("check-disk", "check-voting", step_s=0.1)
+        checks = self.one.health()["checks"]
+        self.assertIn("is gone. It was removed or moved", checks["disk"]["reason"])
+        self.assertIn("See the check disk", checks["voting"]["remedy"])
 
     def test_the_disk_is_slow(self) -> None:
         self.one.disk.slow_s = 0.8
@@ -196,6 +219,14 @@ class Process(MemberCase):
         self.fires("check-chain")
         self.one.context.running = running
         self.clears("check-chain")
+
+    def test_signatures_are_checked_in_pure_python(self) -> None:
+        before = use_backend(ReferenceBackend())
+        self.addCleanup(use_backend, before)
+        self.fires("check-signatures", step_s=COARSE_S)
+        self.assertEqual(self.one.health()["state"], "degraded")
+        use_backend(before)
+        self.clears("check-signatures")
 
     def test_a_loop_stalls(self) -> None:
         """The node's timer is lost: no rounds, no dials, until the watchdog sets it again."""
@@ -378,6 +409,7 @@ CAUSES = {
     "check-peers": "Peers.test_the_other_members_are_gone",
     "check-sync": "Peers.test_blocks_that_are_proven_and_never_come",
     "check-blocks": "Peers.test_the_other_members_are_gone",
+    "check-signatures": "Process.test_signatures_are_checked_in_pure_python",
     "check-indexes": "Files.test_an_index_does_not_go_on",
     "check-events": "Files.test_the_log_of_events_does_not_go_on",
     "check-sinks": "Files.test_a_receiver_of_events_is_away",
@@ -386,6 +418,7 @@ CAUSES = {
     "check-loops": "Process.test_a_loop_stalls",
     "check-bugs": "Process.test_an_exception_comes_out_of_the_core",
     "sessions-lost": "Peers.test_the_connection_drops_again_and_again",
+    "member-missed": "Missed.test_a_member_that_does_not_run",
     "finality-slow": "Peers.test_the_way_between_the_members_is_slow",
     "reactor-late": "Process.test_the_event_loop_is_held_up",
     "disk-slow": "Disk.test_the_disk_is_slow",

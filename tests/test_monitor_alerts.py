@@ -24,6 +24,7 @@ from timed.monitor.metrics import METRICS, ROWS
 from timed.monitor.readings import (
     EVERY_S,
     MAX_READINGS,
+    Count,
     Figure,
     Increase,
     Quantile,
@@ -43,7 +44,7 @@ from timed.params import SECOND
 
 ROOT = Path(__file__).parent.parent
 TYPES: dict[type, str] = {
-    Value: GAUGE, Size: GAUGE, Slope: GAUGE, Increase: COUNTER, Rate: COUNTER, Quantile: HISTOGRAM
+    Value: GAUGE, Count: GAUGE, Size: GAUGE, Slope: GAUGE, Increase: COUNTER, Rate: COUNTER, Quantile: HISTOGRAM
 }  # fmt: skip
 
 
@@ -76,7 +77,7 @@ class Figures(SynchronousTestCase):
             self.assertAlmostEqual(found, expected, places=6)
 
     def test_nothing_read_tells_nothing(self) -> None:
-        for figure in (Value("m"), Size("m"), Increase("m", 60), Rate("m", 60), Slope("m", 60), Quantile("m", 0.5, 60)):  # fmt: skip
+        for figure in (Value("m"), Count("m"), Size("m"), Increase("m", 60), Rate("m", 60), Slope("m", 60), Quantile("m", 0.5, 60)):  # fmt: skip
             self.check(figure, Readings(), None)
 
     def test_a_value_is_the_newest_sum_of_the_series_with_its_labels(self) -> None:
@@ -85,6 +86,8 @@ class Figures(SynchronousTestCase):
         self.check(Value("m"), readings, 3.0)
         self.check(Value("m", (("a", "y"),)), readings, 2.0)
         self.check(Value("m", (("a", "z"),)), readings, None)
+        self.check(Count("m"), readings, 2.0)
+        self.check(Count("none"), readings, 0.0)
 
     def test_a_size_has_no_sign(self) -> None:
         self.check(Size("m"), series(-3.0), 3.0)

@@ -65,6 +65,18 @@ class Checks(SynchronousTestCase):
         self.assertEqual(self.board.health()[0], 503)
         self.assertEqual(set(self.board.ready()[1]["waiting_for"]), {"disk", "safety"})
 
+    def test_a_member_that_does_not_vote_says_why(self) -> None:
+        node = self.context.running.node
+        silent = attrs.evolve(node.consensus_state(), member=0, signing=False)
+        self.patch(node, "consensus_state", lambda: silent)
+        reasons = [self.board.look()["voting"]["reason"]]
+        node.chain.paused = True
+        reasons.append(self.board.look()["voting"]["reason"])
+        node.gate.failure = "EIO"
+        reasons.append(self.board.look()["voting"]["reason"])
+        for reason, why in zip(reasons, ("its log", "its clock", "its store"), strict=True):
+            self.assertIn(why, reason)
+
     def test_since_is_the_time_of_the_last_change(self) -> None:
         begun = self.time // SECOND
         self.board.look()

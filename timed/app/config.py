@@ -14,6 +14,7 @@ from timed import params as networks
 from timed.app.inifile import Entry, read_ini, read_text, scan_ini
 from timed.app.overrides import read_overrides
 from timed.app.schema import Settings, keys, sections
+from timed.crypto.rule import PURE_PYTHON
 from timed.errors import ConfigError
 from timed.params import BUILTIN_MEMBERS
 from timed.peer.location import is_loopback
@@ -284,8 +285,10 @@ def _conflicts(config: Config) -> Iterator[ConfigError]:
     ):
         if chosen and not config.params.plain_allowed:
             yield ConfigError(f"p2p.{what} is not allowed on {config.params.name}.", hint)
-    if settings.crypto.backend == "reference" and config.params is not networks.REGTEST:
-        yield ConfigError(f"crypto.backend reference is not allowed on {config.params.name}.", "Use pynacl.")
+    if settings.crypto.backend == PURE_PYTHON and config.params is not networks.REGTEST:
+        yield ConfigError(
+            f"crypto.backend {PURE_PYTHON} is not allowed on {config.params.name}.", "Use pynacl."
+        )
     if settings.p2p.seed_urls and not settings.p2p.seed_keys:
         yield ConfigError(
             "p2p.seed_urls is set and p2p.seed_keys is not: no list could be believed.",

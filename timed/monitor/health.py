@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
+from timed.crypto.rule import PURE_PYTHON, active_backend
 from timed.monitor.view import View
 from timed.params import SECOND
 from timed.primitives.roster import is_quorum
@@ -62,7 +63,7 @@ def _disk(view: View) -> Finding:
     failure = view.node.gate.failure if view.node is not None else None
     if failure is not None:
         return Finding(
-            FAILED, f"the store refuses writes: {failure}", "Mend the disk, then start the node again."
+            FAILED, f"the store refuses writes: {failure}", "Mend what it names, then start the node again."
         )
     return Finding()
 
@@ -78,9 +79,18 @@ def _safety(view: View) -> Finding:
 
 def _voting(view: View) -> Finding:
     state = view.consensus
-    if state is None or state.member is None or state.signing or state.frozen is not None:
+    node = view.node
+    if node is None or state is None or state.member is None or state.signing or state.frozen is not None:
         return Finding()
-    return Finding(DEGRADED, "this member does not vote", "It resumes with the next epoch if the disk works.")
+    if node.gate.failure is not None:
+        return Finding(DEGRADED, "this member does not vote: its store refuses writes", "See the check disk.")
+    if node.chain.paused:
+        return Finding(DEGRADED, "this member does not vote: its clock is wrong", "See the check clock.")
+    return Finding(
+        DEGRADED,
+        "this member does not vote in this epoch: its log may lack what it has signed",
+        "Wait: it resumes with the next block.",
+    )
 
 
 def _clock(view: View) -> Finding:
@@ -123,6 +133,16 @@ def _sync(view: View) -> Finding:
     if sync is None or sync.behind <= BEHIND:
         return Finding()
     return Finding(DEGRADED, f"{sync.behind} blocks behind", "Wait: the node is catching up.")
+
+
+def _signatures(_view: View) -> Finding:
+    if active_backend().name != PURE_PYTHON:
+        return Finding()
+    return Finding(
+        DEGRADED,
+        f"signatures are checked in pure Python (crypto.backend = {PURE_PYTHON}), hundreds of times slower",
+        "Set crypto.backend = pynacl and restart.",
+    )
 
 
 def _blocks(view: View) -> Finding:
@@ -239,6 +259,7 @@ CHECKS: tuple[Check, ...] = (
     Check("peers", _peers, ready=True),
     Check("sync", _sync, ready=True),
     Check("blocks", _blocks),
+    Check("signatures", _signatures),
     Check("indexes", _indexes),
     Check("events", _events),
     Check("sinks", _sinks),

@@ -49,7 +49,7 @@ def _rule(rule: Rule) -> Iterator[str]:
 def by_instance(rule: Rule) -> str:
     """The figure of a rule in PromQL; sums are kept apart by node."""
     text = rule.figure.promql.replace("sum by (le) (", "sum by (instance, le) (")
-    return text.replace("sum(", "sum by (instance) (")
+    return text.replace("sum(", "sum by (instance) (").replace("count(", "count by (instance) (")
 
 
 def _quoted(text: str) -> str:

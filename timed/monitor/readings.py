@@ -136,6 +136,24 @@ class Value:
 
 
 @attrs.frozen
+class Count:
+    """How many series a metric has now; 0 without any."""
+
+    metric: str
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        return (self.metric,)
+
+    def of(self, readings: Readings) -> float | None:
+        return None if readings.last is None else float(len(readings.last.values.get(self.metric, ())))
+
+    @property
+    def promql(self) -> str:
+        return f"count({self.metric})"
+
+
+@attrs.frozen
 class Size:
     """A metric now, whatever its sign."""
 
@@ -265,7 +283,7 @@ class Quantile:
         return f"histogram_quantile({self.share}, {buckets})"
 
 
-Figure = Value | Size | Increase | Rate | Slope | Quantile
+Figure = Value | Count | Size | Increase | Rate | Slope | Quantile
 
 
 def _span_s(kept: list[Reading]) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import attrs
 
-from timed.monitor.readings import Figure, Increase, Quantile, Rate, Size, Slope, Value
+from timed.monitor.readings import Count, Figure, Increase, Quantile, Rate, Size, Slope, Value
 
 WARNING, CRITICAL = "warning", "critical"
 CHECK = "check-"
@@ -54,13 +54,14 @@ def _check(name: str, severity: str, for_s: int, remedy: str) -> Rule:
 
 RULES: tuple[Rule, ...] = (
     _check("chain", CRITICAL, 0, "Read /health: it says whether the chain service runs and has a genesis."),
-    _check("disk", CRITICAL, 0, "Free space or mend the disk, then start the node again; nothing is lost."),
+    _check("disk", CRITICAL, 0, "Read /health: it says what the disk refuses. Mend that, then start the node again."),
     _check("safety", CRITICAL, 0, "Do not restart; keep the data and compare with other operators."),
     _check("voting", WARNING, 2 * MINUTE, "Look at the checks disk and clock: a member that doubts either does not vote."),
     _check("clock", CRITICAL, 0, "Set the clock (chronyc tracking, timedatectl); voting resumes alone."),
     _check("peers", WARNING, MINUTE, "getaddednodeinfo says how dialling fails; set p2p.peers or open the port."),
     _check("sync", WARNING, 10 * MINUTE, "getpeerinfo shows whether the peers deliver; add more with addnode."),
     _check("blocks", CRITICAL, 0, "masternodelist shows who is connected: two thirds of the weight must be."),
+    _check("signatures", WARNING, 0, "Set crypto.backend = pynacl and restart."),
     _check("indexes", WARNING, 2 * MINUTE, "getindexinfo says which one and why; the node and the others go on."),
     _check("events", WARNING, 2 * MINUTE, "geteventcursor says what fails; blocks and final payments are told afterwards."),
     _check("sinks", WARNING, MINUTE, "getsubscriptions says which receiver and why; mend it before the log drops what it lacks."),
@@ -73,6 +74,12 @@ RULES: tuple[Rule, ...] = (
         "{value} sessions were lost in 10 minutes though both ends wanted them",
         "getpeerinfo and the log name the peers; look at the network between them.",
         for_s=0, clear_s=10 * MINUTE,
+    ),
+    Rule(
+        "member-missed", WARNING, Count("timed_members_missed"), 0,
+        "members whose signatures the newest certificates lack: {value}",
+        "timed-cli doctor names them, and says whether they are away or late; tell their operators.",
+        for_s=MINUTE, clear_s=5 * MINUTE,
     ),
     Rule(
         "finality-slow", WARNING, Quantile("timed_finality_seconds", 0.99, 5 * MINUTE, (("stage", "final"),)), 1.0,

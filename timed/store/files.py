@@ -88,6 +88,11 @@ def disk_error(action: str, path: str, error: OSError) -> StoreError:
     """One sentence about what the disk refused, and what to do about it."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreError(f"cannot {action} {path}: the disk is full.", "Free some space; nothing is lost.")
+    if error.errno == errno.ENOENT:
+        return StoreError(
+            f"cannot {action} {path}: it is gone.",
+            "It was removed or moved: put it back, or restore the keys and the wallet from a backup, and start again.",
+        )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return StoreError(
             f"cannot {action} {path}: {error.strerror}.", "Give the node's user the right to write there."

@@ -17,6 +17,7 @@ from ecdsa.ellipticcurve import INFINITY, PointEdwards
 from ecdsa.errors import MalformedPointError
 from zope.interface import implementer
 
+from timed.crypto.rule import PURE_PYTHON
 from timed.crypto.sizes import PUBLIC_KEY_SIZE, SEED_SIZE, SIGNATURE_SIZE
 from timed.errors import LocalError
 from timed.interfaces import ISignatureBackend
@@ -61,7 +62,7 @@ class ReferenceBackend:
     backend sign, so that a network can run without compiled code.
     """
 
-    name = "reference"
+    name = PURE_PYTHON
     constant_time = False
 
     def __init__(self, *, sign_with_test_keys: bool = False) -> None:

@@ -185,5 +185,5 @@ class CrossChecks(SynchronousTestCase):
         self.assertEqual(str(config.datadir), os.path.abspath(directory / "data" / "regtest"))
 
     def test_a_missing_file_is_one_sentence(self) -> None:
-        message = str(self.assertRaises(ConfigError, load, "nowhere.ini"))
-        self.assertEqual(message, "cannot read the configuration nowhere.ini: No such file or directory.")
+        message = self.assertRaises(ConfigError, load, "nowhere.ini").message
+        self.assertEqual(message, "cannot read the configuration nowhere.ini: there is no such file.")

@@ -55,7 +55,6 @@ class Living(SynchronousTestCase):
         config = load(None, [override("node.datadir", str(directory), "here")], node_id=4)
         self.sight = Sight(
             config,
-            "",
             held=1,
             health={"state": "ok", "checks": checks},
             alerts={"active": [], "over": []},
@@ -234,6 +233,11 @@ class Living(SynchronousTestCase):
     def test_a_busy_machine(self) -> None:
         self.assertEqual(self.judge(load=4.0), {"machine-busy": NOTE})
 
+    def test_a_data_directory_that_was_removed_under_the_node(self) -> None:
+        assert self.sight.config is not None
+        self.sight.config.datadir.rmdir()
+        self.assertEqual(self.judge(), {"data-directory": PROBLEM})
+
     def test_another_version(self) -> None:
         text = Exposition().text(self.view).decode().replace('version="0.1.0"', 'version="0.0.9"')
         text += "timed_sessions 3\n"
@@ -247,8 +251,17 @@ class Living(SynchronousTestCase):
         )
         alert = {"name": "memory-grows", "summary": "memory grows", "remedy": "Note figures."}
         self.assertEqual(self.judge(alerts={"active": [alert], "over": []}), {"memory-grows": PROBLEM})
-        doubled = {**alert, "name": "check-disk"}, {**alert, "name": "disk-slow"}
-        self.assertEqual(self.judge(alerts={"active": list(doubled), "over": []}), {})
+        doubled = [{**alert, "name": name} for name in ("check-disk", "disk-slow", "member-missed")]
+        self.assertEqual(self.judge(alerts={"active": doubled, "over": []}), {})
+
+    def test_a_check_with_a_symptom_of_its_own_is_told_once(self) -> None:
+        calls = {**self.sight.calls, "getconfig": [{"key": "crypto.backend", "value": "reference"}]}
+        slow = self.unwell("signatures", "signatures are checked in pure Python")
+        self.assertEqual(self.judge(calls=calls, health=slow), {"pure-python-signatures": PROBLEM})
+
+    def test_what_a_check_says_ends_with_one_full_stop(self) -> None:
+        found, _ = judged(attrs.evolve(self.sight, health=self.unwell("disk", "it is gone.")))
+        self.assertEqual([finding.text for finding in found], ["It is gone."])
 
     def test_what_was_not_seen_is_named_with_its_reason(self) -> None:
         findings, unseen = judged(
@@ -355,6 +368,14 @@ class Dead(SynchronousTestCase):
     def test_a_configuration_that_cannot_be_used(self) -> None:
         self.write("netwrok = testnet")
         self.assertIn("there is no key node.netwrok", self.found()["configuration"])
+
+    def test_a_configuration_that_is_not_there(self) -> None:
+        self.config.unlink()
+        _, report = self.doctor()
+        [found] = [each for each in report["findings"] if each["name"] == "configuration"]
+        self.assertIn("there is no such file", found["text"])
+        self.assertNotIn("config check", found["remedy"])
+        self.assertIn("timed-cli init", found["remedy"])
 
     def test_a_network_without_a_genesis_and_one_that_is_damaged(self) -> None:
         self.config.write_text(self.config.read_text().replace("regtest", "testnet"))

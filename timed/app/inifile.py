@@ -88,8 +88,15 @@ def read_text(path: Path) -> str:
     """A configuration file as text; ConfigError when it cannot be read."""
     try:
         data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"cannot read the configuration {path}: there is no such file.",
+            "Name the one that is meant, or write one with timed-cli init.",
+        ) from error
     except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}.") from error
+        raise ConfigError(
+            f"cannot read the configuration {path}: {error.strerror}.", "Run this as a user who may."
+        ) from error
     return _text(data, str(path))
 
 

@@ -25,6 +25,11 @@ class Finding:
     remedy: str
 
 
+def sentence(text: str) -> str:
+    """What a check or an alert says, as a sentence."""
+    return f"{text[:1].upper()}{text[1:]}".removesuffix(".") + "."
+
+
 Judge = Callable[[Sight], Iterable[Finding]]
 
 

@@ -79,7 +79,7 @@ class Sight:
 
     config: Config | None
     """None when it cannot be read."""
-    mistake: str
+    mistake: ConfigError | None = None
     """Why not."""
     held: int | None = None
     """The process that has the data directory; 0 for none, None when nobody may look."""
@@ -114,14 +114,13 @@ class Sight:
 def look(config: Config | ConfigError, options: Options) -> Sight:
     """Everything that can be seen now; takes at most a few times `TIMEOUT_S`."""
     if isinstance(config, ConfigError):
-        return Sight(None, str(config), load=_load())
+        return Sight(None, config, load=_load())
     unseen: dict[str, str] = {}
     pages = _monitor(config, unseen)
     calls = _rpc(options, unseen)
     text = pages.get("/metrics")
     return Sight(
         config,
-        "",
         held=_held(config.datadir),
         health=_json(pages.get("/health")),
         alerts=_json(pages.get("/alerts")),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from timed.cli.finding import NOTE, PROBLEM, Finding, Judge, Unseen
+from timed.cli.finding import NOTE, PROBLEM, Finding, Judge, Unseen, sentence
 from timed.cli.sight import Metrics, Sight
 
 MISSED, AWAY = "timed_members_missed", "timed_members_missing"
@@ -41,7 +41,7 @@ def slow_payments(sight: Sight, summary: str, causes: Iterable[tuple[str, Judge]
         except Unseen:
             blind.append(name)
     late = [] if sight.metrics is None else sight.metrics.series(MISSED)
-    words = [f"{summary[:1].upper()}{summary[1:]}."]
+    words = [sentence(summary)]
     if here:
         words.append(f"This node may be the cause: {', '.join(here)}.")
     elif not late and not blind:

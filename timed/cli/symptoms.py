@@ -17,11 +17,12 @@ from timed.app.datadir import CHAIN, NODE_KEY, OPERATOR_KEY
 from timed.app.descriptors import REMEDY, wanted
 from timed.app.genesis_file import read_genesis
 from timed.app.ports import check_port
-from timed.cli.finding import NOTE, PROBLEM, Finding, Judge, Symptom, Unseen
+from timed.cli.finding import NOTE, PROBLEM, Finding, Judge, Symptom, Unseen, sentence
 from timed.cli.local import log_files
 from timed.cli.sight import Metrics, Sight
 from timed.cli.slowness import missed, slow_payments
 from timed.crypto.keys import load_key_file
+from timed.crypto.rule import PURE_PYTHON
 from timed.errors import ConfigError, LocalError
 from timed.monitor.health import BEHIND, OK
 from timed.monitor.rules import RULES
@@ -78,10 +79,10 @@ def _state(sight: Sight, check: str) -> tuple[str, str, str]:
 
 
 def _configuration(sight: Sight) -> Iterator[Finding]:
-    if sight.mistake:
+    if sight.mistake is not None:
         yield Finding(
-            "configuration", PROBLEM, f"The configuration cannot be used: {sight.mistake}",
-            "timed-cli config check FILE names every mistake in it.",
+            "configuration", PROBLEM, f"The configuration cannot be used: {sight.mistake.message}",
+            sight.mistake.hint or "timed-cli config check FILE names every mistake in it.",
         )  # fmt: skip
 
 
@@ -104,6 +105,12 @@ def _data_directory(sight: Sight) -> Iterator[Finding]:
     try:
         found = path.stat()
     except FileNotFoundError:
+        if sight.running:
+            yield Finding(
+                "data-directory", PROBLEM, f"The data directory {path} is gone, though the node runs.",
+                "Stop the node; put the directory back, or restore the keys and the wallet from a backup, and start it.",
+            )  # fmt: skip
+            return
         yield Finding(
             "data-directory", NOTE, f"There is no data directory {path}: no node ran with this configuration yet.",
             "Start the node, or name the right place with --datadir or --config.",
@@ -215,10 +222,10 @@ def _disk_space(sight: Sight) -> Iterator[Finding]:
 
 def _signatures(sight: Sight) -> Iterator[Finding]:
     _config(sight)
-    if sight.setting("crypto.backend") == "reference":
+    if sight.setting("crypto.backend") == PURE_PYTHON:
         yield Finding(
             "pure-python-signatures", PROBLEM,
-            "Signatures are checked in pure Python (crypto.backend = reference): hundreds of times slower.",
+            f"Signatures are checked in pure Python (crypto.backend = {PURE_PYTHON}): hundreds of times slower.",
             "Set crypto.backend = pynacl and restart.",
         )  # fmt: skip
 
@@ -313,7 +320,7 @@ def _quorum(sight: Sight) -> Iterator[Finding]:
         )  # fmt: skip
     state, reason, remedy = _state(sight, "blocks")
     if state != OK:
-        yield Finding("no-quorum", PROBLEM, f"{reason[:1].upper()}{reason[1:]}.", remedy)
+        yield Finding("no-quorum", PROBLEM, sentence(reason), remedy)
 
 
 def _behind(sight: Sight) -> Iterator[Finding]:
@@ -389,14 +396,22 @@ def _health(sight: Sight) -> Iterator[Finding]:
     """Every check that no symptom above explains better."""
     for name in (sight.health or {}).get("checks", {}):
         state, reason, remedy = _state(sight, name)
-        if state != OK and name not in ("peers", "sync", "blocks"):
-            yield Finding(f"check-{name}", PROBLEM, f"{reason[:1].upper()}{reason[1:]}.", remedy)
+        if state != OK and name not in ("peers", "sync", "blocks", "signatures"):
+            yield Finding(f"check-{name}", PROBLEM, sentence(reason), remedy)
     if sight.health is None:
         raise _silent(sight)
 
 
 EXPLAINED = frozenset(
-    {"clock-offset", "disk-slow", "disk-space", "finality-slow", "reactor-late", "quorum-thin"}
+    {
+        "clock-offset",
+        "disk-slow",
+        "disk-space",
+        "finality-slow",
+        "member-missed",
+        "reactor-late",
+        "quorum-thin",
+    }
 )
 """Alerts with a symptom of their own; those of health checks are in `_health`."""
 
@@ -407,8 +422,7 @@ def _alerts(sight: Sight) -> Iterator[Finding]:
     for alert in sight.alerts.get("active", ()):
         name = str(alert["name"])
         if name not in EXPLAINED and not name.startswith("check-"):
-            text = str(alert["summary"])
-            yield Finding(name, PROBLEM, f"{text[:1].upper()}{text[1:]}.", str(alert["remedy"]))
+            yield Finding(name, PROBLEM, sentence(str(alert["summary"])), str(alert["remedy"]))
 
 
 SYMPTOMS: tuple[Symptom, ...] = (

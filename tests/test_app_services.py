@@ -7,6 +7,7 @@ import io
 import shutil
 import stat
 import threading
+import weakref
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -32,6 +33,15 @@ from timed.store.lmdb import LmdbStore
 from timed.testnet.freeports import free_ports
 from timed.wire.catalogue import encode_record
 from timed.wire.messages import Ping
+
+
+class Cyclic:
+    """Refers to itself; `living` has its number until it is collected."""
+
+    def __init__(self, living: set[int], number: int) -> None:
+        self.itself = self
+        living.add(number)
+        weakref.finalize(self, living.discard, number)
 
 
 class ServicesCase(TestCase):
@@ -96,19 +106,25 @@ class StartAndStop(ServicesCase):
 
         return Deferred.fromCoroutine(scenario())
 
-    def test_the_holes_of_the_heap_are_given_back_as_long_as_it_runs(self) -> Deferred[None]:
-        trimmed: list[None] = []
-        self.patch(composition, "TRIM_S", 0.01)
-        self.patch(composition, "trim_heap", lambda: trimmed.append(None))
+    def test_memory_that_nobody_uses_is_given_back_as_long_as_it_runs(self) -> Deferred[None]:
+        trimmed: list[int] = []
+        living: set[int] = set()
+        self.patch(composition, "TIDY_S", 0.01)
+        self.patch(composition, "trim_heap", lambda: trimmed.append(len(living)))
 
         async def scenario() -> None:
             application = self.compose("services.enabled=")
             application.startService()
-            while len(trimmed) < 3:
-                await deferLater(reactor, 0.01)  # type: ignore[arg-type]
+            for number in range(3):
+                Cyclic(living, number)
+                seen = len(trimmed)
+                while len(trimmed) <= seen:
+                    await deferLater(reactor, 0.01)  # type: ignore[arg-type]
             await application.stopService()
 
-        return Deferred.fromCoroutine(scenario())
+        return Deferred.fromCoroutine(scenario()).addCallback(
+            lambda _: self.assertEqual(trimmed[-1], 0, "cycles go before the heap is trimmed")
+        )
 
     def test_the_memory_of_recorder_and_feed_is_told_with_its_bounds(self) -> Deferred[None]:
         async def scenario() -> None:

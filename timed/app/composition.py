@@ -18,7 +18,7 @@ from twisted.python.components import Componentized
 
 from timed import __version__
 from timed.allocator import settle_allocator, trim_heap
-from timed.app.collector import settle_collector
+from timed.app.collector import collect_recent, settle_collector
 from timed.app.config import Config
 from timed.app.context import Context
 from timed.app.datadir import attach, prepare
@@ -43,8 +43,8 @@ NEED_GENESIS = frozenset({"chain", "p2p"})
 COMES_WITH = {"chain": ("desk", "feed")}
 """What runs beside a service without being named in services.enabled."""
 
-TRIM_S = 60.0
-"""Between two times that the holes of the heap are given back."""
+TIDY_S = 60.0
+"""Between two times that memory nobody uses is given back."""
 
 LOG_KEYS = ("log.level", "log.levels", "log.format", "log.burst", "log.window")
 
@@ -98,6 +98,12 @@ class Application(MultiService):
                 await maybeDeferred(service.stopService)
             except Exception:  # noqa: BLE001 - the others must be stopped, too
                 log.failure("the service {name} did not stop cleanly", name=service.name)
+
+
+def tidy_memory() -> None:
+    """What is in cycles first: it leaves holes."""
+    collect_recent()
+    trim_heap()
 
 
 class Housekeeping(Service):
@@ -324,7 +330,7 @@ def compose(
     application.addService(
         Housekeeping("log-summaries", reactor, lambda: observer.window, observer.sweep, context.loops)
     )
-    application.addService(Housekeeping("heap", reactor, TRIM_S, trim_heap, context.loops))
+    application.addService(Housekeeping("heap", reactor, TIDY_S, tidy_memory, context.loops))
     application.addService(ConfigService(live, observer))
     application.addService(DescriptorsService(live))
     application.addService(HangupService(context.reloads, reactor))

@@ -68,6 +68,17 @@ class Pursued(SynchronousTestCase):
             moments += [at] * (len(self.chain.handed) - before)
         return moments
 
+    def test_an_attempt_that_raises_is_not_the_last_one(self) -> None:
+        """A disk that fails, or a bug: whoever paid still waits."""
+        payment, submit = self.stored(), self.chain.submit
+        self.patch(self.chain, "submit", lambda raw: 1 // 0)
+        at = self.pursuit.next_wake()
+        assert at is not None
+        self.assertRaises(ZeroDivisionError, self.pursuit.wake, at)
+        self.chain.submit = submit  # type: ignore[method-assign]
+        self.run_until(at + FIRST_US)
+        self.assertEqual(self.chain.handed, [payment.transaction.raw])
+
     def test_attempts_come_at_intervals_that_grow_to_a_bound(self) -> None:
         start = self.world.now()
         payment = self.stored()

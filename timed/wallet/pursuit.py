@@ -168,16 +168,17 @@ class Pursuit:
         if payment is None:
             del self._tries[txid]
             return
-        doom = self._wallet.doomed.get(txid)
-        if doom is None:
-            doom = self._send(payment, attempt)
         attempt.attempts += 1
         attempt.at = now + attempt.pause
         attempt.pause = min(LONGEST_US, 2 * attempt.pause)
+        # Before the attempt is made: one that raises must not be the last.
+        heappush(self._queue, (attempt.at, txid))
+        doom = self._wallet.doomed.get(txid)
+        if doom is None:
+            doom = self._send(payment, attempt)
         if self._wallet.payment(txid) is None:
             del self._tries[txid]
             return
-        heappush(self._queue, (attempt.at, txid))
         if doom is not None:
             self._wallet.doom(txid, doom)
             self._doomed(payment, doom)

@@ -193,6 +193,24 @@ class TakingBack(SynchronousTestCase):
         self.assertEqual(self.answers[1:], [(2, (False,))])
         self.assertEqual((self.verifier.counters.taken_back, self.verifier.counters.answered), (1, 2))
 
+    def test_a_bug_while_one_batch_is_taken_back_loses_none_of_the_others(self) -> None:
+        for token in (1, 2):
+            self.verifier.put(Verify(token, tuple(item(True) for _ in range(BATCH_MAX))))
+        self.verifier.dispatch()
+        answer, self.verifier._done = self.verifier._done, self.broken
+        self.assertRaises(ZeroDivisionError, self.verifier.take_back)
+        self.verifier._done = answer
+        self.verifier.take_back()
+        self.assertEqual(self.answers, [(2, (True,) * BATCH_MAX)])
+        self.threads.run()
+        while self.turns:
+            self.turns.popleft()()
+        self.assertEqual([token for token, _ in self.answers], [2])
+        self.assertEqual(self.verifier.counters.waiting_items, 0)
+
+    def broken(self, token: int, verdicts: tuple[bool, ...]) -> None:
+        raise ZeroDivisionError
+
 
 class Memory(MemoryCase):
     def test_a_write_whose_answer_is_lost_is_given_up_and_done_again(self) -> None:
@@ -348,16 +366,29 @@ class Sinks(DeliveryCase):
 
 
 class Turns(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.asked: list[Callable[[], None]] = []
+        self.lanes = Lanes(self.asked.append)
+
     def test_calls_whose_turn_is_lost_are_let_through(self) -> None:
         clock = Clock()
         loops = started(clock)
-        asked: list[Callable[[], None]] = []
-        lanes = Lanes(asked.append)
-        watch_lanes(loops, lanes)
-        lanes.enter(("a", "b"), COST_PER_TURN)
-        waits = lanes.enter(("a", "b"), 1)
+        watch_lanes(loops, self.lanes)
+        self.lanes.enter(("a", "b"), COST_PER_TURN)
+        waits = self.lanes.enter(("a", "b"), 1)
         assert waits is not None
         until(clock, lambda: "rpc-turns" in troubles(loops), LANES_S + 3 * LOOK_S)
-        self.assertEqual(len(asked), 2)
-        asked[-1]()
+        self.assertEqual(len(self.asked), 2)
+        self.asked[-1]()
         self.successResultOf(waits)
+
+    def test_a_turn_that_was_only_late_is_not_doubled(self) -> None:
+        """Each of two would ask for one more, and so on: twice as many calls a turn for as long as any wait."""
+        for _ in range(3 * COST_PER_TURN):
+            self.lanes.enter(("a", "b"), 1)
+        self.lanes.ask()
+        late, self.asked[:] = list(self.asked), []
+        for turn in late:
+            turn()
+        self.assertEqual((len(late), self.lanes.turns, len(self.asked)), (2, 1, 1))
+        self.assertEqual(len(self.lanes), COST_PER_TURN)

@@ -121,9 +121,9 @@ class Verifier:
 
         Nothing is lost by it: a check has no effect but its verdict.
         """
-        overdue, self._under_way = self._under_way, {}
-        self.counters.taken_back += len(overdue)
-        for batch in overdue.values():
+        for number in tuple(self._under_way):
+            batch = self._under_way.pop(number)
+            self.counters.taken_back += 1
             self._settle(batch, self._verdicts(batch))
         self.dispatch()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable
+from functools import partial
 
 from twisted.internet.defer import Deferred
 
@@ -36,6 +37,8 @@ class Lanes:
         self._of_client: Counter[Client] = Counter()
         self._spent = 0
         self._armed = False
+        self._asked = 0
+        """Turns that were asked for; only the last of them comes."""
         self.turns = 0
         self.waited = 0
         self.refused = 0
@@ -63,15 +66,17 @@ class Lanes:
     def _spend(self, cost: int) -> None:
         self._spent += cost
         if not self._armed:
-            self._armed = True
-            self._later(self._next_turn)
+            self.ask()
 
-    def restart(self) -> None:
-        """Ask for the next turn anew, whatever became of the last one."""
+    def ask(self) -> None:
+        """Ask for the next turn, whatever became of one that was asked for before."""
         self._armed = True
-        self._later(self._next_turn)
+        self._asked += 1
+        self._later(partial(self._next_turn, self._asked))
 
-    def _next_turn(self) -> None:
+    def _next_turn(self, number: int) -> None:
+        if number != self._asked:
+            return
         self.turns += 1
         self._armed = False
         self._spent = 0

@@ -36,7 +36,7 @@ def watch_lanes(loops: Watchdog, lanes: Lanes) -> Callable[[], None]:
     """Enter the turns of ordinary calls; what is returned ends that."""
     return loops.add(
         "rpc-turns", lambda: lanes.turns, LANES_S, "An administrator's calls pass: timed-cli stop, then start.",
-        restart=lanes.restart, owes=lambda: len(lanes) > 0, cause=lambda: Cause.DIED,
+        restart=lanes.ask, owes=lambda: len(lanes) > 0, cause=lambda: Cause.DIED,
     )  # fmt: skip
 
 

@@ -31,6 +31,13 @@ STEP_S = 0.01
 LINK = 1
 
 
+class ThreadsOnClock(Clock):
+    """A reactor of virtual time; what a thread hands back comes in the next turn."""
+
+    def callFromThread(self, function: Callable[..., object], *args: object) -> None:
+        self.callLater(0, function, *args)
+
+
 class Threads:
     """A pool whose thread runs by itself, or when it is released."""
 

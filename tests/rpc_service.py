@@ -23,6 +23,7 @@ from tests.builders import genesis
 from tests.rpc_world import InlineThreads
 from timed.app.config import Config, Layers, override
 from timed.app.context import Running
+from timed.app.datadir import DataDirectory
 from timed.app.driver import Hands, NodeDriver
 from timed.app.live import LiveConfig
 from timed.app.logging import LogCounters, LogLevels, LogTail
@@ -95,6 +96,10 @@ class FakeContext:
     @property
     def genesis(self) -> Any:
         return self.chosen_genesis
+
+    @property
+    def datadir(self) -> DataDirectory:
+        return DataDirectory(self.config.datadir)
 
     @property
     def driver(self) -> NodeDriver:

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.app_world import ThreadsOnClock
 from tests.peer_harness import START, Wire, identity, key
 from tests.test_app_services import ServicesCase
 from timed.app import memory as room
@@ -25,13 +25,6 @@ from timed.peer.bans import parse_subject
 from timed.peer.memory import Memory
 from timed.peer.table import PeerTable
 from timed.wallet.walletfile import replace_file
-
-
-class ThreadsOnClock(Clock):
-    """A reactor of virtual time; what a thread hands back comes in the next turn."""
-
-    def callFromThread(self, function: Callable[..., object], *args: object) -> None:
-        self.callLater(0, function, *args)
 
 
 class HeldThreads:

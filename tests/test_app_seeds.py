@@ -10,12 +10,12 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET, Site
 
+from tests.app_world import ThreadsOnClock
 from tests.peer_harness import START, key
 from tests.test_app_services import ServicesCase
 from tests.test_net_fetch import Page, redirect
@@ -36,13 +36,6 @@ NAME = "seed.example.org"
 SIGNER = key(50)
 GENESIS = bytes(32)
 NODE = PeerAddress("192.0.2.7", 24_100, key(1).public)
-
-
-class ThreadsOnClock(Clock):
-    """A reactor of virtual time; what a thread hands back comes in the next turn."""
-
-    def callFromThread(self, function: Callable[..., object], *args: object) -> None:
-        self.callLater(0, function, *args)
 
 
 class ThreadsAtOnce:

@@ -88,8 +88,6 @@ UNWATCHED = {
     "net/lobby.py Lobby.enter": CONNECTION,
     "net/network.py Network.drained_soon": "the session's own deadline ends a link that takes nothing more",
     "net/protocol.py PeerProtocol.close": CONNECTION,
-    "rpc/apart.py ApartDesk._pause": CALL,
-    "rpc/apart.py ApartDesk.callInThread": "the reader's, see reader",
     "rpc/consolidation.py Consolidation.published": "the next block asks again",
     "rpc/custody.py Custody._in_pool": CALL,
     "rpc/custody.py Custody._turn": CALL,

@@ -8,16 +8,18 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.app_world import ThreadsOnClock
 from tests.builders import ChainBuilder, genesis
-from tests.rpc_service import ServiceTestCase, fetch
+from tests.rpc_service import ServiceTestCase, fetch, make_context
 from tests.rpc_world import RpcTestCase
 from timed.app.config import load, override
 from timed.app.datadir import attach
 from timed.client.message import authorization
 from timed.errors import ConfigError, StoreError
-from timed.rpc.apart import FORWARDED
+from timed.rpc.apart import FORWARDED, ApartDesk
 from timed.rpc.auth import COOKIE_USER, write_cookie
 from timed.rpc.dispatch import Dispatcher, Forward
 from timed.rpc.errors import RpcError
@@ -194,6 +196,23 @@ class Starting(SynchronousTestCase):
     def test_the_socket_stands_in_the_data_directory(self) -> None:
         config = self.config("services.enabled=rpc")
         self.assertEqual(config.socket_file, config.datadir / "node.sock")
+
+
+class LongAnswers(SynchronousTestCase):
+    def test_the_reactor_has_its_turn_between_two_pages_of_events(self) -> None:
+        context = make_context(
+            self.mktemp(), chain=False, others={"services.enabled": "rpc", "rpc.socket": "/nowhere/node.sock"}
+        )
+        clock = context.reactor = ThreadsOnClock()
+        environment = ApartDesk(context)._make_environment()  # type: ignore[arg-type]
+
+        async def pause() -> None:
+            await environment.pause()
+
+        paused = Deferred.fromCoroutine(pause())
+        self.assertNoResult(paused)
+        clock.advance(0)
+        self.successResultOf(paused)
 
 
 class Ready(ServiceTestCase):

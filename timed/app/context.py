@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from timed.monitor.watch import Watch
     from timed.node.node import Node
     from timed.rpc.activity import Activity
-    from timed.rpc.desk import Desk
+    from timed.rpc.nodedesk import NodeDesk
 
 
 @attrs.define
@@ -73,7 +73,7 @@ class Context:
     """While the index service runs."""
     feed: Feed | None = None
     """While the feed service runs, or the rpc service of a process of its own."""
-    desk: Desk | None = None
+    desk: NodeDesk | None = None
     """What answers calls, while the desk service runs."""
     alarms: Alarms | None = None
     """The alerts, while the monitor service runs."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 
-from timed.errors import DecodeError, LocalError
+from timed.errors import DecodeError, LocalError, StoreError
 from timed.feed.feed import Feed
 from timed.index.status import Indexes
 from timed.params import NetworkParams
@@ -74,6 +74,11 @@ async def no_recording(why: str) -> Recorded:
     )
 
 
+async def no_writing() -> None:
+    """Of a process that writes nothing."""
+    raise StoreError("this process writes nothing.", "Ask the chain process.")
+
+
 async def no_pause() -> None:
     """For whoever has nothing else to do."""
 
@@ -89,9 +94,9 @@ class Environment:
     """`monotonic` at the start of the service."""
     shut_down: Callable[[], None]
     waiters: Waiters
-    write_wallet: Callable[[], Awaitable[None]]
+    write_wallet: Callable[[], Awaitable[None]] = no_writing
     """Makes the wallet's outbox durable."""
-    remember: Callable[[], Awaitable[None]]
+    remember: Callable[[], Awaitable[None]] = no_writing
     """Makes bans durable; LocalError when it cannot be."""
     record: Callable[[str], Awaitable[Recorded]] = no_recording
     """Makes what the flight recorder holds a file, with the reason; LocalError when it cannot be."""

@@ -19,6 +19,7 @@ from timed.rpc.credentials import Secret
 from timed.rpc.desk import Desk
 from timed.rpc.followed import CookieFollower
 from timed.rpc.http import RpcEndpoint
+from timed.rpc.nodedesk import NodeDesk
 from timed.rpc.site import BoundedSite
 from timed.rpc.streams import Streams
 
@@ -45,7 +46,7 @@ class RpcService(Service):
         self.setName("rpc")
         self._context = context
         self._cookie: Account | None = None
-        self._desk: Desk | ApartDesk | None = None
+        self._desk: Desk | None = None
         self._owns_desk = False
         self._endpoint: RpcEndpoint | None = None
         self._streams: Streams | None = None
@@ -178,11 +179,11 @@ class RpcService(Service):
                 self._log.warn("{reason}", reason=str(error))
 
 
-def make_desk(context: Context) -> Desk | ApartDesk:
+def make_desk(context: Context) -> Desk:
     """The process's desk; a new one for a process whose rpc service runs alone."""
     if context.desk is not None:
         return context.desk
-    return ApartDesk(context) if context.config.apart else Desk(context)
+    return ApartDesk(context) if context.config.apart else NodeDesk(context)
 
 
 def make_service(context: Context) -> RpcService:

@@ -79,6 +79,15 @@ class Turns(SynchronousTestCase):
         self.assertEqual(len(self.turns.kept[-1].functions), MAX_LOOKS)
         self.assertEqual((len(self.turns.counts), self.turns.counts[OTHER]), (MAX_KINDS + 1, 5))
 
+    def test_a_look_that_the_turn_has_outrun_is_not_of_the_next_one(self) -> None:
+        self.turns._doing = lambda: (self.clock.advance(0), "gone")[1]
+        self.clock.rightNow += TICK_S + 0.3
+        self.turns.look()
+        self.turns._doing = lambda: "next"
+        self.turn(0.3)
+        self.assertEqual([turn.doing for turn in self.turns.kept], [UNSEEN, "next"])
+        self.assertEqual([len(turn.functions) for turn in self.turns.kept], [0, 1])
+
     def test_the_newest_are_told_first(self) -> None:
         for self.doing in ("first", "second", "third"):
             self.turn(0.3)

@@ -139,6 +139,8 @@ class SlowTurns:
 
     def look(self) -> None:
         """See where the reactor's thread is, when a call is overdue."""
+        # In this order: when the call comes meanwhile, the look goes to a list that nobody reads any more.
+        looks = self._looks
         due = self._due
         if due is None or self._monotonic() - due < SLOW_S:
             return
@@ -149,7 +151,6 @@ class SlowTurns:
         function = next((code for code in codes if code.co_filename.startswith(f"{ROOT}/timed/")), codes[0])
         stack = tuple(label(code) for code in reversed(codes))
         look = _Look(self._doing() or OTHER, label(function), stack)
-        looks = self._looks
         if len(looks) < MAX_LOOKS:
             looks.append(look)
         else:

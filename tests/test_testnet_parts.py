@@ -18,6 +18,7 @@ from timed.errors import LocalError
 from timed.events import PeerClosed
 from timed.monitor.eventlog import LOST
 from timed.testnet import main as testnet
+from timed.testnet import registry
 from timed.testnet.freeports import EPHEMERAL, HOST, STRETCH, FreePorts, free_ports, stretches
 from timed.testnet.layout import NodePlan, Plan, State, make_network
 from timed.testnet.main import arguments, check_options
@@ -211,6 +212,13 @@ class Register(PlanCase):
         for text in ("", "[]", '{"runner": 1, "other": 2}'):
             path.write_text(text)
             self.assertIsNone(State.read(path))
+
+    def test_a_node_that_ends_by_itself_meanwhile_is_gone(self) -> None:
+        path = Path(self.mktemp())
+        state = State(runner=0, directory="/nowhere", nodes={"node-1": 2**22 + 1})
+        living = [dict(state.nodes)]
+        self.patch(registry, "living_nodes", lambda _: living.pop() if living else {})
+        self.assertTrue(registry.bring_down(path, state))
 
     def test_a_process_id_that_is_somebody_elses_now_is_left_alone(self) -> None:
         state = State(1, "/somewhere", {"node-1": os.getpid()})

@@ -8,6 +8,7 @@ import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from timed.errors import LocalError
@@ -68,11 +69,13 @@ def living_nodes(state: State) -> dict[str, int]:
 def bring_down(path: Path, state: State) -> bool:
     """Stop one network: its runner if it lives, else its nodes. True when nothing is left."""
     if runner_alive(state):
-        os.kill(state.runner, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.kill(state.runner, signal.SIGTERM)
         _wait_until_gone(lambda: runner_alive(state), DOWN_S)
     for number, seconds in ((signal.SIGTERM, KILL_S), (signal.SIGKILL, KILL_S)):
         for pid in living_nodes(state).values():
-            os.killpg(pid, number)
+            with suppress(ProcessLookupError):
+                os.killpg(pid, number)
         _wait_until_gone(lambda: bool(living_nodes(state)), seconds)
     gone = not living_nodes(state) and not runner_alive(state)
     if gone:

@@ -559,6 +559,13 @@ class Explained(PeersCase):
         (added,) = self.ask("getaddednodeinfo")
         self.assertEqual(added["last_failure"], "connection-refused")
 
+    def test_an_address_of_ipv6_is_written_as_it_is_given(self) -> None:
+        name = "[2001:db8::7]:7000"
+        self.ask("addnode", name, "add")
+        self.net.run(30)
+        (dial,) = self.ask("explainpeer", name)["dials"]
+        self.assertEqual(dial["address"], name)
+
     def test_the_summary_is_the_answer_in_one_sentence(self) -> None:
         self.assertEqual(
             self.ask("explainpeer", NOBODY)["summary"], "not connected, and nothing is known of it"

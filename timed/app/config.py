@@ -18,7 +18,7 @@ from timed.crypto.rule import PURE_PYTHON
 from timed.errors import ConfigError
 from timed.params import BUILTIN_MEMBERS
 from timed.peer.location import is_loopback
-from timed.peer.values import PeerAddress
+from timed.peer.values import host_port
 from timed.ports import MONITOR_PORT_OFFSET, RPC_PORT_OFFSET
 
 MAX_NODE_ID = 1000
@@ -255,7 +255,7 @@ def _builtin_entries(node_id: int, overrides: Sequence[Entry]) -> list[Entry]:
     ports = [first + number for number in BUILTIN_MEMBERS]
     given = {f"{entry.section}.{entry.key}": entry.text for entry in overrides}
     own = given.get("p2p.port", str(first + node_id))
-    peers = ", ".join(str(PeerAddress("127.0.0.1", port)) for port in ports if str(port) != own)
+    peers = ", ".join(host_port("127.0.0.1", port) for port in ports if str(port) != own)
     implied: Mapping[str, str] = {
         "node.network": "regtest",
         "node.datadir": f"timed-{node_id}",

@@ -32,7 +32,7 @@ from timed.peer.requests import Match, Requests, Served
 from timed.peer.retention import reference
 from timed.peer.session_events import Accepted, Acknowledged, Conducted, Farewell, Greeted, SessionEvent
 from timed.peer.traffic import UNKNOWN, Traffic
-from timed.peer.values import Incoming, PeerHandle
+from timed.peer.values import Incoming, PeerHandle, host_port
 from timed.wire import catalogue
 from timed.wire.compression import declared_size
 from timed.wire.framing import Frame, FrameReader
@@ -138,7 +138,7 @@ class Session:
 
     @property
     def address(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_port(self.host, self.port)
 
     def claim(self, own: bytes) -> Claim:
         """What the survivor rule needs; both handshakes must have crossed."""

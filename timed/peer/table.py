@@ -22,7 +22,7 @@ from timed.peer.session import Session, State
 from timed.peer.sessions import DIAL, RETENTION, Sessions
 from timed.peer.statistics import PeerStatistics, statistics_of
 from timed.peer.traffic import Traffic
-from timed.peer.values import Delivery, Identity, Incoming, PeerAddress, PeerHandle
+from timed.peer.values import Delivery, Identity, Incoming, PeerAddress, PeerHandle, host_port
 from timed.wire.message import Message, Verbatim
 from timed.wire.messages import GetPeers, PeersResponse
 
@@ -284,7 +284,7 @@ class PeerTable(Sessions):
         news = target.failures >= limits.FAILURES_TOLD and target.told != target.last_failure
         if news and target.origin is Origin.CONFIGURED:
             target.told = target.last_failure
-            address = str(PeerAddress(target.host, target.port))
+            address = host_port(target.host, target.port)
             self._actions.append(Publish(PeerUnreachable(address, target.told)))
 
     def _incoming(self, session: Session, event: Incoming) -> None:

@@ -49,6 +49,11 @@ class Identity:
         return self.node_key.public
 
 
+def host_port(host: str, port: int) -> str:
+    """`host:port`, an IPv6 address in brackets: as `timed.peer.location.parse_peer` reads it."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 @attrs.frozen
 class PeerAddress:
     """Where a peer listens, and who it is when that is known."""
@@ -59,9 +64,8 @@ class PeerAddress:
 
     def __str__(self) -> str:
         """As `timed.peer.location.parse_peer` reads it."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
         prefix = f"{self.node_id.hex()}@" if self.node_id is not None else ""
-        return f"{prefix}{host}:{self.port}"
+        return prefix + host_port(self.host, self.port)
 
 
 @attrs.frozen(eq=False)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from timed.errors import LocalError
 from timed.peer.location import parse_peer
+from timed.peer.values import host_port
 
 TIMEOUT_S = 5.0
 MAX_BYTES = 8 * 1024 * 1024
@@ -26,7 +27,7 @@ class Place(NamedTuple):
     port: int
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return host_port(self.host, self.port)
 
 
 def place_of(text: str) -> Place:

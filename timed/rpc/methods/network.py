@@ -6,7 +6,7 @@ from timed import __version__
 from timed.params import SECOND
 from timed.peer.dialing import Target
 from timed.peer.location import parse_peer
-from timed.peer.values import PeerAddress
+from timed.peer.values import PeerAddress, host_port
 from timed.rpc.environment import Environment
 from timed.rpc.errors import (
     INVALID_PARAMETER,
@@ -115,7 +115,7 @@ def _added(env: Environment, target: Target) -> Object:
     peer = env.peers.table.get(believed) if believed is not None else None
     direction = None if peer is None else "outbound" if peer.outbound else "inbound"
     return {
-        "addednode": str(PeerAddress(target.host, target.port)),
+        "addednode": host_port(target.host, target.port),
         "nodeid": target.node_id.hex() if target.node_id is not None else None,
         "connected": peer is not None,
         "addresses": [{"address": peer.address, "connected": direction}] if peer is not None else [],

@@ -16,7 +16,7 @@ from timed.peer.location import parse_peer
 from timed.peer.outbox import Queue, merged
 from timed.peer.statistics import PeerStatistics
 from timed.peer.traffic import Traffic
-from timed.peer.values import PeerAddress, PeerHandle
+from timed.peer.values import PeerAddress, PeerHandle, host_port
 from timed.rpc.environment import Environment
 from timed.rpc.errors import NOT_FOUND, RpcError
 from timed.rpc.methods.addresses import address_object
@@ -152,7 +152,7 @@ def _explained(
         "bans": [ban_object(each, peering.now()) for each in bans.values()],
         "reasons": [_reason(entry) for entry in conduct.reasons(node_id)] if node_id is not None else [],
         "dials": [_dial(target, peering.waits_for(target)) for target in dials],
-        "addresses": [str(PeerAddress(record.host, record.port)) for record in records],
+        "addresses": [host_port(record.host, record.port) for record in records],
         "book": [address_object(env, record) for record in records],
         "conduct": "dry-run" if conduct.dry_run else "enforce",
         "limits": _limits(kind),
@@ -243,7 +243,7 @@ def _reason(entry: Entry) -> Object:
 
 def _dial(target: Target, waits: int) -> Object:
     return {
-        "address": f"{target.host}:{target.port}",
+        "address": host_port(target.host, target.port),
         "origin": target.origin.name.lower(),
         "phase": target.phase.value,
         "failures": target.failures,

@@ -17,6 +17,7 @@ from timed.ledger.ledger import Ledger
 from timed.ledger.regtest import builtin_regtest, regtest_roster, well_known_key
 from timed.ledger.rules import minimum_fee
 from timed.params import REGTEST
+from timed.primitives import filters
 from timed.primitives.block import Block, ReportReference
 from timed.primitives.certificate import PRECOMMIT, BlockCertificate, bitmap_of, block_vote_message
 from timed.primitives.hashing import tagged_hash
@@ -117,6 +118,12 @@ def transfer(
         **fields,
     )
     return signed(transaction, coins, signers)
+
+
+def matches(encoded: bytes, key: bytes, items: Iterable[bytes]) -> bool:
+    """Whether a block's filter says "perhaps" for one of these items."""
+    count, values = filters._open(encoded)
+    return not set(filters._hashes(items, key, count * filters.FALSE_POSITIVE)).isdisjoint(values)
 
 
 def outputs_of(transaction: Transaction, height: int = 1) -> list[SpentCoin]:

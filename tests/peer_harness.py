@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from timed.crypto.keys import SigningKey
 from timed.events import Action, Close, Dial, Publish, Write
 from timed.params import REGTEST, SECOND, NetworkParams
+from timed.peer.session import State
 from timed.peer.table import PeerTable
 from timed.peer.values import Closed, Delivery, Identity, Incoming, Opened, PeerAddress, RequestFailed
 from timed.wire.catalogue import decode_message, encode_message, limit_for
@@ -287,6 +288,12 @@ class Wire:
             if end.inbox:
                 found.append(lambda end=end: end.inbox.popleft()())  # type: ignore[misc]
         return found
+
+
+def link_state(table: PeerTable, link: int) -> State | None:
+    """Where the session on a link stands; None when the link is gone."""
+    session = table._links.get(link)
+    return None if session is None else session.state
 
 
 class Stranger:

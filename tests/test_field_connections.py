@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.net_world import HOST, NetTestCase
 from tests.net_world import key as net_key
-from tests.peer_harness import START, Host, Stranger, Wire, identity, key
+from tests.peer_harness import START, Host, Stranger, Wire, identity, key, link_state
 from tests.test_peer_sessions import NEWS, accept, handshake_of, open_stranger
 from timed.params import MAINNET, SECOND
 from timed.peer import greeting, limits
@@ -395,7 +395,7 @@ class FirstBytesTests(SynchronousTestCase):
 
     def outcome(self, stranger: Stranger) -> str:
         goodbyes = [message.reason for message in stranger.heard() if isinstance(message, Goodbye)]
-        state = self.host.table.link_state(stranger.link)
+        state = link_state(self.host.table, stranger.link)
         return "open" if state is State.OPEN else goodbyes[-1] if goodbyes else "waiting"
 
     def test_every_order_of_the_first_messages(self) -> None:

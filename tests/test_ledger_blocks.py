@@ -16,6 +16,7 @@ from tests.builders import (
     block_certificate,
     genesis,
     lock_of,
+    matches,
     outpoint,
     outputs_of,
     report_references,
@@ -32,7 +33,7 @@ from timed.ledger.rewards import base_reward
 from timed.params import NULL_HASH
 from timed.primitives.block import Block, Evidence, attendance_root, tx_root
 from timed.primitives.certificate import BlockCertificate, bitmap_of
-from timed.primitives.filters import filter_key, filter_root, match_any
+from timed.primitives.filters import filter_key, filter_root
 from timed.primitives.transaction import COINBASE, Transaction
 from timed.store.memory import MemoryStore
 
@@ -143,7 +144,7 @@ class GoodBlockTests(BlockCase):
         encoded = block_filter(root, block.transactions, effects.spent)
         self.assertEqual(filter_root(encoded), block.header.filter_root)
         hits = [
-            match_any(encoded, filter_key(root), [filter_item(lock_of(wallet_key(number)))])
+            matches(encoded, filter_key(root), [filter_item(lock_of(wallet_key(number)))])
             for number in (1, 9, 77)
         ]
         self.assertEqual(hits, [True, True, False])

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.peer_harness import START, Host, Stranger, Wire, identity
+from tests.peer_harness import START, Host, Stranger, Wire, identity, link_state
 from tests.test_peer_sessions import handshake_of
 from tests.test_peer_table import commit, long_reply
 from timed.errors import DecodeError, RemoteError
@@ -358,7 +358,7 @@ class LineSessionTests(SynchronousTestCase):
     def test_any_bytes_leave_the_table_in_order(self, pieces: list[bytes]) -> None:
         stranger = self.line_stranger()
         for piece in pieces:
-            if stranger.host.table.link_state(stranger.link) is not State.OPEN:
+            if link_state(stranger.host.table, stranger.link) is not State.OPEN:
                 break
             stranger.send_bytes(piece)
         table = stranger.host.table

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.peer_harness import START, Host, Stranger, Wire, identity, key
+from tests.peer_harness import START, Host, Stranger, Wire, identity, key, link_state
 from timed.events import PeerOpened, PeerRefused
 from timed.params import SECOND, TESTNET
 from timed.peer import greeting, limits
@@ -461,13 +461,13 @@ class StateTests(SynchronousTestCase):
         host = Wire().host(1)
         seen = []
         stranger = Stranger(host)
-        seen.append(host.table.link_state(stranger.link))
+        seen.append(link_state(host.table, stranger.link))
         (theirs,) = stranger.heard()
         stranger.send(handshake_of(host))
-        seen.append(host.table.link_state(stranger.link))
+        seen.append(link_state(host.table, stranger.link))
         accept(stranger, theirs)  # type: ignore[arg-type]
-        seen.append(host.table.link_state(stranger.link))
+        seen.append(link_state(host.table, stranger.link))
         stranger.send(Goodbye(reason="stopping"))
-        seen.append(host.table.link_state(stranger.link))
+        seen.append(link_state(host.table, stranger.link))
         self.assertEqual(seen, [State.GREETING, State.ACCEPTED, State.OPEN, State.CLOSED])
         self.assertTrue(all(one is not other for one, other in pairwise(seen)))

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.builders import matches
 from timed.errors import DecodeError
-from timed.primitives.filters import build, check_filter, filter_key, match_any
+from timed.primitives.filters import build, check_filter, filter_key
 from timed.primitives.siphash import siphash, siphash_reference
 
 KEY = bytes(range(16))
@@ -36,21 +37,21 @@ class Filters(SynchronousTestCase):
         self.assertEqual(encoded, build(list(reversed(items)) + items, key))
         self.assertEqual(check_filter(encoded), len(set(items)))
         for item in items:
-            self.assertTrue(match_any(encoded, key, [b"elsewhere", item]))
+            self.assertTrue(matches(encoded, key, [b"elsewhere", item]))
 
     def test_foreign_items_hardly_ever_match(self) -> None:
         """Of 20,000 foreign items at most one matches (expected: one in 784,931)."""
         rng = random.Random(158)
         encoded = build([rng.randbytes(25) for _ in range(200)], KEY)
-        hits = sum(match_any(encoded, KEY, [rng.randbytes(24)]) for _ in range(300))
-        together = match_any(encoded, KEY, [rng.randbytes(24) for _ in range(2_000)])
+        hits = sum(matches(encoded, KEY, [rng.randbytes(24)]) for _ in range(300))
+        together = matches(encoded, KEY, [rng.randbytes(24) for _ in range(2_000)])
         self.assertLessEqual(hits + together, 1)
 
     def test_empty_filters(self) -> None:
         """A filter of nothing matches nothing; nothing matches no filter."""
         self.assertEqual(build([], KEY), bytes(4))
-        self.assertFalse(match_any(bytes(4), KEY, [b"x"]))
-        self.assertFalse(match_any(build([b"x"], KEY), KEY, []))
+        self.assertFalse(matches(bytes(4), KEY, [b"x"]))
+        self.assertFalse(matches(build([b"x"], KEY), KEY, []))
 
     def test_size_per_item(self) -> None:
         """About 21 bits an item, as BIP 158 says."""

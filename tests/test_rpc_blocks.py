@@ -8,14 +8,14 @@ from typing import Any
 
 import attrs
 
-from tests.builders import genesis, roster
+from tests.builders import genesis, matches, roster
 from tests.index_world import Naive, blocks_of
 from tests.rpc_world import FRIEND, RpcTestCase, address_of, parsed
 from timed.ledger.rewards import base_reward
 from timed.light.proof import TransactionProof
 from timed.primitives.block import Block
 from timed.primitives.certificate import BlockCertificate
-from timed.primitives.filters import filter_root, match_any
+from timed.primitives.filters import filter_root
 from timed.primitives.transaction import Lock
 from timed.rpc import blockstats, chainview, reader
 from timed.rpc import supply as supply_module
@@ -24,10 +24,20 @@ from timed.rpc.chainview import ChainView
 from timed.rpc.methods import blocks as block_methods
 from timed.rpc.methods import supply as supply_methods
 from timed.rpc.moment import parse_moment
-from timed.rpc.slices import at_once
+from timed.rpc.slices import T, Work
 from timed.rpc.supply import scheduled
 
 UNIT = Decimal(10**8)
+
+
+def at_once(work: Work[T]) -> T:
+    """The result of `work`, which nobody else waits for."""
+    try:
+        while True:
+            next(work)
+    except StopIteration as finished:
+        result: T = finished.value
+        return result
 
 
 class BlocksCase(RpcTestCase):
@@ -125,8 +135,8 @@ class Filters(BlocksCase):
         self.assertEqual(filter_root(encoded), self.blocks[height].header.filter_root)
         self.assertEqual(shown["filter_root"], self.blocks[height].header.filter_root.hex())
         wanted = Lock.key_hash(FRIEND.public)
-        self.assertTrue(match_any(encoded, key, [bytes((wanted.kind,)) + wanted.data]))
-        self.assertFalse(match_any(encoded, key, [b"\x01" + bytes(20)]))
+        self.assertTrue(matches(encoded, key, [bytes((wanted.kind,)) + wanted.data]))
+        self.assertFalse(matches(encoded, key, [b"\x01" + bytes(20)]))
 
     def test_every_block_has_one(self) -> None:
         for block in self.blocks:

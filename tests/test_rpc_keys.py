@@ -466,7 +466,7 @@ class Addresses(KeysCase):
             {"address": friend, "iswatchonly": True, "ismine": False},
         )
         self.assertEqual(self.result("getbalance"), before)
-        watched = [coin.value for coin in self.world.wallet.unspent(watched=True)]
+        watched = [coin.value for coin in self.world.wallet.coins.watched.final.ascending()]
         self.assertEqual(watched, [5 * COIN])
         spendable = [coin.output.lock for coin in self.world.wallet.spendable()]
         self.assertNotIn(Lock.key_hash(FRIEND.public), spendable)
@@ -519,7 +519,7 @@ class Exported(KeysCase):
         self.result("importpubkey", info["pubkey"], "cold", False, info["hdkeypath"], info["hdseedid"])
         self.result("sendtoaddress", address, "50")
         self.world.advance(1)
-        [coin] = list(self.world.wallet.unspent(watched=True))
+        [coin] = self.world.wallet.coins.watched.final.ascending()
         outpoint = {"txid": coin.outpoint.txid.hex(), "vout": coin.outpoint.index}
         raw = self.result("createrawtransaction", [outpoint], {address_of(FRIEND, self.world): "49.95"})
         payment = self.result("exporttransaction", raw)

@@ -17,7 +17,7 @@ import zstandard
 
 from tests.fuzz.damage import scribbled
 from tests.layout_strategies import sample
-from tests.peer_harness import Host, Wire, identity, key
+from tests.peer_harness import Host, Wire, identity, key, link_state
 from timed.codec import interpret
 from timed.crypto.keys import SigningKey
 from timed.errors import DecodeError
@@ -417,7 +417,7 @@ class Arena:
         require(nodes == sorted(set(nodes)), "one session for each node")
         shut = {link for link, _ in self.wire.closed}
         for line in self.lines:
-            state = table.link_state(line.link)
+            state = link_state(table, line.link)
             require(state is not State.OPEN or line.link not in shut, "closed is closed for good")
         self._read_pauses()
         self._check_numbers()

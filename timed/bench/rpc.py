@@ -54,7 +54,7 @@ CALLS: tuple[tuple[str, list[Any]], ...] = (
     ("uptime", []),
 )
 """Light calls: the chain, a block by its height, the mempool, the node."""
-NODE, BARE, BATCHES = "node", "bare", "batches"
+NODE, BARE = "node", "bare"
 US_PER_MS = 1e3
 GOAL_SHARE = 0.6
 GOAL_P99_200_MS = 60.0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import textwrap
 from collections.abc import Iterator, Sequence
 
@@ -85,8 +84,3 @@ def _command(name: str) -> int:
         return run_command(name, ["--help"], Options())
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else status.OK
-
-
-def complain(text: str) -> None:
-    """One mistake, on standard error."""
-    print(f"timed-cli: {text}", file=sys.stderr)

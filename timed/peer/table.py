@@ -107,11 +107,6 @@ class PeerTable(Sessions):
         session = self._by_node.get(node_id)
         return session if session is not None and session.state is State.OPEN else None
 
-    def link_state(self, link: int) -> State | None:
-        """Where the session on a link stands; None when the link is gone."""
-        session = self._links.get(link)
-        return None if session is None else session.state
-
     # Messages.
 
     def send_to_peer(self, node_id: bytes, message: Message | Verbatim[Any], *, reply_to: int = 0) -> bool:

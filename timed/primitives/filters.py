@@ -58,24 +58,6 @@ def build(items: Iterable[bytes], key: bytes) -> bytes:
     return bytes(out)
 
 
-def match_any(encoded: bytes, key: bytes, items: Iterable[bytes]) -> bool:
-    """True when one of the items may be in the filter.
-
-    DecodeError when what is read of it is malformed; `check_filter` reads all of it.
-    """
-    count, values = _open(encoded)
-    wanted = sorted(_hashes(items, key, count * FALSE_POSITIVE)) if count else []
-    position = 0
-    for value in values:
-        while position < len(wanted) and wanted[position] < value:
-            position += 1
-        if position == len(wanted):
-            return False
-        if wanted[position] == value:
-            return True
-    return False
-
-
 def check_filter(encoded: bytes) -> int:
     """The number of items; DecodeError unless all of `encoded` is one canonical filter."""
     count, values = _open(encoded)

@@ -43,7 +43,6 @@ class LossyStore:
         self.doubtful = doubtful
         self.failing = ""
         """When set, every write raises StoreError with this text (EIO, disk full)."""
-        self.syncs = 0
         self.kept: tuple[Write, ...] = ()
         """What the crash before this store's life left on the disk without anybody knowing."""
         self._staged: list[Write] = []
@@ -64,7 +63,6 @@ class LossyStore:
         if self.failing:
             raise StoreError(self.failing)
         staged, self._staged = self._staged, []
-        self.syncs += 1
         for write in staged:
             self._apply(write)
 

@@ -215,15 +215,6 @@ class Wallet:
                 self.coins.final(transaction)
                 self._beaten_by(transaction)
 
-    def unspent(self, *, watched: bool = False) -> Iterator[OwnCoin]:
-        """Own coins that nobody spends, the smallest first: not the mempool, not a stored payment.
-
-        With `watched` those that are only looked after instead.
-        """
-        shelf = self.coins.watched if watched else self.coins.own
-        for order in shelf.orders:
-            yield from (coin for coin in order.ascending() if not self.available.is_spent(coin))
-
     def spendable(self) -> Iterator[OwnCoin]:
         """Own coins a new payment may choose, the smallest first."""
         return self.available.supplies()[-1].ascending()

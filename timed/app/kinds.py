@@ -290,6 +290,16 @@ def _plain(number: float) -> str:
     return f"{number:.9f}".rstrip("0").rstrip(".")
 
 
+def _places(urls: tuple[str, ...]) -> str:
+    """Without path and query, which often hold a secret."""
+    return ", ".join("/".join([*url.split("/", 3)[:3], "…"]) for url in urls)
+
+
+def _program(words: tuple[str, ...]) -> str:
+    """Without its arguments, which may hold a password."""
+    return shlex.join(words[:1]) + (" …" if len(words) > 1 else "")
+
+
 def _show_list(values: tuple[object, ...]) -> str:
     return ", ".join(str(value) for value in values)
 
@@ -300,7 +310,7 @@ NODE_IDS: Kind[tuple[bytes, ...]] = Kind(
 FLAG: Kind[bool] = Kind("yes | no", _flag, lambda value: "yes" if value else "no")
 HOST: Kind[str] = Kind("host or address", check_host)
 NAME: Kind[str] = Kind("name", _name)
-COMMAND: Kind[tuple[str, ...]] = Kind("command line", _command, shlex.join)
+COMMAND: Kind[tuple[str, ...]] = Kind("command line", _command, shlex.join, _program)
 TITLE: Kind[str] = Kind("text", _title)
 PATH: Kind[str] = Kind("path", _text)
 PEERS: Kind[tuple[PeerAddress, ...]] = Kind("list of [node-id@]host:port", _peers, _show_list)
@@ -341,5 +351,5 @@ SUBNETS: Kind[tuple[IPv4Network | IPv6Network, ...]] = Kind(
     "list of addresses or subnets", _subnets, _show_list
 )
 SEED_PEERS: Kind[tuple[PeerAddress, ...]] = Kind(PEERS.name, _seed_peers, _show_list)
-URLS: Kind[tuple[str, ...]] = Kind("list of http or https URLs", _urls, _show_list)
+URLS: Kind[tuple[str, ...]] = Kind("list of http or https URLs", _urls, _show_list, _places)
 WORDS: Kind[tuple[str, ...]] = Kind("list of names", _words, _show_list)

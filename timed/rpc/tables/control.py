@@ -11,8 +11,8 @@ MAX_PROFILE_HZ = 250
 """More looks would cost more than they tell."""
 
 _SETTING = (
-    "object: key, value (as a file has it), source (file and line, command line or setconfig; empty for the default), "
-    "default, live (a change needs no restart), applied (something in this process reads it), after_restart (the "
+    "object: key, value (as a file has it; … for what may hold a secret), source (file and line, command line or "
+    "setconfig; empty for the default), default, live (a change needs no restart), applied (something in this process reads it), after_restart (the "
     "value after a restart now), confirm_within (seconds until an unconfirmed change goes back, else null), kind, help"
 )
 

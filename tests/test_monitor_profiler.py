@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import CodeType, FrameType, SimpleNamespace
 from typing import Any
 
@@ -13,7 +13,16 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from timed.errors import LocalError
-from timed.monitor.profiler import REACTOR, Profiler, Sampled, Sampler, Thread, cpu_by_thread, threads_now
+from timed.monitor.profiler import (
+    REACTOR,
+    Profiler,
+    Sampled,
+    Sampler,
+    Stopped,
+    Thread,
+    cpu_by_thread,
+    threads_now,
+)
 from timed.monitor.stacks import BEYOND, CUT, MAX_DEPTH, ROOT, StackCounts, is_waiting, label
 
 FILE = f"{ROOT}/timed/node/node.py"
@@ -174,16 +183,35 @@ class One(SynchronousTestCase):
         self.assertEqual((self.profiler.counters["taken"], self.profiler.counters["refused"]), (2, 1))
 
     def test_whoever_goes_away_ends_it(self) -> None:
-        for end in (lambda done: done.cancel(), lambda done: self.profiler.close()):
+        ends: tuple[tuple[Callable[[Any], None], type[Exception]], ...] = (
+            (lambda done: done.cancel(), CancelledError),
+            (lambda done: self.profiler.close(), Stopped),
+        )
+        for end, reason in ends:
             done, heard = self.take(10)
             end(done)
-            self.assertEqual((heard[0].type, self.threads()), (CancelledError, []))
+            self.assertEqual((heard[0].type, self.threads()), (reason, []))
             self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(self.profiler.counters["ended"], 2)
+
+    def test_once_it_is_closed_none_is_begun(self) -> None:
+        self.profiler.close()
+        _, heard = self.take(10)
+        self.assertEqual((heard[0].type, self.threads()), (Stopped, []))
+
+    def test_the_cpu_of_threads_of_one_name_is_summed_and_one_that_ended_takes_none_back(self) -> None:
+        old, lasting, new = (Thread(number, "pool", number) for number in (1, 2, 3))
+        readings = [{old: 5.0, lasting: 2.0}, {lasting: 2.5, new: 0.25}]
+        sampler = Sampler(
+            50, self.clock.seconds, cpu=lambda threads: readings.pop(0), wait=lambda event, s: True
+        )
+        sampler.start()
+        self.assertEqual(sampler.stop().cpu_s, {"pool": 0.75})
 
     def test_the_threads_of_this_process_have_names_and_cpu_time(self) -> None:
         threads = threads_now()
         self.assertIn(REACTOR, [each.name for each in threads])
-        spent = cpu_by_thread([*threads, Thread(1, "ended", 2**22 + 1)])
-        self.assertGreater(spent[REACTOR], 0)
-        self.assertNotIn("ended", spent)
+        ended = Thread(1, "ended", 2**22 + 1)
+        spent = cpu_by_thread([*threads, ended])
+        self.assertGreater(sum(each for thread, each in spent.items() if thread.name == REACTOR), 0)
+        self.assertNotIn(ended, spent)

@@ -27,6 +27,7 @@ from timed.app.kinds import LEVELS_OF, LIMITS, ROLES_OF, SECRETS, SUBNETS, WHITE
 from timed.app.schema import RPCSection, Settings
 from timed.client.message import authorization
 from timed.errors import ConfigError
+from timed.params import SECOND
 from timed.rpc.access import accounts, check_exposure, tls
 from timed.rpc.auth import Account, Authenticator
 from timed.rpc.budget import BURST_S, MAX_CLIENTS, MAX_WAIT_S, Budgets
@@ -38,8 +39,8 @@ from timed.rpc.lanes import COST_PER_TURN, MAX_QUEUED, MAX_QUEUED_EACH, Full, La
 from timed.rpc.origin import place_of
 from timed.rpc.table import METHODS
 from timed.rpc.toll import Toll
+from timed.rpc.waiting import Waiters, is_decided
 
-SECOND = 1_000_000
 COUNT = {"jsonrpc": "2.0", "id": 1, "method": "getblockcount"}
 ALICE = make("alice", "secret", lambda size: b"\x01" * size)
 BOB = make("bob", "word", lambda size: b"\x02" * size)
@@ -409,8 +410,29 @@ class TheToll(SynchronousTestCase):
         failures = [each for each in slowed if each.called]
         self.assertGreaterEqual(len(failures), 100)
         for each in failures:
-            self.assertEqual(self.failureResultOf(each, Busy).value.status, 503)
+            self.assertEqual(self.failureResultOf(each, Busy).value.data["rule"], "stopping")
         self.clock.pump([0] * 10)
+
+    def test_who_leaves_while_it_is_slowed_is_not_told_that_the_node_stops(self) -> None:
+        slowed = self.admit(100 * BURST_S + 150)[-1]
+        slowed.cancel()
+        self.assertEqual(self.failureResultOf(slowed, RpcError).value.data["rule"], "cancelled")
+        self.toll.close()
+        self.clock.pump([0] * 10)
+
+    def test_a_wait_that_says_itself_that_it_was_cancelled_took_too_long_all_the_same(self) -> None:
+        waiters = Waiters(self.clock)
+        waiting = waiters.wait(bytes(32), is_decided, 100 * SECOND)
+        result = Deferred.fromCoroutine(self.toll.within(self.light, waiting))  # type: ignore[arg-type]
+        self.clock.advance(31)
+        self.assertEqual(self.failureResultOf(result, RpcError).value.data["rule"], "deadline")
+        self.assertEqual((self.toll.late, len(waiters)), (1, 0))
+
+    def test_what_is_said_of_a_payment_at_its_deadline_is_heard(self) -> None:
+        kept = Deferred[Any](lambda done: done.errback(RpcError(-1, "kept", rule="payment-kept")))
+        result = Deferred.fromCoroutine(self.toll.within(self.light, kept))  # type: ignore[arg-type]
+        self.clock.advance(31)
+        self.assertEqual(self.failureResultOf(result, RpcError).value.data["rule"], "payment-kept")
 
     def test_a_call_that_takes_too_long_is_ended(self) -> None:
         never: Deferred[Any] = Deferred()

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from twisted.internet.defer import Deferred, ensureDeferred
+
 from tests.rpc_world import RpcTestCase, World, parsed
 from timed.rpc import dispatch, jsontext
+from timed.rpc.caller import Caller
 from timed.rpc.errors import RpcError
 
 ASK_NO_WALLET = {
@@ -178,6 +181,34 @@ class Bugs(RpcTestCase):
         self.assertEqual(error["code"], -32603)
         self.assertNotIn("secret", json.dumps(error))
         self.assertEqual(world.failures[0][0], "uptime")
+
+
+class Leaving(RpcTestCase):
+    """A client that has gone: nothing more is computed for it, and it is no bug."""
+
+    def test_a_call_that_waits_for_the_next_turn_ends_without_a_traceback(self) -> None:
+        async def paused(env: Any) -> None:
+            await Deferred[None]()
+
+        self.world.dispatcher._handlers = {**self.world.dispatcher._handlers, "uptime": paused}
+        failed: list[Any] = []
+        self.world.dispatcher._failed = lambda method, error: failed.append(error)
+        waiting = self.world.begin("uptime")
+        waiting.cancel()
+        self.assertEqual(parsed(self.successResultOf(waiting))["error"]["data"]["rule"], "cancelled")
+        self.assertEqual((failed, len(self.world.dispatcher.activity)), ([], 0))
+
+    def test_what_is_left_of_a_batch_is_not_begun(self) -> None:
+        call = {"jsonrpc": "2.0", "id": 1, "method": "waittransactionfinality", "params": ["ab" * 32, 30]}
+        gone: list[bool] = []
+        waiting = ensureDeferred(
+            self.world.dispatcher.answer(json.dumps([call] * 3).encode(), Caller("test"), lambda: not gone)
+        )
+        gone.append(True)
+        waiting.cancel()
+        self.successResultOf(waiting)
+        activity = self.world.dispatcher.activity
+        self.assertEqual((len(activity), activity.calls["waittransactionfinality"]), (0, 1))
 
 
 class Permissions(RpcTestCase):

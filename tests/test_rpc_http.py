@@ -189,6 +189,18 @@ class Http(ServiceTestCase):
         await self.in_thread(leave)
         await self.until(lambda: len(self.rpc.waiters) == 0)
 
+    async def test_a_client_that_leaves_takes_the_rest_of_its_batch_along(self) -> None:
+        """Else a thousand waits go on one after the other for nobody, and hold the places of all others."""
+        call = {"jsonrpc": "2.0", "id": 1, "method": "waittransactionfinality", "params": ["00" * 32, 60]}
+        body = json.dumps([call] * 100).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.rpc_port, timeout=DEADLINE_S)
+        await self.in_thread(connection.request, "POST", "/", body, self.authorization())
+        await self.until(lambda: len(self.rpc.waiters) == 1)
+        activity = self.rpc.dispatcher.activity
+        connection.close()
+        await self.until(lambda: len(self.rpc.waiters) == 0 or activity.calls[call["method"]] > 1)
+        self.assertEqual((len(activity), activity.calls[call["method"]]), (0, 1))
+
     async def until(self, fact: Any) -> None:
         while not fact():
             await deferLater(reactor, 0.02)

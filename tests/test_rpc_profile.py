@@ -208,6 +208,7 @@ class Profiles(RpcTestCase):
         waiting.addBoth(heard.append)
         waiting.cancel()
         self.assertEqual((len(heard), len(self.world.parts.activity)), (1, 0))
+        self.assertEqual(self.world.parts.activity.refused, {"cancelled": 1})
         self.world.finish(self.world.begin("getprofile", [1]))
 
     def test_slow_turns_of_before_are_not_of_the_profile(self) -> None:

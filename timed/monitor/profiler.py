@@ -42,7 +42,7 @@ class Thread:
 
 @attrs.frozen
 class Sampled:
-    """One profile. Times in seconds; `cpu` by thread as far as the system tells it."""
+    """One profile. Times in seconds; `cpu` by the name of threads as far as the system tells it."""
 
     seconds: float
     hz: int
@@ -71,15 +71,15 @@ def _short(name: str) -> str:
     return name.removeprefix("PoolThread-")
 
 
-def cpu_by_thread(threads: list[Thread]) -> dict[str, float]:
+def cpu_by_thread(threads: list[Thread]) -> dict[Thread, float]:
     """Seconds of CPU time since each began; nothing of one that has ended, or where the system does not tell."""
     tick = os.sysconf("SC_CLK_TCK")
-    found: dict[str, float] = {}
+    found: dict[Thread, float] = {}
     for thread in threads:
         try:
             stat = Path(f"{TASKS}/{thread.native}/stat").read_text(encoding="ascii", errors="replace")
             fields = stat.rpartition(")")[2].split()
-            found[thread.name] = (int(fields[11]) + int(fields[12])) / tick
+            found[thread] = (int(fields[11]) + int(fields[12])) / tick
         except (OSError, ValueError, IndexError):
             continue
     return found
@@ -95,7 +95,7 @@ class Sampler:
         *,
         frames: Callable[[], Mapping[int, FrameType]] = sys._current_frames,
         threads: Callable[[], list[Thread]] = threads_now,
-        cpu: Callable[[list[Thread]], dict[str, float]] = cpu_by_thread,
+        cpu: Callable[[list[Thread]], dict[Thread, float]] = cpu_by_thread,
         wait: Callable[[threading.Event, float], bool] = threading.Event.wait,
     ) -> None:
         """`wait` is true once the event is set."""
@@ -108,7 +108,7 @@ class Sampler:
         self._end = threading.Event()
         self._thread = threading.Thread(target=self.run, name="timed-profiler", daemon=True)
         self._begun = monotonic()
-        self._cpu_before: dict[str, float] = {}
+        self._cpu_before: dict[Thread, float] = {}
         self._pauses = Pauses(monotonic)
         self._looks = 0
         self._missed = 0
@@ -126,8 +126,9 @@ class Sampler:
         self._end.set()
         self._thread.join()
         self._pauses.stop()
-        after = self._cpu(self._threads())
-        grown = {name: round(spent - self._cpu_before.get(name, 0.0), 3) for name, spent in after.items()}
+        grown: dict[str, float] = {}
+        for thread, spent in self._cpu(self._threads()).items():
+            grown[thread.name] = grown.get(thread.name, 0.0) + spent - self._cpu_before.get(thread, 0.0)
         return Sampled(
             self._monotonic() - self._begun,
             self._hz,
@@ -135,7 +136,7 @@ class Sampler:
             self._missed,
             self._cost_s,
             self.stacks,
-            grown,
+            {name: round(spent, 3) for name, spent in grown.items()},
             self._pauses,
         )
 
@@ -162,6 +163,10 @@ class Sampler:
                 self.stacks.add(thread.name, frame)
 
 
+class Stopped(LocalError):
+    """The profiler was closed, before or meanwhile."""
+
+
 class Profiler:
     """Takes one profile at a time; after `close` none is under way and no thread is left."""
 
@@ -175,11 +180,14 @@ class Profiler:
         self._monotonic = monotonic
         self._sampler = sampler
         self._waiting: Deferred[None] | None = None
+        self._closed = False
         self.counters: Counter[str] = Counter(taken=0, refused=0, ended=0, looks=0, beyond=0)
         """Profiles taken, refused because one was under way, and ended early; looks; samples without a place."""
 
     async def take(self, seconds: float, hz: int) -> Sampled:
-        """A profile of so many seconds; LocalError while another is taken, CancelledError when it is ended early."""
+        """A profile of so many seconds; LocalError while another is taken, Stopped once there is none any more."""
+        if self._closed:
+            raise Stopped("the node stops.")
         if self._waiting is not None:
             self.counters["refused"] += 1
             raise LocalError(
@@ -192,6 +200,8 @@ class Profiler:
             await self._waiting
         except CancelledError:
             self.counters["ended"] += 1
+            if self._closed:
+                raise Stopped("the node stops.") from None
             raise
         finally:
             self._waiting = None
@@ -202,6 +212,7 @@ class Profiler:
         return found
 
     def close(self) -> None:
-        """End the one that is under way."""
+        """End the one that is under way; no other is begun."""
+        self._closed = True
         if self._waiting is not None:
             self._waiting.cancel()

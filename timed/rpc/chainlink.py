@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 from timed.loops import Cause
 from timed.rpc import jsontext
 from timed.rpc.caller import Caller
-from timed.rpc.errors import INTERNAL_ERROR, MISC, WARMING_UP, Busy, RpcError
+from timed.rpc.errors import INTERNAL_ERROR, WARMING_UP, Busy, RpcError, cancelled
 from timed.rpc.linkwire import Behalf, Hello, Line, Lines, LinkError, decode, encode, request
 
 if TYPE_CHECKING:
@@ -229,7 +229,7 @@ class ChainLink(Factory):
             self.counters["cancelled"] += 1
             if self._protocol is protocol:
                 protocol.write(Line(cancel=number))
-            done.errback(RpcError(MISC, "The call was ended", rule="cancelled", hint="Ask again."))
+            done.errback(cancelled())
 
         done: Deferred[Line] = Deferred(cancel)
         self._calls[number] = done

@@ -1,7 +1,7 @@
 """JSON-RPC 2.0, and the older form for requests without "jsonrpc".
 
-The dispatcher knows no HTTP and no Twisted: it turns the bytes of one request,
-single or batch, into the bytes of one reply. Handlers that wait are coroutines.
+The dispatcher knows no HTTP, and of Twisted only how a call ends whose client has gone: it turns
+the bytes of one request, single or batch, into the bytes of one reply. Handlers that wait are coroutines.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 import attrs
 import msgspec
+from twisted.internet.defer import CancelledError
 
 from timed.errors import LocalError, RemoteError
 from timed.rpc import jsontext
@@ -27,6 +28,7 @@ from timed.rpc.errors import (
     PARSE_ERROR,
     Busy,
     RpcError,
+    cancelled,
     local,
     rejected,
 )
@@ -130,15 +132,15 @@ class Dispatcher:
         self._forward = forward
         self.activity = Activity() if activity is None else activity
 
-    async def answer(self, body: bytes, caller: Caller) -> Reply:
-        """The reply to one HTTP body."""
+    async def answer(self, body: bytes, caller: Caller, wanted: Callable[[], bool] = lambda: True) -> Reply:
+        """The reply to one HTTP body; what is left of a batch is not begun once it is not `wanted` any more."""
         try:
             value = jsontext.decode(body)
         except RpcError as error:
             return self._malformed(error, None)
         try:
             if isinstance(value, list):
-                return await self._batch(value, caller)
+                return await self._batch(value, caller, wanted)
             request = _request(value)
         except RpcError as error:
             return self._malformed(error, value)
@@ -165,7 +167,7 @@ class Dispatcher:
             return Reply(NO_CONTENT) if request.notification else Reply(status, body)
         return Reply(NO_CONTENT) if request.notification else Reply(OK, body)
 
-    async def _batch(self, values: list[Any], caller: Caller) -> Reply:
+    async def _batch(self, values: list[Any], caller: Caller, wanted: Callable[[], bool]) -> Reply:
         if not values or len(values) > MAX_BATCH:
             raise RpcError(
                 INVALID_REQUEST,
@@ -178,6 +180,8 @@ class Dispatcher:
         for number, value in enumerate(values):
             if number and number % CALLS_PER_TURN == 0:
                 await self._pause()
+            if not wanted():
+                break
             part = await self._member(value, caller, room)
             if part is not None and part.body:
                 parts.append(part.body)
@@ -239,6 +243,8 @@ class Dispatcher:
             return await self._within(method, result)
         except RpcError:
             raise
+        except CancelledError:
+            raise cancelled() from None
         except RemoteError as error:
             raise rejected(error) from error
         except LocalError as error:

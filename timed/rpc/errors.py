@@ -49,6 +49,8 @@ NODE_NOT_CONNECTED = -29
 INVALID_SUBNET = -30
 NODE_CAPACITY = -34
 
+CANCELLED = "cancelled"
+
 CODES: dict[str, tuple[int, str]] = {
     "PARSE_ERROR": (PARSE_ERROR, "The body is not JSON."),
     "INVALID_REQUEST": (INVALID_REQUEST, "The body is JSON but no request."),
@@ -114,6 +116,16 @@ class Busy(RpcError):
         super().__init__(code, message, rule=rule, hint=hint, retry_after_s=retry_after_s)
         self.status = status
         self.retry_after_s = retry_after_s
+
+
+def cancelled() -> RpcError:
+    """Whoever asked waits no more: nobody reads this."""
+    return RpcError(MISC, "The call was ended", rule=CANCELLED, hint="Ask again.")
+
+
+def stopping() -> Busy:
+    """The node ends what it has begun."""
+    return Busy(503, 1, "The node stops", rule="stopping", hint="Send it again once it is back.")
 
 
 def not_found(what: str, text: str, hint: str = "") -> RpcError:

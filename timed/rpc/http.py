@@ -132,7 +132,9 @@ class RpcEndpoint:
         except Unpacked as refusal:
             request.respond(refusal.status, TEXT, refusal.text)
             return
-        done: Deferred[Reply] = ensureDeferred(self._dispatcher.answer(body, caller))
+        done: Deferred[Reply] = ensureDeferred(
+            self._dispatcher.answer(body, caller, lambda: not request.gone)
+        )
         if not done.called:
             # Nobody waits for the answer of a call whose client has gone, and nothing is computed for it.
             request.notifyFinish().addErrback(lambda failure: done.cancel())

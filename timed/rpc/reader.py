@@ -20,7 +20,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from timed.loops import Cause
-from timed.rpc.errors import MISC, Busy, RpcError
+from timed.rpc.errors import MISC, Busy, RpcError, cancelled, stopping
 
 if TYPE_CHECKING:
     from timed.app.watchdog import Watchdog
@@ -146,7 +146,7 @@ class Reader:
         Busy when too many wait.
         """
         if self._stopped:
-            raise _stopping()
+            raise stopping()
         if len(self._waiting) >= MAX_WAITING:
             self.counters.refused += 1
             raise Busy(
@@ -160,7 +160,7 @@ class Reader:
 
         def cancel(done: Deferred[Any]) -> None:
             reading.unwanted = True
-            done.errback(RpcError(MISC, "The call was ended", rule="cancelled", hint="Ask again."))
+            done.errback(cancelled())
 
         reading = _Reading(read, self._monotonic() + self._deadline_s, Deferred(cancel), self._whose())
         with self._lock:
@@ -257,10 +257,10 @@ class Reader:
     def _check(self, reading: _Reading) -> None:
         """RpcError when the reading is not to go on."""
         if self._stopped:
-            raise _stopping()
+            raise stopping()
         if reading.unwanted:
             self.counters.dropped += 1
-            raise RpcError(MISC, "Nobody waits any more", rule="cancelled", hint="Ask again.")
+            raise cancelled()
         if self._monotonic() >= reading.deadline:
             self.counters.late += 1
             raise RpcError(
@@ -288,7 +288,3 @@ def watch_reader(loops: Watchdog, reader: Reader) -> Callable[[], None]:
         "Look at the disk (dmesg, iostat -x 1), then restart the process; calls that read blocks end at their deadline.",
         owes=lambda: reader.busy, cause=lambda: Cause.THREAD,
     )  # fmt: skip
-
-
-def _stopping() -> RpcError:
-    return Busy(503, RETRY_AFTER_S, "The node stops", rule="stopping", hint="Ask again when it runs.")

@@ -69,9 +69,14 @@ class BoundedRequest(Request):
         self.channel.busy = True
         self.channel.site.handle(self)
 
+    @property
+    def gone(self) -> bool:
+        """The client has left: no answer would reach it."""
+        return bool(self._disconnected)
+
     def respond(self, status: int, content_type: bytes, body: bytes, **headers: str) -> None:
         """The whole answer; nothing happens when the client has gone."""
-        if self._disconnected or self.finished:
+        if self.gone or self.finished:
             return
         self.setResponseCode(status)
         for name, value in headers.items():

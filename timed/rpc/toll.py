@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred, ensureDeferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from timed.loops import Cause
 from timed.params import SECOND
 from timed.rpc.budget import Budgets
 from timed.rpc.caller import Caller
-from timed.rpc.errors import MISC, Busy, RpcError
+from timed.rpc.errors import CANCELLED, MISC, Busy, RpcError, cancelled, stopping
 from timed.rpc.lanes import Client, Full, Lanes
 from timed.rpc.method import Method
 
@@ -52,6 +53,7 @@ class Toll:
         self.late = 0
         """Calls that were ended because they took too long."""
         self._slowed: dict[Deferred[None], None] = {}
+        self._closed = False
 
     def regulate(self, settings: RPCSection) -> None:
         """Follow these settings from now on."""
@@ -79,11 +81,12 @@ class Toll:
             return result
         running: Deferred[Any]
         running = ensureDeferred(result) if inspect.iscoroutine(result) else result  # type: ignore[assignment]
-        running.addTimeout(self.deadline_s, self._reactor)
+        running.addTimeout(self.deadline_s, self._reactor, _too_late)
         return self._in_time(method, running)
 
     def close(self) -> None:
         """Send those home that wait for their budget."""
+        self._closed = True
         for slowed in list(self._slowed):
             slowed.cancel()
 
@@ -117,11 +120,20 @@ class Toll:
         try:
             await slowed
         except CancelledError:
-            raise Busy(
-                503, FULL_RETRY_S, "The node stops", rule="stopping", hint="Send it again once it is back."
-            ) from None
+            raise (stopping() if self._closed else cancelled()) from None
         finally:
             del self._slowed[slowed]
         turn = self._enter(client, cost)
         if turn is not None:
             await turn
+
+
+def _too_late(result: Any, seconds: float) -> Any:
+    """DeferredTimeout for what ended because it was cancelled at its deadline; the rest is as it is."""
+    if isinstance(result, Failure):
+        error = result.value
+        if isinstance(error, CancelledError) or (
+            isinstance(error, RpcError) and error.data["rule"] == CANCELLED
+        ):
+            raise DeferredTimeout(seconds, "Deferred")
+    return result

@@ -16,7 +16,7 @@ from zope.interface import implementer
 from timed import events
 from timed.interfaces import IEventSink
 from timed.params import SECOND
-from timed.rpc.errors import MISC, Busy, RpcError
+from timed.rpc.errors import Busy, cancelled
 
 MAX_WAITERS = 1_000
 """Waiting calls at one time; one more is refused with 503."""
@@ -87,7 +87,7 @@ class Waiters:
 
     def _cancelled(self, done: Deferred[Any]) -> None:
         self.forget(done)
-        done.errback(RpcError(MISC, "The call was ended", rule="cancelled", hint="Ask again."))
+        done.errback(cancelled())
 
     def published(self, event: object, now_us: int) -> None:
         """`IEventSink.published`."""

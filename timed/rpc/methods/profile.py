@@ -7,19 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from twisted.internet.defer import CancelledError
 
 from timed.errors import LocalError
 from timed.monitor.histogram import Histogram
 from timed.monitor.lateness import Pauses
-from timed.monitor.profiler import Sampled
+from timed.monitor.profiler import Sampled, Stopped
 from timed.monitor.stacks import StackCounts
 from timed.monitor.turns import MAX_TURNS, SLOW_S
 from timed.monitor.watch import Watch
 from timed.peer.costs import NS_PER_S
 from timed.rpc.dispatch import Handler
 from timed.rpc.environment import Environment
-from timed.rpc.errors import MISC, Busy, RpcError
+from timed.rpc.errors import MISC, Busy, RpcError, stopping
 from timed.rpc.parts import Parts
 from timed.rpc.placing import anywhere
 from timed.rpc.present import Object
@@ -61,12 +60,10 @@ async def getprofile(env: Environment, seconds: int, hz: int) -> Object:
     before, begun_us = Ledger.read(env, parts), _now_us(env)
     try:
         sampled = await parts.profiler.take(seconds, hz)
+    except Stopped as error:
+        raise stopping() from error
     except LocalError as error:
         raise Busy(503, RETRY_AFTER_S, error.message, rule="profile-running", hint=error.hint) from error
-    except CancelledError:
-        raise Busy(
-            503, RETRY_AFTER_S, "The node stops", rule="stopping", hint="Send it again once it is back."
-        ) from None
     after = Ledger.read(env, parts)
     return {
         "process": "rpc" if env.backend is None else "node",

@@ -21,6 +21,7 @@ from timed.rpc.patience import LONGEST_S
 from timed.rpc.toll import Toll
 from timed.wallet import reservations
 from timed.wallet.keystore import CHANGE
+from timed.wallet.planning import Payee, Wish
 from timed.wallet.watching import Watched
 
 COIN = Decimal(10_000)
@@ -321,6 +322,27 @@ class EverythingOfMany(PaymentsCase):
         self.world.advance(1)
         again = self.world.result("sendall", [self.friend])
         self.assertEqual((again["coins"], again["complete"]), (140, True))
+
+    def test_coins_that_another_payment_takes_meanwhile_are_not_left(self) -> None:
+        many_coins(self)
+        submit, handed = paying.submit, []
+
+        async def another_first(env: Any, transaction: Any) -> Any:
+            handed.append(transaction.txid)
+            if len(handed) == 1:
+                await Deferred.fromCoroutine(self.rival(env))
+            return await submit(env, transaction)
+
+        self.patch(paying, "submit", another_first)
+        made = self.world.result("sendall", [self.friend])
+        self.assertEqual((made["coins"], made["complete"], made["coins_left"]), (277, True, 0))
+        self.assertEqual(self.world.result("listunspent"), [])
+
+    async def rival(self, env: Any) -> None:
+        """Another payment of the same wallet, with three of its free coins."""
+        free = [each for each in env.wallet.coins if env.wallet.available.is_free(each)][:3]
+        wish = Wish((Payee(env.lock_of(self.other), None),), inputs=tuple(free))
+        await paying.pay(env, wish, "")
 
     def test_one_call_sends_so_many_and_the_next_one_goes_on(self) -> None:
         self.patch(sweeping, "MOST_PAYMENTS", 1)

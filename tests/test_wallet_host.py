@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import attrs
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall, deferLater
@@ -18,11 +22,14 @@ from timed.errors import LocalError, StoreError, WalletLocked
 from timed.interfaces import Coin
 from timed.ledger.regtest import well_known_seed
 from timed.primitives.transaction import Lock, OutPoint
-from timed.rpc import wallethost
+from timed.rpc import paying, wallethost
+from timed.rpc.sweeping import sweep
 from timed.rpc.wallethost import WalletHost
 from timed.wallet import pursuit, walletfile
 from timed.wallet.keystore import RECEIVE, Keystore
+from timed.wallet.planning import Payee
 
+UNITS = 10**8
 FRIEND_LOCK = Lock.key_hash(FRIEND.public)
 
 
@@ -67,6 +74,72 @@ class Hosted(TestCase):
         self.assertEqual(again.wallet.payment(txid).comment, "rent")
         world.block()
         self.assertIsNone(again.wallet.payment(txid))
+
+    async def test_a_kill_between_the_payments_of_one_sendall_pays_nothing_twice_and_loses_nothing(
+        self,
+    ) -> None:
+        """A hundred coins go in ten payments; the process ends before, within and after the fourth."""
+        for step in ("write", "submit", "answer"):
+            world = World(with_wallet=False)
+            self.path = os.path.join(self.mktemp(), "wallet.json")
+            os.mkdir(os.path.dirname(self.path))
+            host = await self.scanned(self.host(world))
+            mine = set(host.wallet.coins.outpoints)
+            await self.sweep(world, host, killed=(step, 4))
+            after = self.mktemp()
+            shutil.copytree(os.path.dirname(self.path), after)
+            await host.stop()
+            self.path = os.path.join(after, "wallet.json")
+            again = await self.scanned(self.host(world))
+            world.block()
+            # One that was prepared goes its way as soon as anything has written it.
+            self.assertIn(len(self.paid(world)), (3, 4) if step == "write" else (4,), step)
+            await self.sweep(world, again)
+            world.block()
+            self.assertEqual(
+                (set(again.wallet.coins.outpoints) & mine, again.wallet.unsent()), (set(), ()), step
+            )
+            self.assertGreater(sum(self.paid(world)), 999_999 * UNITS, step)
+
+    def paid(self, world: World) -> list[int]:
+        return [coin.output.value for _, coin in world.backend.coins() if coin.output.lock == FRIEND_LOCK]
+
+    async def sweep(self, world: World, host: WalletHost, killed: tuple[str, int] | None = None) -> None:
+        """Pay everything in parts of ten coins; when `killed`, until this step of its payment of this number."""
+        env, counts = world.environment, Counter[str]()
+        env.params = attrs.evolve(env.params, max_inputs=10)
+        env.own_wallet = host.wallet
+        ended: Deferred[Any] = Deferred()
+
+        def reached(step: str) -> bool:
+            counts[step] += 1
+            if (step, counts[step]) != killed:
+                return ended.called
+            ended.callback(None)
+            return True
+
+        def write() -> Deferred[None]:
+            return Deferred() if reached("write") else host.write()
+
+        submit = paying.submit
+
+        async def submitted(env: Any, transaction: Any) -> Any:
+            if reached("submit"):
+                await Deferred[None]()
+            answer = await submit(env, transaction)
+            if reached("answer"):
+                await Deferred[None]()
+            return answer
+
+        env.write_wallet = write
+        self.patch(paying, "submit", submitted)
+        sweeping = Deferred.fromCoroutine(sweep(env, (Payee(FRIEND_LOCK, None),), (), "", in_blocks=False))
+        sweeping.addCallbacks(ended.callback, ended.errback)
+        while not ended.called:
+            world.clock.advance(0.05)
+            await deferLater(reactor, 0)
+        self.patch(paying, "submit", submit)
+        await ended
 
     async def test_a_payment_that_is_in_a_block_is_not_sent_again(self) -> None:
         world = World(with_wallet=False)

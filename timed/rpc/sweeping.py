@@ -47,12 +47,13 @@ async def sweep(
     if inputs or len(coins) <= most:
         prepared = await pay(env, Wish(payees, inputs=inputs), comment, in_blocks=in_blocks)
         return Swept((prepared,), 0, None)
-    count = env.wallet.available.funds(in_blocks=in_blocks).coins
+    coins = coins[: MOST_PAYMENTS * most]
+    beyond = env.wallet.available.funds(in_blocks=in_blocks).coins - len(coins)
     takers = tuple(payee for payee in payees if payee.amount is None)
     sent: list[Prepared] = []
     trouble: RpcError | None = None
     kept: str | None = None
-    for share in _shares(coins[: MOST_PAYMENTS * most], most, named=len(takers) < len(payees)):
+    for share in _shares(coins, most, named=len(takers) < len(payees)):
         inputs = _still_free(env, share)
         if not inputs:
             continue
@@ -73,9 +74,7 @@ async def sweep(
             rule="coins-taken",
             hint="listunspent shows what is left; try again.",
         )
-    spent = sum(len(each.payment.transaction.inputs) for each in sent)
-    held = len(inputs) if kept is not None else 0
-    return Swept(tuple(sent), count - spent - held, trouble, kept)
+    return Swept(tuple(sent), beyond + len(_still_free(env, coins)), trouble, kept)
 
 
 def _shares(coins: tuple[OwnCoin, ...], most: int, *, named: bool) -> list[tuple[OwnCoin, ...]]:

@@ -20,7 +20,7 @@ from timed.client.blocking import Client
 from timed.client.location import Location
 from timed.testnet.freeports import free_ports
 from timed.testnet.layout import HOST
-from timed.testnet.process import NodeProcess
+from timed.testnet.process import NodeProcess, tied
 
 CHAIN = 1
 HAPROXY = shutil.which("haproxy") or "/usr/sbin/haproxy"
@@ -61,7 +61,7 @@ class ApartWorld(ProcessWorld):
             TIMED_RPC_2=f"{HOST}:{ports[1]}",
         )
         self.front = subprocess.Popen(
-            [HAPROXY, "-db", "-f", str(ROOT / "etc/haproxy.cfg")],
+            tied([HAPROXY, "-db", "-f", str(ROOT / "etc/haproxy.cfg")]),
             env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         until("HAProxy passes a call on", lambda: self.through("getblockcount") >= 0)

@@ -21,6 +21,7 @@ from timed.monitor.prometheus import by_instance
 from timed.monitor.row import COUNTER, HISTOGRAM
 from timed.monitor.rules import RULES
 from timed.testnet.freeports import free_ports
+from timed.testnet.process import tied
 
 QUIET = {
     "Members away": "every member is connected",
@@ -61,10 +62,10 @@ class Prometheus:
         self.log = directory / "prometheus.log"
         with open(self.log, "wb") as log:
             self.process = subprocess.Popen(
-                [
+                tied([
                     tool("prometheus"), f"--config.file={directory / 'prometheus.yml'}",
                     f"--storage.tsdb.path={directory / 'data'}", f"--web.listen-address={HOST}:{self.port}",
-                ],
+                ]),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env={**os.environ, "GOMAXPROCS": "1"},
             )  # fmt: skip
 

@@ -14,6 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process_world import ROOT, WAIT_S, ProcessWorld, until
 from timed.testnet.freeports import free_ports
+from timed.testnet.process import tied
 
 SECRET = "a secret of the process test"
 PATIENCE_S = WAIT_S
@@ -50,7 +51,10 @@ class Webhook(SynchronousTestCase):
         script.write_text(receiver_of((ROOT / "docs" / "events.rst").read_text("utf-8")))
         with self.printed.open("w") as out, (self.directory / "errors").open("w") as errors:
             self.receiver = subprocess.Popen(
-                [sys.executable, str(script), str(self.port)], cwd=self.directory, stdout=out, stderr=errors
+                tied([sys.executable, str(script), str(self.port)]),
+                cwd=self.directory,
+                stdout=out,
+                stderr=errors,
             )
         self.addCleanup(self.receiver.wait)
         self.addCleanup(self.receiver.kill)

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import select
 import selectors
 import signal
 import socket
@@ -20,6 +21,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from timed.testnet.layout import State, ini_of, make_network
 from timed.testnet.network import Network
+from timed.testnet.process import tied
 from timed.testnet.registry import living_nodes
 from timed.testnet.waiting import Reporter
 
@@ -38,7 +40,7 @@ class NetworkCase(SynchronousTestCase):
         """`timed-testnet` with `words`, its output in a file."""
         with open(self.output, "wb") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "timed.testnet.main", *words],
+                tied([sys.executable, "-m", "timed.testnet.main", *words]),
                 cwd=self.directory,
                 env=self.environment,
                 stdin=subprocess.DEVNULL,
@@ -121,14 +123,18 @@ class Stopping(NetworkCase):
         self.assertEqual(self.states(), [])
         self.assertTrue(self.no_process_is_left())
 
-    def test_a_killed_runner_leaves_nodes_that_down_finds(self) -> None:
+    def test_a_killed_runner_takes_its_nodes_along_and_is_forgotten(self) -> None:
         process = self.start("up", "--nodes", "1", "--interval", "1", "--payments", "1", "--keep", "kept")
         self.wait_for_line("runs until you press Ctrl-C", process)
+        [pid] = living_nodes(self.states()[0]).values()
+        node = os.pidfd_open(pid)
+        self.addCleanup(os.close, node)
         process.kill()
         process.wait(DEADLINE_S)
-        self.assertEqual([len(living_nodes(state)) for state in self.states()], [1])
-        self.assertEqual(self.run_to_end("down"), 0)
+        self.assertEqual(select.select([node], [], [], DEADLINE_S)[0], [node])
         self.assertTrue(self.no_process_is_left())
+        self.assertEqual(self.run_to_end("status"), 1)
+        self.assertEqual(self.states(), [])
 
     def test_a_node_that_ends_fails_the_run_and_is_named(self) -> None:
         process = self.start(

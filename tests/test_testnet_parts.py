@@ -7,7 +7,10 @@ import io
 import json
 import os
 import random
+import select
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -22,11 +25,13 @@ from timed.testnet import registry
 from timed.testnet.freeports import EPHEMERAL, HOST, STRETCH, FreePorts, free_ports, stretches
 from timed.testnet.layout import NodePlan, Plan, State, make_network
 from timed.testnet.main import arguments, check_options
-from timed.testnet.process import NodeProcess
+from timed.testnet.process import NodeProcess, tied
 from timed.testnet.registry import living_nodes, runner_alive
 from timed.testnet.report import NodeFigures, Report, ended_sessions, info_lines, lost_sessions
 from timed.testnet.waiting import Reporter, WaitFailed, wait_for
 
+ROOT = Path(__file__).resolve().parent.parent
+DEADLINE_S = 60
 JSON_KEYS = {
     "nodes", "members", "final_everywhere", "confirmed_everywhere", "ms_to_final_p50", "ms_to_final_max",
     "killed_node_recovered", "late_joiner_synced", "roots_equal", "reconnects", "blocks", "log_lines_info", "seconds",
@@ -141,6 +146,42 @@ class Waiting(PlanCase):
         )
         self.assertIn("node-1 ended", str(error))
         self.assertIn("the reason", str(error))
+
+
+class Tied(SynchronousTestCase):
+    """What is started is never left behind (Linux)."""
+
+    STARTER = (
+        "import subprocess, sys\n"
+        "from timed.testnet.process import tied\n"
+        "sleeper = [sys.executable, '-c', 'import signal; print(1, flush=True); signal.pause()']\n"
+        "child = subprocess.Popen(tied(sleeper), stdout=subprocess.PIPE, start_new_session=True)\n"
+        "child.stdout.readline()\n"
+        "print(child.pid, flush=True)\n"
+        "child.wait()\n"
+    )
+
+    def test_a_killed_parent_takes_its_child_along(self) -> None:
+        environment = dict(os.environ, PYTHONPATH=str(ROOT))
+        parent = subprocess.Popen(
+            [sys.executable, "-c", self.STARTER], stdout=subprocess.PIPE, env=environment
+        )
+        self.addCleanup(parent.kill)
+        with parent:
+            assert parent.stdout is not None
+            child = os.pidfd_open(int(parent.stdout.readline()))
+            self.addCleanup(os.close, child)
+            self.assertEqual(select.select([child], [], [], 0)[0], [])
+            parent.kill()
+        self.assertEqual(select.select([child], [], [], DEADLINE_S)[0], [child])
+
+    def test_a_child_whose_parent_has_ended_before_it_was_tied_ends_at_once(self) -> None:
+        command = tied([sys.executable, "-c", "print('begun')"])
+        whole = subprocess.run(command, capture_output=True, check=True, timeout=DEADLINE_S)
+        self.assertEqual(whole.stdout, b"begun\n")
+        orphan = [str(2**22 + 1) if word == str(os.getpid()) else word for word in command]
+        done = subprocess.run(orphan, capture_output=True, check=False, timeout=DEADLINE_S)
+        self.assertEqual((done.returncode, done.stdout), (1, b""))
 
 
 class Figures(PlanCase):

@@ -1,4 +1,4 @@
-"""One real `twistd timed` process: started in its own group, never left behind."""
+"""One real `twistd timed` process: started in its own group, never left behind, not even by a parent that is killed."""
 
 from __future__ import annotations
 
@@ -15,6 +15,17 @@ from pathlib import Path
 from timed.errors import LocalError
 from timed.testnet.layout import NodePlan
 
+_TIE = """\
+import ctypes, os, signal, sys
+parent, *command = sys.argv[1:]
+prctl = getattr(ctypes.CDLL(None), "prctl", None)
+if prctl is not None:
+    prctl(1, signal.SIGKILL)
+    if os.getppid() != int(parent):
+        sys.exit(1)
+os.execv(command[0], command)
+"""
+"""Becomes the command, with PR_SET_PDEATHSIG of Linux; a parent that has ended before that is noticed."""
 STOP_S = 15
 """An orderly stop gets this long before SIGKILL."""
 TAIL_LINES = 15
@@ -27,6 +38,15 @@ def twistd() -> str:
     if found is None:
         raise LocalError("there is no twistd beside this Python.", "Install timed into this environment.")
     return found
+
+
+def tied(command: Sequence[str]) -> list[str]:
+    """The command (its program as a path), killed by the system when whoever starts it ends in whatever way.
+
+    That is the thread that starts it: it must live as long as the process does. Elsewhere than on Linux
+    nothing is tied.
+    """
+    return [sys.executable, "-I", "-S", "-c", _TIE, str(os.getpid()), *command]
 
 
 class NodeProcess:
@@ -53,13 +73,13 @@ class NodeProcess:
         return None if self._process is None else self._process.poll()
 
     def start(self) -> None:
-        """Start the process; its log is appended to."""
+        """Start the process; its log is appended to. Not on a thread that ends before it."""
         command = [twistd(), "--nodaemon", "--pidfile=", "timed", "--config", str(self.plan.ini)]
         command += [f"--set={setting}" for setting in self._settings]
         self.started_at = time.monotonic()
         with open(self.plan.log, "ab") as log:
             self._process = subprocess.Popen(
-                command,
+                tied(command),
                 cwd=self.plan.directory,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -37,6 +37,7 @@ HANDS = (
     "cp",
     "curl",
     "grep",
+    "journalctl",
     "jq",
     "install",
     "openssl",

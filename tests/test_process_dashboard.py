@@ -144,6 +144,8 @@ class Dashboard(ProcessCase):
         browser = self.browser
         browser.until("three nodes that are well", f"String({column('nodes', 1)}) === 'ok,ok,ok'")
         self.assertEqual(browser.run(column("nodes", 0)), ["node-1", "node-2", "node-3"])
+        names = f"{column('members', 0)}.map((text) => text.split(' ')[1]).sort()"
+        browser.until("the names of the members", f"String({names}) === 'node-1,node-2,node-3'")
         browser.until("three sessions", "document.querySelectorAll('#graph line').length === 3")
         self.assert_silent()
 

@@ -16,16 +16,22 @@ export class Chain {
   constructor() {
     this.payments = 0;
     this.blocks = [];
+    this.names = new Map();
     this.members = new Table(byId("members"), [
-      { title: "member", value: (row) => row.index, kind: "text", text: (row) => `${row.index} ${row.name}${row.self ? " (this node)" : ""}` },
+      { title: "member", value: (row) => row.index, kind: "text", text: (row) => `${row.index} ${this.nameOf(row)}${row.self ? " (this node)" : ""}`, hint: (row) => row.name },
       { title: "connected", kind: "text", value: (row) => row.connected ? "yes" : "no", tone: (row) => row.connected ? "good" : "bad" },
+      { title: "missed", kind: "text", value: (row) => row.missed ? "yes" : "no", text: (row) => row.missed ? `${row.unsigned} in a row` : "no", tone: (row) => row.missed ? "bad" : "good", help: "six certificates in a row lack its signature; one alone is only a late vote" },
       { title: "weight", value: (row) => row.weight, text: (row) => count(row.weight), less: true },
       { title: "voted for", value: (row) => row.votes, text: (row) => voted(row, "votes", this.payments), help: "of the newest payments of this epoch" },
       { title: "acknowledged", value: (row) => row.acknowledgements, text: (row) => voted(row, "acknowledgements", this.payments), less: true },
       { title: "signed blocks", value: (row) => this.signed(row), text: (row) => this.blocks.length ? `${this.signed(row)} of ${this.blocks.length}` : NONE, help: "certificates of the newest blocks that carry its signature; a quorum is enough for one" },
-      { title: "missed", kind: "text", value: (row) => row.missed ? "yes" : "no", text: (row) => row.missed ? `yes, ${row.unsigned} in a row` : "no", tone: (row) => row.missed ? "bad" : "good", help: "six certificates in a row lack its signature; one alone is only a late vote" },
       { title: "operator", kind: "text", value: (row) => row.operator, text: (row) => short(row.operator), less: true, hint: (row) => row.operator },
     ], { key: (row) => row.operator, caption: "Members of the roster", rowClass: (row) => row.connected ? null : "away", empty: "shown on the node's own machine" });
+  }
+
+  /** What the node of a member calls itself, also when it has gone; else its address in the roster. */
+  nameOf(row) {
+    return this.names.get(row.operator) ?? row.name;
   }
 
   signed(row) {
@@ -55,7 +61,12 @@ export class Chain {
     this.grid(details);
     this.payments = details?.members.payments ?? 0;
     this.blocks = details?.blocks ?? [];
-    this.members.show(details?.members.rows ?? []);
+    const members = details?.members.rows ?? [];
+    for (const { operator, node } of members) {
+      const name = node && picture.nodes.find((row) => row.summary?.node === node)?.summary.name;
+      if (name) this.names.set(operator, name);
+    }
+    this.members.show(members);
   }
 
   finality(picture) {

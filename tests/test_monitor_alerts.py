@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ from timed.monitor.histogram import Histogram
 from timed.monitor.metrics import METRICS, ROWS
 from timed.monitor.readings import (
     EVERY_S,
-    MAX_READINGS,
+    SPARE,
     Count,
     Figure,
     Increase,
@@ -48,12 +49,9 @@ TYPES: dict[type, str] = {
 }  # fmt: skip
 
 
-def series(*values: float, metric: str = "m", labels: dict[str, str] | None = None) -> Readings:
-    """One metric, read every `EVERY_S` seconds."""
-    readings = Readings()
-    for number, value in enumerate(values):
-        readings.add(Reading(number * EVERY_S * SECOND, {metric: ((labels or {}, value),)}))
-    return readings
+def series(*values: float) -> list[Reading]:
+    """One metric without labels, read every `EVERY_S` seconds."""
+    return [Reading(number * EVERY_S * SECOND, {"m": (({}, value),)}) for number, value in enumerate(values)]
 
 
 class Stub:
@@ -69,20 +67,26 @@ class Stub:
 
 
 class Figures(SynchronousTestCase):
-    def check(self, figure: Figure, readings: Readings, expected: float | None) -> None:
-        found = figure.of(readings)
-        if expected is None:
-            self.assertIsNone(found)
+    def read(self, figure: Figure, given: Iterable[Reading]) -> Readings:
+        readings = Readings([figure])
+        for reading in given:
+            readings.add(reading)
+        return readings
+
+    def check(self, figure: Figure, given: Iterable[Reading], expected: float | None) -> None:
+        found = figure.of(self.read(figure, given))
+        if expected in (None, float("inf")):
+            self.assertEqual(found, expected)
         else:
             self.assertAlmostEqual(found, expected, places=6)
 
     def test_nothing_read_tells_nothing(self) -> None:
         for figure in (Value("m"), Count("m"), Size("m"), Increase("m", 60), Rate("m", 60), Slope("m", 60), Quantile("m", 0.5, 60)):  # fmt: skip
-            self.check(figure, Readings(), None)
+            self.check(figure, [], None)
+            self.check(figure, [Reading(0, {})], 0.0 if isinstance(figure, Count) else None)
 
     def test_a_value_is_the_newest_sum_of_the_series_with_its_labels(self) -> None:
-        readings = Readings()
-        readings.add(Reading(0, {"m": (({"a": "x"}, 1.0), ({"a": "y"}, 2.0))}))
+        readings = [Reading(0, {"m": (({"a": "x"}, 1.0), ({"a": "y"}, 2.0))})]
         self.check(Value("m"), readings, 3.0)
         self.check(Value("m", (("a", "y"),)), readings, 2.0)
         self.check(Value("m", (("a", "z"),)), readings, None)
@@ -111,60 +115,48 @@ class Figures(SynchronousTestCase):
 
     def test_a_quantile_looks_at_what_was_added(self) -> None:
         histogram = Histogram((0.1, 1.0))
-        readings = Readings()
+        readings = []
         for number in range(3):
             counts = tuple(map(float, histogram.counts))
             slow = tuple(float(number * (place == 2)) for place in range(3))
             spread = (({"stage": "final"}, counts), ({"stage": "slow"}, slow))
-            readings.add(Reading(number * 10 * SECOND, {}, {"m": spread}, {"m": histogram.bounds}))
+            readings.append(Reading(number * 10 * SECOND, {}, {"m": spread}, {"m": histogram.bounds}))
             for value in [0.05] * 9 + [0.5]:
                 histogram.observe(value)
         labels = (("stage", "final"),)
         self.check(Quantile("m", 0.5, 60, labels), readings, 0.1)
         self.check(Quantile("m", 0.99, 60, labels), readings, 1.0)
-        self.assertEqual(Quantile("m", 0.99, 60).of(readings), float("inf"))
+        self.check(Quantile("m", 0.99, 60), readings, float("inf"))
         self.check(Quantile("m", 0.99, 0, labels), readings, None)
 
     def test_a_quantile_of_nothing_new_is_nothing(self) -> None:
         """As in PromQL: without a value nothing is slow, and what was raised is over."""
-        readings = Readings()
-        for number in range(3):
-            readings.add(Reading(number * 10 * SECOND, {}, {"m": (({}, (0.0, 5.0)),)}, {"m": (1.0,)}))
+        readings = [
+            Reading(number * 10 * SECOND, {}, {"m": (({}, (0.0, 5.0)),)}, {"m": (1.0,)})
+            for number in range(3)
+        ]
         self.check(Quantile("m", 0.99, 60), readings, 0.0)
 
-    def test_a_reading_is_made_of_the_one_before_where_it_says_the_same(self) -> None:
-        def reading(at: int, value: float, count: float) -> Reading:
-            peers = (({"peer": "a"}, 1.0), ({"peer": "b"}, value))
-            return Reading(
-                at * SECOND,
-                {"same": (({}, 5.0),), "peers": peers},
-                {"late": (({}, (1.0, count)),)},
-                {"late": (1.0,)},
-            )
+    def test_only_the_window_is_kept_and_nothing_that_no_figure_looks_at(self) -> None:
+        figure = Increase("m", 60)
+        readings = self.read(figure, series(*range(50)))
+        self.assertEqual(
+            readings.within(figure), [(number * EVERY_S * SECOND, number) for number in range(43, 50)]
+        )
+        self.assertEqual(readings.last, series(*range(50))[-1])
+        readings = self.read(figure, [Reading(number, {"other": (({}, 1.0),)}) for number in range(50)])
+        self.assertEqual(readings.within(figure), [])
 
-        readings = Readings()
-        given = [
-            reading(0, 2.0, 3.0),
-            reading(10, 4.0, 3.0),
-            Reading(20 * SECOND, {"peers": (({"peer": "c"}, 1.0),) * 3}),
-        ]
-        for one in given:
-            readings.add(one)
-        first, second, third = readings.within(60)
-        self.assertEqual([first, second, third], given)
-        self.assertIs(second.values["same"], first.values["same"])
-        self.assertIs(second.spreads["late"], first.spreads["late"])
-        self.assertIs(second.bounds, first.bounds)
-        self.assertIs(second.values["peers"][0], first.values["peers"][0])
-        self.assertIs(second.values["peers"][1][0], first.values["peers"][1][0])
+    def test_what_is_kept_is_bounded_whatever_the_clock_says(self) -> None:
+        figure = Increase("m", 60)
+        readings = self.read(figure, [Reading(7, {"m": (({}, 1.0),)})] * 50)
+        self.assertLessEqual(len(readings.within(figure)), 60 // EVERY_S + SPARE)
 
-    def test_readings_are_bounded_and_never_go_back_in_time(self) -> None:
-        readings = series(*range(MAX_READINGS + 5))
-        self.assertEqual(len(readings), MAX_READINGS)
-        readings.add(Reading(EVERY_S * SECOND * 100, {}))
-        self.assertEqual([each.time_us for each in readings.within(10**6)], sorted(
-            each.time_us for each in readings.within(10**6)))  # fmt: skip
-        self.assertEqual(readings.last, Reading(EVERY_S * SECOND * 100, {}))
+    def test_what_was_read_before_the_clock_was_set_back_is_dropped(self) -> None:
+        figure = Increase("m", 60)
+        readings = self.read(figure, [*series(0, 1, 2, 3, 4, 5), Reading(15 * SECOND, {"m": (({}, 9.0),)})])
+        self.assertEqual(readings.within(figure), [(0, 0.0), (10 * SECOND, 1.0), (15 * SECOND, 9.0)])
+        self.assertEqual(readings.last, Reading(15 * SECOND, {"m": (({}, 9.0),)}))
 
     @given(st.lists(st.integers(0, 100_000).map(lambda number: number / 1000), max_size=40))
     def test_a_quantile_is_a_bound_that_covers_the_share(self, values: list[float]) -> None:
@@ -274,7 +266,7 @@ class TableOfRules(SynchronousTestCase):
 
     def test_a_payment_that_waits_for_its_block_is_not_slow(self) -> None:
         """Blocks come every ten minutes: only the way to finality is fast, and that is what is promised."""
-        alarms, readings = Alarms(lambda alert: None), Readings()
+        alarms, readings = Alarms(lambda alert: None), Readings(rule.figure for rule in RULES)
         now = self.context.started_at
         self.context.clock = lambda: now
         for _ in range(60):
@@ -293,7 +285,7 @@ class TableOfRules(SynchronousTestCase):
                 self.assertIn("{value}", rule.summary, rule.name)
 
     def test_a_good_node_breaks_no_rule(self) -> None:
-        alarms, readings = Alarms(lambda alert: None), Readings()
+        alarms, readings = Alarms(lambda alert: None), Readings(rule.figure for rule in RULES)
         for _ in range(3):
             readings.add(read([ROWS[name] for name in WATCHED], self.view))
             alarms.judge(readings)

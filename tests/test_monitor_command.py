@@ -248,7 +248,7 @@ class GetAlerts(SynchronousTestCase):
         world = World()
         alarms = Alarms(lambda alert: None)
         world.environment.alarms = lambda: alarms
-        readings = Readings()
+        readings = Readings(rule.figure for rule in RULES)
         for second, free in ((0, 1.0), (100, 1.0), (200, 1e12), (300, 1e12), (400, 1.0), (500, 1.0)):
             readings.add(Reading(second * SECOND, {"timed_disk_free_bytes": (({}, free),)}))
             alarms.judge(readings)

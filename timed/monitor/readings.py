@@ -1,4 +1,4 @@
-"""The table of metrics over time: the last readings, and what follows from them.
+"""The table of metrics over time: the last reading, and of those before what somebody looks at.
 
 A `Figure` is one number out of these readings. It says the same in Prometheus's
 language, so that a rule written once judges here and there alike.
@@ -18,12 +18,11 @@ from timed.monitor.row import Durations, Row
 from timed.monitor.view import View
 
 Labels = tuple[tuple[str, str], ...]
-Series = tuple[Mapping[str, str], Any]
 
 EVERY_S = 10
 """Seconds between two readings."""
-KEEP_S = 3600
-MAX_READINGS = KEEP_S // EVERY_S + 1
+SPARE = 2
+"""Of a window, more is kept than it has readings: its first one, and one that came early."""
 
 
 @attrs.frozen
@@ -67,53 +66,34 @@ def read(rows: Iterable[Row | Durations], view: View) -> Reading:
 
 
 class Readings:
-    """The last hour."""
+    """The last reading, and for each of `figures` what it takes from those of its window.
 
-    def __init__(self) -> None:
-        self._kept: deque[Reading] = deque(maxlen=MAX_READINGS)
+    Not all of every reading: an hour of the whole table is a megabyte.
+    """
 
-    def __len__(self) -> int:
-        return len(self._kept)
+    def __init__(self, figures: Iterable[Figure] = ()) -> None:
+        self.last: Reading | None = None
+        self._kept: dict[Windowed, deque[tuple[int, Any]]] = {
+            figure: deque(maxlen=figure.window_s // EVERY_S + SPARE)
+            for figure in figures
+            if isinstance(figure, Windowed)
+        }
 
     def add(self, reading: Reading) -> None:
-        """Readings of a clock that was set back are dropped: spans would be negative."""
-        while self._kept and self._kept[-1].time_us > reading.time_us:
-            self._kept.pop()
-        self._kept.append(reading if self.last is None else _sharing(reading, self.last))
+        """What was read before a clock was set back is dropped: spans would be negative."""
+        self.last = reading
+        for figure, kept in self._kept.items():
+            while kept and kept[-1][0] > reading.time_us:
+                kept.pop()
+            found = figure.taken(reading)
+            if found is not None:
+                kept.append((reading.time_us, found))
 
-    @property
-    def last(self) -> Reading | None:
-        return self._kept[-1] if self._kept else None
-
-    def within(self, window_s: int) -> list[Reading]:
-        """The readings of the last `window_s` seconds, oldest first."""
-        if not self._kept:
-            return []
-        begin = self._kept[-1].time_us - window_s * 1_000_000
-        return [reading for reading in self._kept if reading.time_us >= begin]
-
-
-def _sharing(reading: Reading, before: Reading) -> Reading:
-    """The same reading, made of the parts of the one before that say the same: most do, and 361 are kept."""
-    return Reading(
-        reading.time_us,
-        {name: _shared(series, before.values.get(name, ())) for name, series in reading.values.items()},
-        {name: _shared(series, before.spreads.get(name, ())) for name, series in reading.spreads.items()},
-        before.bounds if before.bounds == reading.bounds else reading.bounds,
-    )
-
-
-def _shared(series: tuple[Series, ...], before: tuple[Series, ...]) -> tuple[Series, ...]:
-    if series == before:
-        return before
-    olds = (*before, *series[len(before) :])
-    return tuple([_part(one, old) for one, old in zip(series, olds, strict=False)])
-
-
-def _part(one: Series, old: Series) -> Series:
-    if one == old:
-        return old
-    return (old[0], one[1]) if one[0] == old[0] else one
+    def within(self, figure: Windowed) -> list[tuple[int, Any]]:
+        """What one of the figures took in its window, with the times, oldest first."""
+        kept = self._kept[figure]
+        begin = 0 if self.last is None else self.last.time_us - figure.window_s * 1_000_000
+        return [(time_us, found) for time_us, found in kept if time_us >= begin]
 
 
 @attrs.frozen
@@ -184,15 +164,11 @@ class Increase:
     def metrics(self) -> tuple[str, ...]:
         return (self.metric,)
 
+    def taken(self, reading: Reading) -> float | None:
+        return reading.total(self.metric, self.labels)
+
     def of(self, readings: Readings) -> float | None:
-        totals = [
-            total
-            for reading in readings.within(self.window_s)
-            if (total := reading.total(self.metric, self.labels)) is not None
-        ]
-        if not totals:
-            return None
-        return sum(max(0.0, later - earlier) for earlier, later in pairwise(totals))
+        return _increase(readings.within(self))
 
     @property
     def promql(self) -> str:
@@ -210,12 +186,13 @@ class Rate:
     def metrics(self) -> tuple[str, ...]:
         return (self.metric,)
 
+    def taken(self, reading: Reading) -> float | None:
+        return reading.total(self.metric, ())
+
     def of(self, readings: Readings) -> float | None:
-        kept = readings.within(self.window_s)
-        if _span_s(kept) < self.window_s - EVERY_S:
-            return None
-        grown = Increase(self.metric, self.window_s).of(readings)
-        return None if grown is None else grown / _span_s(kept)
+        kept = readings.within(self)
+        grown = _increase(kept)
+        return None if grown is None or not _fills(self.window_s, kept) else grown / _span_s(kept)
 
     @property
     def promql(self) -> str:
@@ -234,16 +211,14 @@ class Slope:
     def metrics(self) -> tuple[str, ...]:
         return (self.metric,)
 
+    def taken(self, reading: Reading) -> float | None:
+        return reading.total(self.metric, self.labels)
+
     def of(self, readings: Readings) -> float | None:
-        kept = readings.within(self.window_s)
-        if _span_s(kept) < self.window_s - EVERY_S:
+        kept = readings.within(self)
+        if not _fills(self.window_s, kept):
             return None
-        points = [
-            ((reading.time_us - kept[0].time_us) / 3_600_000_000, total)
-            for reading in kept
-            if (total := reading.total(self.metric, self.labels)) is not None
-        ]
-        return _slope(points)
+        return _slope([((time_us - kept[0][0]) / 3_600_000_000, total) for time_us, total in kept])
 
     @property
     def promql(self) -> str:
@@ -263,15 +238,16 @@ class Quantile:
     def metrics(self) -> tuple[str, ...]:
         return (self.metric,)
 
+    def taken(self, reading: Reading) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+        """The bounds of the buckets, and how much is in each."""
+        counts = reading.spread(self.metric, self.labels)
+        return None if counts is None else (reading.bounds[self.metric], counts)
+
     def of(self, readings: Readings) -> float | None:
-        kept = [
-            (reading.bounds[self.metric], counts)
-            for reading in readings.within(self.window_s)
-            if (counts := reading.spread(self.metric, self.labels)) is not None
-        ]
+        kept = readings.within(self)
         if len(kept) < 2:
             return None
-        (_, first), (bounds, last) = kept[0], kept[-1]
+        (_, (_, first)), (_, (bounds, last)) = kept[0], kept[-1]
         grown = [max(0.0, later - earlier) for earlier, later in zip(first, last, strict=True)]
         found = quantile(bounds, grown, self.share)
         return 0.0 if found is None else found
@@ -283,11 +259,25 @@ class Quantile:
         return f"histogram_quantile({self.share}, {buckets})"
 
 
-Figure = Value | Count | Size | Increase | Rate | Slope | Quantile
+Windowed = Increase | Rate | Slope | Quantile
+"""What looks back: from each reading of the last `window_s` seconds it needs what it takes, None for nothing."""
+Figure = Value | Count | Size | Windowed
+
+Totals = list[tuple[int, float]]
 
 
-def _span_s(kept: list[Reading]) -> float:
-    return (kept[-1].time_us - kept[0].time_us) / 1_000_000 if kept else 0.0
+def _increase(kept: Totals) -> float | None:
+    if not kept:
+        return None
+    return sum(max(0.0, later - earlier) for (_, earlier), (_, later) in pairwise(kept))
+
+
+def _fills(window_s: int, kept: Totals) -> bool:
+    return _span_s(kept) >= window_s - EVERY_S
+
+
+def _span_s(kept: Totals) -> float:
+    return (kept[-1][0] - kept[0][0]) / 1_000_000 if kept else 0.0
 
 
 def _slope(points: list[tuple[float, float]]) -> float | None:

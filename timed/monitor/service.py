@@ -23,7 +23,7 @@ from timed.monitor.health import OK, Board
 from timed.monitor.metrics import ROWS
 from timed.monitor.neighbours import TIMEOUT_S, Neighbours
 from timed.monitor.readings import EVERY_S, Readings, read
-from timed.monitor.rules import CRITICAL, WATCHED
+from timed.monitor.rules import CRITICAL, RULES, WATCHED
 from timed.monitor.snapshot import WITHHELD, Snapshots
 from timed.monitor.summary import MAX_BYTES
 from timed.monitor.view import View
@@ -69,7 +69,7 @@ class MonitorService(Service):
         self._context = context
         self._watch = Watch(context.reactor, context.monotonic, context.clock, self._doing)
         self._view = View(context, self._watch, self._sibling)
-        self._readings = Readings()
+        self._readings = Readings(rule.figure for rule in RULES)
         self._watched = [ROWS[name] for name in WATCHED]
         self.board = Board(self._view)
         self.alarms = Alarms(self._alerted)

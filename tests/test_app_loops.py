@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -18,15 +19,21 @@ from tests.test_app_storequeue import HeldThreads
 from tests.test_app_verifier import item
 from tests.test_feed_delivery import DeliveryCase
 from tests.test_feed_scribe import ScribeCase
+from tests.test_index_service import IndexingCase
 from timed.app.driver import LONGEST_WAIT
-from timed.app.feeding import SINK_S, STEP_S
+from timed.app.feeding import SINK_S, watch_scribe
+from timed.app.indexing import RETRY_S, watch_indexes
+from timed.app.indexing import STEP_S as INDEX_STEP_S
 from timed.app.memory import PERIOD_S
 from timed.app.nodeloops import MACHINE_S, STORE_S, VERIFIER_S, watch_driver, watch_memory
 from timed.app.verifier import BATCH_MAX, Verifier
-from timed.app.watchdog import LOOK_S, Watchdog
+from timed.app.watchdog import LOOK_S, SHOWN_S, Watchdog
+from timed.errors import StoreError
 from timed.events import Persist, Verify
 from timed.feed.delivery import Batch, State
-from timed.loops import Cause
+from timed.index.builder import Step
+from timed.index.tables import ADDRESSES, NAMES
+from timed.loops import Cause, Steps
 from timed.node.waking import CHAIN, MACHINES, SYNC
 from timed.params import SECOND
 from timed.rpc.lanes import COST_PER_TURN, Lanes
@@ -51,6 +58,27 @@ def until(clock: Clock, done: Callable[[], object], seconds: float = 600, step_s
             return
         clock.advance(step_s)
     raise AssertionError(f"not within {seconds} s")
+
+
+def lose(steps: Steps) -> None:
+    """The reactor forgets the step that is asked for."""
+    assert steps._call is not None
+    steps._call.cancel()
+
+
+class IdleWorker:
+    """A thread that is given nothing; it is inside a step when a test says so."""
+
+    inside = False
+
+    def start(self) -> None:
+        """It lives already."""
+
+    def run(self, work: Callable[[], Any]) -> Deferred[Any]:
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """It does nothing that would have to end."""
 
 
 class Driver(DriverCase):
@@ -213,14 +241,22 @@ class TakingBack(SynchronousTestCase):
 
 
 class Memory(MemoryCase):
-    def test_a_write_whose_answer_is_lost_is_given_up_and_done_again(self) -> None:
-        loops = started(self.reactor)
-        memory = self.memory()
-        memory.load()
-        memory.start()
-        watch_memory(loops, memory)
+    """A ban waits for the thread that is to write it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.loops, self.writer = started(self.reactor), self.memory()
+        self.addCleanup(self.loops.stopService)
+        self.writer.load()
+        self.writer.start()
+        self.addCleanup(self.pass_time, 0)
+        self.addCleanup(self.writer.stop)
+        watch_memory(self.loops, self.writer)
         self.ban(7)
         self.reactor.advance(PERIOD_S)
+
+    def test_a_write_whose_answer_is_lost_is_given_up_and_done_again(self) -> None:
+        loops, memory = self.loops, self.writer
         lost = self.threads.waiting.popleft()
         until(self.reactor, lambda: "peer-book" in troubles(loops), 4 * PERIOD_S, LOOK_S)
         self.assertIn(Cause.WAITS.value, troubles(loops)["peer-book"])
@@ -230,18 +266,9 @@ class Memory(MemoryCase):
         lost()
         self.pass_time(PERIOD_S)
         self.assertEqual(memory.counters.writes, written)
-        loops.stopService()
-        memory.stop()
-        self.pass_time(0)
 
     def test_a_thread_inside_a_write_is_not_doubled(self) -> None:
-        loops = started(self.reactor)
-        memory = self.memory()
-        memory.load()
-        memory.start()
-        watch_memory(loops, memory)
-        self.ban(7)
-        self.reactor.advance(PERIOD_S)
+        loops, memory = self.loops, self.writer
         memory._inside = True
         for _ in range(100):
             self.reactor.advance(LOOK_S)
@@ -250,9 +277,6 @@ class Memory(MemoryCase):
         memory._inside = False
         self.pass_time(PERIOD_S)
         self.assertEqual(len(self.stored().bans), 1)
-        loops.stopService()
-        memory.stop()
-        self.pass_time(0)
 
 
 class Events(ScribeCase):
@@ -260,12 +284,8 @@ class Events(ScribeCase):
         super().setUp()
         self.loops = started(self.world.clock)
         self.addCleanup(self.loops.stopService)
-        scribe, self.inside = self.world.scribe, False
-        self.loops.add(
-            "events", lambda: scribe.counters.steps + scribe.counters.failures, STEP_S, "Look at the disk.",
-            restart=scribe.restart, owes=lambda: scribe.owes,
-            cause=lambda: Cause.THREAD if self.inside else Cause.WAITS,
-        )  # fmt: skip
+        self.worker = IdleWorker()
+        watch_scribe(self.loops, self.world.scribe, self.worker)
 
     def test_a_step_whose_answer_is_lost_is_done_again(self) -> None:
         self.world.held = []
@@ -273,6 +293,7 @@ class Events(ScribeCase):
         self.world.settle()
         lost, self.world.held = self.world.held, None
         until(self.world.clock, lambda: "events" in troubles(self.loops))
+        self.assertIn(Cause.WAITS.value, troubles(self.loops)["events"])
         self.assertEqual(self.listener.sequences, [])
         until(self.world.clock, lambda: self.listener.sequences == [1], 30)
         for waiting, step in lost:
@@ -282,14 +303,21 @@ class Events(ScribeCase):
         self.assertEqual(self.world.scribe.counters.failures, 1)
         self.assertEqual(self.listener.sequences, sorted(set(self.listener.sequences)))
 
+    def test_a_step_whose_timer_is_gone_is_done(self) -> None:
+        self.world.tell(draft())
+        lose(self.world.scribe.steps)
+        until(self.world.clock, lambda: "events" in troubles(self.loops))
+        self.assertIn(Cause.DIED.value, troubles(self.loops)["events"])
+        until(self.world.clock, lambda: self.listener.sequences == [1], 5)
+
     def test_a_thread_inside_a_step_is_not_doubled(self) -> None:
-        self.world.held, self.inside = [], True
+        self.world.held, self.worker.inside = [], True
         self.world.tell(draft())
         until(self.world.clock, lambda: "events" in troubles(self.loops))
         for _ in range(600):
             self.world.clock.advance(1)
         self.assertEqual((len(self.world.held), self.loops.restarts()["events"]), (1, 0))
-        self.inside = False
+        self.worker.inside = False
         self.release()
         self.world.settle()
         self.assertEqual(self.listener.sequences, [1])
@@ -308,6 +336,64 @@ class Events(ScribeCase):
         until(self.world.clock, lambda: "subscriptions" in troubles(self.loops))
         until(self.world.clock, lambda: self.listener.sequences == [1], 5)
         self.assertEqual(self.loops.restarts()["subscriptions"], 1)
+
+
+class Indexes(IndexingCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.loops = started(self.clock)
+        self.worker = IdleWorker()
+        watch_indexes(self.loops, self.indexer, self.worker)
+
+    def until_stuck(self, cause: Cause) -> None:
+        until(self.clock, lambda: "indexes" in troubles(self.loops), 2 * INDEX_STEP_S)
+        self.assertIn(cause.value, troubles(self.loops)["indexes"])
+
+    def until_built(self) -> None:
+        heights = [self.chain.height] * len(NAMES)
+        until(self.clock, lambda: [self.status(name).height for name in NAMES] == heights, 2 * RETRY_S)
+        self.assertEqual(self.loops.restarts()["indexes"], 1)
+        until(self.clock, lambda: not troubles(self.loops), 2 * SHOWN_S)
+
+    def test_a_step_whose_answer_is_lost_is_done_again(self) -> None:
+        self.held = []
+        self.clock.advance(0)
+        [(lost, step)], self.held = self.held, None
+        self.until_stuck(Cause.WAITS)
+        self.until_built()
+        lost.callback(Step(0, 99))
+        self.run_until_quiet()
+        self.assertEqual((self.indexer.owes, step().done), (False, True))
+
+    def test_a_step_whose_timer_is_gone_is_done(self) -> None:
+        lose(self.indexer.steps)
+        self.until_stuck(Cause.DIED)
+        self.until_built()
+
+    def test_a_failed_index_whose_timer_is_gone_is_tried_again(self) -> None:
+        self.failing[ADDRESSES] = StoreError("the disk is full.", "Free some space.")
+        self.run_until_quiet()
+        self.failing.clear()
+        assert self.indexer._retry_call is not None
+        self.indexer._retry_call.cancel()
+        self.until_stuck(Cause.DIED)
+        self.until_built()
+
+    def test_a_bug_after_a_step_does_not_end_it(self) -> None:
+        broken = self.patch(self.indexer, "_next", lambda rest: 1 // 0)
+        self.clock.advance(0)
+        broken.restore()
+        gc.collect()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.until_stuck(Cause.DIED)
+        self.until_built()
+
+    def test_a_thread_inside_a_step_is_not_doubled(self) -> None:
+        self.held, self.worker.inside = [], True
+        for _ in range(200):
+            self.clock.advance(LOOK_S)
+        self.assertIn(Cause.THREAD.value, troubles(self.loops)["indexes"])
+        self.assertEqual((len(self.steps), self.loops.restarts()["indexes"]), (1, 0))
 
 
 class LostCall:

@@ -30,7 +30,7 @@ from timed.monitor.metrics import METRICS
 BLOCK = BlockCertified(1, bytes(32), 0, (), True)
 
 
-class Indexing(SynchronousTestCase):
+class IndexingCase(SynchronousTestCase):
     """On virtual time; the thread is done before it is asked, or holds its step."""
 
     def setUp(self) -> None:
@@ -66,6 +66,8 @@ class Indexing(SynchronousTestCase):
         while any(call.getTime() <= self.clock.seconds() for call in self.clock.getDelayedCalls()):
             self.clock.advance(0)
 
+
+class Indexing(IndexingCase):
     def test_the_one_that_is_behind_most_goes_first(self) -> None:
         self.run_until_quiet()
         self.assertEqual(self.steps, [*NAMES, *NAMES, *NAMES])

@@ -20,7 +20,9 @@ from tests.test_app_services import ServicesCase
 from tests.test_style import ROOT, modules
 
 ROOMS = ("app", "feed", "monitor", "net", "rpc")
-ASKS = ("callLater", "later", "_later", "deferLater", "Ticker", "LoopingCall", "TimerService", "Cooperator")
+ASKS = (
+    "callLater", "later", "_later", "deferLater", "Ticker", "Steps", "LoopingCall", "TimerService", "Cooperator",
+)  # fmt: skip
 """What asks the reactor to come back; every loop hangs on one of them or on a thread."""
 THREADS = ("callInThread", "deferToThread", "deferToThreadPool", "ThreadWorker")
 REACTORS = ("callLater", "deferToThreadPool")
@@ -34,7 +36,7 @@ WATCHED = {
     "app/follow.py OverridesFollower.__init__": "overrides",
     "app/indexing.py IndexService.startService": "indexes",
     "app/indexing.py Indexer._next": "indexes",
-    "app/indexing.py Indexer._turn_after": "indexes",
+    "app/indexing.py Indexer.__init__": "indexes",
     "app/memory.py PeerMemory.__init__": "peer-book",
     "app/memory.py PeerMemory._save": "peer-book",
     "app/seeds.py Seeds.__init__": "seeds",
@@ -47,13 +49,12 @@ WATCHED = {
     "feed/hub.py Hub.restart": "subscriptions",
     "feed/hub.py Hub.subscribe": "subscriptions",
     "feed/delivery.py Delivery._pause": "sink",
-    "feed/scribe.py Scribe._step_after": "events",
+    "feed/scribe.py Scribe.__init__": "events",
     "monitor/lateness.py Lateness.__init__": "lateness",
     "monitor/service.py MonitorService.__init__": "monitor",
     "monitor/viewers.py Viewers.__init__": "dashboard",
     "rpc/chainlink.py ChainLink._again": "chain-link",
-    "rpc/chronicle.py Chronicle._failed": "wallet-history",
-    "rpc/chronicle.py Chronicle._stepped": "wallet-history",
+    "rpc/chronicle.py Chronicle.__init__": "wallet-history",
     "rpc/following.py FeedFollower._follow": "events-followed",
     "rpc/following.py FeedFollower._look": "events-followed",
     "rpc/lanes.py Lanes.ask": "rpc-turns",

@@ -84,6 +84,8 @@ class FollowerCase(SynchronousTestCase):
         listener.subscription = self.follower.feed.hub.subscribe(listener, ("test", ""), Filter(), cursor)
         return listener
 
+
+class Following(FollowerCase):
     def test_it_reads_what_is_there_and_is_woken_for_more(self) -> None:
         self.write(3)
         self.follower.start()

@@ -520,7 +520,7 @@ class Failing(HistoryCase):
                 return held[0].addCallback(lambda _: work())
             return maybeDeferred(work)
 
-        self.patch(chronicle, "_thread", hold)
+        self.patch(chronicle.steps, "_in_thread", hold)
         self.world.block()
         waiting = chronicle.caught_up()
         self.patch(chronicles, "MAX_WAITING", 1)
@@ -621,7 +621,7 @@ class Rescan(HistoryCase):
         keys = self.world.wallet.keys
         ahead = [key for key in keys if key.place is not None and key.place.branch == 0][7]
         self.assertEqual(ahead.role, POOL)
-        self.world.chronicle._stepped(Step(1, 1, None, (), (ahead.lock,)), self.world.chronicle._number)
+        self.world.chronicle._stepped(Step(1, 1, None, (), (ahead.lock,)))
         self.assertEqual(ahead.role, RECEIVE)
         self.assertEqual(keys.take(RECEIVE).place.index, 8)
         self.assertIn(b"issue", json.dumps(self.world.host.file.read_back()).encode())

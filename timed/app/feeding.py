@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from timed.app.context import Context
 from timed.app.registry import choose
+from timed.app.watchdog import Watchdog
 from timed.errors import ConfigError, LocalError, StoreError
 from timed.feed.delivery import Delivery
 from timed.feed.feed import KEYS, Feed, bounds_of, make_feed, regulate
@@ -25,7 +26,7 @@ from timed.feed.writer import FeedWriter, UpTo, Written
 from timed.interfaces import ISink, ISinkMaker
 from timed.loops import Cause
 from timed.rpc.backend import ChainBackend
-from timed.rpc.worker import ThreadWorker
+from timed.rpc.worker import ThreadWorker, Worker
 
 STEP_S = 60.0
 """A step that writes events and takes longer is stuck."""
@@ -92,18 +93,8 @@ class FeedService(Service):
 
     def _watch(self, feed: Feed, scribe: Scribe, worker: ThreadWorker) -> None:
         """Enter the loops of this service."""
-
-        def cause() -> Cause:
-            return Cause.THREAD if worker.inside else Cause.WAITS if scribe.timer_set else Cause.DIED
-
         loops = self._context.loops
-        self._unwatch.append(
-            loops.add(
-                "events", lambda: scribe.counters.steps + scribe.counters.failures, STEP_S,
-                "Look at the disk (dmesg, iostat -x 1), then restart the node: blocks and final payments are told again.",
-                restart=scribe.restart, owes=lambda: scribe.owes, cause=cause,
-            )
-        )  # fmt: skip
+        self._unwatch.append(watch_scribe(loops, scribe, worker))
         self._unwatch.append(
             loops.add(
                 "subscriptions", lambda: feed.hub.looks, 30 * LOOK_S,
@@ -176,6 +167,16 @@ class FeedService(Service):
         if self._worker is None:
             return fail(LocalError("the feed service does not run."))
         return self._worker.run(step)
+
+
+def watch_scribe(loops: Watchdog, scribe: Scribe, worker: Worker) -> Callable[[], None]:
+    """Enter the loop that writes events; what is returned ends that."""
+    return loops.add(
+        "events", lambda: scribe.steps.answered, STEP_S,
+        "Look at the disk (dmesg, iostat -x 1), then restart the node: blocks and final payments are told again.",
+        restart=scribe.steps.restart, owes=lambda: scribe.owes,
+        cause=lambda: Cause.THREAD if worker.inside else scribe.steps.cause,
+    )  # fmt: skip
 
 
 def _turns(delivery: Delivery) -> int:

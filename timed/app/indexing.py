@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from timed.app.context import Context
+from timed.app.watchdog import Watchdog
 from timed.errors import LocalError, StoreError
 from timed.events import BlockCertified
 from timed.index.builder import IndexBuilder, Step
@@ -26,8 +27,8 @@ from timed.index.reader import IndexReader
 from timed.index.status import IndexStatus, ReadIndexes, file_size
 from timed.index.tables import INDEXES
 from timed.interfaces import IEventSink
-from timed.loops import Cause
-from timed.rpc.worker import ThreadWorker
+from timed.loops import Cause, Steps
+from timed.rpc.worker import ThreadWorker, Worker
 
 REST_SHARE = 1.0
 """Seconds of rest for each second of building: the interpreter is shared with the node."""
@@ -77,52 +78,41 @@ class Indexer:
         self._works = {builder.index.name: Work(builder) for builder in builders}
         self._reactor = reactor
         self._monotonic = monotonic
-        self._in_thread = in_thread
-        self._call: IDelayedCall | None = None
+        self.steps = Steps(reactor, in_thread, self._begin)
         self._retry_call: IDelayedCall | None = None
-        self._busy = False
-        self._step = 0
-        self._under_way: Work | None = None
-        """Of step number `_step`, while `_busy`."""
         self._stopped: Deferred[None] | None = None
-        self.ended = 0
-        """Steps that came to an end, good or bad."""
 
     def start(self) -> None:
-        self._turn_after(0)
+        self.steps.after(0)
 
     def stop(self) -> Deferred[None]:
         """Fires when the batch under way is durable and every file is closed."""
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
         stopped.addCallback(self._release)
-        for call in (self._call, self._retry_call):
-            if call is not None and call.active():
-                call.cancel()
-        if not self._busy:
+        self.steps.stop()
+        if self._retry_call is not None and self._retry_call.active():
+            self._retry_call.cancel()
+        if not self.steps.busy:
             stopped.callback(None)
         return stopped
 
     @property
     def owes(self) -> bool:
         """A step is under way or wanted; an index that waits to be tried again owes nothing."""
-        return self._busy or any(work.wanted for work in self._works.values())
+        return self.steps.busy or any(
+            work.wanted or (work.failed is not None and not self._retry_set) for work in self._works.values()
+        )
 
     @property
-    def timer_set(self) -> bool:
-        return self._call is not None and self._call.active()
+    def _retry_set(self) -> bool:
+        return self._retry_call is not None and self._retry_call.active()
 
     def restart(self) -> None:
-        """Try again what was under way. Only while the thread is not inside a step: its answer is lost."""
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._call = None
-        if self._busy and self._under_way is not None:
-            lost = Failure(StoreError("its thread has not answered."))
-            self._failed(lost, self._step, self._under_way)
-        else:
-            self._busy = False
-            self._turn_after(0)
+        """Give up what is under way, and try all of them."""
+        for work in self._works.values():
+            work.wanted = True
+        self.steps.restart()
 
     def published(self, event: object, now_us: int) -> None:
         """`IEventSink.published`: a wake, nothing more."""
@@ -130,7 +120,7 @@ class Indexer:
             for work in self._works.values():
                 if work.failed is None:
                     work.wanted = work.woken = True
-            self._turn_after(0)
+            self.steps.after(0)
 
     def sharpen(self, status: IndexStatus) -> IndexStatus:
         """The status with what only this side knows."""
@@ -145,29 +135,20 @@ class Indexer:
         for work in self._works.values():
             work.builder.close()
 
-    def _turn_after(self, seconds: float) -> None:
-        if self._call is None and not self._busy and self._stopped is None:
-            self._call = self._reactor.callLater(seconds, self._turn)
-
-    def _turn(self) -> None:
-        self._call = None
+    def _begin(self) -> None:
+        """One step, of the index that is behind most."""
         works = [work for work in self._works.values() if work.wanted]
         if not works:
             return
         work = min(works, key=lambda work: work.height)
-        self._busy, work.woken = True, False
-        self._step += 1
-        self._under_way = work
+        work.woken = False
         started = self._monotonic()
         if not work.catching_up:
             work.begun, work.blocks = started, 0
-        step = self._in_thread(work.builder.step)
-        number = self._step
-        step.addCallbacks(self._stepped, self._failed, (number, work, started), errbackArgs=(number, work))
+        step = self.steps.run(work.builder.step)
+        step.addCallbacks(self._stepped, self._failed, (work, started), errbackArgs=(work,))
 
-    def _stepped(self, step: Step, number: int, work: Work, started: float) -> None:
-        if number != self._step or not self._busy:
-            return
+    def _stepped(self, step: Step, work: Work, started: float) -> None:
         now = self._monotonic()
         name = work.builder.index.name
         if step.rebuilt is not None:
@@ -199,10 +180,8 @@ class Indexer:
             target=step.target,
         )
 
-    def _failed(self, failure: Failure, number: int, work: Work) -> None:
+    def _failed(self, failure: Failure, work: Work) -> None:
         """The disk, damage, or a bug of ours; the file is opened anew for the next try."""
-        if number != self._step or not self._busy:
-            return
         known = failure.check(StoreError) is not None
         reason = str(failure.value) if known else f"internal error ({failure.getErrorMessage()})."
         name = work.builder.index.name
@@ -215,22 +194,30 @@ class Indexer:
         self._next(0.0)
 
     def _next(self, rest: float) -> None:
-        self._busy, self._under_way = False, None
-        self.ended += 1
         if self._stopped is not None:
             self._stopped.callback(None)
             return
         if any(work.wanted for work in self._works.values()):
-            self._turn_after(rest)
+            self.steps.after(rest)
         failed = any(work.failed is not None and not work.wanted for work in self._works.values())
-        if failed and self._retry_call is None:
+        if failed and not self._retry_set:
             self._retry_call = self._reactor.callLater(RETRY_S, self._retry)
 
     def _retry(self) -> None:
         self._retry_call = None
         for work in self._works.values():
             work.wanted = True
-        self._turn_after(0)
+        self.steps.after(0)
+
+
+def watch_indexes(loops: Watchdog, indexer: Indexer, worker: Worker) -> Callable[[], None]:
+    """Enter the loop that builds the indexes; what is returned ends that."""
+    return loops.add(
+        "indexes", lambda: indexer.steps.answered, STEP_S,
+        "Look at the disk (dmesg, iostat -x 1), then restart the node: an index goes on where it was.",
+        restart=indexer.restart, owes=lambda: indexer.owes,
+        cause=lambda: Cause.THREAD if worker.inside else indexer.steps.cause,
+    )  # fmt: skip
 
 
 class IndexService(Service):
@@ -271,19 +258,9 @@ class IndexService(Service):
         if builders:
             self._worker = worker = ThreadWorker(context.reactor, "timed-index")
             worker.start()
-            self._watch(indexer, worker)
+            self._unwatch = watch_indexes(context.loops, indexer, worker)
             context.driver.add_sink(indexer)
             indexer.start()
-
-    def _watch(self, indexer: Indexer, worker: ThreadWorker) -> None:
-        def cause() -> Cause:
-            return Cause.THREAD if worker.inside else Cause.WAITS if indexer.timer_set else Cause.DIED
-
-        self._unwatch = self._context.loops.add(
-            "indexes", lambda: indexer.ended, STEP_S,
-            "Look at the disk (dmesg, iostat -x 1), then restart the node: an index goes on where it was.",
-            restart=indexer.restart, owes=lambda: indexer.owes, cause=cause,
-        )  # fmt: skip
 
     def stopService(self) -> Deferred[None]:
         super().stopService()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -23,6 +23,7 @@ from timed.feed.records import Position
 from timed.feed.telling import Teller
 from timed.feed.writer import MAX_BATCH, FeedWriter, Item, Place, UpTo, Written
 from timed.interfaces import IEventSink
+from timed.loops import Steps
 
 GATHER_S = 0.02
 """Between the first event and the step that writes it: what comes meanwhile goes with it."""
@@ -69,9 +70,8 @@ class Scribe:
         self._feed = feed
         self._teller = teller
         self.hears = teller.hears
-        self._reactor = reactor
         self._monotonic = monotonic
-        self._in_thread = in_thread
+        self.steps = Steps(reactor, in_thread, self._begin)
         self.counters = ScribeCounters()
         self.failed: str | None = None
         self._waiting: deque[Item] = deque()
@@ -79,11 +79,6 @@ class Scribe:
         """Lost since the last gap that said so."""
         self._saving: dict[Place, Deferred[None]] = {}
         """Places of sinks that are not durable yet: one for each sink at most."""
-        self._call: IDelayedCall | None = None
-        self._busy = False
-        self._step = 0
-        self._under_way: list[Item] = []
-        """Of step number `_step`, while `_busy`."""
         self._stopped: Deferred[None] | None = None
 
     @property
@@ -115,7 +110,7 @@ class Scribe:
             self._lost = 0
         waiting.append(item)
         if self.failed is None:
-            self._step_after(GATHER_S)
+            self.steps.after(GATHER_S)
 
     def save(self, sink: str, position: Position) -> Deferred[None]:
         """Fires once the position of a sink is durable; a sink asks for one after the other.
@@ -132,22 +127,7 @@ class Scribe:
     @property
     def owes(self) -> bool:
         """There is something to write, or being written."""
-        return self._busy or bool(self._waiting)
-
-    @property
-    def timer_set(self) -> bool:
-        return self._call is not None and self._call.active()
-
-    def restart(self) -> None:
-        """Try again what was under way. Only while the thread is not inside a step: its answer is lost."""
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._call = None
-        if self._busy:
-            lost = StoreError("its thread has not answered.")
-            self._not_written(Failure(lost), self._step, self._under_way)  # type: ignore[no-untyped-call]
-        elif self._stopped is None:
-            self._step_after(0)
+        return self.steps.busy or bool(self._waiting)
 
     def stop(self) -> Deferred[None]:
         """Fires when what was told is durable, unless the disk fails, and the log is closed.
@@ -157,43 +137,22 @@ class Scribe:
         stopped: Deferred[None] = Deferred()
         self._stopped = stopped
         stopped.addCallback(lambda _: self._writer.close())
-        if self._call is not None and self._call.active():
-            self._call.cancel()
-        self._call = None
-        if not self._busy:
+        self.steps.stop()
+        if not self.steps.busy:
             self._finish()
         return stopped
 
-    def _step_after(self, seconds: float) -> None:
-        if self._call is None and not self._busy and self._stopped is None:
-            self._call = self._reactor.callLater(seconds, self._begin)
-
     def _begin(self) -> None:
         """One step, of what has come so far."""
-        self._call = None
         items = [self._waiting.popleft() for _ in range(min(MAX_BATCH, len(self._waiting)))]
         if not items:
             return
-        self._busy = True
-        self._step += 1
-        self._under_way = items
         begun = self._monotonic()
-        step = self._in_thread(lambda: self._writer.step(items))
-        step.addCallbacks(
-            self._written, self._not_written, (self._step, begun), errbackArgs=(self._step, items)
-        )
+        step = self.steps.run(lambda: self._writer.step(items))
+        step.addCallbacks(self._written, self._not_written, (begun,), errbackArgs=(items,))
         step.addErrback(self._bug)
 
-    def _is_over(self, step: int) -> bool:
-        """True for the step that is under way, which has ended now; False for one that was given up."""
-        awaited = self._busy and step == self._step
-        if awaited:
-            self._busy, self._under_way = False, []
-        return awaited
-
-    def _written(self, written: Written, step: int, begun: float) -> None:
-        if not self._is_over(step):
-            return
+    def _written(self, written: Written, begun: float) -> None:
         if written.replaced is not None:
             self._log.warn("a new event log begins: {reason}", reason=written.replaced)
         if self.failed is not None:
@@ -209,10 +168,8 @@ class Scribe:
         self._saved(written)
         self._go_on((self._monotonic() - begun) * REST_SHARE if written.left else GATHER_S)
 
-    def _not_written(self, failure: Failure, step: int, items: Sequence[Item]) -> None:
+    def _not_written(self, failure: Failure, items: Sequence[Item]) -> None:
         """The disk, damage, or a bug of ours: nothing is shown, and all of it is tried again."""
-        if not self._is_over(step):
-            return
         self.counters.failures += 1
         self._put_back(items)
         known = isinstance(failure.value, StoreError)
@@ -227,7 +184,7 @@ class Scribe:
             self._give_up_saving()
             self._stopped.callback(None)
         else:
-            self._step_after(RETRY_S)
+            self.steps.after(RETRY_S)
 
     def _bug(self, failure: Failure) -> None:
         self._log.failure("telling of written events raised", failure)
@@ -251,7 +208,7 @@ class Scribe:
         if self._stopped is not None:
             self._finish()
         elif self._waiting:
-            self._step_after(seconds)
+            self.steps.after(seconds)
 
     def _finish(self) -> None:
         """Write what waits, here and now: the reactor may not turn any more."""

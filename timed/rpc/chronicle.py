@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from timed.errors import LocalError, StoreError
 from timed.events import PaymentReleased
+from timed.loops import Steps
 from timed.primitives.transaction import OutPoint, Output
 from timed.rpc.backend import ChainBackend
 from timed.wallet.historybook import HistoryBook, Step
@@ -63,7 +63,6 @@ class Chronicle:
         """Who waits for the end of a payment, by txid."""
         self._wallet = wallet
         self._chain = chain
-        self._reactor = reactor
         self._thread = thread
         self._write = write
         self._newborn: int | None = None
@@ -73,13 +72,8 @@ class Chronicle:
         """Fires once the wallet's open payments were looked up in the history, or that was tried in vain."""
         self._compared = False
         self._released_before: list[tuple[bytes, str]] = []
-        self._stepping = False
-        self._number = 0
-        """Of the newest step."""
-        self.ended = 0
-        """Steps that came to an end, good or bad."""
+        self.steps = Steps(reactor, thread, self._begin)
         self._stopped = False
-        self._call: IDelayedCall | None = None
         self._retry_s = FIRST_RETRY_S
         self._waiting: list[Deferred[None]] = []
 
@@ -101,27 +95,19 @@ class Chronicle:
 
     def wake(self) -> None:
         """Take in what is new, unless that is under way; does nothing while a retry is waited for."""
-        if not self._stepping and not self._stopped and self._call is None:
-            self._step()
+        self.steps.now()
 
     @property
     def owes(self) -> bool:
         """A step is under way or there is a newer block; one that waits for a retry owes nothing."""
-        if self._stopped or self._call is not None:
+        if self._stopped or self.steps.timer_set:
             return False
-        return self._stepping or self.status.height < self._chain.tip().height
-
-    def restart(self) -> None:
-        """Begin a step anew. Only while the thread is not inside one: its answer is lost."""
-        self._stepping = False
-        self.wake()
+        return self.steps.busy or self.status.height < self._chain.tip().height
 
     def stop(self) -> None:
         """Begin no further step; whoever waits is told so."""
         self._stopped = True
-        if self._call is not None:
-            self._call.cancel()
-            self._call = None
+        self.steps.stop()
         self._tell(Failure(LocalError("the wallet is closed.", "The node stops.")))
 
     def caught_up(self) -> Deferred[None]:
@@ -131,7 +117,7 @@ class Chronicle:
         if self._stopped or len(self._waiting) >= MAX_WAITING:
             self.refused += 1
             return fail(LocalError("too many calls wait for the wallet's history.", "Try again soon."))
-        if not self._stepping and self.status.height >= self._chain.tip().height:
+        if not self.steps.busy and self.status.height >= self._chain.tip().height:
             return succeed(None)
         done: Deferred[None] = Deferred()
         self._waiting.append(done)
@@ -242,12 +228,8 @@ class Chronicle:
             self._log.error("the wallet's history does not go on: {reason}", reason=str(error))
         self.failure = error
 
-    def _step(self) -> None:
-        self._call = None
-        self._stepping = True
-        self._number += 1
-        number = (self._number,)
-        self._thread(self._work).addCallbacks(self._stepped, self._failed, number, errbackArgs=number)
+    def _begin(self) -> None:
+        self.steps.run(self._work).addCallbacks(self._stepped, self._failed)
 
     def _work(self) -> Step:
         """On the wallet's thread; of the wallet it only looks things up."""
@@ -278,11 +260,7 @@ class Chronicle:
         self._released_before = [(entry.txid, entry.reason) for entry in held if entry.released]
         return tuple(entry.txid for entry in held if not entry.released)
 
-    def _stepped(self, step: Step, number: int) -> None:
-        if number != self._number:
-            return
-        self._stepping = False
-        self.ended += 1
+    def _stepped(self, step: Step) -> None:
         self._retry_s = FIRST_RETRY_S
         if self.failure is not None:
             self.failure = None
@@ -297,19 +275,15 @@ class Chronicle:
             self._write().addErrback(self._not_written)
         if step.caught_up and step.height >= self._chain.tip().height:
             self._tell(None)
-        if not self._stopped and not (step.done and step.height >= self._chain.tip().height):
-            self._call = self._reactor.callLater(0, self._step)
+        if not (step.done and step.height >= self._chain.tip().height):
+            self.steps.after(0)
 
     def _end_released(self) -> None:
         released, self._released_before = self._released_before, []
         for txid, reason in released:
             self._wallet.abandon(txid, reason)
 
-    def _failed(self, failure: Failure, number: int) -> None:
-        if number != self._number:
-            return
-        self._stepping = False
-        self.ended += 1
+    def _failed(self, failure: Failure) -> None:
         if self._stopped:
             return
         error = failure.value
@@ -318,7 +292,7 @@ class Chronicle:
         self._say(error)
         self._tell_compared()
         self._tell(Failure(error))
-        self._call = self._reactor.callLater(self._retry_s, self._step)
+        self.steps.after(self._retry_s)
         self._retry_s = min(LONGEST_RETRY_S, 2 * self._retry_s)
 
     def _tell_compared(self) -> None:

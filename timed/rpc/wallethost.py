@@ -177,11 +177,13 @@ class WalletHost:
         def cause() -> Cause:
             return Cause.THREAD if self._worker.inside else Cause.WAITS
 
+        history = self.chronicle.steps
         return [
             loops.add("wallet-file", lambda: self.writes, WRITE_S, look, owes=lambda: self._busy, cause=cause),
             loops.add(
-                "wallet-history", lambda: self.chronicle.ended, HISTORY_S, look,
-                restart=self.chronicle.restart, owes=lambda: self.chronicle.owes, cause=cause,
+                "wallet-history", lambda: history.answered, HISTORY_S, look, restart=history.restart,
+                owes=lambda: self.chronicle.owes,
+                cause=lambda: Cause.THREAD if self._worker.inside else history.cause,
             ),
             loops.add(
                 "wallet-scan", lambda: self.scans, SCAN_S, "Restart the node: it reads its coins again.",

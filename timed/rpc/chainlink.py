@@ -138,9 +138,11 @@ class ChainLink(Factory):
             self.start()
 
     @property
-    def timer_set(self) -> bool:
-        """An attempt is under way or is going to be made."""
-        return self._attempt is not None or (self._retry_call is not None and self._retry_call.active())
+    def waits(self) -> bool:
+        """For the next attempt, for the end of one, or for the other side's hello."""
+        if self._attempt is not None or self._connection is not None:
+            return True
+        return self._retry_call is not None and self._retry_call.active()
 
     def start(self) -> None:
         """Connect, and again whenever the connection is lost."""
@@ -301,7 +303,7 @@ def watch_link(loops: Watchdog, link: ChainLink) -> Callable[[], None]:
     return loops.add(
         "chain-link", lambda: link.counters["attempts"], ATTEMPT_S, "Restart this process; it holds nothing.",
         restart=link.restart, owes=lambda: not link.up,
-        cause=lambda: Cause.WAITS if link.timer_set else Cause.DIED,
+        cause=lambda: Cause.WAITS if link.waits else Cause.DIED,
     )  # fmt: skip
 
 

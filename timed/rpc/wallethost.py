@@ -187,13 +187,18 @@ class WalletHost:
             ),
             loops.add(
                 "wallet-scan", lambda: self.scans, SCAN_S, "Restart the node: it reads its coins again.",
-                restart=self.restart_scan, owes=lambda: self._scan is not None, cause=lambda: Cause.DIED,
+                restart=self.restart_scan, owes=self._scan_owes, cause=lambda: Cause.DIED,
             ),
             loops.add(
                 "wallet-pursuit", lambda: self.pursuits, PURSUIT_S, "Restart the node: open payments are sent again.",
                 restart=self.restart_pursuit, owes=self._pursuit_owes, cause=lambda: Cause.DIED,
             ),
         ]  # fmt: skip
+
+    def _scan_owes(self) -> bool:
+        """A scan is under way; one that waits to be tried again owes nothing."""
+        retry_set = self._scan_call is not None and self._scan_call.active()
+        return self._scan is not None or (self.wallet.trouble is not None and not retry_set)
 
     def _pursuit_owes(self) -> bool:
         due = self.pursuit.next_wake() if self._running and self.wallet.ready else None

@@ -77,6 +77,8 @@ class Running(SynchronousTestCase):
     def setUp(self) -> None:
         self.reactor = FakeReactor()
         self.groups = True
+        self.own = True
+        """The program runs as the node's user."""
         self.command = AlertCommand(self.reactor, ("/bin/page", "--loud"), self.kill_group)
         self.lines: list[Any] = []
         globalLogPublisher.addObserver(self.lines.append)
@@ -85,6 +87,8 @@ class Running(SynchronousTestCase):
     def kill_group(self, group: int, number: int) -> None:
         if not self.groups:
             raise ProcessLookupError
+        if not self.own:
+            raise PermissionError
         [run] = [run for run in self.reactor.runs if not run.signals][:1]
         self.assertEqual((group, number), (run.pid, signal.SIGKILL))
         run.signals.append("KILL GROUP")
@@ -113,6 +117,21 @@ class Running(SynchronousTestCase):
             self.reactor.runs[number].exit(0)
         self.assertEqual(self.command.outcomes, {"done": 3})
         self.assertEqual((self.reactor.getDelayedCalls(), self.warnings()), ([], []))
+
+    def test_a_program_that_became_another_user_is_not_killed_and_holds_up_no_stop(self) -> None:
+        """As sudo does: the system refuses the signal."""
+        self.own = False
+        self.command.tell(ALERT)
+        self.reactor.advance(TIMEOUT_S)
+        self.assertEqual(self.warnings(), ["runs for more than 30 s and cannot be killed: it is another user's"])
+        (run,) = self.reactor.runs
+        self.command.tell(ALERT)
+        run.exit(0)
+        self.assertEqual((len(self.reactor.runs), self.command.outcomes), (2, {"late": 1}))
+        self.assertEqual(self.warnings()[1:], ["did not end within 30 s"])
+        self.successResultOf(self.command.stop())
+        self.reactor.runs[1].exit(0)
+        self.assertEqual((self.reactor.getDelayedCalls(), self.command.outcomes["stopped"]), ([], 1))
 
     def test_what_finds_no_room_is_dropped_and_counted(self) -> None:
         for _ in range(MAX_WAITING + 5):

@@ -65,14 +65,17 @@ class _Run(ProcessProtocol):
         transport.loseConnection()
         self.ended.callback(getattr(reason.value, "exitCode", None))
 
-    def kill(self, kill_group: KillGroup) -> None:
-        """With everything it has started that is still in its group."""
+    def kill(self, kill_group: KillGroup) -> bool:
+        """With everything it has started that is still in its group; False when it became another user, as with sudo."""
         transport: Any = self.transport
         try:
             kill_group(transport.pid, signal.SIGKILL)
         except ProcessLookupError:
             # It has not begun its session yet, so that it has started nothing either.
             transport.signalProcess("KILL")
+        except PermissionError:
+            return False
+        return True
 
 
 class AlertCommand:
@@ -106,12 +109,14 @@ class AlertCommand:
         self._next()
 
     def stop(self) -> Deferred[None]:
-        """Drop what waits and kill what runs; fires when it has ended."""
+        """Drop what waits and kill what runs; fires when it has ended, and at once for what cannot be killed."""
         self._waiting.clear()
         self._stopped = Deferred()
-        if self._run is None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+        if self._run is None or not self._run.kill(self._kill_group):
             return succeed(None)
-        self._run.kill(self._kill_group)
         return self._stopped
 
     def _next(self) -> None:
@@ -129,8 +134,9 @@ class AlertCommand:
 
     def _too_late(self) -> None:
         self._late = None
-        if self._run is not None:
-            self._run.kill(self._kill_group)
+        if self._run is not None and not self._run.kill(self._kill_group):
+            end = f"runs for more than {TIMEOUT_S:.0f} s and cannot be killed: it is another user's"
+            self._log.warn("monitor.alert_command {end}", end=end)
 
     def _ended(self, status: int | None, run: _Run, name: str) -> None:
         late, self._late, self._run = self._late, None, None
@@ -146,7 +152,7 @@ class AlertCommand:
             self._log.warn(
                 "monitor.alert_command for {name} {end}: {words}",
                 name=name,
-                end=f"did not end within {TIMEOUT_S:.0f} s and was killed"
+                end=f"did not end within {TIMEOUT_S:.0f} s{' and was killed' if status is None else ''}"
                 if late is None
                 else _end_of(status),
                 words=run.words.decode("utf-8", "replace").strip() or "it wrote nothing",

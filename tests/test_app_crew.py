@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gc
 import threading
+from queue import SimpleQueue
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from timed.app import crew as crew_module
 from timed.app.crew import Crew
 
 DEADLINE_S = 60
@@ -46,6 +48,29 @@ class CrewTests(SynchronousTestCase):
         crew.stop()
         self.assertEqual(sorted(done), list(range(300)))
         self.assertEqual(set(threading.enumerate()) - before, set())
+
+    def test_a_system_without_room_for_a_thread_is_told_and_asked_again(self) -> None:
+        """The call that raises was not taken: it is done by nobody, and stopping waits for no thread that never began."""
+        refused: list[threading.Thread] = []
+
+        class Refused(threading.Thread):
+            def start(self) -> None:
+                if len(refused) < 2:
+                    refused.append(self)
+                    raise RuntimeError("can't start new thread")
+                super().start()
+
+        self.patch(crew_module, "Thread", Refused)
+        crew, done = self.crew(2), SimpleQueue[str]()
+        self.assertRaises(RuntimeError, crew.callInThread, done.put, "lost")
+        self.assertRaises(RuntimeError, crew.callInThread, done.put, "lost")
+        crew.callInThread(done.put, "first")
+        self.assertEqual((done.get(timeout=DEADLINE_S), crew.threads), ("first", 1))
+        refused.clear()
+        crew.callInThread(done.put, "second")
+        self.assertEqual((done.get(timeout=DEADLINE_S), crew.threads), ("second", 1))
+        crew.stop()
+        self.assertTrue(done.empty())
 
     def test_what_a_call_raises_is_logged_and_the_next_one_is_done(self) -> None:
         done: list[int] = []

@@ -32,12 +32,23 @@ class Crew:
         return len(self._threads)
 
     def callInThread(self, func: Callable[..., object], *args: object) -> None:  # noqa: N802 - as a ThreadPool's
-        """`func(*args)` on one of the threads; what it raises is a bug and goes to the log."""
-        self._calls.put((func, args))
+        """`func(*args)` on one of the threads; what it raises is a bug and goes to the log.
+
+        RuntimeError, and the call was not taken, when the system has no room for the first thread.
+        """
         if len(self._threads) < self._size:
-            thread = Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
-            self._threads.append(thread)
+            self._grow()
+        self._calls.put((func, args))
+
+    def _grow(self) -> None:
+        thread = Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
+        try:
             thread.start()
+        except RuntimeError:
+            if not self._threads:
+                raise
+        else:
+            self._threads.append(thread)
 
     def stop(self) -> None:
         """Over when everything handed in is done and the threads are gone."""

@@ -123,7 +123,9 @@ class Running(SynchronousTestCase):
         self.own = False
         self.command.tell(ALERT)
         self.reactor.advance(TIMEOUT_S)
-        self.assertEqual(self.warnings(), ["runs for more than 30 s and cannot be killed: it is another user's"])
+        self.assertEqual(
+            self.warnings(), ["runs for more than 30 s and cannot be killed: it is another user's"]
+        )
         (run,) = self.reactor.runs
         self.command.tell(ALERT)
         run.exit(0)

@@ -21,6 +21,7 @@ from timed.store.database import Database, _height_key
 from timed.store.environment import sealed
 from timed.store.lmdb import LmdbStore
 from timed.store.past import PastStore
+from timed.store.recent import RecentBlocks
 from timed.store.records import CoinRecord, HeightRecord, Location, TipRecord
 from timed.wire.catalogue import encode_record
 from timed.wire.messages import Ping
@@ -148,13 +149,13 @@ class Whole(CheckCase):
 
     def test_what_is_kept_at_hand_is_bounded(self) -> None:
         """Coins are looked up in their blocks, of which few are kept; with one at a time all is found as well."""
-        self.patch(past, "MAX_BLOCKS", 1)
+        self.patch(past, "RecentBlocks", lambda: RecentBlocks(most=1, least_blocks=1))
         kept: list[int] = []
         usual = PastStore.coin
 
         def counted(store: PastStore, outpoint: Any) -> Any:
             found = usual(store, outpoint)
-            kept.append(len(store._blocks))
+            kept.append(len(store._recent))
             return found
 
         self.patch(PastStore, "coin", counted)

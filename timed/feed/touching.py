@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
 from timed.errors import StoreError
@@ -10,9 +9,7 @@ from timed.feed.records import LockTouch
 from timed.interfaces import IReads
 from timed.primitives.block import Block
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
-
-MAX_BLOCKS = 64
-"""Blocks whose outputs are kept while others are looked at."""
+from timed.store.recent import RecentBlocks
 
 
 def touches_of(transaction: Transaction, spent: Iterable[Output]) -> tuple[LockTouch, ...]:
@@ -28,19 +25,17 @@ def touches_of(transaction: Transaction, spent: Iterable[Output]) -> tuple[LockT
 class SpentOutputs:
     """The outputs that transactions of blocks spent, found by where they were made.
 
-    Reading a block is dear, so that of a few blocks all outputs are kept; for one thread.
+    Reading a block is dear, so that of the blocks used last all outputs are kept; for one thread.
     """
 
     def __init__(self, store: IReads, opened: Callable[[int], Block]) -> None:
         self._store = store
         self._opened = opened
-        self._blocks: OrderedDict[int, dict[bytes, tuple[Output, ...]]] = OrderedDict()
+        self._recent: RecentBlocks[dict[bytes, tuple[Output, ...]]] = RecentBlocks()
 
-    def add(self, block: Block) -> None:
-        """A block that was read anyway."""
-        self._blocks[block.header.height] = {each.txid: each.outputs for each in block.transactions}
-        if len(self._blocks) > MAX_BLOCKS:
-            self._blocks.popitem(last=False)
+    def add(self, block: Block) -> dict[bytes, tuple[Output, ...]]:
+        """The outputs, by txid, of a block that was read anyway."""
+        return self._recent.put(block.header.height, {each.txid: each.outputs for each in block.transactions})
 
     def of(self, inputs: Sequence[OutPoint]) -> list[Output]:
         """StoreError when the store lacks what a block of it has spent."""
@@ -51,7 +46,7 @@ class SpentOutputs:
         if place is None:
             raise StoreError(f"the store lacks the transaction {outpoint.txid.hex()}, which a block spends.")
         height = place[0]
-        if height not in self._blocks:
-            self.add(self._opened(height))
-        self._blocks.move_to_end(height)
-        return self._blocks[height][outpoint.txid][outpoint.index]
+        outputs = self._recent.get(height)
+        if outputs is None:
+            outputs = self.add(self._opened(height))
+        return outputs[outpoint.txid][outpoint.index]

@@ -7,7 +7,6 @@ noticed here: then the set of coins at the end is another than the headers say.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -21,9 +20,7 @@ from timed.ledger.ledger import Ledger
 from timed.primitives.block import Block
 from timed.primitives.certificate import BlockCertificate, SignatureItem
 from timed.primitives.transaction import OutPoint, Transaction, TransactionKind
-
-MAX_BLOCKS = 64
-"""Decoded blocks that are kept at hand, for the coins that were made in them."""
+from timed.store.recent import RecentBlocks
 
 
 @implementer(IStore)
@@ -38,7 +35,7 @@ class PastStore:
         commit = genesis.commit()
         supply = sum(coin.output.value for _, coin in commit.created)
         self._tip = StoredTip(0, commit.block_hash, commit.digests, len(commit.created), supply)
-        self._blocks: OrderedDict[int, tuple[Transaction, ...]] = OrderedDict()
+        self._recent: RecentBlocks[tuple[Transaction, ...]] = RecentBlocks()
 
     def tip(self) -> StoredTip | None:
         return self._tip
@@ -102,18 +99,13 @@ class PastStore:
         """There is nothing of its own to release."""
 
     def _transactions(self, height: int) -> tuple[Transaction, ...]:
-        found = self._blocks.get(height)
-        if found is None:
-            data = self._reads.block(height)
-            if data is None:
-                raise StoreError(f"block {height} is missing.")
-            found = Block.decode(data).transactions
-            self._blocks[height] = found
-            if len(self._blocks) > MAX_BLOCKS:
-                self._blocks.popitem(last=False)
-        else:
-            self._blocks.move_to_end(height)
-        return found
+        found = self._recent.get(height)
+        if found is not None:
+            return found
+        data = self._reads.block(height)
+        if data is None:
+            raise StoreError(f"block {height} is missing.")
+        return self._recent.put(height, Block.decode(data).transactions)
 
 
 class Execution:

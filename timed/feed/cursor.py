@@ -7,6 +7,7 @@ import re
 import attrs
 
 from timed.errors import LocalError
+from timed.feed.records import LogState
 
 OLDEST, NEWEST = "oldest", "newest"
 """Words for the two ends of the log."""
@@ -21,6 +22,11 @@ class BadCursor(LocalError):
         self.rule = rule
 
 
+def cursor_text(log_id: str, sequence: int) -> str:
+    """The cursor of whoever has everything up to `sequence`."""
+    return f"{log_id}-{sequence}"
+
+
 @attrs.frozen
 class Ends:
     """Where a log begins and ends."""
@@ -30,8 +36,12 @@ class Ends:
     newest: int
     """Equal to `first` - 1 when the log is empty."""
 
+    @classmethod
+    def of(cls, state: LogState) -> Ends:
+        return cls(state.log_id.hex(), state.first, state.newest)
+
     def cursor(self, sequence: int) -> str:
-        return f"{self.log_id}-{sequence}"
+        return cursor_text(self.log_id, sequence)
 
     def sequence_of(self, text: str) -> int:
         """The last event a reader with this cursor has; BadCursor when it cannot be one of this log."""

@@ -17,6 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from timed.errors import RemoteError, StoreError
+from timed.feed.cursor import cursor_text
 from timed.feed.event import Event
 from timed.feed.hub import Later, Timer
 from timed.feed.log import CursorLost
@@ -412,4 +413,4 @@ class Delivery:
 
 def cursor_of(position: Position) -> str:
     """As readers of the log keep it."""
-    return f"{position.log_id.hex()}-{position.sequence}"
+    return cursor_text(position.log_id.hex(), position.sequence)

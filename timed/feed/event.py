@@ -9,6 +9,7 @@ import attrs
 import msgspec
 
 from timed.errors import LocalError
+from timed.feed.cursor import cursor_text
 from timed.feed.records import LockTouch, StoredEvent
 from timed.params import NetworkParams
 from timed.primitives.address import encode_address
@@ -166,13 +167,9 @@ class Presenter:
     def event(self, sequence: int, record: StoredEvent) -> Event:
         return Event(sequence, record, self._show)
 
-    def cursor(self, sequence: int) -> str:
-        """What a reader keeps to go on after the event `sequence`."""
-        return f"{self.log_id}-{sequence}"
-
     def _show(self, event: Event) -> Shown:
         self.encoded += 1
-        cursor = self.cursor(event.sequence)
+        cursor = cursor_text(self.log_id, event.sequence)
         text = self._text(event, cursor)
         stream = b"id: %s\nevent: %s\ndata: %s\n\n" % (
             cursor.encode("ascii"), event.record.type.encode("ascii"), text,

@@ -69,7 +69,7 @@ class Window:
         """StoreError until the log has been opened once."""
         if self.state is None:
             raise StoreError("the event log is not open yet.", "Ask again in a moment.")
-        return Ends(self.state.log_id.hex(), self.state.first, self.state.newest)
+        return Ends.of(self.state)
 
     def sequence_of(self, cursor: str) -> int:
         """The last event that a reader with this cursor has; BadCursor, StoreError.
@@ -82,8 +82,7 @@ class Window:
             log = self._log()
             if log is None:
                 raise
-            state = log.state()
-            return Ends(state.log_id.hex(), state.first, state.newest).sequence_of(cursor)
+            return Ends.of(log.state()).sequence_of(cursor)
 
     @property
     def newest(self) -> int:

@@ -98,10 +98,7 @@ class Allowance:
 
     def take(self, bucket: str, now: int) -> bool:
         """Spend one message of `bucket`; False when there is none left."""
-        rate = self._rates[bucket]
-        full = rate.burst * SECOND
-        left, at = self._left.get(bucket, (full, now))
-        left = min(full, left + (now - at) * rate.per_second)
+        left = self._tokens(bucket, now)
         allowed = left >= SECOND
         self._left[bucket] = (left - SECOND if allowed else left, now)
         return allowed
@@ -140,10 +137,11 @@ class Allowance:
 
     def stocks(self, now: int) -> dict[str, Stock]:
         """Every bucket; one that was never drawn on is full."""
-        found = {}
-        for bucket in RATES:
-            rate = self._rates[bucket]
-            full = rate.burst * SECOND
-            left, at = self._left.get(bucket, (full, now))
-            found[bucket] = Stock(rate, min(full, left + (now - at) * rate.per_second) // SECOND)
-        return found
+        return {bucket: Stock(self._rates[bucket], self._tokens(bucket, now) // SECOND) for bucket in RATES}
+
+    def _tokens(self, bucket: str, now: int) -> int:
+        """What a bucket holds, with what has flown in since it was drawn on."""
+        rate = self._rates[bucket]
+        full = rate.burst * SECOND
+        left, at = self._left.get(bucket, (full, now))
+        return min(full, left + (now - at) * rate.per_second)

@@ -44,9 +44,8 @@ class Retention:
 
     def keep(self, node_id: bytes, number: int, payload: bytes, name: bytes, now: int) -> None:
         """Keep a message for a peer; `name` is its reference."""
-        kept = self._kept.setdefault(node_id, OrderedDict())
         self._remove(node_id, (number, name))
-        kept = self._kept.setdefault(node_id, kept)
+        kept = self._kept.setdefault(node_id, OrderedDict())
         kept[(number, name)] = Kept(number, payload, now)
         self._add(node_id, len(payload))
         while len(kept) > limits.RETAINED_MESSAGES or (

@@ -12,13 +12,13 @@ from timed.errors import DecodeError, LocalError, StoreError
 from timed.feed.feed import Feed
 from timed.index.status import Indexes
 from timed.params import NetworkParams
-from timed.primitives.transaction import Lock, Transaction
+from timed.primitives.transaction import Lock, Output, Transaction
 from timed.rpc.backend import ChainBackend
 from timed.rpc.chainview import ChainView
 from timed.rpc.chronicle import Chronicle
 from timed.rpc.coinset import CoinScan
 from timed.rpc.custody import Custody
-from timed.rpc.errors import DESERIALIZATION, WALLET_ERROR, WARMING_UP, RpcError
+from timed.rpc.errors import DESERIALIZATION, NOT_FOUND, WALLET_ERROR, WARMING_UP, RpcError
 from timed.rpc.locks import lock_of
 from timed.rpc.parts import Parts
 from timed.rpc.patience import Patience
@@ -231,3 +231,19 @@ def decode_transaction(data: bytes) -> Transaction:
             hint="Give the whole canonical encoding in hexadecimal.",
             param="hexstring",
         ) from error
+
+
+def spent_outputs(env: Environment, transaction: Transaction) -> tuple[Output, ...]:
+    """What the inputs spend, of the chain and the mempool; RpcError -5 when one is not there."""
+    found = []
+    for outpoint in transaction.inputs:
+        output = env.chain.output(outpoint)
+        if output is None:
+            raise RpcError(
+                NOT_FOUND,
+                f"Input not found or already spent: {outpoint.txid.hex()}:{outpoint.index}",
+                rule="input-missing",
+                hint="Ask a node that has the inputs in its chain.",
+            )
+        found.append(output)
+    return tuple(found)

@@ -133,6 +133,11 @@ def not_found(what: str, text: str, hint: str = "") -> RpcError:
     return RpcError(NOT_FOUND, f"{what} not found: {text}", rule=f"{what.lower()}-unknown", hint=hint)
 
 
+def no_monitor(message: str) -> RpcError:
+    """What the monitor service would answer does not run."""
+    return RpcError(MISC, message, rule="no-monitor", hint="Put monitor into services.enabled.")
+
+
 def rejected(reason: RemoteError) -> RpcError:
     """A transaction that this node does not take, with the rule it broke."""
     hint = HINTS.get(reason.rule, "The rule is described in docs/protocol.rst.")

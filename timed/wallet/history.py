@@ -98,7 +98,7 @@ class Eye:
         return self.keys.owns(lock) or (self.watched and lock in self.keys.watched)
 
     def is_change(self, lock: Lock) -> bool:
-        key = self.keys.get(lock.data) if self.keys.owns(lock) else None
+        key = self.keys.key_of(lock)
         return key is not None and key.role == CHANGE
 
     def debit(self, entry: HistoryEntry) -> int:

@@ -78,6 +78,10 @@ class Keystore:
         watched = self.watched.get(Lock(LOCK_KEY_HASH, name))
         return watched.label if watched is not None else ""
 
+    def key_of(self, lock: Lock) -> WalletKey | None:
+        """The key of this wallet that alone opens `lock`."""
+        return self._keys.get(lock.data) if lock.kind == LOCK_KEY_HASH else None
+
     def owns(self, lock: Lock) -> bool:
         """True when one key of this wallet alone opens `lock`."""
         return lock.kind == LOCK_KEY_HASH and lock.data in self._keys

@@ -11,8 +11,9 @@ import attrs
 
 from timed.primitives.transaction import Lock, OutPoint, Output
 from timed.rpc.environment import Environment
-from timed.rpc.errors import INVALID_PARAMETER, NOT_FOUND, RpcError
+from timed.rpc.errors import INVALID_PARAMETER, RpcError
 from timed.rpc.jsontext import amount
+from timed.rpc.ownership import own_lock
 from timed.rpc.paying import bad_coin, own_coin, write
 from timed.rpc.present import Object, lock_text
 from timed.rpc.schema import bad_value
@@ -27,7 +28,7 @@ STEP = 200
 def getbalance(env: Environment, address: str | None, minconf: int, include_watched: bool) -> Any:
     available, in_blocks = env.wallet.available, minconf > 0
     if address is not None and address != ANY:
-        lock = _known_lock(env, address, include_watched)
+        lock = own_lock(env, address, watched=include_watched)
         return amount(available.balance(lock, in_blocks=in_blocks, watched=not env.wallet.keys.owns(lock)))
     units = available.balance(in_blocks=in_blocks)
     if include_watched:
@@ -75,7 +76,7 @@ async def listunspent(
     listing = _Listing(
         env,
         confirmations=range(minconf, maxconf + 1),
-        locks=frozenset(_known_lock(env, address, watched) for address in addresses),
+        locks=frozenset(own_lock(env, address, watched=watched) for address in addresses),
         least=query_options.get("minimumAmount", 0),
         most=query_options.get("maximumCount", MAX_LISTED),
         wanted=query_options.get("minimumSumAmount"),
@@ -193,20 +194,6 @@ def _pending(env: Environment) -> list[Output]:
             if not known and env.wallet.keys.watches(kept.output.lock):
                 found.append(kept.output)
     return found
-
-
-def _known_lock(env: Environment, address: str, watched: bool) -> Lock:
-    lock = env.lock_of(address)
-    keys = env.wallet.keys
-    if not (keys.watches(lock) if watched else keys.owns(lock)):
-        raise RpcError(
-            NOT_FOUND,
-            "The address is not one of this wallet",
-            rule="address-foreign",
-            hint="This wallet knows the coins of its own addresses, and with include_watched of those it watches.",
-            param="address",
-        )
-    return lock
 
 
 def _coin_object(env: Environment, coin: OwnCoin, confirmations: int) -> Object:

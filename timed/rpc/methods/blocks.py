@@ -176,8 +176,9 @@ def getblockcertificate(snapshot: Snapshot, block: int | bytes | Moment) -> Work
 
 def _certificate_object(view: ChainView, certificate: BlockCertificate, problem: str | None) -> Object:
     roster, params = view.genesis.roster_at(certificate.height), view.genesis.params
-    signers = indices_of(certificate.bitmap, len(roster.members))
     members = roster.members
+    signers = indices_of(certificate.bitmap, len(members))
+    signed = frozenset(signers)
     return {
         "blockhash": certificate.target.hex(),
         "height": certificate.height,
@@ -198,7 +199,7 @@ def _certificate_object(view: ChainView, certificate: BlockCertificate, problem:
             }
             for index, signature in zip(signers, certificate.signatures, strict=False)
         ],
-        "absent": [index for index in range(len(members)) if index not in frozenset(signers)],
+        "absent": [index for index in range(len(members)) if index not in signed],
         "hex": certificate.encode().hex(),
     }
 

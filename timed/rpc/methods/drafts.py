@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from timed.ledger.rules import fee_for
+from timed.params import UNITS_PER_TIME
 from timed.primitives.amounts import checked_sum
 from timed.primitives.transaction import OutPoint, Output, Transaction
-from timed.rpc.environment import Environment, decode_transaction
-from timed.rpc.errors import DESERIALIZATION, NOT_FOUND, RpcError
+from timed.rpc.environment import Environment, decode_transaction, spent_outputs
+from timed.rpc.errors import DESERIALIZATION, RpcError
 from timed.rpc.jsontext import amount
 from timed.rpc.placing import anywhere
 from timed.rpc.present import Object, transaction_object
 from timed.rpc.schema import bad_value
 from timed.wallet.exchange import Exported, InvalidExport, combine
 
-UNITS = 100_000_000
 SHOWN = (1, 100, 1_000, 10_000, 1_000_000)
 """TIME; amounts for which getfeeschedule shows the fee."""
 NEXT_BLOCK = 1
@@ -48,7 +48,7 @@ def combinerawtransaction(env: Environment, txs: tuple[bytes, ...]) -> str:
     if not txs:
         raise bad_value("txs", "is empty", "Give what each signer made of one transaction.")
     parts = [decode_transaction(raw) for raw in txs]
-    spent = _spent(env, parts[0])
+    spent = spent_outputs(env, parts[0])
     try:
         combined = combine([Exported(part, spent) for part in parts], env.params)
     except InvalidExport as error:
@@ -82,25 +82,10 @@ def getfeeschedule(env: Environment) -> Object:
         "dust": amount(params.dust),
         "by": "sum of the outputs",
         "examples": [
-            {"amount": amount(whole * UNITS), "fee": amount(fee_for(whole * UNITS, params))}
+            {"amount": amount(whole * UNITS_PER_TIME), "fee": amount(fee_for(whole * UNITS_PER_TIME, params))}
             for whole in SHOWN
         ],
     }
-
-
-def _spent(env: Environment, transaction: Transaction) -> tuple[Output, ...]:
-    found = []
-    for outpoint in transaction.inputs:
-        output = env.chain.output(outpoint)
-        if output is None:
-            raise RpcError(
-                NOT_FOUND,
-                f"Input not found or already spent: {outpoint.txid.hex()}:{outpoint.index}",
-                rule="input-missing",
-                hint="Combine them on a node that has the inputs in its chain.",
-            )
-        found.append(output)
-    return tuple(found)
 
 
 HANDLERS = {

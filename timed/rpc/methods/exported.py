@@ -6,9 +6,10 @@ from timed.errors import InvalidSignature, InvalidTransaction
 from timed.ledger.rules import fee_for
 from timed.primitives.amounts import checked_sum
 from timed.primitives.transaction import Transaction
-from timed.rpc.environment import Environment, decode_transaction
-from timed.rpc.errors import DESERIALIZATION, INVALID_PARAMETER, NOT_FOUND, WALLET_ERROR, RpcError
+from timed.rpc.environment import Environment, decode_transaction, spent_outputs
+from timed.rpc.errors import DESERIALIZATION, INVALID_PARAMETER, RpcError
 from timed.rpc.jsontext import amount
+from timed.rpc.ownership import key_at
 from timed.rpc.present import Object, lock_object, transaction_object
 from timed.wallet.derivation import format_path
 from timed.wallet.exchange import Exported, InvalidExport, combine, decode_export, encode_export, finalize
@@ -27,23 +28,11 @@ HINTS = {
 
 def exporttransaction(env: Environment, hexstring: bytes) -> str:
     transaction = decode_transaction(hexstring)
-    chain = env.chain
-    spent = []
-    for outpoint in transaction.inputs:
-        coin = chain.coin(outpoint)
-        output = coin.output if coin is not None else chain.mempool.output(outpoint)
-        if output is None:
-            raise RpcError(
-                NOT_FOUND,
-                f"Input not found or already spent: {outpoint.txid.hex()}:{outpoint.index}",
-                rule="input-missing",
-                hint="Export it on a node that has the inputs in its chain.",
-            )
-        spent.append(output)
+    spent = spent_outputs(env, transaction)
     wallet = env.own_wallet
     locks = [output.lock for output in (*spent, *transaction.outputs)]
     hints = hints_for(wallet.keys, locks) if wallet is not None else ()
-    text = encode_export(Exported(transaction, tuple(spent), hints), env.params)
+    text = encode_export(Exported(transaction, spent, hints), env.params)
     _decoded(env, text)
     return text
 
@@ -124,18 +113,8 @@ def analyzeexported(env: Environment, payment: str) -> Object:
 
 
 def signmessage(env: Environment, address: str, message: str) -> str:
-    keys = env.wallet.keys
-    lock = env.lock_of(address)
-    key = keys.get(lock.data) if keys.owns(lock) else None
-    if key is None:
-        raise RpcError(
-            WALLET_ERROR,
-            "The wallet has no private key for this address",
-            rule="address-foreign",
-            hint="listaddresses shows the wallet's own ones.",
-            param="address",
-        )
-    return sign_message(keys.signing_key(key), env.params.chain_id, message)
+    key = key_at(env, address)
+    return sign_message(env.wallet.keys.signing_key(key), env.params.chain_id, message)
 
 
 def verifymessage(env: Environment, address: str, signature: str, message: str) -> bool:

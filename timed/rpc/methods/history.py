@@ -12,6 +12,7 @@ from timed.rpc.chronicle import Chronicle
 from timed.rpc.environment import Environment
 from timed.rpc.errors import NOT_FOUND, WALLET_ERROR, WARMING_UP, RpcError, not_found
 from timed.rpc.jsontext import amount
+from timed.rpc.ownership import unknown_label
 from timed.rpc.present import Object, lock_text
 from timed.rpc.tables.history import ANY
 from timed.wallet.history import Eye, Row
@@ -186,13 +187,7 @@ async def getreceivedbylabel(env: Environment, label: str, minconf: int) -> obje
     locks = [key.lock for key in keys if key.role not in (POOL, CHANGE) and key.label == label]
     locks += [watched.lock for watched in keys.watched if watched.label == label]
     if not locks:
-        raise RpcError(
-            NOT_FOUND,
-            "No addresses with this label",
-            rule="label-unknown",
-            hint="listlabels shows the labels.",
-            param="label",
-        )
+        raise unknown_label()
     return amount(await _sum(env, chronicle, locks, minconf))
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 
 from timed.errors import LocalError
+from timed.params import SECOND
 from timed.rpc.environment import Environment
-from timed.rpc.errors import INVALID_PARAMETER, NOT_FOUND, WALLET_ERROR, RpcError
+from timed.rpc.errors import INVALID_PARAMETER, NOT_FOUND, RpcError
 from timed.rpc.jsontext import amount
+from timed.rpc.ownership import key_at
 from timed.rpc.present import Object, address_of
 from timed.wallet.derivation import account_path, format_path
 from timed.wallet.keystore import CHANGE, POOL, RECEIVE, Keystore
@@ -64,7 +66,7 @@ def getwalletinfo(env: Environment) -> Object:
         }
     left = custody.unlocked_for
     if left is not None:
-        shown["unlocked_for_s"] = left // 1_000_000
+        shown["unlocked_for_s"] = left // SECOND
     return shown
 
 
@@ -184,18 +186,8 @@ async def importprivkey(env: Environment, privkey: bytes, label: str, rescan: bo
 
 
 def dumpprivkey(env: Environment, address: str) -> str:
-    keys = env.wallet.keys
-    lock = env.lock_of(address)
-    key = keys.get(lock.data) if keys.owns(lock) else None
-    if key is None:
-        raise RpcError(
-            WALLET_ERROR,
-            "The wallet has no private key for this address",
-            rule="address-foreign",
-            hint="listaddresses shows the wallet's own ones.",
-            param="address",
-        )
-    return keys.signing_key(key).seed.hex()
+    key = key_at(env, address)
+    return env.wallet.keys.signing_key(key).seed.hex()
 
 
 async def backupwallet(env: Environment, destination: str) -> Object:

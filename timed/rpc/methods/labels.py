@@ -5,6 +5,7 @@ from __future__ import annotations
 from timed.primitives.transaction import LOCK_KEY_HASH, Lock, key_hash
 from timed.rpc.environment import Environment
 from timed.rpc.errors import INVALID_PARAMETER, NOT_FOUND, RpcError
+from timed.rpc.ownership import unknown_label
 from timed.rpc.present import Object, address_of, lock_text
 from timed.wallet.derivation import format_path, parse_path
 from timed.wallet.keystore import CHANGE, POOL, Keystore, WalletKey
@@ -16,7 +17,7 @@ WATCH = "watch"
 def getaddressinfo(env: Environment, address: str) -> Object:
     keys = env.wallet.keys
     lock = env.lock_of(address)
-    key = keys.get(lock.data) if keys.owns(lock) else None
+    key = keys.key_of(lock)
     watched = keys.watched.get(lock) if key is None else None
     shown: Object = {
         "address": address_of(lock, env.params),
@@ -89,12 +90,7 @@ def getaddressesbylabel(env: Environment, label: str) -> Object:
         if watched.label == label:
             found[lock_text(watched.lock, env.params)] = {"purpose": WATCH}
     if not found:
-        raise RpcError(
-            NOT_FOUND,
-            "No addresses with this label",
-            rule="label-unknown",
-            hint="listlabels shows the labels.",
-        )
+        raise unknown_label()
     return found
 
 

@@ -9,6 +9,7 @@ from timed.rpc.consolidation import merge_coins
 from timed.rpc.environment import Environment
 from timed.rpc.errors import INVALID_PARAMETER, NOT_FOUND, RpcError
 from timed.rpc.jsontext import amount
+from timed.rpc.ownership import own_lock
 from timed.rpc.paying import named_coins, pay
 from timed.rpc.present import Object
 from timed.rpc.schema import bad_value
@@ -99,15 +100,7 @@ async def mergeutxos(
 ) -> Object:
     if min_count > max_count:
         raise bad_value("min_count", "is more than max_count", "Lower it, or raise max_count.")
-    lock = None if address is None else env.lock_of(address)
-    if lock is not None and not env.wallet.keys.owns(lock):
-        raise RpcError(
-            NOT_FOUND,
-            "The address is not one of this wallet",
-            rule="address-foreign",
-            hint="listaddresses shows the wallet's own ones.",
-            param="address",
-        )
+    lock = None if address is None else own_lock(env, address)
     merged = await merge_coins(env, min_count, max_count, lock, below, rehearse=dry_run)
     verb = "would become" if dry_run else "became"
     return {

@@ -39,8 +39,7 @@ def signrawtransactionwithwallet(env: Environment, hexstring: bytes) -> Object:
     transaction = decode_transaction(hexstring)
     spent = []
     for outpoint in transaction.inputs:
-        coin = chain.coin(outpoint)
-        output = coin.output if coin is not None else chain.mempool.output(outpoint)
+        output = chain.output(outpoint)
         if output is None:
             return _signed(
                 transaction,

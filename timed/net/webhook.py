@@ -20,6 +20,7 @@ from timed.feed.delivery import Batch, Gap, NotTaken
 from timed.feed.event import Filter
 from timed.interfaces import ISink
 from timed.net.fetch import HTTP_STATUS, Answer, post
+from timed.params import SECOND
 
 KIND = "webhook"
 SIGNATURE = "Timed-Signature"
@@ -90,7 +91,7 @@ class Webhook:
 
     async def _deliver(self, batch: Batch) -> None:
         body = body_of(batch, self._origin)
-        at_s = self._clock() // 1_000_000
+        at_s = self._clock() // SECOND
         headers = {
             "Content-Type": "application/json",
             SIGNATURE: signature(self._secrets, at_s, body),

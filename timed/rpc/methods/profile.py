@@ -18,28 +18,29 @@ from timed.monitor.watch import Watch
 from timed.peer.costs import NS_PER_S
 from timed.rpc.dispatch import Handler
 from timed.rpc.environment import Environment
-from timed.rpc.errors import MISC, Busy, RpcError, stopping
+from timed.rpc.errors import MISC, Busy, RpcError, no_monitor, stopping
 from timed.rpc.parts import Parts
 from timed.rpc.placing import anywhere
 from timed.rpc.present import Object
 
 RETRY_AFTER_S = 1
-Spent = Mapping[str, int]
+Counts = Mapping[str, int]
 
 
 @attrs.frozen
-class Ledger:
-    """What the counters of this process show at one moment: nanoseconds, and how often."""
+class Counters:
+    """What the counters of this process show: CPU time in nanoseconds, and how often."""
 
     process_s: float
-    messages: Spent
-    received: Spent
-    calls: Spent
-    methods: Spent
-    asked: Spent
+    messages: Counts
+    received: Counts
+    calls: Counts
+    methods: Counts
+    asked: Counts
 
     @classmethod
-    def read(cls, env: Environment, parts: Parts) -> Ledger:
+    def read(cls, env: Environment, parts: Parts) -> Counters:
+        """At this moment."""
         peering, backend = env.peering, env.backend
         meter = None if backend is None else backend.driver.meter
         return cls(
@@ -51,20 +52,36 @@ class Ledger:
             dict(parts.activity.calls),
         )
 
+    def since(self, before: Counters) -> Counters:
+        """What has come to them since then."""
+        return Counters(
+            self.process_s - before.process_s,
+            _grown(self.messages, before.messages),
+            _grown(self.received, before.received),
+            _grown(self.calls, before.calls),
+            _grown(self.methods, before.methods),
+            _grown(self.asked, before.asked),
+        )
+
+
+def _grown(now: Counts, before: Counts) -> Counts:
+    """What is more than before, and by how much."""
+    return {name: more for name, count in now.items() if (more := count - before.get(name, 0))}
+
 
 @anywhere
 async def getprofile(env: Environment, seconds: int, hz: int) -> Object:
     parts = env.parts()
     if parts is None or parts.profiler is None:
         raise RpcError(MISC, "Nothing takes profiles here", rule="no-profiler", hint="Ask a running node.")
-    before, begun_us = Ledger.read(env, parts), _now_us(env)
+    before, begun_us = Counters.read(env, parts), _now_us(env)
     try:
         sampled = await parts.profiler.take(seconds, hz)
     except Stopped as error:
         raise stopping() from error
     except LocalError as error:
         raise Busy(503, RETRY_AFTER_S, error.message, rule="profile-running", hint=error.hint) from error
-    after = Ledger.read(env, parts)
+    spent = Counters.read(env, parts).since(before)
     return {
         "process": "rpc" if env.backend is None else "node",
         "seconds": round(sampled.seconds, 3),
@@ -72,13 +89,13 @@ async def getprofile(env: Environment, seconds: int, hz: int) -> Object:
         "looks": sampled.looks,
         "missed": sampled.missed,
         "cost": round(sampled.cost_s, 6),
-        "cpu": round(after.process_s - before.process_s, 6),
+        "cpu": round(spent.process_s, 6),
         "threads": _threads(sampled),
         **_stacks(sampled.stacks),
         "beyond": sampled.stacks.beyond.total(),
-        "messages": _grown("type", before.messages, after.messages, before.received, after.received),
-        "calls": _grown("call", before.calls, after.calls),
-        "methods": _grown("method", before.methods, after.methods, before.asked, after.asked),
+        "messages": _rows("type", spent.messages, spent.received),
+        "calls": _rows("call", spent.calls),
+        "methods": _rows("method", spent.methods, spent.asked),
         "pauses": _pauses(sampled.pauses),
         "slow": _slow(env.watch(), begun_us),
     }
@@ -119,21 +136,14 @@ def _stacks(stacks: StackCounts) -> Object:
     return {"frames": list(numbers), "stacks": shown}
 
 
-def _grown(
-    title: str,
-    before: Spent,
-    after: Spent,
-    counted_before: Spent | None = None,
-    counted_after: Spent | None = None,
-) -> list[Object]:
-    """What grew, most CPU first; of what is counted also how often."""
-    found = []
-    for name in after.keys() | (counted_after or {}).keys():
-        row: Object = {title: name, "cpu": (after.get(name, 0) - before.get(name, 0)) / NS_PER_S}
-        if counted_after is not None:
-            row["count"] = counted_after.get(name, 0) - (counted_before or {}).get(name, 0)
-        if row["cpu"] or row.get("count"):
-            found.append(row)
+def _rows(title: str, cpu: Counts, counts: Counts | None = None) -> list[Object]:
+    """Most CPU first; of what is counted also how often."""
+    found: list[Object] = []
+    for name in cpu.keys() | (counts or {}).keys():
+        row: Object = {title: name, "cpu": cpu.get(name, 0) / NS_PER_S}
+        if counts is not None:
+            row["count"] = counts.get(name, 0)
+        found.append(row)
     return sorted(found, key=lambda row: (-row["cpu"], row[title]))
 
 
@@ -159,12 +169,7 @@ def _slow(watch: Watch | None, since_us: int = -1) -> list[Object] | None:
 def getreactorinfo(env: Environment) -> Object:
     watch = env.watch()
     if watch is None:
-        raise RpcError(
-            MISC,
-            "Nothing watches the reactor here",
-            rule="no-monitor",
-            hint="Put monitor into services.enabled.",
-        )
+        raise no_monitor("Nothing watches the reactor here")
     return {
         "late": _spread(watch.lateness.late),
         "pauses": [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 from xml.etree import ElementTree
@@ -10,7 +11,7 @@ from xml.etree import ElementTree
 from twisted.trial.unittest import SynchronousTestCase
 
 from timed.bench.measure import MAX_POINTS, robust_slope
-from timed.testnet.perturb import PERTURBATIONS, described
+from timed.testnet.perturb import PERTURBATIONS, described, restart
 from timed.testnet.soak import EVERY_S, EXPLAINED_S, Done, Sample, Soak, _Run
 from timed.testnet.soakpage import page
 
@@ -113,6 +114,25 @@ class Judged(SynchronousTestCase):
         found = list(_Run._unexplained(run, log))
         self.assertEqual([re.sub(r"^\S+ ", "", line) for line in found],
                          ["warn peer: text 0", "warn peer: text 3", "error x: y"])  # fmt: skip
+
+
+class Doing(SynchronousTestCase):
+    def test_a_node_that_does_not_stop_is_killed_before_it_starts_again(self) -> None:
+        done: list[str] = []
+        process = SimpleNamespace(
+            signal=lambda number: done.append(number.name),
+            wait=lambda seconds: False,
+            kill=lambda: done.append("kill"),
+        )
+        network = SimpleNamespace(
+            processes={2: process},
+            start=lambda node: done.append("start"),
+            wait_answering=lambda nodes: done.append("answers"),
+        )
+        cluster: Any = SimpleNamespace(network=network)
+        victim: Any = SimpleNamespace(number=2)
+        restart(cluster, victim, Random(1))
+        self.assertEqual(done, ["SIGTERM", "kill", "start", "answers"])
 
 
 class Page(SynchronousTestCase):

@@ -14,6 +14,7 @@ from random import Random
 from timed.bench.cluster import Cluster
 from timed.rpc.tables.common import DEFAULT_LEVEL
 from timed.testnet.layout import HOST, NodePlan
+from timed.testnet.process import stop_all
 from timed.testnet.rpc import ClientError, call, connect
 
 Perturbation = Callable[[Cluster, NodePlan, Random], None]
@@ -38,9 +39,7 @@ def kill(cluster: Cluster, victim: NodePlan, entropy: Random) -> None:
 
 def restart(cluster: Cluster, victim: NodePlan, entropy: Random) -> None:
     """An orderly stop, and start again at once."""
-    process = cluster.network.processes[victim.number]
-    process.signal(signal.SIGTERM)
-    process.wait(PAUSE_S)
+    stop_all([cluster.network.processes[victim.number]])
     cluster.network.start(victim)
     cluster.network.wait_answering([victim])
 

@@ -73,7 +73,22 @@ class Comparison:
     after: Way
 
     def ratio(self, row: Row) -> float | None:
-        return ratio(getattr(self.before, row.key), getattr(self.after, row.key))
+        return ratio(*self.values(row))
+
+    def values(self, row: Row) -> tuple[float, float]:
+        """Before and after."""
+        return float(getattr(self.before, row.key)), float(getattr(self.after, row.key))
+
+    def rows(self) -> list[tuple[str, float, float, float | None]]:
+        """Each figure with its heading, before, after, and after / before; then the sizes of single messages."""
+        sizes, ratios = (self.before.hot_bytes, self.after.hot_bytes), self.hot_ratios()
+        return [
+            *((row.heading, *self.values(row), self.ratio(row)) for row in ROWS),
+            *(
+                (f"bytes of a {name}", float(sizes[0][name]), float(sizes[1][name]), share)
+                for name, share in ratios.items()
+            ),
+        ]
 
     def hot_ratios(self) -> dict[str, float]:
         """Bytes after / before of each type that both ways sent."""
@@ -99,19 +114,9 @@ class Comparison:
 
     def lines(self) -> list[str]:
         """A table for people."""
-        rows: list[list[object]] = []
-        for row in ROWS:
-            share = self.ratio(row)
-            before, after = float(getattr(self.before, row.key)), float(getattr(self.after, row.key))
-            rows.append([row.heading, before, after, "-" if share is None else share])
-        rows += [
-            [
-                f"bytes of a {name}",
-                float(self.before.hot_bytes[name]),
-                float(self.after.hot_bytes[name]),
-                share,
-            ]
-            for name, share in self.hot_ratios().items()
+        rows: list[list[object]] = [
+            [heading, before, after, "-" if share is None else share]
+            for heading, before, after, share in self.rows()
         ]
         return [
             f"the same {self.messages} messages the old way and the new way",

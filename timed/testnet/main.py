@@ -165,9 +165,9 @@ def watch(network: Network) -> NoReturn:
             time.sleep(0.2)
             ended = [process for process in network.processes.values() if not process.alive]
             if ended:
+                first = ended[0]
                 raise WaitFailed(
-                    f"{ended[0].plan.name} ended with status {ended[0].exit_status}. "
-                    f"The end of {ended[0].plan.log}:\n{ended[0].tail()}"
+                    f"{first.plan.name} ended with status {first.exit_status}. {first.end_of_log()}"
                 )
         next_line = time.monotonic() + quiet
 

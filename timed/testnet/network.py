@@ -50,7 +50,7 @@ class Network:
         self._state_path.unlink(missing_ok=True)
 
     def running(self) -> list[NodePlan]:
-        return [process.plan for process in self.processes.values() if process.alive]
+        return [process.plan for process in self.living()]
 
     def living(self) -> list[NodeProcess]:
         return [process for process in self.processes.values() if process.alive]

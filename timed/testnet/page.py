@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 
 from timed.bench.report import short
-from timed.testnet.comparison import ROWS, Comparison, Row
+from timed.testnet.comparison import ROWS, Comparison
 
 BAR = 520
 """Width of the longest bar in pixels."""
@@ -31,23 +32,37 @@ svg { max-width: 100%; height: auto; } text { fill: var(--text); font-size: 14px
 """
 
 
-def page(comparison: Comparison, machine: dict[str, object]) -> str:
-    """The whole document."""
-    where = ", ".join(f"{machine[name]}" for name in ("cpu", "system", "python", "date") if name in machine)
+def document(title: str, heading: str, *parts: str, style: str = STYLE) -> str:
+    """A whole page, which needs nothing from elsewhere; `parts` are HTML."""
     return "\n".join(
         [
             "<!doctype html>",
             '<html lang="en"><head><meta charset="utf-8">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>timed: the old way and the new way</title><style>{STYLE}</style></head><body>",
-            "<h1>The old way and the new way</h1>",
-            f"<p>{INTRODUCTION.format(messages=comparison.messages)} {escape(where)}.</p>",
-            chart(comparison),
-            figures(comparison),
-            goals(comparison),
+            f"<title>timed: {escape(title)}</title><style>{style}</style></head><body>",
+            f"<h1>{escape(heading)}</h1>",
+            *parts,
             "</body></html>",
             "",
         ]
+    )
+
+
+def measured_on(machine: Mapping[str, object]) -> str:
+    """What `timed.bench.measure.machine` tells, as HTML."""
+    known = (machine[name] for name in ("cpu", "system", "python", "date") if name in machine)
+    return escape(", ".join(map(str, known)))
+
+
+def page(comparison: Comparison, machine: Mapping[str, object]) -> str:
+    """The whole document."""
+    return document(
+        "the old way and the new way",
+        "The old way and the new way",
+        f"<p>{INTRODUCTION.format(messages=comparison.messages)} {measured_on(machine)}.</p>",
+        chart(comparison),
+        figures(comparison),
+        goals(comparison),
     )
 
 
@@ -56,7 +71,7 @@ def chart(comparison: Comparison) -> str:
     pitch, height = 64, 18
     parts = []
     for place, row in enumerate(ROWS):
-        before, after = _values(comparison, row)
+        before, after = comparison.values(row)
         longest = max(before, after) or 1.0
         top = place * pitch
         better = "more is better" if row.more_is_better else "less is better"
@@ -73,18 +88,10 @@ def chart(comparison: Comparison) -> str:
 
 def figures(comparison: Comparison) -> str:
     """The numbers of the chart, and the sizes of single messages."""
-    rows = []
-    for row in ROWS:
-        before, after = _values(comparison, row)
-        share = comparison.ratio(row)
-        rows.append((row.heading, before, after, share))
-    for name, share in comparison.hot_ratios().items():
-        sizes = comparison.before.hot_bytes[name], comparison.after.hot_bytes[name]
-        rows.append((f"bytes of a {name}", float(sizes[0]), float(sizes[1]), share))
     cells = "".join(
         f"<tr><td>{escape(title)}</td><td>{short(before)}</td><td>{short(after)}</td>"
         f"<td>{'-' if share is None else short(share)}</td></tr>"
-        for title, before, after, share in rows
+        for title, before, after, share in comparison.rows()
     )
     return f"<table><tr><th></th><th>before</th><th>after</th><th>after / before</th></tr>{cells}</table>"
 
@@ -96,7 +103,3 @@ def goals(comparison: Comparison) -> str:
         for goal in comparison.goals()
     )
     return f"<ul>{lines}</ul>"
-
-
-def _values(comparison: Comparison, row: Row) -> tuple[float, float]:
-    return float(getattr(comparison.before, row.key)), float(getattr(comparison.after, row.key))

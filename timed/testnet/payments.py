@@ -79,8 +79,8 @@ class Payments:
         try:
             return future.result(FINAL_S + 10)
         except (ClientError, NotFinal, TimeoutError) as error:
-            tails = "\n".join(f"  The end of {p.plan.log}:\n{p.tail()}" for p in self._network.living())
-            raise WaitFailed(f"'payment becomes final' failed: {error}\n{tails}") from error
+            ends = "\n".join(f"  {process.end_of_log()}" for process in self._network.living())
+            raise WaitFailed(f"'payment becomes final' failed: {error}\n{ends}") from error
 
     def wait_confirmed(self) -> None:
         """Until every payment is in a block on every running node."""

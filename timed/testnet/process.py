@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -12,6 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from timed.bench.processes import anonymous_mb
 from timed.errors import LocalError
 from timed.testnet.layout import NodePlan
 
@@ -113,12 +113,7 @@ class NodeProcess:
 
     def memory_mb(self) -> float:
         """Anonymous memory of the living process in MB, 0 when it cannot be read."""
-        try:
-            status = Path(f"/proc/{self.pid}/status").read_text(encoding="ascii", errors="replace")
-        except OSError:
-            return 0.0
-        found = re.search(r"^RssAnon:\s+(\d+) kB", status, re.MULTILINE)
-        return int(found[1]) / 1024 if found is not None else 0.0
+        return anonymous_mb(self.pid or 0)
 
     def log_text(self) -> str:
         try:
@@ -130,6 +125,10 @@ class NodeProcess:
         """The last lines of the log, for a message about what went wrong."""
         lines = self.log_text().splitlines()[-TAIL_LINES:]
         return "\n".join(f"    {line}" for line in lines) or "    (the log is empty)"
+
+    def end_of_log(self) -> str:
+        """`tail`, with the name of the log before it."""
+        return f"The end of {self.plan.log}:\n{self.tail()}"
 
 
 def stop_all(processes: list[NodeProcess], seconds: float = STOP_S) -> list[NodeProcess]:

@@ -7,7 +7,7 @@ from html import escape
 
 from timed.bench.measure import percentile
 from timed.bench.report import Goal, short
-from timed.testnet.page import STYLE
+from timed.testnet.page import STYLE, document, measured_on
 from timed.testnet.perturb import PERTURBATIONS, described
 from timed.testnet.soak import Soak
 
@@ -23,35 +23,28 @@ MORE_STYLE = """
 
 def page(found: Soak, machine: Mapping[str, object]) -> str:
     """The whole document."""
-    where = ", ".join(f"{machine[name]}" for name in ("cpu", "system", "python", "date") if name in machine)
     verdict = "Everything held." if found.held else "Not everything held."
-    return "\n".join(
-        [
-            "<!doctype html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>timed: {found.minutes:g} minutes under load</title><style>{STYLE}{MORE_STYLE}</style></head><body>",
-            f"<h1>{found.minutes:g} minutes under load, something every minute</h1>",
-            (
-                f"<p><strong>{verdict}</strong> {found.submitted} payments at {found.rate:g} a second were handed to "
-                f"{found.steady}, which is never touched itself and whose figures are judged. The others were "
-                f"killed, paused, cut off and flooded, {len(found.perturbations)} times. Seed {found.seed}. "
-                f"{escape(where)}.</p>"
-            ),
-            "<h2>What was to hold</h2>",
-            _goals(found),
-            _circumstances(found),
-            "<h2>Anonymous memory</h2>",
-            _chart(found),
-            "<h2>What was done</h2>",
-            _table(found),
-            "<h2>Payments</h2>",
-            _payments(found),
-            "<h2>Warnings that nothing explains</h2>",
-            _warnings(found),
-            "</body></html>",
-            "",
-        ]
+    return document(
+        f"{found.minutes:g} minutes under load",
+        f"{found.minutes:g} minutes under load, something every minute",
+        (
+            f"<p><strong>{verdict}</strong> {found.submitted} payments at {found.rate:g} a second were handed to "
+            f"{found.steady}, which is never touched itself and whose figures are judged. The others were "
+            f"killed, paused, cut off and flooded, {len(found.perturbations)} times. Seed {found.seed}. "
+            f"{measured_on(machine)}.</p>"
+        ),
+        "<h2>What was to hold</h2>",
+        _goals(found),
+        _circumstances(found),
+        "<h2>Anonymous memory</h2>",
+        _chart(found),
+        "<h2>What was done</h2>",
+        _table(found),
+        "<h2>Payments</h2>",
+        _payments(found),
+        "<h2>Warnings that nothing explains</h2>",
+        _warnings(found),
+        style=STYLE + MORE_STYLE,
     )
 
 

@@ -84,11 +84,11 @@ def wait_for(
             if not process.alive:
                 raise WaitFailed(
                     f"{process.plan.name} ended with status {process.exit_status} during the wait for "
-                    f"'{what}'. The end of {process.plan.log}:\n{process.tail()}"
+                    f"'{what}'. {process.end_of_log()}"
                 )
         if elapsed > seconds:
             raise WaitFailed(
                 f"'{what}' did not happen within {seconds:.0f} s ({text}).\n"
-                + "\n".join(f"  The end of {p.plan.log}:\n{p.tail()}" for p in processes)
+                + "\n".join(f"  {process.end_of_log()}" for process in processes)
             )
         time.sleep(poll)

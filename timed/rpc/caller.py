@@ -7,6 +7,9 @@ import msgspec
 from timed.rpc.credentials import ROLES
 from timed.rpc.method import ADMIN, PERMISSIONS, Method
 
+Client = tuple[str, str]
+"""Account and address: whom budgets, turns and subscriptions are counted for."""
+
 
 class Caller(msgspec.Struct, frozen=True, gc=False):
     """An authenticated client; `methods` is what it is limited to, None for all that it is permitted."""
@@ -17,6 +20,10 @@ class Caller(msgspec.Struct, frozen=True, gc=False):
     methods: frozenset[str] | None = None
     charged: bool = False
     """Another process of this node has let the call in, and charged for it."""
+
+    @property
+    def client(self) -> Client:
+        return self.user, self.address
 
     @property
     def passes(self) -> bool:

@@ -12,16 +12,14 @@ from functools import partial
 
 from twisted.internet.defer import Deferred
 
+from timed.rpc.caller import Client
+
 COST_PER_TURN = 50
 """Price units of ordinary calls that one turn computes, about 5 ms; one call is always let through."""
 MAX_QUEUED = 2_000
 """Calls that wait for a turn; one more is refused."""
 MAX_QUEUED_EACH = 500
 """Of one client, so that it leaves room for the others."""
-
-
-Client = tuple[str, str]
-"""Account and address."""
 
 
 class Full(Exception):

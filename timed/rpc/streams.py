@@ -62,8 +62,9 @@ class Stream:
 
     kind = "sse"
 
-    def __init__(self, request: BoundedRequest, streams: Streams) -> None:
+    def __init__(self, request: BoundedRequest, caller: Caller, streams: Streams) -> None:
         self.origin = request.origin
+        self.client = caller.client
         self._request = request
         self._streams = streams
         self._subscription: Subscription | None = None
@@ -76,6 +77,11 @@ class Stream:
         request.notifyFinish().addBoth(self._gone)
         begin_events(request, self)
         request.write(b"retry: %d\nid: %s\n\n" % (RETRY_MS, subscription.cursor.encode("ascii")))
+
+    def shut(self, reason: str, detail: str) -> None:
+        """End it from this side."""
+        if self._subscription is not None:
+            self._subscription.hub.end(self._subscription, reason, detail)
 
     # `timed.feed.hub.Reader`
 
@@ -168,12 +174,12 @@ class Streams:
 
     def dismiss(self, users: Collection[str]) -> None:
         """End what these accounts have open: each may come back with its cursor and good credentials."""
-        feed = self.feed()
-        for subscription in feed.hub if feed is not None else ():
-            if subscription.client[0] in users:
-                subscription.hub.end(subscription, DISMISSED, "the account was changed")
+        detail = "the account was changed"
+        for stream in tuple(self._streams):
+            if stream.client[0] in users:
+                stream.shut(DISMISSED, detail)
         if self._sockets is not None:
-            self._sockets.dismiss(users)
+            self._sockets.dismiss(users, detail)
 
     def refuse(self, admits: Callable[[Origin], bool]) -> None:
         """End what those have open whose address may not connect any more."""
@@ -183,9 +189,8 @@ class Streams:
                 request.respond(403, b"text/plain", b"This address is not in rpc.allow.\n")
                 call.cancel()
         for stream in tuple(self._streams):
-            subscription = stream._subscription
-            if subscription is not None and not admits(stream.origin):
-                subscription.hub.end(subscription, REFUSED, detail)
+            if not admits(stream.origin):
+                stream.shut(REFUSED, detail)
         if self._sockets is not None:
             self._sockets.refuse(admits, detail)
 
@@ -193,10 +198,8 @@ class Streams:
         """Tell everybody their cursors; fires when the sockets are gone, the streams end with the site."""
         for call in tuple(self._calls):
             call.cancel()
-        feed = self.feed()
         for stream in tuple(self._streams):
-            if stream._subscription is not None and feed is not None:
-                feed.hub.end(stream._subscription, STOPPED, "the node stops")
+            stream.shut(STOPPED, "the node stops")
         if self._sockets is not None:
             await self._sockets.stop()
 
@@ -218,12 +221,12 @@ class Streams:
         cursor = (request.getHeader(b"last-event-id") or b"").decode("ascii", "replace")
         if not cursor:
             cursor = asked["cursor"][-1] if asked["cursor"] else NEWEST
-        stream = Stream(request, self)
+        stream = Stream(request, caller, self)
         try:
             most = int(request.channel.site.max_connections * SHARE)
             if len(self._streams) >= most:
                 raise SubscribersFull("subscribers-full", most, "This port has")
-            subscription = feed.hub.subscribe(stream, (caller.user, caller.address), wanted, cursor)
+            subscription = feed.hub.subscribe(stream, stream.client, wanted, cursor)
         except LocalError as error:
             raise explained(error, feed) from error
         self._streams[stream] = None

@@ -17,9 +17,9 @@ from twisted.python.failure import Failure
 from timed.loops import Cause
 from timed.params import SECOND
 from timed.rpc.budget import Budgets
-from timed.rpc.caller import Caller
+from timed.rpc.caller import Caller, Client
 from timed.rpc.errors import CANCELLED, MISC, Busy, RpcError, cancelled, stopping
-from timed.rpc.lanes import Client, Full, Lanes
+from timed.rpc.lanes import Full, Lanes
 from timed.rpc.method import Method
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Toll:
         """None to go on at once, else what to wait for; Busy when it is not worth waiting."""
         if caller.passes:
             return None
-        client = (caller.user, caller.address)
+        client = caller.client
         wait = self.budgets.charge(client, method.cost, int(self._reactor.seconds() * SECOND))
         if wait < 0:
             raise Busy(

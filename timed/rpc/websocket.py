@@ -30,13 +30,12 @@ from timed.feed.hub import (
     SLOW,
     STALLED,
     STOPPED,
-    Client,
     SubscribersFull,
     Subscription,
 )
 from timed.feed.window import Page
 from timed.rpc import jsontext
-from timed.rpc.caller import Caller
+from timed.rpc.caller import Caller, Client
 from timed.rpc.errors import INVALID_PARAMETER, INVALID_REQUEST, RpcError
 from timed.rpc.eventing import explained, filter_of
 from timed.rpc.origin import Origin
@@ -140,7 +139,7 @@ class EventSocket(WebSocketServerProtocol):
         if self._work is not None:
             self._waiting.clear()
             self._work.cancel()
-        self._sockets.gone(self, self._caller)
+        self._sockets.gone(self)
 
     # `timed.feed.hub.Reader`
 
@@ -158,8 +157,17 @@ class EventSocket(WebSocketServerProtocol):
         self.hang_up(CODES[reason], f"{reason} {cursor}")
 
     @property
-    def user(self) -> str:
-        return self._caller.user
+    def client(self) -> Client:
+        return self._caller.client
+
+    def shut(self, reason: str, detail: str) -> None:
+        """End it from this side, with what it follows; one that ends already goes on with that."""
+        if self.leaving:
+            return
+        if self._subscription is not None:
+            self._feed.hub.end(self._subscription, reason, detail)
+        else:
+            self.hang_up(CODES[reason], reason)
 
     def hang_up(self, code: int, reason: str) -> None:
         """Close, also when nobody reads any more."""
@@ -249,7 +257,7 @@ class EventSocket(WebSocketServerProtocol):
         hub = self._feed.hub
         hub.check_cursor(after)
         self._leave()
-        self._subscription = hub.subscribe(self, _client(self._caller), wanted, after, window)
+        self._subscription = hub.subscribe(self, self._caller.client, wanted, after, window)
         if self._full:
             self._subscription.pause()
         return {"cursor": self._subscription.cursor}
@@ -350,7 +358,7 @@ class Sockets:
 
     def take(self, request: BoundedRequest, caller: Caller, feed: Feed) -> None:
         """Make the request's connection a WebSocket; RpcError when there is no room."""
-        client = _client(caller)
+        client = caller.client
         try:
             feed.hub.limits.check(client, len(self._open), self._by_client[client])
         except SubscribersFull as error:
@@ -368,11 +376,11 @@ class Sockets:
         finally:
             self._factory.arriving = None
 
-    def gone(self, socket: EventSocket, caller: Caller) -> None:
+    def gone(self, socket: EventSocket) -> None:
         if socket not in self._open:
             return
         del self._open[socket]
-        client = _client(caller)
+        client = socket.client
         self._by_client[client] -= 1
         if not self._by_client[client]:
             del self._by_client[client]
@@ -381,22 +389,17 @@ class Sockets:
             empty, self._empty = self._empty, None
             empty.callback(None)
 
-    def dismiss(self, users: Collection[str]) -> None:
+    def dismiss(self, users: Collection[str], detail: str) -> None:
         """End the sockets of these accounts, also those that follow nothing."""
         for socket in tuple(self._open):
-            if socket.user in users and not socket.leaving:
-                socket.hang_up(CODES[DISMISSED], DISMISSED)
+            if socket.client[0] in users:
+                socket.shut(DISMISSED, detail)
 
     def refuse(self, admits: Callable[[Origin], bool], detail: str) -> None:
         """End the sockets of those who may not connect any more."""
         for socket in tuple(self._open):
-            if socket.leaving or admits(socket.origin):
-                continue
-            subscription = socket._subscription
-            if subscription is not None:
-                subscription.hub.end(subscription, REFUSED, detail)
-            else:
-                socket.hang_up(CODES[REFUSED], REFUSED)
+            if not admits(socket.origin):
+                socket.shut(REFUSED, detail)
 
     def broken(self, failure: Failure) -> None:
         self._log.failure("an operation over a WebSocket raised", failure=failure)
@@ -408,16 +411,8 @@ class Sockets:
         empty: Deferred[None] = Deferred()
         self._empty = empty
         for socket in tuple(self._open):
-            subscription = socket._subscription
-            if subscription is not None:
-                subscription.hub.end(subscription, STOPPED, "the node stops")
-            else:
-                socket.hang_up(CODES[STOPPED], STOPPED)
+            socket.shut(STOPPED, "the node stops")
         return empty
-
-
-def _client(caller: Caller) -> Client:
-    return caller.user, caller.address
 
 
 def _message(payload: bytes) -> dict[str, Any]:

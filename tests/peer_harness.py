@@ -11,12 +11,23 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import attrs
+
 from timed.crypto.keys import SigningKey
 from timed.events import Action, Close, Dial, Publish, Write
 from timed.params import REGTEST, SECOND, NetworkParams
 from timed.peer.session import State
 from timed.peer.table import PeerTable
-from timed.peer.values import Closed, Delivery, Identity, Incoming, Opened, PeerAddress, RequestFailed
+from timed.peer.values import (
+    Closed,
+    Delivery,
+    Identity,
+    Incoming,
+    Opened,
+    PeerAddress,
+    PeerSettings,
+    RequestFailed,
+)
 from timed.wire.catalogue import decode_message, encode_message, limit_for
 from timed.wire.compression import Packing
 from timed.wire.framing import FrameReader, frames_of
@@ -152,9 +163,14 @@ class Wire:
             PeerAddress(f"10.0.0.{other}", 7000, key(other).public if named else None) for other in wanted
         ]
         options.setdefault("discover", False)
+        given = {
+            field.name: options.pop(field.name)
+            for field in attrs.fields(PeerSettings)
+            if field.name in options
+        }
         table = PeerTable(
             who, random.Random(number if seed is None else seed), lambda: (0, bytes(32)),
-            wanted=addresses, **options,  # type: ignore[arg-type]
+            wanted=addresses, settings=PeerSettings(**given), **options,  # type: ignore[arg-type]
         )  # fmt: skip
         host = Host(self, f"10.0.0.{number}", table)
         self.hosts = [other for other in self.hosts if other.name != host.name]

@@ -17,6 +17,7 @@ from timed.peer.bans import Ban, Bans, is_in, parse_subject, subject_text
 from timed.peer.conduct import Conduct, PeerClass, Verdict
 from timed.peer.dialing import Origin
 from timed.peer.memory import Memory
+from timed.peer.values import PeerSettings
 
 PEER = bytes(range(32))
 HOST = "10.1.2.3"
@@ -136,7 +137,7 @@ class PrecedenceTests(SynchronousTestCase):
             self.assertIsNone(conduct.banned(PEER, kind, START, HOST))
 
     def test_trusted_are_the_configured_ones_and_this_machine(self) -> None:
-        conduct = Conduct(trusted=[PEER])
+        conduct = Conduct(PeerSettings(trusted=[PEER]))
         for node_id, host, expected in (
             (PEER, HOST, PeerClass.TRUSTED),
             (None, "127.0.0.1", PeerClass.TRUSTED),
@@ -149,7 +150,7 @@ class PrecedenceTests(SynchronousTestCase):
     def test_who_can_be_turned_away_before_saying_who_it_is(self) -> None:
         """Only for the operator's places, and only while nobody is trusted wherever it is."""
         for trusted, by_operator, expected in (([], True, True), ([PEER], True, False), ([], False, False)):
-            conduct = Conduct(trusted=trusted)
+            conduct = Conduct(PeerSettings(trusted=trusted))
             conduct.ban(parse_subject(HOST), START + SECOND, "test", by_operator=by_operator)
             self.assertEqual(conduct.shut_out(HOST, START), expected)
             self.assertFalse(conduct.shut_out("10.1.2.4", START))

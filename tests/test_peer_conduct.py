@@ -18,6 +18,7 @@ from timed.peer import limits
 from timed.peer.conduct import CEILING, POLICY, Conduct, PeerClass, Verdict
 from timed.peer.location import is_loopback
 from timed.peer.rates import RATES, Allowance, Rate, Rates, Stock, least
+from timed.peer.values import PeerSettings
 from timed.wire.catalogue import MESSAGES
 from timed.wire.messages import Ack, BlockCommit, GetPeers, PeersResponse, Pong
 
@@ -36,15 +37,15 @@ class PolicyTests(SynchronousTestCase):
             self.assertLessEqual(max(verdicts), CEILING[kind], (event, kind))
 
     def test_other_settings_count_from_now_on_and_scores_stay(self) -> None:
-        conduct = Conduct(dry_run=True)
+        conduct = Conduct(PeerSettings(dry_run=True))
         for _ in range(4 + 3):
             conduct.report(PEER, PeerClass.ANONYMOUS, "invalid-signature", START)
         self.assertEqual(conduct.bans(START), ())
-        conduct.regulate(trusted=[], trust_loopback=False, dry_run=False, rates={})
+        conduct.regulate(PeerSettings(trust_loopback=False))
         conduct.report(PEER, PeerClass.ANONYMOUS, "invalid-signature", START)
         self.assertEqual(len(conduct.bans(START)), 1)
         self.assertIs(conduct.class_of(PEER, "127.0.0.1", member=False), PeerClass.ANONYMOUS)
-        conduct.regulate(trusted=[PEER], trust_loopback=False, dry_run=False, rates={})
+        conduct.regulate(PeerSettings(trusted=[PEER], trust_loopback=False))
         self.assertIs(conduct.class_of(PEER, "192.0.2.1", member=False), PeerClass.TRUSTED)
 
     def test_what_honest_nodes_do_to_each_other_costs_nothing(self) -> None:
@@ -126,7 +127,7 @@ class PolicyTests(SynchronousTestCase):
         self.assertEqual(len(conduct.ledger), limits.CONDUCT_LEDGER)
 
     def test_dry_run_says_what_would_have_been_done_and_does_nothing(self) -> None:
-        conduct, told = Conduct(dry_run=True), []
+        conduct, told = Conduct(PeerSettings(dry_run=True)), []
         conduct.tell = told.append
         for _ in range(8):
             self.assertIs(conduct.report(PEER, PeerClass.ANONYMOUS, "malformed", START), Verdict.COUNT)
@@ -136,7 +137,7 @@ class PolicyTests(SynchronousTestCase):
 
     def test_dry_run_comes_to_the_verdicts_of_a_real_one(self) -> None:
         """A ban ends the score in both; what follows is judged alike, or the dry run would say too much."""
-        real, dry = Conduct(), Conduct(dry_run=True)
+        real, dry = Conduct(), Conduct(PeerSettings(dry_run=True))
         for conduct in (real, dry):
             for number in range(50):
                 conduct.report(
@@ -228,7 +229,7 @@ class BanTests(SynchronousTestCase):
 
     def test_loopback_is_as_anybody_where_it_is_not_trusted(self) -> None:
         """A proxy on this machine makes everybody come from here."""
-        conduct = Conduct(trust_loopback=False, trusted=[key(65).public])
+        conduct = Conduct(PeerSettings(trust_loopback=False, trusted=[key(65).public]))
         peer, host = key(66).public, "127.1.2.3"
         self.assertEqual(conduct.class_of(peer, host, member=False), PeerClass.ANONYMOUS)
         self.assertEqual(conduct.class_of(peer, host, member=True), PeerClass.MEMBER)

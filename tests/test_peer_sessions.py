@@ -16,6 +16,7 @@ from timed.params import SECOND, TESTNET
 from timed.peer import greeting, limits
 from timed.peer.retention import reference
 from timed.peer.session import State
+from timed.peer.values import PeerSettings
 from timed.wire.messages import Ack, BlockAnnouncement, Goodbye, Handshake, Ping
 
 NEWS = BlockAnnouncement(height=1, hash=bytes(32))
@@ -208,14 +209,8 @@ class RoomTests(SynchronousTestCase):
 
     def test_fewer_places_close_the_youngest_strangers_and_more_let_others_in(self) -> None:
         def regulate(max_inbound: int, *trusted: bytes) -> None:
-            self.host.table.regulate(
-                max_inbound=max_inbound,
-                trusted=trusted,
-                trust_loopback=True,
-                dry_run=False,
-                rates={},
-                now=self.wire.now,
-            )
+            settings = PeerSettings(trusted=trusted, max_inbound=max_inbound)
+            self.host.table.regulate(settings, self.wire.now)
             self.host.call([])
 
         regulate(1, key(10).public, key(11).public)

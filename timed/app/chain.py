@@ -24,13 +24,14 @@ from timed.app.meter import Meter
 from timed.app.nodeloops import watch_driver, watch_memory
 from timed.app.recordings import Recordings
 from timed.app.registry import choose
+from timed.app.schema import P2PSection
 from timed.crypto.batch import verify_batch
 from timed.flight.recorder import Recorder
 from timed.interfaces import IEventSink, IStore, IStoreBackend
 from timed.node.config import NodeConfig
 from timed.node.node import Node
 from timed.peer.dialect import Dialect
-from timed.peer.values import PeerAddress
+from timed.peer.values import PeerAddress, PeerSettings
 
 SOFTWARE = f"timed/{__version__}"
 DRY_RUN = "dry-run"
@@ -164,15 +165,7 @@ class ChainService(Service):
 
     def _regulate(self, config: Config) -> None:
         p2p, peers = config.settings.p2p, self._context.node.peers
-        self._context.driver.operate(
-            peers.regulate,
-            max_inbound=p2p.max_inbound,
-            trusted=p2p.trusted,
-            trust_loopback=p2p.trust_loopback,
-            dry_run=p2p.conduct == DRY_RUN,
-            rates=dict(p2p.rates),
-            now=self._context.clock(),
-        )
+        self._context.driver.operate(peers.regulate, peer_settings(p2p), self._context.clock())
         self._keep_connected(p2p.peers)
 
     def _keep_connected(self, wanted: Sequence[PeerAddress]) -> None:
@@ -211,6 +204,17 @@ def open_store(context: Context) -> IStore:
     return store
 
 
+def peer_settings(p2p: P2PSection) -> PeerSettings:
+    """What the configuration says of peers and may change while the node runs."""
+    return PeerSettings(
+        trusted=p2p.trusted,
+        trust_loopback=p2p.trust_loopback,
+        dry_run=p2p.conduct == DRY_RUN,
+        max_inbound=p2p.max_inbound,
+        rates=dict(p2p.rates),
+    )
+
+
 def node_config(context: Context) -> NodeConfig:
     """What the node is told of the configuration."""
     p2p = context.config.settings.p2p
@@ -221,11 +225,7 @@ def node_config(context: Context) -> NodeConfig:
         wanted=tuple((peer.host, peer.port, peer.node_id) for peer in p2p.peers),
         software=SOFTWARE,
         listen_port=context.config.p2p_port,
-        trusted=p2p.trusted,
-        trust_loopback=p2p.trust_loopback,
-        dry_run=p2p.conduct == DRY_RUN,
-        max_inbound=p2p.max_inbound,
-        rates=dict(p2p.rates),
+        peer_settings=peer_settings(p2p),
         boot=context.started_at,
         dialect=Dialect(
             wire_version=p2p.wire_version,

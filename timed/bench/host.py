@@ -20,7 +20,7 @@ from timed.net.network import Network
 from timed.params import REGTEST, SECOND
 from timed.peer.dialect import ORDINARY, Dialect
 from timed.peer.table import PeerTable
-from timed.peer.values import Delivery, Identity, PeerAddress
+from timed.peer.values import Delivery, Identity, PeerAddress, PeerSettings
 from timed.primitives.hashing import tagged_hash
 
 HOST = "127.0.0.1"
@@ -66,7 +66,7 @@ def make_table(
     identity = Identity(REGTEST, genesis, node_key(number), None, "timed-bench", 0, now_us(), dialect)
     return PeerTable(
         identity, random.Random(number), lambda: (0, genesis),
-        wanted=wanted, max_inbound=MANY, discover=False,
+        wanted=wanted, settings=PeerSettings(max_inbound=MANY), discover=False,
     )  # fmt: skip
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import attrs
 
 from timed.crypto.keys import SigningKey
 from timed.ledger.genesis import Genesis
-from timed.peer.conduct import RATES_AS_THEY_ARE
 from timed.peer.dialect import ORDINARY, Dialect
-from timed.peer.values import Identity
+from timed.peer.values import DEFAULTS, Identity, PeerSettings
 
 WantedPeer = tuple[str, int, "bytes | None"]
 """(host, port, node id if it is known): a peer this node keeps a session with."""
@@ -24,17 +21,9 @@ class NodeConfig:
     node_key: SigningKey
     operator_key: SigningKey | None = None
     wanted: tuple[WantedPeer, ...] = ()
-    trusted: tuple[bytes, ...] = ()
-    """Node ids that conduct rules exempt."""
-    trust_loopback: bool = True
-    """Whoever comes from this machine is exempt, too."""
-    dry_run: bool = False
-    """Judge what peers do, and do nothing about it."""
+    peer_settings: PeerSettings = DEFAULTS
     software: str = "timed"
     listen_port: int = 0
-    max_inbound: int = 125
-    rates: Mapping[str, int] = RATES_AS_THEY_ARE
-    """Messages a second that a peer may send, of the rate buckets that are not as in `timed.peer.rates`."""
     boot: int = 0
     """Greater at every later start with the same node key; peers tell a restarted node by it."""
     vote: bool = True

@@ -91,8 +91,7 @@ class Node:
         self.peers = PeerTable(
             config.identity, entropy, lambda: (self.ledger.tip.height, self.ledger.tip.hash),
             wanted=tuple(PeerAddress(host, port, node_id) for host, port, node_id in config.wanted),
-            trusted=config.trusted, trust_loopback=config.trust_loopback, max_inbound=config.max_inbound,
-            dry_run=config.dry_run, rates=config.rates,
+            settings=config.peer_settings,
         )  # fmt: skip
         self.voters = Voters()
         self.serving = Serving(self.ledger, self.mempool, self.chain.fastpath)

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter, deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from ipaddress import ip_network
 
 import attrs
@@ -25,6 +25,7 @@ from timed.peer import limits
 from timed.peer.bans import Ban, Bans, Subject, is_in, subject_text
 from timed.peer.location import address_of, is_loopback
 from timed.peer.rates import Rates
+from timed.peer.values import DEFAULTS, PeerSettings
 
 
 class PeerClass(enum.IntEnum):
@@ -109,47 +110,27 @@ class Entry:
     host: str = ""
 
 
-RATES_AS_THEY_ARE: Mapping[str, int] = {}
-"""No rate is another one than in `timed.peer.rates`."""
-
-
 class Conduct:
-    """Scores, rates, bans and the reasons for them.
+    """Scores, rates, bans and the reasons for them."""
 
-    `trusted` are the node ids that rules exempt; with `trust_loopback` so is whoever
-    comes from this machine.
-    """
-
-    def __init__(
-        self,
-        *,
-        trusted: Collection[bytes] = (),
-        trust_loopback: bool = True,
-        dry_run: bool = False,
-        rates: Mapping[str, int] = RATES_AS_THEY_ARE,
-    ) -> None:
+    def __init__(self, settings: PeerSettings = DEFAULTS) -> None:
         self.rates = Rates()
-        self.rates.regulate(rates)
-        self.dry_run = dry_run
-        self.trust_loopback = trust_loopback
+        self.regulate(settings)
         self.counts: dict[str, int] = dict.fromkeys(POLICY, 0)
         self.verdicts: Counter[tuple[str, bool]] = Counter()
         """Verdicts beyond counting by name, and whether they were carried out; else this was a dry run."""
         self.ledger: deque[Entry] = deque(maxlen=limits.CONDUCT_LEDGER)
         self.tell: Callable[[Entry], None] = lambda entry: None
         """Called with each verdict to ban, before it is carried out."""
-        self._trusted = frozenset(trusted)
         self._scores: dict[bytes, tuple[float, int]] = {}
         self._bans = Bans()
 
-    def regulate(
-        self, *, trusted: Collection[bytes], trust_loopback: bool, dry_run: bool, rates: Mapping[str, int]
-    ) -> None:
-        """Other settings from now on; bans and scores stay."""
-        self.rates.regulate(rates)
-        self.dry_run = dry_run
-        self.trust_loopback = trust_loopback
-        self._trusted = frozenset(trusted)
+    def regulate(self, settings: PeerSettings) -> None:
+        """These settings from now on; bans and scores stay."""
+        self.rates.regulate(settings.rates)
+        self.dry_run = settings.dry_run
+        self.trust_loopback = settings.trust_loopback
+        self._trusted = frozenset(settings.trusted)
 
     def class_of(self, node_id: bytes | None, host: str, *, member: bool) -> PeerClass:
         """How much a peer is trusted; `member` when it proved to be one."""

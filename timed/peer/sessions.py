@@ -9,7 +9,7 @@ written, closed and dialled is fetched once per turn by `drain`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from timed.errors import Refused, RemoteError
@@ -18,7 +18,7 @@ from timed.peer import limits
 from timed.peer.agenda import Agenda
 from timed.peer.bans import Ban
 from timed.peer.clock import SteadyClock
-from timed.peer.conduct import RATES_AS_THEY_ARE, Conduct, PeerClass, Verdict
+from timed.peer.conduct import Conduct, PeerClass, Verdict
 from timed.peer.dialing import Dialing, Origin, Target, backoff_cap
 from timed.peer.encoder import Encoder
 from timed.peer.greeting import check, compose, supersedes
@@ -29,6 +29,7 @@ from timed.peer.seats import Seats
 from timed.peer.session import Session, State
 from timed.peer.session_events import Accepted, Acknowledged, Conducted, Farewell, Greeted, SessionEvent
 from timed.peer.values import (
+    DEFAULTS,
     REASONS,
     Closed,
     Delivery,
@@ -37,6 +38,7 @@ from timed.peer.values import (
     Opened,
     PeerAddress,
     PeerHandle,
+    PeerSettings,
     RequestFailed,
 )
 from timed.wire.messages import Handshake
@@ -61,14 +63,10 @@ class Sessions:
         status: Callable[[], tuple[int, bytes]],
         *,
         wanted: Sequence[PeerAddress] = (),
-        trusted: Collection[bytes] = (),
-        trust_loopback: bool = True,
-        max_inbound: int = limits.MAX_INBOUND,
-        dry_run: bool = False,
-        rates: Mapping[str, int] = RATES_AS_THEY_ARE,
+        settings: PeerSettings = DEFAULTS,
     ) -> None:
         self.identity = identity
-        self.conduct = Conduct(trusted=trusted, trust_loopback=trust_loopback, dry_run=dry_run, rates=rates)
+        self.conduct = Conduct(settings)
         self.dialing = Dialing(backoff_cap(identity.params), entropy)
         self.encoder = Encoder(identity.params.magic)
         self.budget = Budget()
@@ -88,7 +86,7 @@ class Sessions:
         self._entropy = entropy
         self._status = status
         public = identity.params.group_diversity
-        self._seats = Seats(identity.node_key.derive("seats"), max_inbound, public=public)
+        self._seats = Seats(identity.node_key.derive("seats"), settings.max_inbound, public=public)
         self._now = 0
         self._stopping = False
         self._agenda = Agenda()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from timed.events import PeerBanned, PeerUnreachable, Publish
 from timed.params import SECOND
 from timed.peer import limits
 from timed.peer.bans import Ban, Subject, is_in
-from timed.peer.conduct import RATES_AS_THEY_ARE, Entry
+from timed.peer.conduct import Entry
 from timed.peer.costs import Costs
 from timed.peer.dialing import Origin, Target
 from timed.peer.discovery import ANCHORS, Discovery
@@ -22,7 +22,16 @@ from timed.peer.session import Session, State
 from timed.peer.sessions import DIAL, RETENTION, Sessions
 from timed.peer.statistics import PeerStatistics, statistics_of
 from timed.peer.traffic import Traffic
-from timed.peer.values import Delivery, Identity, Incoming, PeerAddress, PeerHandle, host_port
+from timed.peer.values import (
+    DEFAULTS,
+    Delivery,
+    Identity,
+    Incoming,
+    PeerAddress,
+    PeerHandle,
+    PeerSettings,
+    host_port,
+)
 from timed.wire.message import Message, Verbatim
 from timed.wire.messages import GetPeers, PeersResponse
 
@@ -47,19 +56,11 @@ class PeerTable(Sessions):
         status: Callable[[], tuple[int, bytes]],
         *,
         wanted: Sequence[PeerAddress] = (),
-        trusted: Collection[bytes] = (),
-        trust_loopback: bool = True,
-        max_inbound: int = limits.MAX_INBOUND,
-        dry_run: bool = False,
-        rates: Mapping[str, int] = RATES_AS_THEY_ARE,
+        settings: PeerSettings = DEFAULTS,
         discover: bool = True,
     ) -> None:
         """`status` tells height and tip for the handshake; `discover` off dials `wanted` and nobody else."""
-        super().__init__(
-            identity, entropy, status,
-            wanted=wanted, trusted=trusted, trust_loopback=trust_loopback, max_inbound=max_inbound,
-            dry_run=dry_run, rates=rates,
-        )  # fmt: skip
+        super().__init__(identity, entropy, status, wanted=wanted, settings=settings)
         self.discovery = Discovery(self.dialing, entropy, public=identity.params.group_diversity)
         self.conduct.tell = self._judged
         self._discover = discover
@@ -334,20 +335,11 @@ class PeerTable(Sessions):
         elif session is not None:
             session.traffic.last_transaction = now
 
-    def regulate(
-        self,
-        *,
-        max_inbound: int,
-        trusted: Collection[bytes],
-        trust_loopback: bool,
-        dry_run: bool,
-        rates: Mapping[str, int],
-        now: int,
-    ) -> None:
+    def regulate(self, settings: PeerSettings, now: int) -> None:
         """Other settings from now on; strangers for whom there is no place any more are closed (`full`)."""
         self._read(now)
-        self.conduct.regulate(trusted=trusted, trust_loopback=trust_loopback, dry_run=dry_run, rates=rates)
-        self._seats.most = max_inbound
+        self.conduct.regulate(settings)
+        self._seats.most = settings.max_inbound
         inbound = [session for session in self._by_node.values() if not session.outbound]
         for session in self._seats.too_many(inbound, self._preferred):
             self._close(session, "full")

@@ -595,6 +595,9 @@ class Explained(PeersCase):
         self.assertEqual([dial["address"] for dial in shown["dials"]], ["node.example:7001"])
         self.assertIn("without an outcome", shown["summary"])
         self.assertEqual(len(self.ask("explainpeer", "node.example")["dials"]), 2)
+        shown = self.ask("explainpeer", "node.example:7002")
+        self.assertEqual((shown["state"], len(shown["dials"])), ("not connected", 2))
+        self.assertIn("nothing is known of port 7002", shown["summary"])
 
     def test_an_address_behind_which_a_connected_node_is_believed(self) -> None:
         remote = self.join(2)

@@ -140,13 +140,18 @@ def _explained(
     dials = peering.dialled(node_id, host, port)
     kind = known.kind if known is not None else conduct.class_of(node_id, seen, member=False)
     records = peering.records_of(node_id, host if node_id is None else "")
+    unknown = port is not None and port not in {
+        *(dial.port for dial in dials), *(record.port for record in records)
+    }  # fmt: skip
     summary = _summary(known, kind, list(bans.values()), dials, records, peering.now())
+    if unknown and not bans and (dials or records):
+        summary = f"not connected, and nothing is known of port {port}; what is shown is of its host"
     own = node_id == env.identity.node_id
     return {
         "summary": "this is this node itself" if own else summary,
         "nodeid": node_id.hex() if node_id is not None else None,
         "addr": peer.address if peer is not None else seen or None,
-        "state": "self" if own else _state(known is not None, bool(bans), bool(dials)),
+        "state": "self" if own else _state(known is not None, bool(bans), bool(dials) and not unknown),
         "class": kind.name.lower(),
         "score": peering.score(node_id) if node_id is not None else 0.0,
         "bans": [ban_object(each, peering.now()) for each in bans.values()],

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import gc
+import os
+import sys
 import threading
+import time
 from queue import SimpleQueue
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from timed.app import crew as crew_module
 from timed.app.crew import Crew
+from timed.monitor.stacks import is_waiting
 
 DEADLINE_S = 60
 
@@ -80,6 +84,16 @@ class CrewTests(SynchronousTestCase):
         crew.stop()
         self.assertEqual(done, [1])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_a_thread_without_work_is_one_that_waits(self) -> None:
+        """For a profile, which tells the two apart by where a thread is."""
+        idents: list[int] = []
+        crew = self.crew(1)
+        crew.callInThread(lambda: idents.append(threading.get_ident()))
+        deadline = time.monotonic() + DEADLINE_S
+        while not idents or not is_waiting(sys._current_frames()[idents[0]].f_code):
+            self.assertLess(time.monotonic(), deadline)
+            os.sched_yield()
 
     def test_calls_leave_nothing_for_the_collector(self) -> None:
         crew = self.crew(1)

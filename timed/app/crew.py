@@ -58,8 +58,12 @@ class Crew:
             thread.join()
         self._threads.clear()
 
+    def _next(self) -> Call | None:
+        """Where a thread without work waits: a profile does not count it."""
+        return self._calls.get()
+
     def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
+        while (call := self._next()) is not None:
             func, args = call
             try:
                 func(*args)

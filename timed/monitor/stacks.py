@@ -32,6 +32,7 @@ WAITING = frozenset(
         ("selectreactor.py", "doSelect"),
         ("selectors.py", "select"),
         ("reader.py", "pause"),
+        ("crew.py", "_next"),
     }
 )
 """Files and innermost functions of a thread that has nothing to do."""

@@ -101,6 +101,9 @@ REGTEST = NetworkParams(
 BUILTIN_MEMBERS = (1, 2, 3)
 """The members of regtest's own genesis; number n listens on regtest's p2p_port + n - 1."""
 
+PURE_PYTHON = "reference"
+"""The signature backend without compiled code: right, hundreds of times slower, and for regtest."""
+
 NETWORKS = {params.name: params for params in (MAINNET, TESTNET, REGTEST)}
 
 

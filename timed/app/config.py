@@ -14,9 +14,8 @@ from timed import params as networks
 from timed.app.inifile import Entry, read_ini, read_text, scan_ini
 from timed.app.overrides import read_overrides
 from timed.app.schema import Settings, keys, sections
-from timed.crypto.rule import PURE_PYTHON
 from timed.errors import ConfigError
-from timed.params import BUILTIN_MEMBERS
+from timed.params import BUILTIN_MEMBERS, PURE_PYTHON
 from timed.peer.location import is_loopback
 from timed.peer.values import host_port
 from timed.ports import MONITOR_PORT_OFFSET, RPC_PORT_OFFSET

@@ -22,11 +22,10 @@ from timed.cli.local import log_files
 from timed.cli.sight import Metrics, Sight
 from timed.cli.slowness import missed, slow_payments
 from timed.crypto.keys import load_key_file
-from timed.crypto.rule import PURE_PYTHON
 from timed.errors import ConfigError, LocalError
 from timed.monitor.health import BEHIND, OK
 from timed.monitor.rules import RULES
-from timed.params import REGTEST
+from timed.params import PURE_PYTHON, REGTEST
 from timed.store.files import LOW_WATER
 
 LIMITS = {rule.name: rule.limit for rule in RULES}

@@ -10,9 +10,6 @@ from timed.crypto.selftest import self_test
 from timed.errors import InvalidSignature
 from timed.interfaces import ISignatureBackend
 
-PURE_PYTHON = "reference"
-"""The backend without compiled code: right, and hundreds of times slower."""
-
 
 class _InUse:
     """The process has one signature rule, hence one backend."""

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from timed.crypto.rule import PURE_PYTHON, active_backend
+from timed.crypto.rule import active_backend
 from timed.monitor.view import View
-from timed.params import SECOND
+from timed.params import PURE_PYTHON, SECOND
 from timed.primitives.roster import is_quorum
 from timed.rpc.probe import STALE_S
 

@@ -17,10 +17,10 @@ from ecdsa.ellipticcurve import INFINITY, PointEdwards
 from ecdsa.errors import MalformedPointError
 from zope.interface import implementer
 
-from timed.crypto.rule import PURE_PYTHON
 from timed.crypto.sizes import PUBLIC_KEY_SIZE, SEED_SIZE, SIGNATURE_SIZE
 from timed.errors import LocalError
 from timed.interfaces import ISignatureBackend
+from timed.params import PURE_PYTHON
 
 FIELD_PRIME = 2**255 - 19
 GROUP_ORDER = 2**252 + 27742317777372353535851937790883648493

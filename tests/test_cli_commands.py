@@ -85,7 +85,7 @@ class Init(CommandCase):
 
     def test_the_command_line_finds_port_and_cookie_in_it(self) -> None:
         with FakeNode({"getblockcount": 7}) as node:
-            file = self.init("--set", f"rpc.port={node.location.port}")
+            file = self.init("--keys", "--set", f"rpc.port={node.location.port}")
             (self.datadir / ".cookie").write_text(f"{USER}:{PASSWORD}")
             self.assertEqual(self.run_cli("--datadir", str(self.datadir), "getblockcount"), (0, "7\n", ""))
             self.assertEqual(self.run_cli("--config", str(file), "getblockcount"), (0, "7\n", ""))
@@ -219,6 +219,15 @@ class Backups(CommandCase):
             self.assertEqual(stat.S_IMODE((self.base / "copy" / name).stat().st_mode), 0o600)
         self.assertEqual(stat.S_IMODE((self.base / "copy").stat().st_mode), 0o700)
 
+    def test_of_a_directory_without_a_key_is_none(self) -> None:
+        """As when it was removed under a node, which makes a part of it again."""
+        self.init("--keys")
+        (self.datadir / "node.key").unlink()
+        number, _, err = self.run_cli("backup", "--datadir", str(self.datadir), str(self.base / "copy"))
+        self.assertEqual(number, 1)
+        self.assertIn("there is no node.key", err)
+        self.assertFalse((self.base / "copy").exists())
+
     def test_overwrites_nothing_and_leaves_nothing_half_done(self) -> None:
         self.init("--keys")
         (self.base / "copy").mkdir()
@@ -236,7 +245,7 @@ class Backups(CommandCase):
             return {"bytes": 6, "keys": 2}
 
         with FakeNode({"backupwallet": copy}) as node:
-            self.init("--set", f"rpc.port={node.location.port}")
+            self.init("--keys", "--set", f"rpc.port={node.location.port}")
             (self.datadir / ".cookie").write_text(f"{USER}:{PASSWORD}")
             (self.datadir / "wallet.json").write_text("in use")
             number, out, _ = self.run_cli("backup", "--datadir", str(self.datadir), str(self.base / "copy"))
@@ -246,7 +255,7 @@ class Backups(CommandCase):
 
     def test_a_node_that_does_not_take_the_cookie_is_not_gone_around(self) -> None:
         with FakeNode({}) as node:
-            self.init("--set", f"rpc.port={node.location.port}")
+            self.init("--keys", "--set", f"rpc.port={node.location.port}")
             (self.datadir / ".cookie").write_text(f"{USER}:old")
             (self.datadir / "wallet.json").write_text("in use")
             number, _, err = self.run_cli("backup", "--datadir", str(self.datadir), str(self.base / "copy"))

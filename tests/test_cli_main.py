@@ -68,11 +68,12 @@ class AgainstANode(ServiceTestCase):
         Path(self.directory, "node.ini").write_text(
             f"[node]\nnetwork = regtest\n[rpc]\nport = {self.rpc_port}\n"
         )
+        Path(self.directory, "node.key").write_text("a key")
         copy = Path(self.directory).absolute() / "copy"
         status, out, err = await self.in_thread(run, "--datadir", self.directory, "backup", str(copy))
         self.assertEqual((status, err), (0, ""))
         self.assertIn("by the running node", out)
-        self.assertEqual(sorted(os.listdir(copy)), ["node.ini", "wallet.json"])
+        self.assertEqual(sorted(os.listdir(copy)), ["node.ini", "node.key", "wallet.json"])
         self.assertTrue(await self.in_thread(read_wallet, str(copy / "wallet.json"), "regtest"))
 
     async def test_an_error_of_the_node_is_status_1_with_its_hint(self) -> None:

@@ -22,7 +22,8 @@ from timed.errors import LocalError
 if TYPE_CHECKING:
     from timed.app.config import Config
 
-COPIED = ("node.key", "operator.key", CONFIG_FILE)
+NODE_KEY = "node.key"
+COPIED = (NODE_KEY, "operator.key", CONFIG_FILE)
 WALLET = "wallet.json"
 EPILOG = """\
 To use a backup: stop the node, copy the files into an empty data directory, start the node.
@@ -42,6 +43,11 @@ def main(words: Sequence[str], options: Options) -> int:
     config = local.config_of(found)
     if not config.datadir.is_dir():
         raise LocalError(f"there is no data directory {config.datadir}.", "Name it with --datadir.")
+    if not (config.datadir / NODE_KEY).exists():
+        raise LocalError(
+            f"there is no {NODE_KEY} in {config.datadir}: no node ran there, or its files are gone.",
+            "Name the directory with --datadir. A node that still runs writes its wallet with backupwallet.",
+        )
     partial = destination.with_name(f"{destination.name}.partial")
     try:
         partial.mkdir(mode=0o700)

@@ -56,6 +56,7 @@ class FeedWorld:
         clock: Clock | None = None,
     ) -> None:
         self.directory = os.path.join(os.path.abspath(directory), "events")
+        os.makedirs(os.path.dirname(self.directory), exist_ok=True)
         self.chain = RandomChain() if chain is None else chain
         self.bounds = bounds
         self.entropy = random.Random(5)
@@ -141,6 +142,7 @@ class RpcFeed:
     def __init__(self, world: Any, directory: str, bounds: Bounds = ROOMY) -> None:
         def open_log() -> FeedLog:
             path = os.path.join(os.path.abspath(directory), "events")
+            os.makedirs(os.path.dirname(path), exist_ok=True)
             return FeedLog(path, world.genesis.hash, bounds, random.Random(5).randbytes, map_size=1 << 32)
 
         self.writer = FeedWriter(open_log, world.store, world.genesis)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,8 +21,14 @@ from timed.params import SECOND
 
 class LogCase(SynchronousTestCase):
     def setUp(self) -> None:
-        self.path = os.path.join(os.path.abspath(self.mktemp()), "events")
+        self.path = self.new_path()
         self.made = 0
+
+    def new_path(self) -> str:
+        """Of a log to be, in a data directory of its own."""
+        directory = os.path.abspath(self.mktemp())
+        os.mkdir(directory)
+        return os.path.join(directory, "events")
 
     def entropy(self, size: int) -> bytes:
         self.made += 1
@@ -49,6 +56,13 @@ class Numbers(LogCase):
         log = self.open(few)
         self.add(log, 1)
         self.assertEqual((log.state().first, log.state().newest, log.state().dropped), (5, 6, 4))
+
+    def test_a_data_directory_that_was_removed_is_not_made_again(self) -> None:
+        self.open().close()
+        shutil.rmtree(os.path.dirname(self.path))
+        error = self.assertRaises(StoreError, self.open)
+        self.assertIn("it is gone", error.message)
+        self.assertFalse(os.path.exists(os.path.dirname(self.path)))
 
     def test_a_step_that_raises_adds_nothing(self) -> None:
         log = self.open()
@@ -113,7 +127,7 @@ class Kept(LogCase):
     @given(st.lists(st.integers(1, 6), max_size=8), st.integers(1, 9))
     @settings(max_examples=15, deadline=None)
     def test_first_and_next_are_what_is_there(self, steps: list[int], most: int) -> None:
-        self.path = os.path.join(os.path.abspath(self.mktemp()), "events")
+        self.path = self.new_path()
         log = FeedLog(self.path, GENESIS.hash, Bounds(most, 1 << 30, 0), self.entropy, map_size=1 << 32)
         try:
             for count in steps:

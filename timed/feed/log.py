@@ -237,9 +237,12 @@ class FeedLog:
         return self._database.size()
 
     def _make_directory(self, files: Files) -> None:
+        """Not the one above it: a data directory that was removed under the node stays gone, for all to see."""
+        above = os.path.dirname(os.path.abspath(self.path))
         try:
+            files.sync_directory(above)
             files.make_directory(self.path)
-            files.sync_directory(os.path.dirname(os.path.abspath(self.path)))
+            files.sync_directory(above)
         except OSError as error:
             raise disk_error("use", self.path, error) from error
 

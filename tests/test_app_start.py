@@ -112,7 +112,8 @@ class Surroundings(StartCase):
             taken.listen()
             port = taken.getsockname()[1]
             self.assert_refused(
-                f"port {port} on 127.0.0.1 is in use by another program. Choose another with rpc.port.",
+                f"port {port} on 127.0.0.1 is in use by another program. "
+                "This node may run already; else choose another with rpc.port.",
                 "--node-id", "1", f"--rpc-port={port}",
             )  # fmt: skip
 

@@ -65,11 +65,13 @@ def check_port(host: str, port: int, key: str) -> None:
             probe.bind(address)
             probe.listen(1)
         except OSError as error:
+            hint = f"Choose another with {key}."
             if error.errno == errno.EADDRINUSE:
                 message = f"port {port} on {host} is in use by another program."
+                hint = f"This node may run already; else choose another with {key}."
             else:
                 message = f"cannot listen on {host} port {port}: {error.strerror}."
-            raise ConfigError(message, f"Choose another with {key}.") from error
+            raise ConfigError(message, hint) from error
 
 
 def check_given(given: socket.socket, host: str, port: int, key: str) -> None:

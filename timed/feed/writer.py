@@ -14,7 +14,7 @@ from typing import Union
 
 import attrs
 
-from timed.errors import DecodeError, StoreError
+from timed.errors import StoreError
 from timed.feed.attendance import MISSED_IN_A_ROW, absent_of
 from timed.feed.blocks import drafts_of
 from timed.feed.event import ACCEPTED, CONFIRMED, DROPPED, FINAL, GAP, Draft
@@ -26,6 +26,7 @@ from timed.interfaces import IStore
 from timed.ledger.genesis import Genesis
 from timed.primitives.block import Block
 from timed.primitives.transaction import Transaction
+from timed.store.blocks import block_at
 from timed.store.files import Files, require_space
 
 MAX_BATCH = 2_000
@@ -187,10 +188,7 @@ class FeedWriter:
         return True
 
     def _tell_block(self, change: Change, height: int, before: Block | None, until: UpTo) -> Block:
-        data = self._data(height)
-        block = self._decoded(height, data)
-        if before is not None and block.header.previous != before.hash:
-            raise StoreError(f"block {height} of the store does not follow the one before it.")
+        block, size = block_at(self._store, height, None if before is None else before.hash)
         self._outputs.add(block)
 
         def touched(transaction: Transaction) -> tuple[LockTouch, ...]:
@@ -199,7 +197,7 @@ class FeedWriter:
 
         self._remember(block)
         roster_at = self._genesis.roster_at
-        for draft in drafts_of(block, len(data), before, roster_at, touched, self._absent_at, until.time_us):
+        for draft in drafts_of(block, size, before, roster_at, touched, self._absent_at, until.time_us):
             if draft.type == CONFIRMED:
                 self._confirm(change, draft, height)
             else:
@@ -226,20 +224,8 @@ class FeedWriter:
         while len(self._absent) > 2 * MISSED_IN_A_ROW:
             self._absent.popitem(last=False)
 
-    def _data(self, height: int) -> bytes:
-        data = self._store.block(height)
-        if data is None:
-            raise StoreError(f"the store lacks block {height}.", "Check the disk, then restart.")
-        return data
-
-    def _decoded(self, height: int, data: bytes) -> Block:
-        try:
-            return Block.decode(data)
-        except DecodeError as error:
-            raise StoreError(f"block {height} of the store is damaged ({error}).") from None
-
     def _block(self, height: int) -> Block:
-        return self._decoded(height, self._data(height))
+        return block_at(self._store, height)[0]
 
     def _tip(self) -> Progress | None:
         tip = self._store.tip()

@@ -10,12 +10,12 @@ import os
 
 import attrs
 
-from timed.errors import DecodeError, StoreError
 from timed.index.database import INDEX_SCHEMA, IndexDatabase
 from timed.index.records import IndexIdentity, Progress
 from timed.index.tables import Index
 from timed.interfaces import IStore
 from timed.primitives.block import Block
+from timed.store.blocks import block_at
 from timed.store.files import Files, disk_error, require_space
 
 MAX_BATCH_BLOCKS = 256
@@ -129,20 +129,8 @@ class IndexBuilder:
         blocks: list[Block] = []
         size = 0
         while height <= target and len(blocks) < MAX_BATCH_BLOCKS and size < MAX_BATCH_BYTES:
-            block = self._block(height, previous)
+            block, _ = block_at(self._store, height, previous)
             blocks.append(block)
             size += len(block.header.raw) + sum(transaction.size for transaction in block.transactions)
             previous, height = block.hash, height + 1
         return blocks
-
-    def _block(self, height: int, previous: bytes | None) -> Block:
-        data = self._store.block(height)
-        if data is None:
-            raise StoreError(f"the store lacks block {height}.", "Check the disk, then restart.")
-        try:
-            block = Block.decode(data)
-        except DecodeError as error:
-            raise StoreError(f"block {height} of the store is damaged ({error}).") from None
-        if previous is not None and block.header.previous != previous:
-            raise StoreError(f"block {height} of the store does not follow the one before it.")
-        return block

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 import attrs
 from msgspec.structs import replace
 
-from timed.errors import DecodeError, LocalError, StoreError
+from timed.errors import LocalError, StoreError
 from timed.index.builder import SPARE_SPACE
 from timed.index.database import META, IndexDatabase, Records, height_key
 from timed.index.records import IndexIdentity, Progress
@@ -23,6 +23,7 @@ from timed.interfaces import IReads
 from timed.params import SECOND
 from timed.primitives.block import Block
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
+from timed.store.blocks import block_at
 from timed.store.files import Files, disk_error, require_space
 from timed.wallet.history import Made, judge
 from timed.wallet.records import HistoryEntry, Owners, Receipt, RescanMark
@@ -345,13 +346,8 @@ def _rest(mark: RescanMark, blocks: Sequence[Block], last: int) -> RescanMark | 
 def _blocks(chain: IReads, first: int, last: int) -> Iterator[Block]:
     size = 0
     for height in range(first, min(last, first + MAX_STEP_BLOCKS - 1) + 1):
-        data = chain.block(height)
-        if data is None:
-            raise StoreError(f"the store lacks block {height}.", "Check the data directory.")
-        try:
-            yield Block.decode(data)
-        except DecodeError as error:
-            raise StoreError(f"block {height} is damaged ({error}).", "Restore the data directory.") from None
-        size += len(data)
+        block, bytes_read = block_at(chain, height)
+        yield block
+        size += bytes_read
         if size >= MAX_STEP_BYTES:
             return

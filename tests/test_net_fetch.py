@@ -12,11 +12,12 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
+from tests.web_world import ServerCase
 from timed.errors import RemoteError
 from timed.net.fetch import fetch
 from timed.net.lookup import Lookup
@@ -85,35 +86,13 @@ def cut(request: Any) -> int:
     return NOT_DONE_YET
 
 
-class FetchCase(TestCase):
-    timeout = 60
-
+class FetchCase(ServerCase):
     def serve(self, context: Any = None, **pages: Callable[[Any], Any]) -> int:
         """A server with these pages; its port. Its connections must be gone when a test ends."""
         root = Resource()
         for name, answer in pages.items():
             root.putChild(name.encode(), Page(answer))
-        self.ended: list[Deferred[None]] = []
-        site = Site(root)
-        build = site.buildProtocol
-
-        def noted(address: Any) -> Any:
-            channel = build(address)
-            gone: Deferred[None] = Deferred()
-            lost = channel.connectionLost
-            channel.connectionLost = lambda reason: (lost(reason), gone.callback(None))
-            self.ended.append(gone)
-            return channel
-
-        site.buildProtocol = noted  # type: ignore[method-assign]
-        listen: Any = reactor
-        port = (
-            listen.listenTCP(0, site, interface="127.0.0.1")
-            if context is None
-            else listen.listenSSL(0, site, context, interface="127.0.0.1")
-        )
-        self.addCleanup(port.stopListening)
-        return int(port.getHost().port)
+        return self.listen(root, context)
 
     async def get(self, url: str, **options: Any) -> bytes:
         try:

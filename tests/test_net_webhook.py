@@ -11,13 +11,14 @@ from typing import Any
 
 from twisted.internet import reactor, ssl
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.trial.unittest import SynchronousTestCase, TestCase
+from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import BrowserLikePolicyForHTTPS
 from twisted.web.resource import Resource
-from twisted.web.server import NOT_DONE_YET, Site
+from twisted.web.server import NOT_DONE_YET
 
 from tests.feed_world import draft
 from tests.test_client_tls import certificate
+from tests.web_world import ServerCase
 from timed.feed.delivery import Batch, Gap, NotTaken
 from timed.feed.event import Filter, Presenter
 from timed.feed.records import Position
@@ -72,33 +73,11 @@ class Hook(Resource):
         return b"taken"
 
 
-class ReceiverCase(TestCase):
-    timeout = 60
-
+class ReceiverCase(ServerCase):
     def serve(self, answer: int | Callable[[Any], Any], context: Any = None) -> Hook:
         """A receiver; its connections must be gone when a test ends."""
         hook = Hook(answer)
-        site = Site(hook)
-        build = site.buildProtocol
-        self.ended: list[Deferred[None]] = []
-
-        def noted(address: Any) -> Any:
-            channel = build(address)
-            gone: Deferred[None] = Deferred()
-            lost = channel.connectionLost
-            channel.connectionLost = lambda reason: (lost(reason), gone.callback(None))
-            self.ended.append(gone)
-            return channel
-
-        site.buildProtocol = noted  # type: ignore[method-assign]
-        listen: Any = reactor
-        port = (
-            listen.listenTCP(0, site, interface="127.0.0.1")
-            if context is None
-            else listen.listenSSL(0, site, context, interface="127.0.0.1")
-        )
-        self.addCleanup(port.stopListening)
-        self.port = port.getHost().port
+        self.port = self.listen(hook, context)
         return hook
 
     def webhook(self, url: str = "", **options: Any) -> Webhook:

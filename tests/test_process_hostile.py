@@ -28,6 +28,9 @@ VICTIM = 1
 GROWTH_MB = 8.0
 """What garbage may cost. A message of the largest kind that was buffered would be seen."""
 SILENT = 200
+STRANGERS = 80
+LEFT_BYTES = 5_000
+"""What a refused connection may leave; its TLS takes nine times as much."""
 HEADER = struct.Struct("<4sHHLL")
 
 
@@ -77,6 +80,22 @@ class TransportTests(HostileCase):
         intruder.send(bytes(range(256)) * 64)
         intruder.wait_closed()
         self.assert_refused("connection", "tls-failed")
+
+    def test_what_was_refused_leaves_nothing(self) -> None:
+        """The C library's blocks, where the state of TLS is, are counted by themselves: holes are no leak."""
+
+        def allocated() -> int:
+            return self.world.counted(VICTIM, "timed_memory_bytes")["allocated"]
+
+        before = 0
+        for turn in range(2):
+            before = allocated()
+            for _ in range(STRANGERS):
+                intruder = self.raw()
+                intruder.send(bytes(4_096))
+                intruder.close()
+            self.assert_refused("connection", "tls-failed", (turn + 1) * STRANGERS)
+        self.assertLess(allocated() - before, STRANGERS * LEFT_BYTES)
 
     def test_a_frame_without_tls(self) -> None:
         intruder = self.raw()

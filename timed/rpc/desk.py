@@ -69,12 +69,16 @@ class Desk:
         )
         return reader
 
-    def _make_environment(self, node_id: bytes = b"", operator: bytes | None = None) -> Environment:
+    def _identity(self) -> Identity:
+        """Of a process that reads no keys."""
+        return Identity(b"", None, SOFTWARE, self._context.config.p2p_port)
+
+    def _make_environment(self) -> Environment:
         """What every process has of it."""
         context = self._context
         return Environment(
             params=context.params,
-            identity=Identity(node_id, operator, SOFTWARE, context.config.p2p_port),
+            identity=self._identity(),
             monotonic=context.monotonic,
             started=context.monotonic(),
             shut_down=context.shut_down,

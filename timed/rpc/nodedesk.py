@@ -16,7 +16,7 @@ from timed.rpc.backend import ChainBackend
 from timed.rpc.coinset import CoinScan
 from timed.rpc.consolidation import Consolidation
 from timed.rpc.desk import Desk
-from timed.rpc.environment import Environment, Recorded, no_recording
+from timed.rpc.environment import Environment, Identity, Recorded, no_recording
 from timed.rpc.linkwire import Hello
 from timed.rpc.localfront import LocalFront, check_path
 from timed.rpc.peering import Peering, SocketCounters
@@ -47,7 +47,7 @@ class NodeDesk(Desk):
                 self._wallet = host = WalletHost(path, self._backend, context.reactor, os.urandom)
                 self.parts.wallet = host.wallet
                 self.parts.chronicle, self.parts.pursuit = host.chronicle, host.pursuit
-        environment = self._add_node(self._make_environment(*self._ids()))
+        environment = self._make_environment()
         self.dispatcher = self._make_dispatcher(environment)
         self._consolidation = Consolidation.of(environment, context.reactor, context.config)
         self.parts.consolidation = environment.consolidation = self._consolidation
@@ -77,16 +77,18 @@ class NodeDesk(Desk):
         if wallet is not None:
             await wallet.stop()
 
-    def _ids(self) -> tuple[bytes, bytes | None]:
-        """Of the node and of its operator."""
+    def _identity(self) -> Identity:
         operator = self._context.operator_key
-        return self._context.node_key.public, None if operator is None else operator.public
+        return attrs.evolve(
+            super()._identity(),
+            node_id=self._context.node_key.public,
+            operator=None if operator is None else operator.public,
+        )
 
-    def _add_node(self, environment: Environment) -> Environment:
-        """With what only the process of the node has."""
+    def _make_environment(self) -> Environment:
         context, backend, wallet = self._context, self._backend, self._wallet
         return attrs.evolve(
-            environment,
+            super()._make_environment(),
             write_wallet=self._write_wallet,
             remember=self._remember,
             record=self._record,

@@ -139,7 +139,7 @@ class World:
             own_wallet=self.wallet if with_wallet else None,
             scan=self.scan,
             reader=self.reader,
-            parts=lambda: self.parts,
+            parts=self.parts,
         )
         self.dispatcher = Dispatcher(
             HANDLERS,

@@ -35,6 +35,7 @@ from timed.feed.delivery import Delivery, NotTaken
 from timed.index.status import ReadIndexes
 from timed.ledger.regtest import well_known_key
 from timed.monitor.health import CHECKS
+from timed.monitor.profiler import Profiler
 from timed.monitor.rules import MIB, RULES
 from timed.params import SECOND
 from timed.primitives.certificate import CertificateKind
@@ -374,7 +375,7 @@ class Apart(MemberCase):
         clock = self.world.clock
         parts = Parts(
             Activity(clock.seconds, self.one.now), Toll(clock, 1_000, 30), Waiters(clock),
-            link=self.link, probe=self.probe,
+            Profiler(clock, clock.seconds), link=self.link, probe=self.probe,
         )  # fmt: skip
         self.link.start()
 

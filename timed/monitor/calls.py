@@ -94,7 +94,7 @@ RPC_METRICS: tuple[Row | Durations, ...] = (
         _of(_link)),
     Row("timed_profiles", COUNTER, ("event",),
         "Profiles taken, refused because one was under way, and ended early; looks; samples without a place.",
-        _of(lambda parts: [] if parts.profiler is None else by(sorted(parts.profiler.counters.items())))),
+        _of(lambda parts: by(sorted(parts.profiler.counters.items())))),
     Row("timed_reloads", COUNTER, ("what", "outcome"), "Files read again with SIGHUP or reload.", _reloads),
     Row("timed_config_changes", COUNTER, ("what",), "Changes of the configuration while the node runs.",
         lambda view: by(view.context.live.counters.items())),

@@ -83,6 +83,7 @@ class Desk:
             started=context.monotonic(),
             shut_down=context.shut_down,
             waiters=self.waiters,
+            parts=self.parts,
             pause=self._pause,
             log_levels=context.log_levels,
             feed=lambda: context.feed,
@@ -90,7 +91,6 @@ class Desk:
             configuration=context.live,
             reloads=context.reloads,
             watch=lambda: context.watch,
-            parts=lambda: self.parts,
         )
 
     def _make_dispatcher(self, environment: Environment, forward: Forward | None = None) -> Dispatcher:

@@ -94,6 +94,8 @@ class Environment:
     """`monotonic` at the start of the service."""
     shut_down: Callable[[], None]
     waiters: Waiters
+    parts: Parts
+    """What answers calls in this process."""
     write_wallet: Callable[[], Awaitable[None]] = no_writing
     """Makes the wallet's outbox durable."""
     remember: Callable[[], Awaitable[None]] = no_writing
@@ -128,8 +130,6 @@ class Environment:
     """The alerts, while the monitor service runs."""
     watch: Callable[[], Watch | None] = lambda: None
     """What the monitor service measures, while it runs."""
-    parts: Callable[[], Parts | None] = lambda: None
-    """What answers calls in this process."""
 
     @property
     def chain(self) -> ChainBackend:

@@ -32,7 +32,7 @@ class Parts:
     activity: Activity
     toll: Toll
     waiters: Waiters
-    profiler: Profiler | None = None
+    profiler: Profiler
     reader: Reader | None = None
     link: ChainLink | None = None
     """The way to the chain process, in a process without a node."""

@@ -8,10 +8,14 @@ from twisted.internet.defer import Deferred, succeed
 
 from timed.events import NodeEvent
 from timed.interfaces import IEventSink
+from timed.monitor.profiler import Profiler
 from timed.primitives.transaction import Lock
+from timed.rpc.activity import Activity
 from timed.rpc.backend import ChainBackend
 from timed.rpc.environment import Environment, Identity
+from timed.rpc.parts import Parts
 from timed.rpc.paying import pay
+from timed.rpc.toll import Toll
 from timed.rpc.waiting import Waiters
 from timed.rpc.wallethost import WalletHost
 from timed.sim.reactor import ProcessReactor, ProcessWorker
@@ -88,6 +92,12 @@ class Teller:
             started=reactor.seconds(),
             shut_down=lambda: None,
             waiters=self.waiters,
+            parts=Parts(
+                Activity(reactor.seconds, backend.now),
+                Toll(reactor, budget_per_s=1, deadline_s=1),
+                self.waiters,
+                Profiler(reactor, reactor.seconds),
+            ),
             write_wallet=self.host.write,
             remember=lambda: succeed(None),
             backend=backend,

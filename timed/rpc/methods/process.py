@@ -29,7 +29,7 @@ MAX_SHOWN = 500
 
 @anywhere
 def getrpcinfo(env: Environment) -> Object:
-    parts = _parts(env)
+    parts = env.parts
     activity, toll = parts.activity, parts.toll
     return {
         "active_commands": [_call(call, activity) for call in islice(activity, MAX_SHOWN)],
@@ -61,13 +61,6 @@ def getrpcinfo(env: Environment) -> Object:
         "http": _http(parts),
         "authentication": _authentication(parts),
     }
-
-
-def _parts(env: Environment) -> Parts:
-    parts = env.parts()
-    if parts is None:
-        raise RpcError(MISC, "Nothing counts calls here", rule="no-rpc", hint="Ask a running node.")
-    return parts
 
 
 def _call(call: Call, activity: Activity) -> Object:
@@ -130,11 +123,8 @@ def _authentication(parts: Parts) -> Object | None:
 @anywhere
 async def getmemoryinfo(env: Environment) -> Object:
     """The store is asked last, on the reader's thread, since only it may open another process's files."""
-    parts = env.parts()
     feed = env.feed()
-    owners: Iterable[Owner] = chain(
-        () if feed is None else owners_of_feed(feed), () if parts is None else owners_of_rpc(parts)
-    )
+    owners: Iterable[Owner] = chain(() if feed is None else owners_of_feed(feed), owners_of_rpc(env.parts))
     if env.backend is not None:
         driver = env.backend.driver
         owners = chain(owners_of_node(driver), owners_of_recorder(driver), owners)

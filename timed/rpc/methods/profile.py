@@ -18,8 +18,7 @@ from timed.monitor.watch import Watch
 from timed.peer.costs import NS_PER_S
 from timed.rpc.dispatch import Handler
 from timed.rpc.environment import Environment
-from timed.rpc.errors import MISC, Busy, RpcError, no_monitor, stopping
-from timed.rpc.parts import Parts
+from timed.rpc.errors import Busy, no_monitor, stopping
 from timed.rpc.placing import anywhere
 from timed.rpc.present import Object
 
@@ -39,7 +38,7 @@ class Counters:
     asked: Counts
 
     @classmethod
-    def read(cls, env: Environment, parts: Parts) -> Counters:
+    def read(cls, env: Environment) -> Counters:
         """At this moment."""
         peering, backend = env.peering, env.backend
         meter = None if backend is None else backend.driver.meter
@@ -48,8 +47,8 @@ class Counters:
             {} if peering is None else dict(peering.table.costs.spent),
             {} if peering is None else peering.traffic().received,
             {} if meter is None else dict(meter.spent),
-            dict(parts.activity.cpu),
-            dict(parts.activity.calls),
+            dict(env.parts.activity.cpu),
+            dict(env.parts.activity.calls),
         )
 
     def since(self, before: Counters) -> Counters:
@@ -71,17 +70,14 @@ def _grown(now: Counts, before: Counts) -> Counts:
 
 @anywhere
 async def getprofile(env: Environment, seconds: int, hz: int) -> Object:
-    parts = env.parts()
-    if parts is None or parts.profiler is None:
-        raise RpcError(MISC, "Nothing takes profiles here", rule="no-profiler", hint="Ask a running node.")
-    before, begun_us = Counters.read(env, parts), _now_us(env)
+    before, begun_us = Counters.read(env), _now_us(env)
     try:
-        sampled = await parts.profiler.take(seconds, hz)
+        sampled = await env.parts.profiler.take(seconds, hz)
     except Stopped as error:
         raise stopping() from error
     except LocalError as error:
         raise Busy(503, RETRY_AFTER_S, error.message, rule="profile-running", hint=error.hint) from error
-    spent = Counters.read(env, parts).since(before)
+    spent = Counters.read(env).since(before)
     return {
         "process": "rpc" if env.backend is None else "node",
         "seconds": round(sampled.seconds, 3),

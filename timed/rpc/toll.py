@@ -115,6 +115,8 @@ class Toll:
             ) from None
 
     async def _slow(self, wait_us: int, client: Client, cost: int) -> None:
+        if self._closed:
+            raise stopping()
         slowed: Deferred[None] = deferLater(self._reactor, wait_us / SECOND)
         self._slowed[slowed] = None
         try:

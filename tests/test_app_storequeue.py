@@ -87,6 +87,21 @@ class Queueing(SynchronousTestCase):
         self.assertEqual(self.outcomes, [])
         self.assertEqual(self.queue.counters.waiting_jobs, 1)
 
+    def test_without_a_thread_to_write_on_it_fails_as_with_a_broken_disk(self) -> None:
+        """The system may refuse one; whoever waits is told, and nothing waits for ever."""
+
+        def refuse(func: Callable[..., object], *args: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+        self.patch(self.threads, "callInThread", refuse)
+        self.queue.put(Persist(1, (b"a",)))
+        self.queue.put(Persist(2, (b"b",)))
+        self.assertEqual(
+            self.outcomes, [(token, "no thread to write on: can't start new thread") for token in (1, 2)]
+        )
+        self.assertEqual((self.store.durable, self.queue.counters.waiting_jobs), ([], 0))
+        self.successResultOf(self.queue.drained())
+
     def test_after_a_failure_nothing_is_written_any_more(self) -> None:
         """A later record must not be durable when an earlier one is not `[13]` `[16]`."""
         self.store.fail = StoreError("the disk is full")

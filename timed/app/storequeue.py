@@ -119,7 +119,14 @@ class StoreQueue:
             start = not self._working
             self._working = True
         if start:
+            self._begin()
+
+    def _begin(self) -> None:
+        try:
             self._threads.callInThread(self._work)
+        except RuntimeError as error:
+            self.broken = self.broken or f"no thread to write on: {error}"
+            self._work()
 
     def drained(self) -> Deferred[None]:
         """Fires once every job handed over so far has its outcome."""
@@ -130,7 +137,7 @@ class StoreQueue:
         return waiting
 
     def _work(self) -> None:
-        """On the store thread: until the queue is empty."""
+        """On the store thread, or where there is none, with nothing written: until the queue is empty."""
         while True:
             with self._lock:
                 jobs = tuple(self._jobs)

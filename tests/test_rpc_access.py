@@ -411,8 +411,8 @@ class TheToll(SynchronousTestCase):
         self.assertGreaterEqual(len(failures), 100)
         for each in failures:
             self.assertEqual(self.failureResultOf(each, Busy).value.data["rule"], "stopping")
-        late = self.admit(1)[0]
-        self.assertEqual(self.failureResultOf(late, Busy).value.data["rule"], "stopping")
+        late = self.assertRaises(Busy, self.toll.admit, self.reader, self.light)
+        self.assertEqual(late.data["rule"], "stopping")
         self.clock.pump([0] * 10)
 
     def test_who_leaves_while_it_is_slowed_is_not_told_that_the_node_stops(self) -> None:

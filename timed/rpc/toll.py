@@ -73,6 +73,8 @@ class Toll:
                 rule="budget-spent",
                 hint="Call less often or for less: x-cost in rpc.discover is the price of each method.",
             )
+        if wait and self._closed:
+            raise stopping()
         return self._slow(wait, client, method.cost) if wait else self._enter(client, method.cost)
 
     def within(self, method: Method, result: Awaitable[Any]) -> Awaitable[Any]:
@@ -115,8 +117,6 @@ class Toll:
             ) from None
 
     async def _slow(self, wait_us: int, client: Client, cost: int) -> None:
-        if self._closed:
-            raise stopping()
         slowed: Deferred[None] = deferLater(self._reactor, wait_us / SECOND)
         self._slowed[slowed] = None
         try:

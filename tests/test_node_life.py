@@ -67,6 +67,19 @@ class PaymentTests(SynchronousTestCase):
         )
         self.assertEqual([event.txids[1:] for event in world.told(BlockCertified)], [(paid.txid,)])
 
+    def test_whose_report_is_waited_for_is_told_once_reports_come(self) -> None:
+        world = NodeWorld()
+        peers = world.others()
+        self.assertEqual(world.node.consensus_state().without_report, ())
+        world.pass_slot()
+        world.pass_time(TICK)
+        operators = [key.public for key in world.keys]
+        self.assertEqual(world.node.consensus_state().without_report, tuple(operators[1:]))
+        peers[1].say(world.report(2))
+        self.assertEqual(world.node.consensus_state().without_report, (operators[1], operators[3]))
+        world.certify(peers[0])
+        self.assertEqual(world.node.consensus_state().without_report, ())
+
     def test_a_single_member_network_makes_final_payments_and_blocks_alone(self) -> None:
         world = NodeWorld(members=1)
         paid = world.payment()

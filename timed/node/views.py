@@ -71,6 +71,8 @@ class ConsensusState:
     proposer: bytes | None
     """Operator key of the proposer of the current round."""
     reports: int
+    without_report: tuple[bytes, ...]
+    """Operator keys of the members whose report has not come, in the order of the roster; none before the first has."""
     transactions: int
     """Transactions heard of in this epoch."""
     certified: int
@@ -155,6 +157,7 @@ class Views:
         started = rounds.step is not Step.WAITING
         proposer = path.roster.members[rounds.proposer(rounds.round)].operator_key if started else None
         tallies = path.tallies.values()
+        reports = chain.closing.reports
         return ConsensusState(
             height=chain.ledger.tip.height,
             epoch=chain.epoch,
@@ -168,7 +171,12 @@ class Views:
             frozen=chain.frozen,
             slot_us=chain.slot_us,
             proposer=proposer,
-            reports=len(chain.closing.reports),
+            reports=len(reports),
+            without_report=tuple(
+                member.operator_key
+                for index, member in enumerate(path.roster.members)
+                if reports and index not in reports
+            ),
             transactions=len(tallies),
             certified=sum(1 for tally in tallies if tally.certified),
             final=sum(1 for tally in tallies if tally.final),

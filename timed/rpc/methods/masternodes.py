@@ -114,6 +114,7 @@ def getconsensusinfo(env: Environment) -> Object:
         "voting": state.signing,
         "frozen": state.frozen,
         "reports": state.reports,
+        "without_report": [operator.hex() for operator in state.without_report],
         "transactions": state.transactions,
         "certified": state.certified,
         "final": state.final,

@@ -50,6 +50,7 @@ METHODS = (
         "masternodes",
         "Where the making of the next block stands.",
         "object: type, masternodes, total_weight, quorum, height, epoch, round, step, next_slot, proposer, member, voting, "
-        "frozen, reports, transactions, certified, final",
+        "frozen, reports (count), without_report (operators of the members that are waited for), transactions, certified, "
+        "final",
     ),
 )

@@ -40,7 +40,7 @@ WATCHED = {
     "app/memory.py PeerMemory.__init__": "peer-book",
     "app/memory.py PeerMemory._save": "peer-book",
     "app/seeds.py Seeds.__init__": "seeds",
-    "app/storequeue.py StoreQueue.put": "store",
+    "app/storequeue.py StoreQueue._begin": "store",
     "app/systemd.py SystemdService.__init__": "manager-watchdog",
     "app/verifier.py Verifier.dispatch": "verifier",
     "feed/hub.py Hub._look_at_all": "subscriptions",

@@ -96,11 +96,22 @@ class PeerMetrics(SynchronousTestCase):
         self.assertEqual(self.values("timed_addresses"), {("new",): 0, ("tried",): 1})
         self.assertEqual(self.values("timed_clock_offset_seconds"), {(): 0})
 
-    def test_transactions_that_met_a_full_queue_are_counted_by_queue(self) -> None:
+    def test_what_met_a_full_place_is_counted_by_place(self) -> None:
         assert self.context.running is not None
-        node = self.context.running.node
+        node, table = self.context.running.node, self.host.table
         node.admission.counters.overflow, node.relay.fetching.overflow, node.relay.overflow = 1, 2, 3
-        self.assertEqual(self.values("timed_overflows"), {("checking",): 1, ("fetching",): 2, ("held",): 3})
+        table.overflows, table.conduct._bans.overflows = 4, 5
+        self.assertEqual(
+            self.values("timed_overflows"),
+            {
+                ("checking",): 1,
+                ("fetching",): 2,
+                ("held",): 3,
+                ("outbox",): 4,
+                ("transport",): 0,
+                ("bans",): 5,
+            },
+        )
 
     def test_verdicts_tell_whether_they_were_carried_out(self) -> None:
         conduct = self.host.table.conduct

@@ -68,12 +68,15 @@ def _refused(view: View) -> list[Sample]:
 def _overflows(view: View) -> list[Sample]:
     if view.node is None:
         return []
-    relay = view.node.relay
+    relay, peers, network = view.node.relay, view.node.peers, view.context.network
     return by(
         {
             "checking": view.node.admission.counters.overflow,
             "fetching": relay.fetching.overflow,
             "held": relay.overflow,
+            "outbox": peers.overflows,
+            "transport": 0 if network is None else network.counters.write_overflows,
+            "bans": peers.conduct.bans_overflows,
         }.items()
     )
 
@@ -309,7 +312,9 @@ METRICS: tuple[Row | Durations, ...] = (
         _count("reconnects"),
     ),
     Row("timed_refused", COUNTER, ("what", "rule"), "What was refused since the start, by rule.", _refused),
-    Row("timed_overflows", COUNTER, ("queue",), "Transactions that met a full queue, by queue.", _overflows),
+    Row("timed_overflows", COUNTER, ("queue",),
+        "What met a full place: transactions (checking, fetching, held), sessions whose peer took nothing (outbox, transport), bans.",
+        _overflows),
     Row("timed_violations", COUNTER, ("rule",), "Bytes of peers that broke a rule and ended a session.", _violations),
     Row("timed_conduct", COUNTER, ("event",), "What peers did, by the events of the conduct policy.", _conduct),
     Row("timed_dials", COUNTER, (), "Dials begun; it grows while a wanted peer is missing.",

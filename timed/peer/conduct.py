@@ -226,6 +226,11 @@ class Conduct:
                 self._scores.pop(each, None)
         return tuple(gone for each in lifted if (gone := self._bans.remove(each)) is not None)
 
+    @property
+    def bans_overflows(self) -> int:
+        """Bans that met a full table: one was forgotten for each."""
+        return self._bans.overflows
+
     def clear_bans(self) -> tuple[Ban, ...]:
         """Lift every ban and forget every score."""
         lifted = tuple(self._bans)

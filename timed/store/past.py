@@ -20,6 +20,7 @@ from timed.ledger.ledger import Ledger
 from timed.primitives.block import Block
 from timed.primitives.certificate import BlockCertificate, SignatureItem
 from timed.primitives.transaction import OutPoint, Transaction, TransactionKind
+from timed.store.blocks import block_at
 from timed.store.recent import RecentBlocks
 
 
@@ -102,10 +103,8 @@ class PastStore:
         found = self._recent.get(height)
         if found is not None:
             return found
-        data = self._reads.block(height)
-        if data is None:
-            raise StoreError(f"block {height} is missing.")
-        return self._recent.put(height, Block.decode(data).transactions)
+        block, _ = block_at(self._reads, height)
+        return self._recent.put(height, block.transactions)
 
 
 class Execution:

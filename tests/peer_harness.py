@@ -17,17 +17,9 @@ from timed.crypto.keys import SigningKey
 from timed.events import Action, Close, Dial, Publish, Write
 from timed.params import REGTEST, SECOND, NetworkParams
 from timed.peer.session import State
+from timed.peer.settings import PeerSettings
 from timed.peer.table import PeerTable
-from timed.peer.values import (
-    Closed,
-    Delivery,
-    Identity,
-    Incoming,
-    Opened,
-    PeerAddress,
-    PeerSettings,
-    RequestFailed,
-)
+from timed.peer.values import Closed, Delivery, Identity, Incoming, Opened, PeerAddress, RequestFailed
 from timed.wire.catalogue import decode_message, encode_message, limit_for
 from timed.wire.compression import Packing
 from timed.wire.framing import FrameReader, frames_of

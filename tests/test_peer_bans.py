@@ -17,7 +17,7 @@ from timed.peer.bans import Ban, Bans, is_in, parse_subject, subject_text
 from timed.peer.conduct import Conduct, PeerClass, Verdict
 from timed.peer.dialing import Origin
 from timed.peer.memory import Memory
-from timed.peer.values import PeerSettings
+from timed.peer.settings import PeerSettings
 
 PEER = bytes(range(32))
 HOST = "10.1.2.3"

@@ -18,7 +18,7 @@ from timed.peer import limits
 from timed.peer.conduct import CEILING, POLICY, Conduct, PeerClass, Verdict
 from timed.peer.location import is_loopback
 from timed.peer.rates import RATES, Allowance, Rate, Rates, Stock, least
-from timed.peer.values import PeerSettings
+from timed.peer.settings import PeerSettings
 from timed.wire.catalogue import MESSAGES
 from timed.wire.messages import Ack, BlockCommit, GetPeers, PeersResponse, Pong
 

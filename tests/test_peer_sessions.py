@@ -16,7 +16,7 @@ from timed.params import SECOND, TESTNET
 from timed.peer import greeting, limits
 from timed.peer.retention import reference
 from timed.peer.session import State
-from timed.peer.values import PeerSettings
+from timed.peer.settings import PeerSettings
 from timed.wire.messages import Ack, BlockAnnouncement, Goodbye, Handshake, Ping
 
 NEWS = BlockAnnouncement(height=1, hash=bytes(32))

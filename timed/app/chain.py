@@ -31,7 +31,8 @@ from timed.interfaces import IEventSink, IStore, IStoreBackend
 from timed.node.config import NodeConfig
 from timed.node.node import Node
 from timed.peer.dialect import Dialect
-from timed.peer.values import PeerAddress, PeerSettings
+from timed.peer.settings import PeerSettings
+from timed.peer.values import PeerAddress
 
 SOFTWARE = f"timed/{__version__}"
 DRY_RUN = "dry-run"

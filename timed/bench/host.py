@@ -19,8 +19,9 @@ from timed.net.limits import NetworkLimits
 from timed.net.network import Network
 from timed.params import REGTEST, SECOND
 from timed.peer.dialect import ORDINARY, Dialect
+from timed.peer.settings import PeerSettings
 from timed.peer.table import PeerTable
-from timed.peer.values import Delivery, Identity, PeerAddress, PeerSettings
+from timed.peer.values import Delivery, Identity, PeerAddress
 from timed.primitives.hashing import tagged_hash
 
 HOST = "127.0.0.1"

@@ -7,7 +7,8 @@ import attrs
 from timed.crypto.keys import SigningKey
 from timed.ledger.genesis import Genesis
 from timed.peer.dialect import ORDINARY, Dialect
-from timed.peer.values import DEFAULTS, Identity, PeerSettings
+from timed.peer.settings import DEFAULTS, PeerSettings
+from timed.peer.values import Identity
 
 WantedPeer = tuple[str, int, "bytes | None"]
 """(host, port, node id if it is known): a peer this node keeps a session with."""

@@ -25,7 +25,7 @@ from timed.peer import limits
 from timed.peer.bans import Ban, Bans, Subject, is_in, subject_text
 from timed.peer.location import address_of, is_loopback
 from timed.peer.rates import Rates
-from timed.peer.values import DEFAULTS, PeerSettings
+from timed.peer.settings import DEFAULTS, PeerSettings
 
 
 class PeerClass(enum.IntEnum):

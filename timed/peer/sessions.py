@@ -28,8 +28,8 @@ from timed.peer.retention import Retention
 from timed.peer.seats import Seats
 from timed.peer.session import Session, State
 from timed.peer.session_events import Accepted, Acknowledged, Conducted, Farewell, Greeted, SessionEvent
+from timed.peer.settings import DEFAULTS, PeerSettings
 from timed.peer.values import (
-    DEFAULTS,
     REASONS,
     Closed,
     Delivery,
@@ -38,7 +38,6 @@ from timed.peer.values import (
     Opened,
     PeerAddress,
     PeerHandle,
-    PeerSettings,
     RequestFailed,
 )
 from timed.wire.messages import Handshake

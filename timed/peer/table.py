@@ -20,18 +20,10 @@ from timed.peer.memory import Memory
 from timed.peer.outbox import Admission, Queue
 from timed.peer.session import Session, State
 from timed.peer.sessions import DIAL, RETENTION, Sessions
+from timed.peer.settings import DEFAULTS, PeerSettings
 from timed.peer.statistics import PeerStatistics, statistics_of
 from timed.peer.traffic import Traffic
-from timed.peer.values import (
-    DEFAULTS,
-    Delivery,
-    Identity,
-    Incoming,
-    PeerAddress,
-    PeerHandle,
-    PeerSettings,
-    host_port,
-)
+from timed.peer.values import Delivery, Identity, Incoming, PeerAddress, PeerHandle, host_port
 from timed.wire.message import Message, Verbatim
 from timed.wire.messages import GetPeers, PeersResponse
 

@@ -103,10 +103,6 @@ class Value:
     metric: str
     labels: Labels = ()
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        return (self.metric,)
-
     def of(self, readings: Readings) -> float | None:
         return None if readings.last is None else readings.last.total(self.metric, self.labels)
 
@@ -121,10 +117,6 @@ class Count:
 
     metric: str
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        return (self.metric,)
-
     def of(self, readings: Readings) -> float | None:
         return None if readings.last is None else float(len(readings.last.values.get(self.metric, ())))
 
@@ -138,10 +130,6 @@ class Size:
     """A metric now, whatever its sign."""
 
     metric: str
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        return (self.metric,)
 
     def of(self, readings: Readings) -> float | None:
         found = Value(self.metric).of(readings)
@@ -160,10 +148,6 @@ class Increase:
     window_s: int
     labels: Labels = ()
 
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        return (self.metric,)
-
     def taken(self, reading: Reading) -> float | None:
         return reading.total(self.metric, self.labels)
 
@@ -181,10 +165,6 @@ class Rate:
 
     metric: str
     window_s: int
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        return (self.metric,)
 
     def taken(self, reading: Reading) -> float | None:
         return reading.total(self.metric, ())
@@ -206,10 +186,6 @@ class Slope:
     metric: str
     window_s: int
     labels: Labels = ()
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        return (self.metric,)
 
     def taken(self, reading: Reading) -> float | None:
         return reading.total(self.metric, self.labels)
@@ -233,10 +209,6 @@ class Quantile:
     share: float
     window_s: int
     labels: Labels = ()
-
-    @property
-    def metrics(self) -> tuple[str, ...]:
-        return (self.metric,)
 
     def taken(self, reading: Reading) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
         """The bounds of the buckets, and how much is in each."""

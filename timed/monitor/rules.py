@@ -145,5 +145,5 @@ RULES: tuple[Rule, ...] = (
 
 ADJUSTABLE = {rule.name: rule.limit for rule in RULES if not rule.name.startswith(CHECK)}
 """Rules whose limit an operator may choose; a check is ok or it is not."""
-WATCHED = tuple(sorted({metric for rule in RULES for metric in rule.figure.metrics}))
+WATCHED = tuple(sorted({rule.figure.metric for rule in RULES}))
 """The metrics that the rules look at."""

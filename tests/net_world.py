@@ -23,6 +23,9 @@ from timed.net.tls import ConnectionCreator
 
 HOST = "127.0.0.1"
 
+HELLO_BEGINS = b"\x16\x03\x01\x02\x00\x01"
+"""The first bytes of a TLS client: a record of 512 bytes, and in it a ClientHello."""
+
 
 def key(number: int) -> SigningKey:
     return SigningKey.from_seed(bytes([number]) * 32)

@@ -11,10 +11,11 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from tests.net_world import HOST, NetTestCase, RecordingHost, a_turn, key, node_context, turns
+from tests.net_world import HELLO_BEGINS, HOST, NetTestCase, RecordingHost, a_turn, key, node_context, turns
 from timed.net import reasons
 from timed.net.limits import NetworkLimits, address_group
 from timed.net.network import Network
+from timed.net.tls import ConnectionCreator
 
 
 class DeadlineTests(NetTestCase):
@@ -134,7 +135,7 @@ class InboundBoundTests(NetTestCase):
         """[19] A flood of silent connections does not crowd out a slow handshake."""
         network, _, port = await self.listening(limits=NetworkLimits(max_half_open=3))
         speaking = await self.raw(port)
-        speaking.transport.write(b"\x16")
+        speaking.transport.write(HELLO_BEGINS)
         for count in range(2, 12):
             await self.raw(port)
             await turns(lambda count=count: network.counters.accepted == count)
@@ -206,6 +207,43 @@ class GroupTests(MemoryNetTestCase):
         self.assertEqual(len(network._lobby), 4)
         self.assertEqual(network.counters.refused, {})
         self.assertEqual(len(self.reactor.getDelayedCalls()), 4)
+
+
+class DoorstepTests(MemoryNetTestCase):
+    def setUp(self):
+        self.made = []
+        original = ConnectionCreator.serverConnectionForTLS
+
+        def make(creator, tls):
+            self.made.append(tls)
+            return original(creator, tls)
+
+        self.patch(ConnectionCreator, "serverConnectionForTLS", make)
+
+    def say(self, door, data):
+        """Byte by byte, while the door is who is spoken to."""
+        for byte in data:
+            self.assertEqual(self.made, [])
+            door.dataReceived(bytes([byte]))
+
+    def test_a_hello_may_come_byte_by_byte(self):
+        network = self.network()
+        door = self.arrive(network, "203.0.113.1")
+        self.say(door, HELLO_BEGINS)
+        self.assertEqual([door.transport.protocol], self.made)
+        self.assertEqual(network.counters.bytes_received, len(HELLO_BEGINS))
+
+    def test_who_has_not_begun_a_hello_makes_room_like_one_that_is_silent(self):
+        network = self.network(NetworkLimits(max_half_open=2))
+        murmuring = self.arrive(network, "203.0.113.1")
+        self.say(murmuring, HELLO_BEGINS[:-1])
+        speaking = self.arrive(network, "203.0.114.1")
+        self.say(speaking, HELLO_BEGINS)
+        self.arrive(network, "203.0.115.1")
+        self.assertEqual((murmuring.transport.aborted, speaking.transport.aborted), (True, False))
+        murmuring.connectionLost(Failure(error.ConnectionAborted()))
+        self.assertEqual(network.counters.refused, {"crowded-out": 1})
+        self.assertEqual(network.counters.bytes_received, 2 * len(HELLO_BEGINS) - 1)
 
 
 class RaceTests(MemoryNetTestCase):

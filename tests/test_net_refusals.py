@@ -14,7 +14,7 @@ from tests.net_world import HOST, NetTestCase, a_turn, context, key, node_contex
 from timed.net import network as network_module
 from timed.net import reasons
 from timed.net.identity import TlsIdentity
-from timed.net.tls import note_certificate
+from timed.net.tls import ConnectionCreator, note_certificate
 
 LONG_AGO = datetime(1999, 1, 1, tzinfo=UTC)
 
@@ -83,6 +83,42 @@ class InboundTests(NetTestCase):
         client = await self.raw(port)
         client.transport.write(b"GET / HTTP/1.1\r\n\r\n")
         self.assertEqual((await host.first("disconnected"))[1], "tls-failed")
+
+    async def test_what_is_not_a_hello_is_given_no_tls(self):
+        """OpenSSL's state of a connection is some 27 kB: who sends garbage does not get it."""
+        not_hellos = {
+            "a request": b"GET / HTTP/1.1\r\n\r\n",
+            "an alert": b"\x15\x03\x01\x00\x02\x01\x00",
+            "another version": b"\x16\x02\x01\x02\x00\x01",
+            "an empty record": b"\x16\x03\x01\x00\x00\x01",
+            "too long a record": b"\x16\x03\x01\x40\x01\x01",
+            "another handshake message": b"\x16\x03\x01\x02\x00\x02",
+        }
+        made = self.made_by_servers()
+        network, host, port = await self.listening()
+        for count, garbage in enumerate(not_hellos.values(), 1):
+            client = await self.raw(port)
+            client.transport.write(garbage)
+            await client.lost
+            await host.until(lambda count=count: len(host.of("disconnected")) == count)
+        self.assertEqual(network.counters.refused, {"tls-failed": len(not_hellos)})
+        self.assertEqual(network.counters.bytes_received, sum(map(len, not_hellos.values())))
+        self.assertEqual(made, [])
+        await self.raw(port, node_context(9))
+        await host.first("connected")
+        self.assertEqual(len(made), 1)
+
+    def made_by_servers(self):
+        """The TLS connections that are made for those who come, from now on."""
+        made = []
+        original = ConnectionCreator.serverConnectionForTLS
+
+        def make(creator, tls):
+            made.append(original(creator, tls))
+            return made[-1]
+
+        self.patch(ConnectionCreator, "serverConnectionForTLS", make)
+        return made
 
     async def test_a_hello_without_end(self):
         _, host, port = await self.listening()

@@ -10,6 +10,7 @@ from collections import Counter
 import msgspec
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from tests.net_world import HELLO_BEGINS
 from tests.process_world import (
     Intruder,
     ProcessCase,
@@ -32,6 +33,7 @@ STRANGERS = 80
 LEFT_BYTES = 5_000
 """What a refused connection may leave; its TLS takes nine times as much."""
 HEADER = struct.Struct("<4sHHLL")
+HALF_HELLO = HELLO_BEGINS + b"\x00\x01\xfc\x03\x03"
 
 
 def key(number: int) -> SigningKey:
@@ -92,7 +94,7 @@ class TransportTests(HostileCase):
             before = allocated()
             for _ in range(STRANGERS):
                 intruder = self.raw()
-                intruder.send(bytes(4_096))
+                intruder.send(HALF_HELLO + bytes(4_096))
                 intruder.close()
             self.assert_refused("connection", "tls-failed", (turn + 1) * STRANGERS)
         self.assertLess(allocated() - before, STRANGERS * LEFT_BYTES)
@@ -216,7 +218,7 @@ class SlowTests(HostileCase):
     def test_silent_and_slow_connections_end_by_their_deadline(self) -> None:
         silent = [self.raw() for _ in range(SILENT)]
         half_hello = self.raw()
-        half_hello.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+        half_hello.send(HALF_HELLO)
         half_frame = self.tls(60)
         half_frame.send(HEADER.pack(REGTEST.magic, 1, 0, 200, 0) + bytes(100))
         mute = self.tls(61)
@@ -229,7 +231,7 @@ class SlowTests(HostileCase):
         def ended() -> bool:
             nonlocal sent
             if time.monotonic() - started > sent and not drip.gone:
-                drip.send(b"\x16\x03\x01\x02\x00"[sent % 5 : sent % 5 + 1])
+                drip.send(HALF_HELLO[sent : sent + 1])
                 sent += 1
             for one in everybody:
                 if not one.gone:

@@ -253,6 +253,30 @@ class Backups(CommandCase):
         self.assertIn("2 keys, by the running node", out)
         self.assertEqual((self.base / "copy" / "wallet.json").read_text(), "a copy")
 
+    def test_an_account_takes_the_place_of_the_cookie(self) -> None:
+        def copy(path: str) -> dict[str, object]:
+            Path(path).write_text("a copy")
+            return {"bytes": 6, "keys": 2}
+
+        with FakeNode({"backupwallet": copy}) as node:
+            self.init("--keys", "--set", f"rpc.port={node.location.port}")
+            (self.datadir / "wallet.json").write_text("in use")
+            account = ("--rpcuser", USER, "--rpcpassword", "-")
+            words = ("backup", "--datadir", str(self.datadir), str(self.base / "copy"))
+            number, out, err = self.run_cli(*account, *words, stdin=f"{PASSWORD}\n")
+        self.assertEqual((number, err), (0, ""))
+        self.assertIn("2 keys, by the running node", out)
+
+    def test_a_copy_that_was_written_on_another_machine_is_none(self) -> None:
+        with FakeNode({"backupwallet": lambda path: {"bytes": 6, "keys": 2}}) as node:
+            self.init("--keys", "--set", f"rpc.port={node.location.port}")
+            (self.datadir / ".cookie").write_text(f"{USER}:{PASSWORD}")
+            (self.datadir / "wallet.json").write_text("in use")
+            number, _, err = self.run_cli("backup", "--datadir", str(self.datadir), str(self.base / "copy"))
+        self.assertEqual(number, 1)
+        self.assertIn("another machine", err)
+        self.assertEqual(sorted(os.listdir(self.base)), ["node"])
+
     def test_a_node_that_does_not_take_the_cookie_is_not_gone_around(self) -> None:
         with FakeNode({}) as node:
             self.init("--keys", "--set", f"rpc.port={node.location.port}")

@@ -56,7 +56,7 @@ def main(words: Sequence[str], options: Options) -> int:
     try:
         lines = [
             *_copy_files(config.datadir, partial),
-            _copy_wallet(config, local.as_options(found), partial),
+            _copy_wallet(config, local.place_of(found, options), partial),
         ]
         local.sync_directory(partial)
         partial.rename(destination)
@@ -94,6 +94,11 @@ def _copy_wallet(config: Config, options: Options, target: Path) -> str:
     try:
         with Client(locate(options)) as client:
             copy = client.backupwallet(path)
+        if not os.path.exists(path):
+            raise LocalError(
+                f"the node wrote {path}, but on another machine.",
+                "Leave out --rpcconnect and --rpc-url: a backup is made where the node runs.",
+            )
         return f"{WALLET}  {copy['bytes']} bytes, {copy['keys']} keys, by the running node"
     except (ConnectionLost, Unauthorized):
         raise

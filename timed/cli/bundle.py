@@ -29,7 +29,7 @@ from timed import __version__
 from timed.app.config import Config
 from timed.app.schema import keys
 from timed.cli import local, status
-from timed.cli.doctor import as_text, examine, place_of
+from timed.cli.doctor import as_text, examine
 from timed.cli.options import Options
 from timed.cli.place import locate
 from timed.cli.redact import redactor_for
@@ -153,7 +153,7 @@ def collect(bundle: Bundle, config: Config, found: argparse.Namespace, options: 
     for page in PAGES:
         name = f"monitor/{page.partition('?')[0]}.{'txt' if page == 'metrics' else 'json'}"
         bundle.add(name, partial(fetch, config, f"/{page}"))
-    _add_calls(bundle, place_of(found, options))
+    _add_calls(bundle, local.place_of(found, options))
     for pid in [report["process"]] if report["process"] else []:
         for name in PROCESS_FILES:
             bundle.add(f"process/{name}.txt", Path(f"/proc/{pid}/{name}").read_text)

@@ -52,24 +52,7 @@ def see(found: Any, options: Options) -> Sight:
         config = local.config_of(found)
     except ConfigError as error:
         return look(error, options)
-    return look(config, place_of(found, options))
-
-
-def place_of(found: Any, options: Options) -> Options:
-    """The options of a call to that node: those before the command say who calls, and where else."""
-    place = local.as_options(found)
-    for name in (
-        "rpcconnect",
-        "rpcport",
-        "rpc_url",
-        "rpcuser",
-        "rpcpassword",
-        "rpccookiefile",
-        "tls",
-        "cacert",
-    ):
-        setattr(place, name, getattr(options, name))
-    return place
+    return look(config, local.place_of(found, options))
 
 
 def _plain(finding: Finding) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from copy import copy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,11 +37,12 @@ def add_place(made: argparse.ArgumentParser, options: Options) -> None:
     )
 
 
-def as_options(found: argparse.Namespace) -> Options:
-    """The same as options of a call."""
-    return Options(
-        network=found.network, datadir=found.datadir, config=found.config, node_id=found.node_id or 0
-    )
+def place_of(found: argparse.Namespace, options: Options) -> Options:
+    """The options of a call to the node that the words of a command mean: those before it say who calls, and how."""
+    place = copy(options)
+    place.network, place.datadir, place.config = found.network, found.datadir, found.config
+    place.node_id = found.node_id or 0
+    return place
 
 
 def config_of(found: argparse.Namespace) -> Config:

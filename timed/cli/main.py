@@ -36,6 +36,10 @@ def main(words: Sequence[str] | None = None) -> int:
             return _version()
         if options.help or not (rest or options.getinfo or options.netinfo):
             return _help(asked=options.help)
+        if options.rpcuser and options.rpcpassword == "-":
+            from timed.cli import secrets
+
+            options.rpcpassword = secrets.password()
         if rest and rest[0] in COMMANDS:
             return run_command(rest[0], rest[1:], options)
         return _call(options, rest)
@@ -58,9 +62,7 @@ def run_command(name: str, words: Sequence[str], options: Options) -> int:
 
 
 def _call(options: Options, rest: Sequence[str]) -> int:
-    from timed.cli import secrets
-
-    location = locate(options, secrets.password)
+    location = locate(options)
     once = _question(options, rest)
     from timed.client.blocking import Client
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from timed.cli.options import Options
 from timed.client.location import Location, from_datadir, from_url
@@ -15,7 +14,7 @@ ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 DEFAULT_NETWORK = "testnet"
 
 
-def locate(options: Options, read_password: Callable[[], str] | None = None) -> Location:
+def locate(options: Options) -> Location:
     """Where the node is; ConfigError or CannotConnect when the options do not tell."""
     place = _place(options)
     if options.rpcconnect:
@@ -23,10 +22,7 @@ def locate(options: Options, read_password: Callable[[], str] | None = None) -> 
     if options.rpccookiefile:
         place = place._replace(cookie_file=os.path.expanduser(options.rpccookiefile))
     if options.rpcuser:
-        password = options.rpcpassword
-        if password == "-" and read_password is not None:
-            password = read_password()
-        place = place._replace(user=options.rpcuser, password=password)
+        place = place._replace(user=options.rpcuser, password=options.rpcpassword)
     if options.tls or options.cacert:
         place = place._replace(tls=True, ca_file=os.path.expanduser(options.cacert))
     return place

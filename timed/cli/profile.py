@@ -9,7 +9,6 @@ from typing import Any
 
 from timed.cli import flame, flamepage, local
 from timed.cli.cells import plain
-from timed.cli.doctor import place_of
 from timed.cli.options import Options
 from timed.cli.place import locate
 from timed.cli.show import write
@@ -51,7 +50,7 @@ def main(words: Sequence[str], options: Options) -> int:
         parser.error(f"--output ends with {', '.join(KINDS)}")
     if target is not None and target.exists():
         raise LocalError(f"{target} exists already.", "Nothing is overwritten: name another.")
-    place = place_of(found, options)
+    place = local.place_of(found, options)
     with Client(locate(place), max(options.timeout, found.seconds + PATIENCE_S)) as client:
         profile = client.call("getprofile", found.seconds, found.hz)
     write(text(profile))

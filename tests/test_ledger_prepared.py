@@ -78,6 +78,21 @@ class PreparedTests(SynchronousTestCase):
             chain.make([forged])
         self.assertEqual(caught.exception.rule, "witness-missing")
 
+    def test_a_block_of_other_bodies_leaves_the_same_coins_whatever_was_worked_out(self) -> None:
+        """Whoever signs twice has two bodies of one txid; a chain of them must not split the network."""
+        start = genesis()
+        plain = ChainBuilder(start)
+        made = payments(plain)
+        parent, child = made[0], made[8]
+        second = [one.with_witnesses((Witness(WALLET.public, bytes(64)),)) for one in (parent, child)]
+        for chosen in ([second[0]], second, [second[0], child], [parent, second[1]]):
+            ready = ChainBuilder(start)
+            for one in (parent, child):
+                ready.ledger.prepare(one)
+            block, effects = plain.make(chosen)
+            self.assertEqual((block, effects), ready.make(chosen))
+            self.assertEqual(ready.ledger.evaluate(Block.decode(block.encode())).digests, effects.digests)
+
     def test_of_two_rivals_the_first_is_worked_out_and_either_makes_a_block(self) -> None:
         start = genesis()
         for first in (0, 1):

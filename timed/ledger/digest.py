@@ -35,7 +35,7 @@ def empty_digests(shard_bits: int) -> tuple[bytes, ...]:
 def apply_digests(digests: Sequence[bytes], created: Entries, spent: Entries) -> tuple[bytes, ...]:
     """The states after `created` is added and `spent` taken away.
 
-    A coin that stands in both, made and spent in the same block, cancels out.
+    No coin stands twice in either. One that stands in both, made and spent in the same block, cancels out.
     """
     added = dict(created)
     removed = {outpoint: coin for outpoint, coin in spent if added.pop(outpoint, None) is None}

@@ -67,10 +67,14 @@ class Prepared:
     def digests(
         self, parent: Sequence[bytes], coinbase: tuple[Entry, ...], transfers: Transfers
     ) -> tuple[bytes, ...]:
-        """The states after the block: the sum, without what the block leaves out and with what it adds."""
+        """The states after the block: the sum, without what the block leaves out and with what it adds.
+
+        They are told apart by txid, which fixes the coins spent and made. Witnesses do not count: of two bodies,
+        one taken away and the other added, the coins could stand twice in a list (see `apply_digests`).
+        """
         named = {one.transaction.txid: one for one in transfers.each}
-        left_out = [one for txid, one in self._transfers.items() if named.get(txid) is not one]
-        added = [one for txid, one in named.items() if self._transfers.get(txid) is not one]
+        left_out = [one for txid, one in self._transfers.items() if txid not in named]
+        added = [one for txid, one in named.items() if txid not in self._transfers]
         created: list[Entry] = list(coinbase)
         spent: list[Entry] = []
         for one in added:

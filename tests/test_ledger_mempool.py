@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from unittest import mock
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -128,6 +129,17 @@ class BlockTests(MempoolCase):
         self.assertEqual(self.mempool.expire(9 + MAX_AGE), ())
         self.assertEqual(self.mempool.expire(10 + MAX_AGE), (old.txid, heir.txid))
         self.assertEqual((self.mempool.txids(), self.mempool.counters.expired), ((young.txid,), 2))
+
+    def test_a_long_chain_expires_without_being_walked_from_every_link(self) -> None:
+        """It costs its owner nothing while no epoch certifies its first link."""
+        chain = [self.add(transaction(0))]
+        for number in range(1, 50):
+            chain.append(self.add(child_of(chain[-1], number)))
+        with mock.patch.object(
+            self.mempool, "_children", mock.MagicMock(wraps=self.mempool._children)
+        ) as children:
+            self.assertEqual(self.mempool.expire(1 + MAX_AGE), tuple(each.txid for each in chain))
+        self.assertLessEqual(children.get.call_count, 2 * len(chain))
 
     def test_removing_one_takes_its_descendants(self) -> None:
         parent = self.add(transaction(1))

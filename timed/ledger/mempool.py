@@ -154,13 +154,7 @@ class Mempool:
 
         The search ends when more than `limit` are found.
         """
-        found: dict[bytes, None] = {}
-        frontier = [txid]
-        while frontier and len(found) <= limit:
-            frontier = [child for parent in frontier for child in self._children.get(parent, ())]
-            frontier = [child for child in dict.fromkeys(frontier) if child not in found]
-            found.update(dict.fromkeys(frontier))
-        return tuple(found)
+        return tuple(self._below((txid,), limit))
 
     def judge(self, transaction: Transaction, fee: int) -> tuple[bytes, ...]:
         """The txids that would have to give way to a checked transaction; nothing changes.
@@ -292,11 +286,21 @@ class Mempool:
             self._children.setdefault(outpoint.txid, {})[txid] = None
         heappush(self._cheapest, (entry.rate, -entry.sequence, txid))
 
+    def _below(self, txids: Iterable[bytes], limit: int = MAX_COUNT) -> dict[bytes, None]:
+        """What descends from any of these and is none of them, nearest first; more than `limit` end the search."""
+        frontier = list(txids)
+        known = set(frontier)
+        found: dict[bytes, None] = {}
+        while frontier and len(found) <= limit:
+            children = (child for parent in frontier for child in self._children.get(parent, ()))
+            frontier = [child for child in dict.fromkeys(children) if child not in known]
+            known.update(frontier)
+            found.update(dict.fromkeys(frontier))
+        return found
+
     def _drop(self, txids: Iterable[bytes]) -> tuple[bytes, ...]:
-        doomed: dict[bytes, None] = {}
-        for txid in txids:
-            doomed[txid] = None
-            doomed.update(dict.fromkeys(self.descendants(txid)))
+        doomed = dict.fromkeys(txids)
+        doomed |= self._below(doomed)
         for txid in doomed:
             self._remove(txid)
         return tuple(doomed)

@@ -247,6 +247,14 @@ class WaitingTests(SynchronousTestCase):
             self.waiting.add(self.child, [self.parent.txid])
         self.assertEqual((len(self.waiting), self.waiting.bytes), (1, self.child.size))
 
+    def test_a_certificate_that_comes_later_counts(self) -> None:
+        """The mempool's bounds do not apply to it when its parent is there."""
+        for certified in (False, True, False):
+            self.waiting.add(self.child, [self.parent.txid], certified=certified)
+        (waiter,) = self.waiting.take(self.parent.txid)
+        self.assertTrue(waiter.certified)
+        self.assertEqual((len(self.waiting), self.waiting.bytes), (0, 0))
+
     def test_bodies_of_one_id_wait_side_by_side(self) -> None:
         other = self.child.with_witnesses([Witness(bytes(32), bytes(64))])
         self.assertEqual(other.txid, self.child.txid)

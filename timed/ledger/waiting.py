@@ -67,9 +67,13 @@ class Waiting:
         *,
         certified: bool = False,
     ) -> None:
-        """Keep `transaction` until one of the `missing` txids is known; a second time does nothing."""
+        """Keep `transaction` until one of the `missing` txids is known; a second time at most a certificate counts."""
         raw = transaction.raw
-        if raw in self._waiters or transaction.size > self.max_bytes:
+        known = self._waiters.get(raw)
+        if known is not None:
+            self._waiters[raw] = attrs.evolve(known, certified=known.certified or certified)
+            return
+        if transaction.size > self.max_bytes:
             return
         waiter = Waiter(transaction, tuple(dict.fromkeys(missing)), origin, certified)
         self._waiters[raw] = waiter

@@ -155,6 +155,9 @@ class Exchange(SynchronousTestCase):
             self.altered(transaction="00"): "export-form",
             self.altered(keys=[{"public": "00", "seed": "", "path": "m/1'"}]): "export-form",
             self.altered(keys=[{"public": "00" * 32, "seed": "", "path": "m/1"}]): "export-form",
+            self.altered(keys=[{"public": "00" * 32, "seed": "", "path": 5}]): "export-form",
+            self.altered(keys=[{"public": "00" * 32, "seed": "", "path": None}]): "export-form",
+            self.altered(keys=[{"public": "00" * 32, "seed": "\ud800", "path": "m/1'"}]): "export-form",
             self.altered(keys=5): "export-form",
             self.altered(spent=None): "export-form",
         }

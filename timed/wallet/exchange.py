@@ -164,12 +164,14 @@ def _output(fields: dict[str, Any]) -> Output:
 
 
 def _hint(fields: dict[str, Any]) -> KeyHint:
-    public, seed = bytes.fromhex(fields["public"]), fields["seed"]
-    if set(fields) != {"public", "seed", "path"} or not isinstance(seed, str):
+    public, seed, path = bytes.fromhex(fields["public"]), fields["seed"], fields["path"]
+    if set(fields) != {"public", "seed", "path"} or not (isinstance(seed, str) and isinstance(path, str)):
         raise ValueError("a key is a public key, a seed's name and a path")
+    # Half a surrogate pair is a ValueError here: no answer could show it.
+    seed.encode("utf-8")
     if len(public) != PUBLIC_KEY_SIZE or len(seed) > MAX_SEED_NAME:
         raise ValueError("a key of another size")
-    return KeyHint(public, seed, parse_path(fields["path"]))
+    return KeyHint(public, seed, parse_path(path))
 
 
 def _check(exported: Exported, params: NetworkParams) -> None:

@@ -87,6 +87,16 @@ class Payments(SynchronousTestCase):
         self.wallet.release(prepared)
         self.assertNotIn("payment", {next(iter(record)) for record in self.wallet.records()})
 
+    def test_a_snapshot_holds_the_end_of_a_payment_that_is_on_its_way_to_the_disk(self) -> None:
+        """Its journal is gone then: without it the next start would send what its owner was told is taken back."""
+        payment = self.send()
+        self.wallet.abandoning(payment.txid, "refused")
+        again = Wallet(self.world.backend, random.Random(4).randbytes)
+        again.restore(self.wallet.records())
+        self.assertEqual(again.payments, ())
+        self.wallet.abandoned(payment.txid)
+        self.assertNotIn("abandon", {next(iter(record)) for record in self.wallet.records()})
+
     def prepare(self, amount: int = 10**8) -> Prepared:
         return self.wallet.prepare(self.friend, amount, "", self.world.now())
 

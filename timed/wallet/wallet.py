@@ -113,6 +113,8 @@ class Wallet:
         self.doomed: dict[bytes, Doom] = {}
         """Stored payments that can never be final and are not released yet."""
         self._newly_doomed: list[bytes] = []
+        self._ending: dict[bytes, Record] = {}
+        """The last records of payments that still hold their coins: in the outbox, or on their way to the disk."""
         self._spent: dict[OutPoint, bytes] = {}
         self.available = Availability(chain, self.coins, self._spent, self.reservations, self.set_aside)
         self._backlog: list[object] | None = []
@@ -148,10 +150,12 @@ class Wallet:
     def records(self) -> list[Record]:
         """What a snapshot holds: all keys, the payments that are not in the history yet, the coins set aside.
 
-        Those in the making among them: a snapshot takes the place of a journal that may have them already.
+        Those in the making among them, and the ends of those that are being abandoned: a snapshot takes the
+        place of a journal that may have them already.
         """
         payments = [*self._closing.values(), *self._payments.values(), *self._prepared.values()]
-        return self.keys.records() + list(map(_payment_record, payments)) + self.set_aside.records()
+        kept = [*map(_payment_record, payments), *self._ending.values()]
+        return self.keys.records() + kept + self.set_aside.records()
 
     def _restore_payment(self, record: Record) -> None:
         if "payment" in record:
@@ -299,7 +303,8 @@ class Wallet:
 
     def abandoning(self, txid: bytes, reason: str) -> None:
         """The end of a payment is to be written; it holds its coins until `abandoned`."""
-        self.outbox.append({"abandon": {"txid": txid.hex(), "reason": reason}})
+        self._ending[txid] = {"abandon": {"txid": txid.hex(), "reason": reason}}
+        self.outbox.append(self._ending[txid])
 
     def abandoned(self, txid: bytes) -> None:
         """The end of a payment is durable: its coins are free."""
@@ -372,6 +377,7 @@ class Wallet:
     def _forget(self, txid: bytes) -> Payment | None:
         payment = self._payments.pop(txid, None)
         self.doomed.pop(txid, None)
+        self._ending.pop(txid, None)
         if payment is not None:
             for outpoint in payment.transaction.inputs:
                 if self._spent.get(outpoint) == txid:

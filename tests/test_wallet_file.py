@@ -10,7 +10,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from timed.errors import LocalError
+from timed.errors import LocalError, WalletFull
 from timed.wallet import walletfile
 from timed.wallet.walletfile import WalletFile
 
@@ -123,6 +123,38 @@ class Files(SynchronousTestCase):
             self.assertIn("is longer than", self.refused())
         self.patch(walletfile, "MAX_FILE_BYTES", max(sizes.values()))
         self.assertEqual(len(self.records()), 21)
+
+    def test_nothing_is_written_that_could_not_be_read_again(self) -> None:
+        """A wallet that has grown over its bound keeps what it has, and says so before it pays."""
+        file = self.open()
+        file.load()
+        kept = [{"n": number} for number in range(20)]
+        file.append(kept)
+        self.patch(walletfile, "MAX_FILE_BYTES", os.path.getsize(self.journal) + 8)
+        with self.assertRaises(WalletFull):
+            file.append([{"n": 20}])
+        with self.assertRaises(WalletFull):
+            file.compact([*kept, {"n": 20}])
+        with open(self.journal, "ab") as journal:
+            journal.write(b'{"n": 20')
+        for _ in range(2):
+            self.assertEqual(self.records(), kept)
+        file = self.open()
+        file.load()
+        file.compact([{"n": 1}])
+        file.append([{"n": 2}])
+        self.assertEqual(self.records(), [{"n": 1}, {"n": 2}])
+
+    def test_a_long_journal_has_grown_until_the_file_is_written_anew(self) -> None:
+        self.patch(walletfile, "GROWN_BYTES", 100)
+        file = self.open()
+        file.load()
+        self.assertFalse(file.grown)
+        file.append([{"n": number} for number in range(20)])
+        self.assertTrue(file.grown)
+        file.compact([{"n": number} for number in range(80)])
+        file.append([{"n": number} for number in range(10)])
+        self.assertFalse(file.grown, "a quarter of the snapshot is longer")
 
     def test_a_damaged_snapshot_is_refused_and_kept(self) -> None:
         self.records()

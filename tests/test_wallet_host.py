@@ -361,6 +361,30 @@ class Hosted(TestCase):
         kept = again.chronicle.book.entry(prepared.payment.txid)
         self.assertEqual(kept.comment, "note")
 
+    async def test_the_journal_of_a_process_that_runs_for_long_is_bounded(self) -> None:
+        """It is written anew while payments go on; none is lost, and those that blocks hold leave the disk."""
+        self.patch(walletfile, "GROWN_BYTES", 4_000)
+        world = World(with_wallet=False)
+        host = await self.scanned(self.host(world))
+        sizes: list[int] = []
+        for number in range(30):
+            prepared = host.wallet.prepare(FRIEND_LOCK, 10**8, f"note {number}", world.now())
+            await host.write()
+            host.wallet.stored(prepared)
+            world.backend.submit(prepared.payment.transaction.raw)
+            if number % 5 == 4:
+                world.block()
+                await host.chronicle.caught_up()
+            sizes.append(os.path.getsize(f"{self.path}.journal"))
+        self.assertLess(max(sizes[5:]), 15_000)
+        open_payment = host.wallet.prepare(FRIEND_LOCK, 10**8, "open", world.now())
+        await host.write()
+        host.wallet.stored(open_payment)
+        await host.stop()
+        again = await self.scanned(self.host(world))
+        self.assertEqual([one.comment for one in again.wallet.payments], ["open"])
+        self.assertEqual(len(again.wallet.keys), len(host.wallet.keys))
+
     async def test_a_new_wallet_has_a_phrase_and_an_old_one_stays_as_it_is(self) -> None:
         world = World(with_wallet=False)
         host = await self.scanned(self.host(world))

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from timed.errors import LocalError, StoreError
+from timed.errors import LocalError, StoreError, WalletFull
 from timed.events import BlockCertified, TransactionAccepted, TransactionDropped, TransactionFinal
 from timed.interfaces import Coin, IEventSink
 from timed.loops import Cause
@@ -84,6 +84,8 @@ class WalletHost:
         self._running = False
         self._waiting: list[Deferred[None]] = []
         self._busy = False
+        self._shrinking = False
+        """The file is being written anew, because its journal has grown."""
         self._idle: list[Deferred[None]] = []
         self._scan: Iterator[tuple[OutPoint, Coin]] | None = None
         self._scan_call: IDelayedCall | None = None
@@ -142,10 +144,18 @@ class WalletHost:
         return done
 
     def replace(self, *, wipe: bool = False) -> Deferred[None]:
-        """Put what the wallet holds now into a new file instead of the old one and its journal."""
-        records = self.wallet.records()
-        self.wallet.take_outbox()
-        return self.on_disk(lambda file: file.compact(records, wipe=wipe))
+        """Put what the wallet holds now into a new file instead of the old one and its journal; WalletFull
+        when it would be too long."""
+        records, pending = self.wallet.records(), self.wallet.take_outbox()
+
+        def work(file: WalletFile) -> None:
+            try:
+                file.compact(records, wipe=wipe)
+            except WalletFull:
+                file.append(pending)
+                raise
+
+        return self.on_disk(work)
 
     def on_disk(self, work: Callable[[WalletFile], T]) -> Deferred[T]:
         """Do `work` on the wallet's thread: after what was begun before, before what comes later."""
@@ -260,6 +270,8 @@ class WalletHost:
                 done.callback(None)
         if not self._busy and (self._waiting or self._idle):
             self._write()
+        if not isinstance(result, Failure):
+            self._shrink_grown()
 
     def _step(self) -> None:
         self._scan_call = None
@@ -362,6 +374,15 @@ class WalletHost:
         """The file held `loaded` records: when most of them are done with, write it anew."""
         if loaded > MIN_SHRUNK + 2 * len(self.wallet.records()):
             self.replace().addErrback(self._not_written)
+
+    def _shrink_grown(self) -> None:
+        """Bound the journal of a process that runs for long, also while it writes without a pause."""
+        if self._running and self._file.grown and not self._shrinking and not self.wallet.outbox:
+            self._shrinking = True
+            self.replace().addErrback(self._not_written).addBoth(self._shrunk)
+
+    def _shrunk(self, result: None) -> None:
+        self._shrinking = False
 
     def _not_caught_up(self, failure: Failure) -> None:
         """The chronicle has said why; the file stays as long as it is."""

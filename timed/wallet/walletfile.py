@@ -1,7 +1,7 @@
 """The wallet on disk: a snapshot that is replaced whole, and a journal that grows.
 
-`wallet.json` holds the records up to the last start; `wallet.json.journal` those
-since, one JSON object a line, each durable before anybody sees its effect. Both
+`wallet.json` holds the records up to the last start, or to when the journal had grown;
+`wallet.json.journal` those since, one JSON object a line, each durable before anybody sees its effect. Both
 are 0600. A journal belongs to the snapshot of the same generation; an older one
 is already in the snapshot. An unfinished last line was never acknowledged.
 """
@@ -15,7 +15,7 @@ import stat
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
-from timed.errors import LocalError
+from timed.errors import LocalError, WalletFull
 
 FORMAT = "timed-wallet"
 VERSION = 2
@@ -23,6 +23,9 @@ READABLE = (1, 2)
 """Versions that are read; the next start writes `VERSION`. Version 1 knew neither seeds nor sealed keys."""
 MODE = 0o600
 MAX_FILE_BYTES = 256 * 1024 * 1024
+"""Of the snapshot, and of the journal: what is longer is neither written nor read."""
+GROWN_BYTES = 16 * 1024 * 1024
+"""A journal is grown when it is longer than this and than a quarter of the snapshot."""
 
 Record = dict[str, Any]
 
@@ -31,7 +34,8 @@ class WalletFile:
     """One wallet's files; used by one process at a time.
 
     `load` first, then `append`. Both block; `append` returns when durable and
-    after a failure refuses everything, because what reached the disk is unknown.
+    after a failure refuses everything, because what reached the disk is unknown. A
+    journal that has `grown` wants `compact`: one that is full takes nothing more.
     """
 
     def __init__(self, path: str, network: str) -> None:
@@ -41,6 +45,8 @@ class WalletFile:
         self._generation = 0
         self._version = VERSION
         self._journal: int | None = None
+        self._journal_bytes = 0
+        self._grown_bytes = GROWN_BYTES
         self._failed = ""
 
     def load(self) -> list[Record]:
@@ -54,7 +60,7 @@ class WalletFile:
             journal = self._read_journal(self._journal)
             records = snapshot + journal
             if journal or not snapshot or self._version != VERSION:
-                self._replace(records)
+                self._fold(records, bool(journal))
             else:
                 self._restart_journal()
         except OSError as error:
@@ -62,12 +68,15 @@ class WalletFile:
         return records
 
     def append(self, records: Sequence[Record]) -> None:
-        """Make `records` durable, in their order."""
+        """Make `records` durable, in their order; WalletFull when the journal has no room for them."""
         journal = self._usable()
-        before = os.lseek(journal, 0, os.SEEK_CUR)
+        before, data = self._journal_bytes, b"".join(map(_line, records))
+        if before + len(data) > MAX_FILE_BYTES:
+            raise _full(self._journal_path)
         try:
-            write_all(journal, b"".join(map(_line, records)))
+            write_all(journal, data)
             os.fsync(journal)
+            self._journal_bytes += len(data)
         except OSError as error:
             trouble = self._trouble("written", error)
             self._failed = trouble.message
@@ -79,7 +88,7 @@ class WalletFile:
 
         With `wipe` the bytes of before are overwritten as well as the file system
         allows: they hold plain secrets. After a failure the file is as before or as
-        wanted, and nothing more is written.
+        wanted, and nothing more is written. WalletFull changes nothing.
         """
         journal = self._usable()
         try:
@@ -91,19 +100,45 @@ class WalletFile:
             finally:
                 if old is not None:
                     os.close(old)
+        except WalletFull:
+            # Not again for every write: `append` says when the journal is full, too.
+            self._grown_bytes = MAX_FILE_BYTES
+            raise
         except OSError as error:
             trouble = self._trouble("written", error)
             self._failed = trouble.message
             raise trouble from error
 
+    @property
+    def grown(self) -> bool:
+        """True when the journal is long for the snapshot it belongs to."""
+        return self._journal_bytes > self._grown_bytes
+
+    def _fold(self, records: Sequence[Record], journalled: bool) -> None:
+        """Make one snapshot of snapshot and journal; where it would be too long, the journal stays in use."""
+        try:
+            self._replace(records)
+        except WalletFull:
+            if not journalled or self._journal is None:
+                raise
+            os.ftruncate(self._journal, self._journal_bytes)
+            os.lseek(self._journal, self._journal_bytes, os.SEEK_SET)
+
     def _replace(self, records: Sequence[Record], wipe: int | None = None) -> None:
+        text = snapshot_text(self._network, self._generation + 1, records)
+        if len(text) > MAX_FILE_BYTES:
+            raise _full(self.path)
         self._generation += 1
-        replace_file(self.path, snapshot_text(self._network, self._generation, records))
+        replace_file(self.path, text)
+        self._snapshot_is(len(text))
         if wipe is not None:
             # The first line stays: it says that the rest is in the snapshot already.
             _blank(wipe, os.pread(wipe, 64, 0).find(b"\n") + 1)
         self._restart_journal()
         self._version = VERSION
+
+    def _snapshot_is(self, size: int) -> None:
+        self._grown_bytes = max(GROWN_BYTES, size // 4)
 
     def _usable(self) -> int:
         if self._failed:
@@ -143,12 +178,14 @@ class WalletFile:
         except FileNotFoundError:
             return []
         self._generation, self._version, records = parse_snapshot(self.path, data, self._network)
+        self._snapshot_is(len(data))
         return records
 
     def _read_journal(self, descriptor: int) -> list[Record]:
         os.lseek(descriptor, 0, os.SEEK_SET)
         with os.fdopen(os.dup(descriptor), "rb") as file:
             data = read_whole(self._journal_path, file)
+        self._journal_bytes = data.rfind(b"\n") + 1
         return parse_journal(self._journal_path, data, self._generation)
 
     def _restart_journal(self) -> None:
@@ -156,8 +193,10 @@ class WalletFile:
             raise LocalError(f"the wallet {self.path} is closed.")
         os.ftruncate(self._journal, 0)
         os.lseek(self._journal, 0, os.SEEK_SET)
-        write_all(self._journal, _line({"generation": self._generation}))
+        first = _line({"generation": self._generation})
+        write_all(self._journal, first)
         os.fsync(self._journal)
+        self._journal_bytes = len(first)
 
     def _cut(self, journal: int, size: int) -> None:
         """Take back what was refused, so that a payment never goes out after an error said it did not."""
@@ -172,6 +211,13 @@ class WalletFile:
             f"the wallet {self.path} cannot be {verb}: {error.strerror}.",
             "Make room, or make the data directory writable for the user of the node.",
         )
+
+
+def _full(path: str) -> WalletFull:
+    return WalletFull(
+        f"{path} would be longer than {MAX_FILE_BYTES} bytes, and could not be read again.",
+        "Send the coins to a new wallet: this one has too many keys.",
+    )
 
 
 def snapshot_text(network: str, generation: int, records: Sequence[Record]) -> bytes:

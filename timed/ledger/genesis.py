@@ -13,7 +13,7 @@ import attrs
 from timed.codec.declare import minimum_size
 from timed.errors import ConfigError, InvalidTransaction
 from timed.interfaces import BlockCommit, Coin
-from timed.ledger.content import coins_of
+from timed.ledger.content import coinbase_transaction, coins_of
 from timed.ledger.digest import MAX_SHARD_BITS, apply_digests, empty_digests, utxo_root
 from timed.ledger.filters import block_filter
 from timed.params import MAX_MONEY, MAX_ROSTER, NULL_HASH, NetworkParams
@@ -220,12 +220,7 @@ def _check_room(params: NetworkParams, roster: Roster) -> None:
 def roster_bytes(roster: Roster) -> int:
     """The most a block holds beside its transactions: the coinbase, a certificate and a report of every member."""
     count = len(roster.members)
-    coinbase = Transaction.make(
-        kind=TransactionKind.COINBASE,
-        inputs=(),
-        outputs=tuple(Output(value=0, lock=member.reward) for member in roster.members),
-        payload=bytes(8),
-    )
+    coinbase = coinbase_transaction(0, [Output(value=0, lock=member.reward) for member in roster.members])
     certificate = BlockCertificate(
         chain_id=0, height=0, round=0, target=NULL_HASH, roster=NULL_HASH,
         bitmap=bytes((count + 7) // 8), signatures=(bytes(64),) * count,

@@ -11,10 +11,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import stat
 from collections.abc import Sequence
 from typing import Any, BinaryIO
 
+from timed.crypto.keys import check_private
 from timed.errors import LocalError, WalletFull
 
 FORMAT = "timed-wallet"
@@ -173,7 +173,7 @@ class WalletFile:
     def _read_snapshot(self) -> list[Record]:
         try:
             with open(self.path, "rb") as file:
-                _check_private(self.path, os.fstat(file.fileno()))
+                check_private(self.path, os.fstat(file.fileno()), "wallet")
                 data = read_whole(self.path, file)
         except FileNotFoundError:
             return []
@@ -330,9 +330,3 @@ def write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-def _check_private(path: str, status: os.stat_result) -> None:
-    if status.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
-        mode = stat.S_IMODE(status.st_mode)
-        raise LocalError(f"the wallet {path} is open to others (mode {mode:04o}).", f"Run: chmod 600 {path}")

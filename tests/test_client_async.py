@@ -5,11 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import DNSLookupError
+from twisted.internet.protocol import Factory, Protocol
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
 from timed.client import errors
 from timed.client.asynchronous import AsyncClient
+from timed.client.location import Location
 from timed.client.retry import Retry
 from timed.client.testing import FakeNode, Refusal
 
@@ -54,3 +59,44 @@ class Repetition(TestCase):
         client = self.client({"waittransactionfinality": {"final": False, "rejected": None}})
         with self.assertRaises(errors.TimedOut):
             await client.wait_final("ab", 0.5)
+
+
+class Sluggish(Protocol):
+    """A server that begins an answer and never ends it."""
+
+    def dataReceived(self, data: bytes) -> None:
+        if data.startswith(b"POST"):
+            self.factory.asked += 1
+            self.transport.write(self.factory.beginning)
+
+    def connectionLost(self, reason: Failure) -> None:
+        self.factory.gone.callback(None)
+
+
+class Silence(TestCase):
+    timeout = 30
+
+    async def test_who_does_not_answer_in_time_is_let_go_wherever_he_stopped(self) -> None:
+        """Whether the call was carried out is unknown, so it is not sent again."""
+        header = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+        for beginning in (b"", header[:9], header, header + b'{"id"'):
+            factory = Factory.forProtocol(Sluggish)
+            factory.asked, factory.beginning, factory.gone = 0, beginning, Deferred()
+            port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+            agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
+            client = AsyncClient(Location("127.0.0.1", port.getHost().port), reactor, agent, 0.1, Retry(3))
+            with self.assertRaises(errors.TimedOut):
+                await client.call("uptime")
+            await factory.gone
+            self.assertEqual(factory.asked, 1)
+            await port.stopListening()
+
+    async def test_a_host_that_nobody_knows_cannot_be_reached(self) -> None:
+        class Nowhere:
+            def request(self, *args: Any) -> Deferred[Any]:
+                return fail(DNSLookupError("no results"))
+
+        client = AsyncClient(Location("nowhere.invalid", 1), reactor, Nowhere())
+        with self.assertRaises(errors.CannotConnect) as caught:
+            await client.call("uptime")
+        self.assertIn("nowhere.invalid:1", str(caught.exception))

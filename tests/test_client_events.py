@@ -6,9 +6,12 @@ import random
 import sys
 from collections import Counter
 from typing import Any
+from unittest import mock
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.error import DNSLookupError
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.feed_world import LoopFeed, draft
@@ -142,6 +145,19 @@ class Asynchronous(EventsCase):
             events.close()
             await self.assertFailure(coming, StopAsyncIteration)
             await self.gone()
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_who_closes_while_it_rests_is_let_go_at_once(self) -> Deferred[None]:
+        async def scenario() -> None:
+            agent = mock.Mock(request=lambda *args: fail(DNSLookupError("no results")))
+            clock = Clock()
+            events = AsyncClient(self.location, clock, agent).events()
+            coming = Deferred.fromCoroutine(events.__anext__())
+            self.assertTrue(any(call.active() for call in clock.getDelayedCalls()))
+            events.close()
+            await self.assertFailure(coming, StopAsyncIteration)
+            self.assertEqual(clock.getDelayedCalls(), [])
 
         return Deferred.fromCoroutine(scenario())
 

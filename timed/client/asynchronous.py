@@ -9,10 +9,11 @@ from typing import Any
 import treq
 from OpenSSL import SSL
 from service_identity import VerificationError
-from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 from twisted.web.client import (
     Agent,
     BrowserLikePolicyForHTTPS,
@@ -23,7 +24,7 @@ from twisted.web.client import (
 
 from timed.client import answers, message
 from timed.client.errors import CannotConnect, ClientError, ConnectionLost, TimedOut
-from timed.client.followed import AsyncEvents
+from timed.client.followed import AsyncEvents, whole
 from timed.client.location import Location
 from timed.client.retry import NEVER, Retry, chance, only_reads, pause_for
 
@@ -110,20 +111,31 @@ class AsyncClient:
         return self._next_id
 
     async def _exchange(self, payload: Any) -> bytes:
+        """Send one body, once, and return the one that comes back; TimedOut when that takes too long."""
+        going = Deferred.fromCoroutine(self._post(payload))
+        going.addTimeout(self._timeout_s, self._reactor, self._too_late)
+        body: bytes = await going
+        return body
+
+    def _too_late(self, result: Any, timeout_s: float) -> Any:
+        if isinstance(result, Failure):
+            place = self._location.place
+            raise TimedOut(f"the node at {place} did not answer within {timeout_s:g} s.") from result.value
+        return result
+
+    async def _post(self, payload: Any) -> bytes:
         place = self._location.place
         headers: dict[bytes | str, bytes | str] = {
             "Authorization": message.authorization(*self._location.credentials()),
             "Content-Type": "application/json",
         }
-        options: dict[str, Any] = {"reactor": self._reactor, "timeout": self._timeout_s}
+        options: dict[str, Any] = {"reactor": self._reactor, "unbuffered": True}
         if self._agent is not None:
             options["agent"] = self._agent
         try:
             response = await treq.post(self._location.url, message.dump(payload), headers=headers, **options)
-            body: bytes = await response.content()
-        except DeferredTimeout as error:
-            raise TimedOut(f"the node at {place} did not answer within {self._timeout_s:g} s.") from error
-        except ConnectError as error:
+            body = await whole(response)
+        except (ConnectError, DNSLookupError) as error:
             raise CannotConnect(
                 f"cannot reach a node at {place}: {error!s:.200}.", "Start it, or give its port."
             ) from error

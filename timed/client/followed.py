@@ -9,11 +9,17 @@ from typing import Any
 import treq
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.error import ConnectError, ConnectionClosed
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionClosed,
+    DNSLookupError,
+)
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
-from twisted.web.client import RequestTransmissionFailed, ResponseFailed
+from twisted.web.client import RequestTransmissionFailed, ResponseDone, ResponseFailed
+from twisted.web.http import PotentialDataLoss
 
 from timed.client import message, stream
 from timed.client.errors import BadResponse, CannotConnect, ClientError, ConnectionLost
@@ -22,6 +28,34 @@ from timed.client.stream import Blocks, Place
 
 MOST_READY = 1_000
 """Events that have come and are not asked for yet; more are left in the connection."""
+
+
+class Whole(Protocol):
+    """One response, as all of its bytes; who cancels `finished` ends the connection, too."""
+
+    transport: Any
+
+    def __init__(self) -> None:
+        self.finished: Deferred[bytes] = Deferred(lambda _: self.transport.loseConnection())
+        self._pieces: list[bytes] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        self._pieces.append(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if self.finished.called:
+            return
+        if reason.check(ResponseDone, PotentialDataLoss):
+            self.finished.callback(b"".join(self._pieces))
+        else:
+            self.finished.errback(reason)
+
+
+def whole(response: Any) -> Deferred[bytes]:
+    """All of a response that was asked for unbuffered."""
+    body = Whole()
+    response.deliverBody(body)
+    return body.finished
 
 
 class Body(Protocol):
@@ -42,6 +76,8 @@ class Body(Protocol):
         self._silence = self._reactor.callLater(stream.SILENCE_S, self.abandon, "it fell silent")
 
     def dataReceived(self, data: bytes) -> None:
+        if self.ended is not None:
+            return
         self._silence.reset(stream.SILENCE_S)
         try:
             self.ready.extend(self._blocks.feed(data))
@@ -102,6 +138,8 @@ class AsyncEvents:
         self._agent = agent
         self._place = Place(types, addresses, cursor, random)
         self._body: Body | None = None
+        self._pending: Deferred[Any] | None = None
+        """The answer or the pause that is waited for."""
         self._closed = False
 
     @property
@@ -118,16 +156,19 @@ class AsyncEvents:
                 event = await self._next()
             except ClientError as error:
                 self._disconnect()
-                await deferLater(self._reactor, self._place.pause_after(error))
+                if not self._closed:
+                    await self._rest(self._place.pause_after(error))
                 continue
             if event is not None:
                 return event
         raise StopAsyncIteration
 
     def close(self) -> None:
-        """End the iteration and the connection."""
+        """End the iteration, the connection, and what is waited for before there is one."""
         self._closed = True
         self._disconnect()
+        if self._pending is not None:
+            self._pending.cancel()
 
     async def _next(self) -> dict[str, Any] | None:
         body = self._body if self._body is not None else await self._connect()
@@ -140,6 +181,17 @@ class AsyncEvents:
         await body.more()
         return None
 
+    async def _rest(self, pause_s: float) -> None:
+        """Wait before coming again."""
+        self._pending = deferLater(self._reactor, pause_s)
+        try:
+            await self._pending
+        except CancelledError:
+            if not self._closed:
+                raise
+        finally:
+            self._pending = None
+
     async def _connect(self) -> Body:
         place, location = self._location.place, self._location
         headers: dict[bytes | str, bytes | str] = {
@@ -150,17 +202,21 @@ class AsyncEvents:
         if self._agent is not None:
             options["agent"] = self._agent
         try:
-            response = await treq.get(url, headers=headers, persistent=False, **options)
+            self._pending = treq.get(url, headers=headers, persistent=False, **options)
+            response = await self._pending
             if response.code != stream.OK:
                 kinds = response.headers.getRawHeaders("Content-Type") or [""]
                 after = response.headers.getRawHeaders("Retry-After") or [""]
-                stream.check(place, response.code, kinds[0], after[0], await response.content())
-        except (CancelledError, DeferredTimeout) as error:
+                body_of = whole(response).addTimeout(stream.SILENCE_S, self._reactor)
+                stream.check(place, response.code, kinds[0], after[0], await body_of)
+        except (CancelledError, ConnectingCancelledError, DeferredTimeout) as error:
             raise ConnectionLost(f"the node at {place} did not answer.") from error
-        except ConnectError as error:
+        except (ConnectError, DNSLookupError) as error:
             raise CannotConnect(f"cannot reach a node at {place}: {error!s:.200}.") from error
         except (ConnectionClosed, RequestTransmissionFailed, ResponseFailed) as error:
             raise ConnectionLost(f"the connection to {place} ended: {error!s:.200}.") from error
+        finally:
+            self._pending = None
         self._place.began()
         self._body = body = Body(self._reactor)
         response.deliverBody(body)

@@ -181,6 +181,15 @@ class Locations(SynchronousTestCase):
         for url in ("", "x", "ftp://a:1", "http://a", "http://a:x", "http://a:99999"):
             with self.assertRaises(errors.CannotConnect):
                 from_url(url)
+        for url in (
+            "http://me:secret@a",
+            "http://me:secret@a:x",
+            "ftp://me:secret@a:1",
+            "http://me:sec/ret@a:1",
+        ):
+            with self.assertRaises(errors.CannotConnect) as caught:
+                from_url(url)
+            self.assertNotIn("sec", str(caught.exception))
 
     def test_a_missing_cookie_file_says_what_to_do(self) -> None:
         with self.assertRaises(errors.CannotConnect) as caught:

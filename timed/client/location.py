@@ -80,14 +80,17 @@ def from_datadir(
 
 def from_url(url: str, cookie_file: str = "", ca_file: str = "") -> Location:
     """`http://user:password@host:port/`, or https; CannotConnect for anything else."""
-    hint = "Write it like http://127.0.0.1:8000."
+    # Without user and password, whole or torn apart: whoever logs the error shows it.
+    wrong = CannotConnect(
+        f"{url.rpartition('@')[2]!r} is not an address.", "Write it like http://127.0.0.1:8000."
+    )
     try:
         parts = urlsplit(url if "//" in url else f"//{url}", scheme="http")
         port = parts.port
-    except ValueError as error:
-        raise CannotConnect(f"{url!r} is not an address: {error}.", hint) from None
+    except ValueError:
+        raise wrong from None
     if parts.scheme not in ("http", "https") or not parts.hostname or port is None:
-        raise CannotConnect(f"{url!r} is not an address.", hint)
+        raise wrong
     return Location(
         parts.hostname,
         port,

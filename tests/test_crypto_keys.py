@@ -87,7 +87,7 @@ class KeyFileTests(SynchronousTestCase):
 
     def test_malformed_files_are_refused_without_their_content(self):
         seed = SEED.hex().encode()
-        for text in (b"", b"# only a comment\n", seed[:-1], seed + b"0", seed + b"\n" + seed, b"zz" * 32,
+        for text in (b"", b"# only a comment\n", seed[:-1], seed + b"0", seed + b"\n" + seed, b"zz" * 32, b"ab " * 20 + b"abab",
                      b"\xff" * 64, b"\xc2\xb2" * 32, bytes(64), b"#" * 5000 + b"\n" + seed):  # fmt: skip
             self.write(text)
             refusal = self.refusal()

@@ -133,7 +133,7 @@ def _parse(path: str, data: bytes) -> bytes:
         raise malformed
     lines = [line.strip() for line in data.splitlines()]
     seeds = [line for line in lines if line and not line.startswith(b"#")]
-    if len(seeds) != 1 or len(seeds[0]) != 2 * SEED_SIZE:
+    if len(seeds) != 1 or len(seeds[0]) != 2 * SEED_SIZE or len(seeds[0].split()) != 1:
         raise malformed
     try:
         return bytes.fromhex(seeds[0].decode("ascii"))

@@ -499,6 +499,27 @@ class Failing(HistoryCase):
         self.world.chronicle.wake()
         self.assertEqual(len(self.listed("*", 3)), 3)
 
+    def test_a_disk_that_refuses_once_is_tried_again(self) -> None:
+        """What was opened is closed: LMDB opens no environment twice in one process."""
+
+        class Flaky(Files):
+            refusals = 1
+
+            def sync_directory(self, path: str) -> None:
+                if self.refusals:
+                    self.refusals -= 1
+                    raise OSError(5, "Input/output error")
+
+        book = HistoryBook(os.path.join(self.directory, "flaky"), self.world.genesis.hash, Flaky())
+        refusals: list[StoreError] = []
+        try:
+            book.open(None)
+        except StoreError as error:
+            refusals.append(error)
+        book.open(None)
+        self.assertEqual((book.opened, len(refusals)), (True, 1))
+        book.close()
+
     def test_the_spare_space_is_for_the_chain(self) -> None:
         class Small(Files):
             def free(self, directory: str) -> int:

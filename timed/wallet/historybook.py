@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 
 import attrs
 from msgspec.structs import replace
@@ -98,12 +99,20 @@ class HistoryBook:
 
         StoreError for the history of another chain or version: it may hold what no block tells.
         """
-        try:
-            self._files.make_directory(self.path)
-            database = IndexDatabase(self.path, TABLES, map_size=MAP_SIZE)
-            self._files.sync_directory(os.path.dirname(os.path.abspath(self.path)))
-        except OSError as error:
-            raise disk_error("use", self.path, error) from error
+        with ExitStack() as closing:
+            try:
+                self._files.make_directory(self.path)
+                database = IndexDatabase(self.path, TABLES, map_size=MAP_SIZE)
+                # LMDB opens no environment twice: what fails after this is tried again.
+                closing.callback(database.close)
+                self._files.sync_directory(os.path.dirname(os.path.abspath(self.path)))
+            except OSError as error:
+                raise disk_error("use", self.path, error) from error
+            self._begin(database, newborn)
+            closing.pop_all()
+        self._database = database
+
+    def _begin(self, database: IndexDatabase, newborn: int | None) -> None:
         with database.reading() as records:
             identity = records.identity()
         if identity is None:
@@ -112,12 +121,10 @@ class HistoryBook:
                 if newborn is not None:
                     records.set_progress(Progress(newborn, bytes(32)))
         elif identity != self._identity:
-            database.close()
             raise StoreError(
                 f"{self.path} is the history of another chain, or of another version.",
                 "Move it away: it is made again from the blocks, without comments.",
             )
-        self._database = database
 
     def close(self) -> None:
         database, self._database = self._database, None

@@ -107,7 +107,7 @@ class Impostors(SynchronousTestCase):
     """Whatever listens there: a typed error, never a traceback."""
 
     def answer(self, reply: bytes) -> Client:
-        server = socket.socket()
+        self.server = server = socket.socket()
         server.bind(("127.0.0.1", 0))
         server.listen(1)
         self.addCleanup(server.close)
@@ -153,6 +153,16 @@ class Impostors(SynchronousTestCase):
         for reply in (b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"):
             with self.assertRaises(errors.CannotConnect):
                 self.answer(reply).uptime()
+
+    def test_nothing_was_sent_to_who_closes_after_each_answer_and_is_gone(self) -> None:
+        """So a payment may be sent again."""
+        reply = self.http(b'{"id": 1, "result": 5}').replace(b"OK\r\n", b"OK\r\nConnection: close\r\n")
+        client = self.answer(reply)
+        self.assertEqual(client.uptime(), 5)
+        self.server.close()
+        with self.assertRaises(errors.CannotConnect) as caught:
+            client.uptime()
+        self.assertNotIsInstance(caught.exception, errors.ConnectionLost)
 
     def test_a_batch_that_is_not_answered_whole(self) -> None:
         with self.assertRaises(errors.BadResponse):

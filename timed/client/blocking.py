@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import select
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -147,10 +148,9 @@ class Client:
     def _connected(self) -> http.client.HTTPConnection:
         """A connection that stands; CannotConnect when there is none, in which case nothing was sent."""
         connection = self._connection
-        if connection is not None and connection.sock is not None:
-            readable, _, _ = select.select([connection.sock], [], [], 0)
-            if readable:
-                self.close()
+        if connection is not None and (connection.sock is None or _is_readable(connection.sock)):
+            # Ended with the last answer, or since then.
+            self.close()
         if self._connection is None:
             connection = connection_to(self._location, self._timeout_s)
             try:
@@ -183,6 +183,13 @@ class Client:
             f"cannot reach a node at {place}: {reason}.",
             "Start it with `timed`, or give its port with --rpcport.",
         )
+
+
+def _is_readable(sock: socket.socket) -> bool:
+    """True when something has come, or the end. `select.select` takes no descriptor above 1023."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def connection_to(place: Location, timeout_s: float) -> http.client.HTTPConnection:

@@ -79,7 +79,7 @@ class PreparedTests(SynchronousTestCase):
         self.assertEqual(caught.exception.rule, "witness-missing")
 
     def test_a_block_of_other_bodies_leaves_the_same_coins_whatever_was_worked_out(self) -> None:
-        """Whoever signs twice has two bodies of one txid; a chain of them must not split the network."""
+        """Whoever signs twice has two bodies of one txid; a chain of them must not keep a node from a fetched block."""
         start = genesis()
         plain = ChainBuilder(start)
         made = payments(plain)

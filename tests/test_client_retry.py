@@ -155,6 +155,14 @@ class WaitingForFinality(SynchronousTestCase):
             self.wait([{"final": False, "rejected": "input-spent"}], 60)["rejected"], "input-spent"
         )
 
+    def test_a_short_timeout_does_not_make_it_ask_without_a_pause(self) -> None:
+        answers = [{"final": False, "rejected": None}, {"final": True, "rejected": None}]
+        paused: list[float] = []
+        with FakeNode({"waittransactionfinality": lambda txid, s: answers.pop(0)}) as node:
+            with Client(node.location, 1.5, sleep=paused.append) as client:
+                client.wait_final("ab", 60)
+            self.assertEqual((paused, [params for _, params in node.calls]), ([1.0], [["ab", 0], ["ab", 0]]))
+
     def test_time_is_over(self) -> None:
         with self.assertRaises(errors.TimedOut):
             self.wait([{"final": False, "rejected": None}], 0.5)

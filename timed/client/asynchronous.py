@@ -26,10 +26,9 @@ from timed.client import answers, message
 from timed.client.errors import CannotConnect, ClientError, ConnectionLost, TimedOut
 from timed.client.followed import AsyncEvents, whole
 from timed.client.location import Location
-from timed.client.retry import NEVER, Retry, chance, only_reads, pause_for
+from timed.client.retry import FINAL_PAUSE_S, NEVER, Retry, chance, final_wait, only_reads, pause_for
 
 DEFAULT_TIMEOUT_S = 60.0
-FINAL_WAIT_S = 30.0
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL)
 
 
@@ -82,12 +81,14 @@ class AsyncClient:
         deadline = self._reactor.seconds() + timeout_s
         while True:
             left = deadline - self._reactor.seconds()
-            wait = max(0, int(min(left, FINAL_WAIT_S, self._timeout_s / 2)))
+            wait = final_wait(left, self._timeout_s)
             found = await self.call("waittransactionfinality", txid, wait)
             if found["final"] or found.get("rejected"):
                 return found
             if left <= 1:
                 raise TimedOut(f"the transaction {txid} is not final after {timeout_s:g} s.")
+            if not wait:
+                await deferLater(self._reactor, FINAL_PAUSE_S)
 
     def events(
         self, types: Iterable[str] = (), addresses: Iterable[str] = (), cursor: str = "newest"

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 from timed.client import answers, message
 from timed.client.errors import CannotConnect, ClientError, ConnectionLost, TimedOut
 from timed.client.location import Location
-from timed.client.retry import NEVER, Retry, only_reads, pause_for
+from timed.client.retry import FINAL_PAUSE_S, NEVER, Retry, final_wait, only_reads, pause_for
 
 if TYPE_CHECKING:
     from timed.client.following import Events
 
 DEFAULT_TIMEOUT_S = 60.0
-FINAL_WAIT_S = 30.0
-"""One question of `wait_final`; a longer wait is several."""
 
 
 class Client:
@@ -75,12 +73,14 @@ class Client:
         deadline = time.monotonic() + timeout_s
         while True:
             left = deadline - time.monotonic()
-            wait = max(0, int(min(left, FINAL_WAIT_S, self._timeout_s / 2)))
+            wait = final_wait(left, self._timeout_s)
             found = self.call("waittransactionfinality", txid, wait)
             if found["final"] or found.get("rejected"):
                 return found
             if left <= 1:
                 raise TimedOut(f"the transaction {txid} is not final after {timeout_s:g} s.")
+            if not wait:
+                self._sleep(FINAL_PAUSE_S)
 
     def events(
         self, types: Iterable[str] = (), addresses: Iterable[str] = (), cursor: str = "newest"

@@ -30,6 +30,17 @@ def only_reads(method: str) -> bool:
     return method in QUESTIONS_ALSO or (method.startswith(QUESTIONS) and not method.startswith(CHANGES))
 
 
+FINAL_WAIT_S = 30.0
+"""One question of `wait_final`; a longer wait is several."""
+FINAL_PAUSE_S = 1.0
+"""Between two questions for which a node has no time to wait."""
+
+
+def final_wait(left_s: float, timeout_s: float) -> int:
+    """Seconds, whole ones, that a node is to wait for finality: its answer must come within `timeout_s`."""
+    return max(0, int(min(left_s, FINAL_WAIT_S, timeout_s / 2)))
+
+
 class Retry(NamedTuple):
     """At most `attempts` sendings; the pauses double from `first_s` to `most_s`, each cut by chance.
 

@@ -20,6 +20,7 @@ from timed.client import stream
 from timed.client.asynchronous import AsyncClient
 from timed.client.blocking import Client
 from timed.client.errors import BadResponse, Busy, ConnectionLost, InvalidArguments, Unauthorized
+from timed.client.following import Events
 from timed.client.location import Location
 from timed.client.stream import FIRST_PAUSE_S, LAST_PAUSE_S, Blocks, CursorLost, Place
 from timed.feed.hub import FAILED
@@ -170,6 +171,17 @@ class Asynchronous(EventsCase):
 
 
 class Pieces(SynchronousTestCase):
+    def test_an_event_that_is_no_json_is_asked_for_again(self) -> None:
+        paused: list[float] = []
+        events = Events(Location("127.0.0.1", 1), cursor="a-0", sleep=paused.append)
+
+        def read() -> None:
+            events._ready.append({"id": "a-1", "data": "{}" if paused else "{"})
+
+        with mock.patch.object(events, "_read", read):
+            self.assertEqual(next(events), {})
+        self.assertEqual((len(paused), events.cursor), (1, "a-1"))
+
     def test_blocks_come_out_whole_however_they_arrive(self) -> None:
         text = b"retry: 2000\nid: a-1\n\n: alive\nid: a-2\n\nid: a-3\nevent: block\ndata: {}\n\n"
         chance = random.Random(3)

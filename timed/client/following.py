@@ -60,11 +60,9 @@ class Events:
         self._iterating = True
         try:
             while not self._closed:
-                while self._ready:
-                    event = self._place.taken(self._ready.popleft())
-                    if event is not None:
-                        return event
-                self._go_on()
+                event = self._go_on()
+                if event is not None:
+                    return event
         finally:
             self._iterating = False
         self._disconnect()
@@ -87,13 +85,19 @@ class Events:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _go_on(self) -> None:
+    def _go_on(self) -> dict[str, Any] | None:
+        """The next event that has come; None after a little more of the stream, or after a pause."""
         try:
+            while self._ready:
+                event = self._place.taken(self._ready.popleft())
+                if event is not None:
+                    return event
             self._read()
         except ClientError as error:
             self._disconnect()
             if not self._closed:
                 self._sleep(self._place.pause_after(error))
+        return None
 
     def _read(self) -> None:
         """A little more of the stream; ConnectionLost at its end."""

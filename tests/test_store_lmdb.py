@@ -35,6 +35,7 @@ class CountingFiles(Files):
         self.operations = 0
         self.crash_at, self.fail_at, self.code = crash_at, fail_at, code
         self.space = 2**40
+        self.synced_directories: list[str] = []
 
     def _operation(self) -> None:
         number, self.operations = self.operations, self.operations + 1
@@ -66,6 +67,7 @@ class CountingFiles(Files):
     def sync_directory(self, path: str) -> None:
         self._operation()
         super().sync_directory(path)
+        self.synced_directories.append(os.path.abspath(path))
 
     def free(self, directory: str) -> int:
         return self.space
@@ -110,6 +112,12 @@ class DirectoryTests(LmdbCase):
         again = self.open()
         self.assertEqual((again.tip(), list(again.coins()), list(again.replay())), before)
         self.assertEqual((again.doubtful, again.notes), (False, ()))
+
+    def test_its_own_name_is_durable_before_anything_is_signed(self) -> None:
+        """[16] After a power cut the key must not be there without what it has signed."""
+        files = CountingFiles()
+        self.open(files=files)
+        self.assertIn(os.path.dirname(os.path.abspath(self.directory)), files.synced_directories)
 
     def test_two_processes_at_once(self) -> None:
         self.open()

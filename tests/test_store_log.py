@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.faultfiles import Crashed, MemoryFiles
 from timed.errors import StoreError
 from timed.store.files import LOW_WATER, Files
+from timed.store.layouts import MAX_BATCH_RECORDS
 from timed.store.log import Log
 from timed.store.segment import SEGMENT_HEADER_SIZE
 
@@ -248,6 +249,23 @@ class FailureTests(SynchronousTestCase):
         before = self.files.log.count("sync")
         self.log.append([b"record"] * 500)
         self.assertEqual(self.files.log.count("sync"), before + 1)
+
+    def test_what_gathered_behind_a_slow_disk_is_more_than_one_batch(self) -> None:
+        many = [b"%d" % number for number in range(MAX_BATCH_RECORDS + 5)]
+        before = self.files.log.count("sync")
+        self.log.append(many)
+        self.assertEqual(self.files.log.count("sync"), before + 2)
+        self.assertEqual(list(self.reopen(self.files).replay()), [b"before", *many])
+
+    def test_a_file_that_complains_when_it_is_closed_costs_nothing(self) -> None:
+        def close(descriptor: int) -> None:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+        self.patch(self.files, "close", close)
+        self.log.roll(2)
+        self.log.append((b"new",))
+        self.assertEqual(list(self.log.replay()), [b"new"])
+        self.log.close()
 
     def test_nothing_is_written_below_the_low_water_mark(self) -> None:
         self.files.space = LOW_WATER - 1

@@ -114,7 +114,7 @@ class IStore(IReads):
         """
 
     def append(records: Sequence[bytes]) -> None:
-        """Append to the log; one fsync whatever the number of records."""
+        """Append to the log; one fsync for as many records as a batch holds, which is 65,535."""
 
     def commit(commit: BlockCommit) -> None:
         """Apply one block in one transaction, then start a new, empty log."""

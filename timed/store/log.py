@@ -12,11 +12,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import attrs
 
 from timed.errors import StoreError
 from timed.store.files import Files, disk_error, require_space
+from timed.store.layouts import MAX_BATCH_RECORDS
 from timed.store.records import SegmentHeader
 from timed.store.segment import (
     MAGIC,
@@ -125,8 +127,8 @@ def _checked_header(number: int, path: str, data: bytes, genesis: bytes, epoch: 
 class Log:
     """The records of the current epoch in `directory`. Not safe for several threads.
 
-    After an error of `append` the log is as it was before, or, when even that could
-    not be brought about, it refuses everything until it is opened again.
+    After an error of `append` the batch that failed is not in the log, or, when even that
+    could not be brought about, the log refuses everything until it is opened again.
     """
 
     def __init__(
@@ -165,9 +167,11 @@ class Log:
                 yield from batch.records
 
     def append(self, records: Sequence[bytes]) -> None:
-        """Make the records durable together, with one sync; StoreError when that failed."""
-        if not records:
-            return
+        """Make the records durable, with one sync for each MAX_BATCH_RECORDS; StoreError when that failed."""
+        for first in range(0, len(records), MAX_BATCH_RECORDS):
+            self._append(records[first : first + MAX_BATCH_RECORDS])
+
+    def _append(self, records: Sequence[bytes]) -> None:
         self.require_usable()
         require_space(self._files, self._directory)
         segment = self._writable()
@@ -241,7 +245,7 @@ class Log:
         successor = self._create(
             sequence=segment.header.sequence + 1, first_batch=segment.next_batch, previous_end=segment.size
         )
-        self._files.close(segment.descriptor)
+        self._release(segment.descriptor)
         self._closed.append((segment.path, segment.size))
         self._current = successor
 
@@ -266,13 +270,13 @@ class Log:
             self._files.sync(descriptor)
             self._files.rename(unfinished, path)
         except OSError:
-            self._files.close(descriptor)
+            self._release(descriptor)
             raise
         try:
             self._files.sync_directory(self._directory)
         except OSError as error:
             self._failed = f"{path} may be missing after a crash ({error.strerror})"
-            self._files.close(descriptor)
+            self._release(descriptor)
             raise
         return _Segment(path, descriptor, header, SEGMENT_HEADER_SIZE, first_batch)
 
@@ -302,7 +306,12 @@ class Log:
     def _close_current(self) -> None:
         segment, self._current = self._current, None
         if segment is not None:
-            self._files.close(segment.descriptor)
+            self._release(segment.descriptor)
+
+    def _release(self, descriptor: int) -> None:
+        """Whatever closing may complain of, what counts was synced before; the descriptor is gone all the same."""
+        with suppress(OSError):
+            self._files.close(descriptor)
 
     def _remove_before(self, epoch: int) -> None:
         """Remove the files of closed epochs, and what never became a file of any."""

@@ -314,6 +314,23 @@ class ReadOnly(IndexCase):
         reader = IndexReader(self.directory, bytes(32), (SPENT,))
         self.assertIn("another index", self.assertRaises(StoreError, lambda: reader.spent).message)
 
+    def test_one_that_is_refused_stays_closed(self) -> None:
+        """Also as long as somebody holds the error."""
+        builder = self.builders()[SPENT]
+        finish(builder)
+        builder.close()
+        damage = StoreError("the record is damaged.")
+
+        def fail(records: Records) -> None:
+            raise damage
+
+        broken = self.patch(Records, "identity", fail)
+        reader = IndexReader(self.directory, GENESIS.hash, (SPENT,))
+        self.addCleanup(reader.close)
+        self.assertIs(self.assertRaises(StoreError, lambda: reader.spent), damage)
+        broken.restore()
+        self.assertIsNotNone(reader.spent)
+
     def test_it_cannot_write(self) -> None:
         builder = self.builders()[SPENT]
         finish(builder)

@@ -17,8 +17,8 @@ from timed.primitives.block import Block
 from timed.primitives.certificate import BlockCertificate
 from timed.store import checking, past
 from timed.store.checking import ChainCheck, Flaw, Progress
-from timed.store.database import Database, _height_key
-from timed.store.environment import sealed
+from timed.store.database import Database
+from timed.store.environment import height_key, sealed
 from timed.store.lmdb import LmdbStore
 from timed.store.past import PastStore
 from timed.store.recent import RecentBlocks
@@ -96,11 +96,11 @@ class CheckCase(SynchronousTestCase):
         return found[0][:-4]
 
     def block(self, height: int = VICTIM) -> Block:
-        return Block.decode(self.get("blocks", _height_key(height)))
+        return Block.decode(self.get("blocks", height_key(height)))
 
     def put_block(self, block: Block, height: int = VICTIM) -> None:
         """With the seal, header and certificate that belong to it."""
-        key = _height_key(height)
+        key = height_key(height)
         self.put("blocks", key, block.encode())
         self.put("headers", key, block.header.encode())
         certificate = block_certificate(GENESIS.roster_at(height), height, block.hash)
@@ -126,10 +126,10 @@ class Whole(CheckCase):
 
     def test_the_newest_blocks_are_looked_at_when_not_all_are(self) -> None:
         self.patch(checking, "RECENT", 10)
-        self.put("certificates", _height_key(3), None)
+        self.put("certificates", height_key(3), None)
         self.assertEqual(self.check(deep=False), [])
         self.assertEqual((self.checked.counts["blocks"], self.checked.counts["executed"]), (10, 0))
-        self.put("certificates", _height_key(BLOCKS - 3), None)
+        self.put("certificates", height_key(BLOCKS - 3), None)
         self.the_flaw(f"block {BLOCKS - 3}", "its certificate is missing", deep=False)
 
     def test_nothing_is_changed(self) -> None:
@@ -200,8 +200,8 @@ class Records(CheckCase):
         self.assertEqual(coin.height, VICTIM)
         for table, data in (
             ("blocks", block.encode()[400:460]),
-            ("certificates", self.get("certificates", _height_key(VICTIM))[:40]),
-            ("headers", self.get("headers", _height_key(VICTIM))),
+            ("certificates", self.get("certificates", height_key(VICTIM))[:40]),
+            ("headers", self.get("headers", height_key(VICTIM))),
         ):
             shutil.rmtree(self.directory)
             shutil.copytree(CheckCase.original, self.directory)
@@ -219,20 +219,20 @@ class Records(CheckCase):
             self.assertTrue(all("chain/" in flaw.remedy or "Check the disk" in flaw.remedy for flaw in flaws))
 
     def test_a_missing_block(self) -> None:
-        self.put("blocks", _height_key(VICTIM), None)
+        self.put("blocks", height_key(VICTIM), None)
         flaws = self.check()
         self.assertEqual((flaws[0].where, flaws[0].what), (f"block {VICTIM}", "its block is missing"))
         self.assertIn("table blocks", [flaw.where for flaw in flaws])
 
     def test_another_header_beside_the_block(self) -> None:
-        self.put("headers", _height_key(VICTIM), self.get("headers", _height_key(VICTIM - 1)))
+        self.put("headers", height_key(VICTIM), self.get("headers", height_key(VICTIM - 1)))
         self.assertIn("another header", self.check()[0].what)
 
     def test_the_genesis_of_somebody_else(self) -> None:
         block = self.block(0)
         other = struct(block, header=struct(block.header, time=block.header.time + 1))
-        self.put("blocks", _height_key(0), other.encode())
-        self.put("headers", _height_key(0), other.header.encode())
+        self.put("blocks", height_key(0), other.encode())
+        self.put("headers", height_key(0), other.header.encode())
         self.assertIn("not the genesis", self.check()[0].what)
 
     def test_a_block_that_follows_another(self) -> None:
@@ -247,26 +247,26 @@ class Records(CheckCase):
         block = self.block()
         first, second, third, *rest = block.transactions
         self.put(
-            "blocks", _height_key(VICTIM), struct(block, transactions=(first, third, second, *rest)).encode()
+            "blocks", height_key(VICTIM), struct(block, transactions=(first, third, second, *rest)).encode()
         )
         self.the_flaw(f"block {VICTIM}", "not those of the Merkle root")
 
     def test_a_certificate_of_another_block(self) -> None:
-        self.put("certificates", _height_key(VICTIM), self.get("certificates", _height_key(VICTIM - 1)))
+        self.put("certificates", height_key(VICTIM), self.get("certificates", height_key(VICTIM - 1)))
         self.the_flaw(f"block {VICTIM}", "its certificate is that of another block")
 
     def test_a_certificate_without_a_quorum(self) -> None:
-        data = self.get("certificates", _height_key(VICTIM))
+        data = self.get("certificates", height_key(VICTIM))
         certificate = BlockCertificate.decode(data)
         few = struct(certificate, bitmap=b"\x01", signatures=certificate.signatures[:1])
-        self.put("certificates", _height_key(VICTIM), few.encode())
+        self.put("certificates", height_key(VICTIM), few.encode())
         self.assertIn("quorum", self.check()[0].what)
 
     def test_a_wrong_signature_in_a_certificate(self) -> None:
-        certificate = BlockCertificate.decode(self.get("certificates", _height_key(VICTIM)))
+        certificate = BlockCertificate.decode(self.get("certificates", height_key(VICTIM)))
         first, *rest = certificate.signatures
         bad = struct(certificate, signatures=(bytes((first[0] ^ 1,)) + first[1:], *rest))
-        self.put("certificates", _height_key(VICTIM), bad.encode())
+        self.put("certificates", height_key(VICTIM), bad.encode())
         self.the_flaw(f"certificate of block {VICTIM}", "a signature is wrong")
 
     def test_a_hash_that_is_not_found(self) -> None:
@@ -279,13 +279,27 @@ class Records(CheckCase):
         self.the_flaw(f"block {VICTIM}", txid.hex())
 
     def test_records_of_blocks_that_are_not_there(self) -> None:
-        self.put("headers", _height_key(BLOCKS + 5), b"x")
+        self.put("headers", height_key(BLOCKS + 5), b"x")
         self.the_flaw("table headers", f"{BLOCKS + 2} records for {BLOCKS + 1} blocks")
+
+    def test_the_place_of_a_payment_that_is_in_no_block(self) -> None:
+        self.put("locations", bytes(32), Location(VICTIM, 1).encode())
+        self.the_flaw("table locations", "records for")
+
+    def test_a_newest_header_that_is_none(self) -> None:
+        self.put("headers", height_key(BLOCKS), b"sealed, but no header")
+        self.assertEqual(
+            [flaw.what for flaw in self.check(deep=False)],
+            [
+                "it is not the newest block that was committed",
+                "the table of headers holds another header than the block",
+            ],
+        )
 
     def test_after_enough_flaws_the_rest_is_left(self) -> None:
         self.patch(checking, "MAX_FLAWS", 3)
         for height in range(1, 10):
-            self.put("certificates", _height_key(height), None)
+            self.put("certificates", height_key(height), None)
         flaws = self.check()
         self.assertEqual(len(flaws), 4)
         self.assertIn("3 things are wrong; the rest was not looked at", flaws[-1].what)
@@ -302,7 +316,7 @@ class Executed(CheckCase):
         bad = struct(witness, signature=bytes((witness.signature[0] ^ 1,)) + witness.signature[1:])
         changed = struct(payment, witnesses=(bad, *others))
         self.put(
-            "blocks", _height_key(VICTIM), struct(block, transactions=(coinbase, changed, *rest)).encode()
+            "blocks", height_key(VICTIM), struct(block, transactions=(coinbase, changed, *rest)).encode()
         )
         self.the_flaw(f"a payment in block {VICTIM}", "a signature is wrong")
         self.assertEqual(self.check(deep=False), [])

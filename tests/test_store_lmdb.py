@@ -119,6 +119,18 @@ class DirectoryTests(LmdbCase):
         self.open(files=files)
         self.assertIn(os.path.dirname(os.path.abspath(self.directory)), files.synced_directories)
 
+    def test_tables_that_nobody_has_finished_making(self) -> None:
+        """The files stay usable, also as long as somebody holds the error."""
+        directory = self.mktemp()
+        os.makedirs(directory)
+        lmdb.open(directory, max_dbs=1).close()
+        try:
+            Database(directory, readonly=True)
+        except StoreError as error:
+            found = error
+        self.assertIn("lacks tables", found.message)
+        Database(directory).close()
+
     def test_two_processes_at_once(self) -> None:
         self.open()
         self.assertIn("another process uses", self.refused().message)

@@ -129,8 +129,8 @@ class IndexBuilder:
         blocks: list[Block] = []
         size = 0
         while height <= target and len(blocks) < MAX_BATCH_BLOCKS and size < MAX_BATCH_BYTES:
-            block, _ = block_at(self._store, height, previous)
+            block, length = block_at(self._store, height, previous)
             blocks.append(block)
-            size += len(block.header.raw) + sum(transaction.size for transaction in block.transactions)
+            size += length
             previous, height = block.hash, height + 1
         return blocks

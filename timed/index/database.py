@@ -17,23 +17,17 @@ from timed.store.environment import (
     MAP_SIZE,
     changing,
     explained,
-    open_environment,
+    open_tables,
     sealed,
     unsealed,
 )
 
 INDEX_SCHEMA = 1
 META = "meta"
-KEY_SIZE = 8
 _IDENTITY = b"identity"
 _PROGRESS = b"progress"
 
 T = TypeVar("T")
-
-
-def height_key(height: int) -> bytes:
-    """Big endian, so that keys are in the order of heights."""
-    return height.to_bytes(KEY_SIZE, "big")
 
 
 class Records:
@@ -124,16 +118,9 @@ class IndexDatabase:
         self, path: str, tables: tuple[str, ...], *, readonly: bool = False, map_size: int = MAP_SIZE
     ) -> None:
         self.path = path
-        names = (META, *tables)
-        self._environment = open_environment(path, len(names), readonly=readonly, map_size=map_size)
-        try:
-            with explained(path, "read"):
-                self._tables = {
-                    name: self._environment.open_db(name.encode(), create=not readonly) for name in names
-                }
-        except BaseException:
-            self._environment.close()
-            raise
+        self._environment, self._tables = open_tables(
+            path, (META, *tables), readonly=readonly, map_size=map_size
+        )
 
     def close(self) -> None:
         """Nothing may be read or written any more; a second time does nothing."""

@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 import attrs
 
 from timed.errors import StoreError
-from timed.index.database import INDEX_SCHEMA, IndexDatabase, height_key
+from timed.index.database import INDEX_SCHEMA, IndexDatabase
 from timed.index.records import Account, Holding, IndexIdentity, Progress, Spend, SpentOutputs, Totals, Touch
 from timed.index.tables import ADDRESSES, INDEXES, SPENT, TRANSACTIONS, owner_key, place_key, place_of
 from timed.primitives.transaction import Lock, OutPoint, Output
+from timed.store.environment import height_key
 
 MAX_PAGE = 1_000
 """Entries of one page of a history or of coins."""
@@ -225,11 +226,14 @@ class IndexReader:
             return None
         database = IndexDatabase(path, INDEXES[name].tables, readonly=True)
         wanted = IndexIdentity(INDEX_SCHEMA, name, self._genesis_hash)
-        with database.reading() as records:
-            found = records.identity()
-        if found != wanted:
+        try:
+            with database.reading() as records:
+                found = records.identity()
+            if found != wanted:
+                raise StoreError(
+                    f"{path} holds another index.", "The process that makes the blocks builds it again."
+                )
+        except BaseException:
             database.close()
-            raise StoreError(
-                f"{path} holds another index.", "The process that makes the blocks builds it again."
-            )
+            raise
         return database

@@ -13,12 +13,13 @@ from hashlib import sha256
 import attrs
 
 from timed.errors import StoreError
-from timed.index.database import KEY_SIZE, Records, height_key
+from timed.index.database import Records
 from timed.index.records import Account, Holding, Spend, SpentOutputs, Totals, Touch
 from timed.interfaces import Coin
 from timed.ledger.content import coins_of
 from timed.primitives.block import Block
 from timed.primitives.transaction import LOCK_KEY_HASH, Lock, OutPoint, Output
+from timed.store.environment import KEY_SIZE, height_key
 from timed.store.records import CoinRecord
 
 TRANSACTIONS, ADDRESSES, SPENT = "transactions", "addresses", "spent"

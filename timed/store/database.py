@@ -21,17 +21,15 @@ from timed.params import STORE_SCHEMA
 from timed.primitives.transaction import OutPoint
 from timed.store.accounting import next_tip
 from timed.store.environment import (
-    MAP_SIZE,
     changing,
     explained,
-    open_environment,
+    height_key,
+    open_tables,
     sealed,
     unsealed,
     usage_of,
 )
 from timed.store.records import Batch, CoinRecord, HeightRecord, Identity, Location, TipRecord
-
-KEY_SIZE = 8
 
 TABLES = ("meta", "headers", "blocks", "certificates", "heights", "locations", "coins")
 _IDENTITY = b"identity"
@@ -77,7 +75,7 @@ class Reads:
         raise NotImplementedError
 
     def _at(self, table: str, height: int) -> bytes | None:
-        return self._read(table, _height_key(height), bytes) if height >= 0 else None
+        return self._read(table, height_key(height), bytes) if height >= 0 else None
 
     def _read(self, table: str, key: bytes, decode: Callable[[bytes], T]) -> T | None:
         raise NotImplementedError
@@ -86,13 +84,9 @@ class Reads:
 class Database(Reads):
     """The environment in `path`; `readonly` for a process that does not own the store."""
 
-    def __init__(self, path: str, *, readonly: bool = False, map_size: int = MAP_SIZE) -> None:
+    def __init__(self, path: str, *, readonly: bool = False) -> None:
         self.path = path
-        self._environment = open_environment(path, len(TABLES), readonly=readonly, map_size=map_size)
-        with explained(path, "read"):
-            self._tables = {
-                name: self._environment.open_db(name.encode(), create=not readonly) for name in TABLES
-            }
+        self._environment, self._tables = open_tables(path, TABLES, readonly=readonly)
 
     def close(self) -> None:
         self._environment.close()
@@ -175,7 +169,7 @@ class Database(Reads):
                 self._put(transaction, "meta", _CARRIED, Batch(commits[-1].carried).encode())
 
     def _write_block(self, transaction: Any, commit: BlockCommit) -> None:
-        key = _height_key(commit.height)
+        key = height_key(commit.height)
         self._put(transaction, "headers", key, commit.block[:HEADER_SIZE])
         self._put(transaction, "blocks", key, commit.block)
         self._put(transaction, "certificates", key, commit.certificate)
@@ -233,11 +227,6 @@ class _Snapshot(Reads):
 
     def _read(self, table: str, key: bytes, decode: Callable[[bytes], T]) -> T | None:
         return self._database.get(self._transaction, table, key, decode)
-
-
-def _height_key(height: int) -> bytes:
-    """Big endian, so that the tables are in the order of heights."""
-    return height.to_bytes(KEY_SIZE, "big")
 
 
 def _coin(data: bytes) -> Coin:

@@ -6,7 +6,7 @@ Every value carries a CRC-32C, so that a damaged record is named and never used.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -25,9 +25,16 @@ MAX_READERS = 254
 SPARE_TRANSACTIONS = 8
 FILE_MODE = 0o600
 SEAL_SIZE = 4
+KEY_SIZE = 8
+"""Bytes of a height that is a key, or begins one."""
 DATA_FILE = "data.mdb"
 
 T = TypeVar("T")
+
+
+def height_key(height: int) -> bytes:
+    """Big endian, so that keys are in the order of heights."""
+    return height.to_bytes(KEY_SIZE, "big")
 
 
 def sealed(data: bytes) -> bytes:
@@ -49,11 +56,30 @@ def unsealed(value: bytes, decode: Callable[[bytes], T], key: bytes, table: str,
         ) from None
 
 
-def open_environment(path: str, tables: int, *, readonly: bool = False, map_size: int = MAP_SIZE) -> Any:
-    """Open with as much address space as there is, down to MIN_MAP_SIZE; `tables` is how many it may hold."""
+def open_tables(
+    path: str, names: Sequence[str], *, readonly: bool = False, map_size: int = MAP_SIZE
+) -> tuple[Any, dict[str, Any]]:
+    """The environment in the directory `path` and its tables by name; made if need be, unless `readonly`.
+
+    StoreError when it cannot be used; then nothing of it stays open.
+    """
+    environment = _open_environment(path, len(names), readonly, map_size)
+    try:
+        with explained(path, "read"):
+            _check_length(environment, path)
+            return environment, {
+                name: environment.open_db(name.encode(), create=not readonly) for name in names
+            }
+    except BaseException:
+        environment.close()
+        raise
+
+
+def _open_environment(path: str, tables: int, readonly: bool, map_size: int) -> Any:
+    """With as much address space as there is, down to MIN_MAP_SIZE; `tables` is how many it may hold."""
     while True:
         try:
-            environment = lmdb.open(
+            return lmdb.open(
                 path,
                 map_size=map_size,
                 readonly=readonly,
@@ -64,8 +90,6 @@ def open_environment(path: str, tables: int, *, readonly: bool = False, map_size
                 max_spare_txns=SPARE_TRANSACTIONS,
                 readahead=False,
             )
-            _check_length(environment, path)
-            return environment
         except lmdb.MemoryError as error:
             if map_size // 2 < MIN_MAP_SIZE:
                 raise StoreError(
@@ -77,14 +101,10 @@ def open_environment(path: str, tables: int, *, readonly: bool = False, map_size
 
 
 def _check_length(environment: Any, path: str) -> None:
-    """StoreError, with the environment closed, when the file was cut short.
-
-    Reading what is missing would end the process with a signal.
-    """
+    """StoreError when the file was cut short: reading what is missing would end the process with a signal."""
     needed = usage_of(environment).used_bytes
     found = os.stat(os.path.join(path, DATA_FILE)).st_size
     if found < needed:
-        environment.close()
         raise StoreError(
             f"{path} was cut short: {found} bytes where {needed} are needed.",
             "Move it away and start again, or restore a copy.",
@@ -116,7 +136,7 @@ def explained(path: str, action: str) -> Iterator[None]:
 
 
 def _explanation(path: str, action: str, error: lmdb.Error) -> StoreError:
-    text = str(error)
+    text = str(error).rstrip(".")
     if isinstance(error, lmdb.MapFullError):
         return StoreError(
             f"the address space of {path} is used up.", "Raise the limit (`ulimit -v`), then restart."
@@ -127,6 +147,10 @@ def _explanation(path: str, action: str, error: lmdb.Error) -> StoreError:
         return StoreError(
             f"{path} is damaged or not a chain database of timed ({text}).",
             "Move it away and start again, or restore a copy.",
+        )
+    if isinstance(error, lmdb.NotFoundError):
+        return StoreError(
+            f"{path} lacks tables: nobody has finished making it.", "Start the process that writes it."
         )
     if "No space left" in text or "quota" in text:
         return StoreError(f"cannot {action} {path}: the disk is full.", "Free some space; nothing is lost.")

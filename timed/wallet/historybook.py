@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from timed.errors import LocalError, StoreError
 from timed.index.builder import SPARE_SPACE
-from timed.index.database import META, IndexDatabase, Records, height_key
+from timed.index.database import META, IndexDatabase, Records
 from timed.index.records import IndexIdentity, Progress
 from timed.index.tables import owner_key, place_key
 from timed.interfaces import IReads
@@ -25,6 +25,7 @@ from timed.params import SECOND
 from timed.primitives.block import Block
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
 from timed.store.blocks import block_at
+from timed.store.environment import height_key
 from timed.store.files import Files, disk_error, require_space
 from timed.wallet.history import Made, judge
 from timed.wallet.records import HistoryEntry, Owners, Receipt, RescanMark

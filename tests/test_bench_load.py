@@ -103,7 +103,7 @@ class Stamps(SynchronousTestCase):
     def test_lag_is_what_a_call_comes_late(self) -> None:
         self.reactor.advance(probe.TICK_S)
         found = self.observed()
-        self.assertEqual(len(found.lags), 1)
+        self.assertEqual(len(found.lag_ns), 1)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_what_was_written_meanwhile_is_read_once(self) -> None:
@@ -111,11 +111,11 @@ class Stamps(SynchronousTestCase):
         self.probe.published(events.TransactionFinal(TXID, 1), 0)
         self.reactor.pump([probe.TICK_S] * probe.FLUSH_TICKS)
         found.take(self.path)
-        self.assertEqual((list(found.final), len(found.lags)), ([TXID], probe.FLUSH_TICKS))
+        self.assertEqual((list(found.final), len(found.lag_ns)), ([TXID], probe.FLUSH_TICKS))
         self.probe.published(events.TransactionFinal(OTHER, 1), 0)
         self.probe.stopService()
         found.take(self.path)
-        self.assertEqual((list(found.final), len(found.lags)), ([TXID, OTHER], probe.FLUSH_TICKS))
+        self.assertEqual((list(found.final), len(found.lag_ns)), ([TXID, OTHER], probe.FLUSH_TICKS))
 
 
 class Arithmetic(SynchronousTestCase):
@@ -124,8 +124,10 @@ class Arithmetic(SynchronousTestCase):
         self.assertEqual(finality.last_of(seen, {TXID: 2_000_000, OTHER: 0}), [5.0])
 
     def test_growth_is_per_hour(self) -> None:
-        self.assertAlmostEqual(throughput.slope([(0.0, 100.0), (1.0, 101.0), (2.0, 102.0)]), 3600.0)
-        self.assertEqual(throughput.slope([(0.0, 100.0)]), 0.0)
+        still = [(float(at), 100.0) for at in range(10)]
+        growing = [(at, value + at) for at, value in still]
+        self.assertAlmostEqual(throughput.growth_mb_per_h({1: still, 2: growing}), 3600.0)
+        self.assertEqual(throughput.growth_mb_per_h({}), 0.0)
 
     def test_the_kernel_knows_this_process_and_no_other(self) -> None:
         self.assertGreater(processes.anonymous_mb(os.getpid()), 1.0)

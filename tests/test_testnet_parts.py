@@ -266,6 +266,19 @@ class Register(PlanCase):
         self.assertEqual(living_nodes(state), {})
         self.assertFalse(runner_alive(state))
 
+    def test_a_runner_is_known_by_its_program_not_by_what_it_reads(self) -> None:
+        state = State(1, "/somewhere")
+        for words, known in (
+            (["/venv/bin/python3", "/venv/bin/timed-testnet", "up"], True),
+            (["python", "-u", "-m", "timed.testnet.main", "soak"], True),
+            (["/venv/bin/python3", "/venv/bin/timed-bench", "lag"], True),
+            (["tail", "-f", "/tmp/timed-testnet-x/node-1.log"], False),
+            (["vi", "timed/testnet/main.py"], False),
+            ([], False),
+        ):
+            self.patch(registry, "command_line", lambda pid, words=words: words)
+            self.assertEqual(runner_alive(state), known, words)
+
 
 class Down(SynchronousTestCase):
     """Whose network `down` takes."""

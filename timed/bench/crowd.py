@@ -28,6 +28,7 @@ from timed.bench.misconduct import DRIP, STALL
 from timed.bench.processes import anonymous_mb, cpu_s, descriptors
 from timed.bench.report import Goal, Outcome, short
 from timed.bench.verdicts import Judged, judge
+from timed.errors import LocalError
 from timed.testnet.report import info_lines
 from timed.testnet.rpc import call
 from timed.wire.catalogue import MESSAGES
@@ -170,7 +171,7 @@ class Crowd:
         self.network.look()
         for child in children:
             await child.ask({"figures": True})
-        at = len(observed.lags)
+        at = len(observed.lag_ns)
         costs = self.costs()
         lines, cpu, begun = info_lines(self.process), cpu_s(self.pid), time.monotonic()
         batch = [self.payments.pop() for _ in range(min(len(self.payments), round(rate * seconds)))]
@@ -190,7 +191,7 @@ class Crowd:
             name=name,
             seconds=taken,
             cpu_percent=100 * used / taken,
-            lags=[late * MS_PER_NS for _, late in observed.lags[at:]],
+            lags=[late * MS_PER_NS for late in observed.lag_ns[at:]],
             final=last_of([each.final for each in self.network.observed.values()], due),
             missing=len(missing),
             pings=sum(each["pings"] for each in seen),
@@ -207,6 +208,11 @@ class Crowd:
 
 
 def run(options: argparse.Namespace) -> Outcome:
+    if options.peers <= len(offenders_of(options.peers)):
+        raise LocalError(
+            f"{options.peers} clients are no crowd: three at least misbehave, and others are to notice nothing.",
+            "Ask for more with --peers.",
+        )
     coins = round(options.rate * (options.seconds / 2 + options.attack_seconds)) + 1
     settings = SETTINGS + (PLAIN if options.transport == "plain" else "")
     with cluster(options.members, coins, INTERVAL_S, settings) as network:

@@ -17,7 +17,7 @@ import attrs
 from timed.bench.cluster import Cluster, cluster
 from timed.bench.finality import last_of
 from timed.bench.load import Load, Submitted, sign_payments
-from timed.bench.measure import MS_PER_NS, percentile
+from timed.bench.measure import MS_PER_NS, percentile, robust_slope
 from timed.bench.processes import anonymous_mb, cpu_s, rss_mb
 from timed.bench.report import Goal, Outcome, short
 from timed.bench.verifying import verify_per_s
@@ -51,18 +51,8 @@ class Memory:
 
 
 def growth_mb_per_h(samples: dict[int, list[tuple[float, float]]]) -> float:
-    """Of the process that grows the fastest, over the later part of the load, by least squares."""
-    return max((slope(points[int(len(points) * 0.4) :]) for points in samples.values()), default=0.0)
-
-
-def slope(points: list[tuple[float, float]]) -> float:
-    """Change per hour of a value sampled at these seconds."""
-    if len(points) < 2:
-        return 0.0
-    mean_at = sum(at for at, _ in points) / len(points)
-    mean = sum(value for _, value in points) / len(points)
-    across = sum((at - mean_at) ** 2 for at, _ in points)
-    return 3600 * sum((at - mean_at) * (value - mean) for at, value in points) / across if across else 0.0
+    """Of the process that grows the fastest, over the later part of the load."""
+    return max((robust_slope(points[int(len(points) * 0.4) :]) for points in samples.values()), default=0.0)
 
 
 @attrs.frozen
@@ -224,6 +214,11 @@ def seen(network: Cluster, submitted: Submitted, start: int, end: int) -> dict[s
             max(each[txid] for each in final) for txid in submitted.due if all(txid in each for each in final)
         ],
         "latencies": last_of(final, steady),
-        "lags": [late * MS_PER_NS for each in nodes for at, late in each.lags if start <= at < end],
+        "lags": [
+            late * MS_PER_NS
+            for each in nodes
+            for at, late in zip(each.lag_at, each.lag_ns, strict=True)
+            if start <= at < end
+        ],
         "early": sum(len(each.early) for each in nodes),
     }

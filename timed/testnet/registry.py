@@ -17,6 +17,10 @@ from timed.testnet.layout import State
 DOWN_S = 60.0
 KILL_S = 15.0
 POLL_S = 0.1
+RUNNERS = frozenset({"timed-testnet", "timed-bench", "timed.testnet.main", "timed.bench.main"})
+"""The programs that start networks, as commands and as modules."""
+RUNNER_WORDS = 5
+"""Of a command line, among which the program is: Python and its options stand before it."""
 
 
 def registry() -> Path:
@@ -45,16 +49,17 @@ def networks() -> Iterator[tuple[Path, State]]:
             yield path, state
 
 
-def command_line(pid: int) -> str:
-    """The command line of a process, empty when there is none."""
+def command_line(pid: int) -> list[str]:
+    """The words of a process's command line, none when there is no such process."""
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode("utf-8", "replace").split("\0")
     except OSError:
-        return ""
+        return []
 
 
 def runner_alive(state: State) -> bool:
-    return "testnet" in command_line(state.runner)
+    """Whether the process that started the network runs, recognised by its program."""
+    return any(Path(word).name in RUNNERS for word in command_line(state.runner)[:RUNNER_WORDS])
 
 
 def living_nodes(state: State) -> dict[str, int]:
@@ -62,7 +67,7 @@ def living_nodes(state: State) -> dict[str, int]:
     return {
         name: pid
         for name, pid in state.nodes.items()
-        if str(Path(state.directory, f"{name}.ini")) in command_line(pid)
+        if any(str(Path(state.directory, f"{name}.ini")) in word for word in command_line(pid))
     }
 
 

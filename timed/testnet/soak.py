@@ -205,7 +205,7 @@ def soak(minutes: float, rate: float, seed: int, reporter: Reporter) -> Soak:
         refused = len(submitted.refused)
         found.missing = max(0, len(network.wait_final(handed, FINAL_S)) - refused)
         seen = network.observed[steady.number]
-        found.lags_ms = [late / 1e6 for _, late in seen.lags]
+        found.lags_ms = [late / 1e6 for late in seen.lag_ns]
         found.finality_ms = [
             (seen.final[txid] - submitted.due[txid]) / 1e6 for txid in handed if txid in seen.final
         ]

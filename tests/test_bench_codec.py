@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Callable
 from functools import partial
 
@@ -13,7 +14,7 @@ from timed.bench import codec, handwritten_wire, plainjson
 from timed.bench.samples import Samples, all_messages
 from timed.codec import interpret
 from timed.codec.value import EncodeError
-from timed.errors import DecodeError
+from timed.errors import DecodeError, LocalError
 from timed.wire import jsonlines
 from timed.wire.catalogue import MESSAGES, encode_message
 from timed.wire.message import Message
@@ -123,6 +124,10 @@ class Json(SynchronousTestCase):
 
 
 class Figures(SynchronousTestCase):
+    def test_a_type_that_is_not_there_is_named(self) -> None:
+        options = Namespace(only=["Ping", "Pung"], runs=1, budget_ms=1.0)
+        self.assertIn("'Pung'", str(self.assertRaises(LocalError, codec.run, options)))
+
     def test_the_keys_are_those_of_the_targets(self) -> None:
         message = Samples().vote()
         once = {way.name: codec.Times(1.0, 3.0) for way in codec.WAYS} | {"generated": codec.Times(0.5, 0.5)}

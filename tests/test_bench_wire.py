@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import random
 from argparse import Namespace
 
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from timed.bench import broadcast, priority
+from timed.bench import broadcast, crowd, priority
+from timed.bench.loop import Child
 from timed.bench.receivers import FrameCounter
 from timed.bench.samples import Samples
+from timed.errors import LocalError
 from timed.peer.limits import PEER_QUEUE_BYTES
 from timed.wire.catalogue import encode_message
 from timed.wire.framing import TRAILER_SIZE, frames_of
@@ -68,6 +71,11 @@ class Cases(SynchronousTestCase):
             sender = priority.Sender(True, priorities)
             self.assertIs(sender.host.table.identity.dialect.priorities, priorities)
 
+    def test_a_crowd_in_which_nobody_is_honest_is_none(self) -> None:
+        for peers in (0, 1, 3):
+            error = self.assertRaises(LocalError, crowd.run, Namespace(peers=peers))
+            self.assertIn("--peers", error.hint)
+
     def test_figures_are_ratios_of_medians(self) -> None:
         own = broadcast.Series([2.0, 1.0, 3.0], [0.5, 0.5, 0.5])
         bare = broadcast.Series([1.0, 1.0, 2.0], [0.25])
@@ -98,6 +106,14 @@ class RealLinks(TestCase):
             self.assertEqual((len(bare[140].cpu), len(in_json[140].cpu)), (2, 2))
 
         return Deferred.fromCoroutine(measure())
+
+    def test_clients_who_are_all_there_say_so_at_once(self) -> Deferred[None]:
+        async def ask() -> None:
+            clients = Child("timed.bench.follower", json.dumps({"port": 1, "node_id": "", "genesis": ""}))
+            self.assertEqual(await clients.ask({"peers": 0}), 0)
+            await clients.end()
+
+        return Deferred.fromCoroutine(ask())
 
     def test_every_vote_arrives_beside_the_blocks(self) -> None:
         self.patch(priority, "BLOCK_BYTES", 256 * 1024)

@@ -68,9 +68,11 @@ def options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> Outcome:
     messages = all_messages()
     if options.only:
-        messages = [message for message in messages if message.message_type() in options.only]
-        if not messages:
-            raise LocalError(f"there is no message called {options.only[0]!r}.")
+        by_name = {message.message_type(): message for message in messages}
+        for name in options.only:
+            if name not in by_name:
+                raise LocalError(f"there is no message called {name!r}.")
+        messages = [by_name[name] for name in options.only]
     settle_collector()
     outcome = Outcome(
         "codec: encode and decode of every message type",

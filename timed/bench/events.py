@@ -15,8 +15,8 @@ from typing import Any
 
 import attrs
 
-from timed.bench.cluster import PAYER, Cluster, cluster
-from timed.bench.load import Load, Payment, sign_payments
+from timed.bench.cluster import Cluster, cluster
+from timed.bench.load import Load, Payment, coins_of_payer, sign_payments, signed
 from timed.bench.loop import Child, sleep
 from timed.bench.loop import run as run_loop
 from timed.bench.measure import percentile
@@ -28,7 +28,7 @@ from timed.errors import LocalError
 from timed.ledger.genesis import Genesis
 from timed.ledger.rules import largest_total
 from timed.primitives.hashing import tagged_hash
-from timed.primitives.transaction import Lock, Output, Transaction, Witness, signing_hash
+from timed.primitives.transaction import Lock, Output
 from timed.testnet.layout import HOST
 from timed.testnet.rpc import call
 
@@ -186,16 +186,12 @@ class Calls:
 
 def sign_wide(genesis: Genesis) -> list[Payment]:
     """`EARLIER` payments to `WIDE` addresses each."""
-    lock = Lock.key_hash(PAYER.public)
-    coins = [(place, coin.output) for place, coin in genesis.created() if coin.output.lock == lock]
     payees = [Lock.key_hash(tagged_hash("bench-payee", b"%d" % number)) for number in range(WIDE)]
     payments = []
-    for place, spent in coins[:EARLIER]:
+    for place, spent in coins_of_payer(genesis)[:EARLIER]:
         value = largest_total(spent.value, genesis.params) // WIDE
-        bare = Transaction.make(inputs=(place,), outputs=tuple([Output(value, payee) for payee in payees]))
-        message = signing_hash(genesis.params.chain_id, bare.txid, (spent,))
-        signed = bare.with_witnesses((Witness(PAYER.public, PAYER.sign(message)),))
-        payments.append(Payment(signed.txid, signed.raw.hex()))
+        outputs = [Output(value, payee) for payee in payees]
+        payments.append(Payment.of(signed(genesis, place, spent, outputs)))
     return payments
 
 

@@ -155,6 +155,7 @@ class Followers:
         elif "peers" in order:
             self._wanted, self._waiting = int(order["peers"]), True
             self._dial(DIALS_AT_ONCE)
+            self._say_if_open()
         elif "ping" in order:
             self._ping_every(float(order["ping"]))
             self._orders.say(True)
@@ -175,6 +176,9 @@ class Followers:
         """A client has a session."""
         self._open[host.number] = None
         self._dial(1)
+        self._say_if_open()
+
+    def _say_if_open(self) -> None:
         if self._waiting and len(self._open) == self._wanted:
             self._waiting = False
             self._orders.say(len(self._open))

@@ -17,7 +17,7 @@ from timed.crypto.keys import SigningKey
 from timed.ledger.genesis import Genesis
 from timed.ledger.rules import largest_total
 from timed.primitives.hashing import tagged_hash
-from timed.primitives.transaction import Lock, Output, Transaction, Witness, signing_hash
+from timed.primitives.transaction import Lock, OutPoint, Output, Transaction, Witness, signing_hash
 from timed.testnet.layout import HOST, NodePlan
 
 PAYEE = Lock.key_hash(SigningKey.from_seed(tagged_hash("bench-payee")).public)
@@ -34,20 +34,30 @@ class Payment:
     text: str
     """The transaction in hexadecimal, as `sendrawtransaction` takes it."""
 
+    @classmethod
+    def of(cls, transaction: Transaction) -> Payment:
+        return cls(transaction.txid, transaction.raw.hex())
+
+
+def coins_of_payer(genesis: Genesis) -> list[tuple[OutPoint, Output]]:
+    """What `endow` gave to `PAYER`."""
+    lock = Lock.key_hash(PAYER.public)
+    return [(place, coin.output) for place, coin in genesis.created() if coin.output.lock == lock]
+
+
+def signed(genesis: Genesis, place: OutPoint, spent: Output, outputs: Sequence[Output]) -> Transaction:
+    """A transfer of one coin of `PAYER`."""
+    bare = Transaction.make(inputs=(place,), outputs=tuple(outputs))
+    message = signing_hash(genesis.params.chain_id, bare.txid, (spent,))
+    return bare.with_witnesses((Witness(PAYER.public, PAYER.sign(message)),))
+
 
 def sign_payments(genesis: Genesis, count: int, skip: int = 0) -> list[Payment]:
     """Payments that spend one coin of `PAYER` each, no two the same."""
-    lock = Lock.key_hash(PAYER.public)
-    coins = [(place, coin.output) for place, coin in genesis.created() if coin.output.lock == lock]
-    payments = []
-    for place, spent in coins[skip : skip + count]:
-        bare = Transaction.make(
-            inputs=(place,), outputs=(Output(largest_total(spent.value, genesis.params), PAYEE),)
-        )
-        message = signing_hash(genesis.params.chain_id, bare.txid, (spent,))
-        signed = bare.with_witnesses((Witness(PAYER.public, PAYER.sign(message)),))
-        payments.append(Payment(signed.txid, signed.raw.hex()))
-    return payments
+    return [
+        Payment.of(signed(genesis, place, spent, [Output(largest_total(spent.value, genesis.params), PAYEE)]))
+        for place, spent in coins_of_payer(genesis)[skip : skip + count]
+    ]
 
 
 def schedule(count: int, rate: float, seed: int = SEED) -> list[int]:

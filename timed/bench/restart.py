@@ -20,14 +20,14 @@ from pathlib import Path
 import attrs
 
 from timed.bench import longchain
-from timed.bench.cluster import COIN, PAYER, configure, endow, running
-from timed.bench.load import PAYEE
+from timed.bench.cluster import COIN, configure, endow, running
+from timed.bench.load import PAYEE, coins_of_payer, signed
 from timed.bench.report import Goal, Outcome
 from timed.errors import LocalError
 from timed.ledger.genesis import Genesis
 from timed.ledger.rules import fee_for
 from timed.params import REGTEST
-from timed.primitives.transaction import Lock, Output, Transaction, Witness, signing_hash
+from timed.primitives.transaction import Output, Transaction
 from timed.testnet.layout import HOST, NodePlan, make_network
 from timed.testnet.process import NodeProcess
 
@@ -130,15 +130,11 @@ def network(blocks: int, coins: int) -> Iterator[tuple[NodePlan, NodeProcess]]:
 
 def fans(genesis: Genesis, coins: int) -> list[Transaction]:
     """Transactions that make so many outputs of the coins that `endow` gave."""
-    lock = Lock.key_hash(PAYER.public)
     made: list[Transaction] = []
-    endowed = [(place, coin.output) for place, coin in genesis.created() if coin.output.lock == lock]
-    for place, spent in endowed:
+    for place, spent in coins_of_payer(genesis):
         count = min(FAN, coins - FAN * len(made))
         value = (spent.value - fee_for(COIN, genesis.params)) // count
-        bare = Transaction.make(inputs=(place,), outputs=(Output(value, PAYEE),) * count)
-        message = signing_hash(genesis.params.chain_id, bare.txid, (spent,))
-        made.append(bare.with_witnesses((Witness(PAYER.public, PAYER.sign(message)),)))
+        made.append(signed(genesis, place, spent, [Output(value, PAYEE)] * count))
     return made
 
 

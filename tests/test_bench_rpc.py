@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.builders import genesis as regtest_genesis
@@ -226,6 +227,23 @@ class Findings(SynchronousTestCase):
         found = self.beside("1", [80.0, 8.0, 70.0], [100.0, 10.0, 100.0])
         self.assertAlmostEqual(found.share, 0.8)
         self.assertAlmostEqual(found.spread, 0.1 / 0.8)
+
+    def test_a_turn_may_be_longer_than_an_answer_usually_takes(self) -> None:
+        waited: list[float] = []
+
+        class Clients:
+            def __init__(self, module: str) -> None:
+                """It answers at once."""
+
+            async def ask(self, order: object, seconds: float = 0.0) -> dict[str, Any]:
+                waited.append(seconds)
+                return {"delays": [1], "wrong": 0, "lost": 0}
+
+        self.patch(rpc, "Child", Clients)
+        server = rpc.Server(rpc.NODE, 1, 1)
+        asking = rpc.Bench(argparse.Namespace())._ask(server, {"seconds": 90.0}, "closed")
+        self.successResultOf(Deferred.fromCoroutine(asking))
+        self.assertGreater(waited[0], 90.0 + httpload.DRAIN_S)
 
     def test_the_keys_of_the_last_line(self) -> None:
         found = [self.beside(str(count), [70.0 + count], [100.0], 10.0 + count) for count in rpc.CLIENTS]

@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.faultfiles import Crashed, MemoryFiles
 from timed.errors import StoreError
+from timed.ledger import mempool
 from timed.store.files import LOW_WATER, Files
 from timed.store.layouts import MAX_BATCH_RECORDS
 from timed.store.log import Log
@@ -256,6 +257,10 @@ class FailureTests(SynchronousTestCase):
         self.log.append(many)
         self.assertEqual(self.files.log.count("sync"), before + 2)
         self.assertEqual(list(self.reopen(self.files).replay()), [b"before", *many])
+
+    def test_what_users_handed_in_fits_behind_a_block(self) -> None:
+        """It goes over to the next epoch as one batch; nothing cuts it."""
+        self.assertLessEqual(mempool.MAX_COUNT, MAX_BATCH_RECORDS)
 
     def test_a_file_that_complains_when_it_is_closed_costs_nothing(self) -> None:
         def close(descriptor: int) -> None:

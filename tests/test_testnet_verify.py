@@ -72,6 +72,11 @@ class Verdict(SynchronousTestCase):
             "a goal without a test",
         )
 
+    def test_what_came_out_of_nothing_is_missed(self) -> None:
+        before = attrs.evolve(BEFORE, log_lines=0, cpu=0.0)
+        self.assertEqual(self.missed(before), ["log lines after / before", "CPU after / before"])
+        self.assertIn("inf", "\n".join(Comparison(1000, before, AFTER).lines()))
+
     def test_the_last_line_holds_both_ways_and_their_ratios(self) -> None:
         keys = {"log_lines", "cpu", "bytes", "broadcast_p50_ms", "reconnects", "sync_blocks_per_s"}
         line = json.loads(Comparison(1000, BEFORE, AFTER).last_line())

@@ -97,10 +97,10 @@ class Child(ProcessProtocol):
             f"a helper process said nothing for {seconds:.0f} s.", "Try again on a machine that is less busy."
         )
 
-    async def ask(self, value: object) -> Any:
-        """Send a line and wait for one."""
+    async def ask(self, value: object, seconds: float = PATIENCE_S) -> Any:
+        """Send a line and wait for one, which takes so long at the most."""
         self.say(value)
-        return await self.hear()
+        return await self.hear(seconds)
 
     async def end(self) -> None:
         """Close its standard input, which ends it, and wait for that."""

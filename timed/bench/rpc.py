@@ -25,7 +25,7 @@ import attrs
 from timed.bench import longchain, rpccrowd
 from timed.bench.cluster import configure, endow, running
 from timed.bench.load import sign_payments
-from timed.bench.loop import Child
+from timed.bench.loop import PATIENCE_S, Child
 from timed.bench.loop import run as run_loop
 from timed.bench.measure import figure, percentile
 from timed.bench.processes import cpu_s
@@ -200,7 +200,8 @@ class Bench:
         )
 
     async def _ask(self, server: Server, order: dict[str, Any], what: str) -> dict[str, Any]:
-        found: dict[str, Any] = await self._clients.ask({what: server.name, **order})
+        patience = order["seconds"] + PATIENCE_S
+        found: dict[str, Any] = await self._clients.ask({what: server.name, **order}, patience)
         if found["wrong"] or found["lost"] or not found["delays"]:
             raise LocalError(
                 f"of {len(found['delays'])} answers of the {server.name} server {found['wrong']} were "

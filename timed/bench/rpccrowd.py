@@ -16,7 +16,7 @@ from typing import Any
 
 import attrs
 
-from timed.bench.loop import Child, sleep
+from timed.bench.loop import PATIENCE_S, Child, sleep
 from timed.bench.measure import percentile
 from timed.bench.processes import anonymous_mb, descriptors
 from timed.bench.report import Goal, Outcome, short
@@ -160,8 +160,9 @@ class RpcCrowd:
 
     async def _seen(self, name: str, load: dict[str, Any] | None) -> Stretch:
         """What the administrator met, once it is through; without `load` the busy ones are asked for theirs."""
-        admin = await self._admin.hear()
-        found = await self._busy.hear() if load is None else load
+        patience = self._options.stretch_seconds + PATIENCE_S
+        admin = await self._admin.hear(patience)
+        found = await self._busy.hear(patience) if load is None else load
         if found["wrong"]:
             raise LocalError(f"{found['wrong']} answers to the busy connections were no result.")
         ended = await self._idle.ask({"ended": True}) if self._opened else 0

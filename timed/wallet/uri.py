@@ -99,7 +99,7 @@ def _parameters(query: str) -> dict[str, str]:
 def _decoded(name: str, value: str) -> str:
     """Percent signs stand for bytes of UTF-8, and nothing else does: a plus sign is a plus sign."""
     pieces = value.split("%")[1:]
-    hexadecimal = all(len(piece) >= 2 and piece[:2].isalnum() and _is_hex(piece[:2]) for piece in pieces)
+    hexadecimal = all(len(piece) >= 2 and _is_hex(piece[:2]) for piece in pieces)
     try:
         text = unquote_to_bytes(value).decode("utf-8")
     except UnicodeDecodeError:

@@ -223,9 +223,9 @@ class Wallet:
         """Own coins a new payment may choose, the smallest first."""
         return self.available.supplies()[-1].ascending()
 
-    def balance(self, lock: Lock | None = None) -> int:
-        """Units in unspent own coins, all or those of one lock."""
-        return self.available.balance(lock)
+    def balance(self) -> int:
+        """Units of own coins that nobody spends and that are old enough."""
+        return self.available.balance()
 
     # Addresses and payments.
 

@@ -7,7 +7,6 @@ wallet has a passphrase.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import attrs
@@ -15,7 +14,7 @@ import attrs
 from timed.crypto.keys import SigningKey
 from timed.crypto.sizes import PUBLIC_KEY_SIZE
 from timed.errors import LocalError
-from timed.primitives.transaction import Lock, key_hash
+from timed.primitives.transaction import LOCK_KEY_HASH, Lock, key_hash
 from timed.wallet.derivation import CHANGE_BRANCH, RECEIVE_BRANCH, SecretNode, format_path, parse_path
 from timed.wallet.phrase import phrase_of, seed_of
 from timed.wallet.sealing import DataKey
@@ -25,8 +24,6 @@ BRANCHES = {RECEIVE: RECEIVE_BRANCH, CHANGE: CHANGE_BRANCH}
 ROLES = {branch: role for role, branch in BRANCHES.items()}
 
 Record = dict[str, Any]
-Seal = Callable[[bytes, bytes], bytes]
-"""From a secret's name and the secret to its sealed form."""
 
 
 @attrs.frozen
@@ -64,7 +61,7 @@ class WalletKey:
 
     @property
     def lock(self) -> Lock:
-        return Lock(1, self.hash)
+        return Lock(LOCK_KEY_HASH, self.hash)
 
     @property
     def name(self) -> bytes:

@@ -15,6 +15,7 @@ from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
 from timed.wallet import sealing
 from timed.wallet.derivation import SecretNode, account_path, format_path, parse_path
 from timed.wallet.keystore import CHANGE, POOL, POOL_SIZE, RECEIVE, Keystore
+from timed.wallet.merging import merge
 from timed.wallet.phrase import entropy_of, phrase_of, seed_of
 from timed.wallet.sealing import Cost, DataKey, Vault, new_vault, open_vault
 from timed.wallet.signing import sign
@@ -315,6 +316,26 @@ class Passphrase(SynchronousTestCase):
             with self.assertRaises(LocalError) as caught:
                 reopened([record])
             self.assertNotIn("abab", str(caught.exception))
+
+
+class Merging(SynchronousTestCase):
+    def test_single_keys_keep_their_names_and_what_they_are_for(self) -> None:
+        """Change of a wallet without a seed is no income of the one that takes it in."""
+        other = Keystore(random.Random(3).randbytes, [])
+        change, shop, known = other.take(CHANGE), other.take(RECEIVE, "shop"), other.take(RECEIVE, "rent")
+        outbox: list[Any] = []
+        into = Keystore(random.Random(4).randbytes, outbox)
+        into.adopt(other.signing_key(known).seed, "")
+        for _ in merge(into, other):
+            pass
+        again = Keystore(random.Random(5).randbytes, [])
+        again.restore(outbox)
+        for keys in (into, again):
+            found = [keys.get(key.hash) for key in (change, shop, known)]
+            self.assertEqual(
+                [(key.role, key.label) for key in found],
+                [(CHANGE, ""), (RECEIVE, "shop"), (RECEIVE, "rent")],
+            )
 
 
 class Watching(SynchronousTestCase):

@@ -175,12 +175,12 @@ class Keystore:
             )
         return self._issue(pool.popleft(), role, label)
 
-    def adopt(self, seed: bytes, label: str) -> WalletKey:
-        """Take in a key made elsewhere; nothing happens when it is here already.
+    def adopt(self, seed: bytes, label: str, role: str = RECEIVE) -> WalletKey:
+        """Take in a key made elsewhere, as one that was handed out; nothing happens when it is here already.
 
         WalletLocked when it could not be sealed.
         """
-        key = WalletKey.single(SigningKey.from_seed(seed), RECEIVE, label)
+        key = WalletKey.single(SigningKey.from_seed(seed), role, label)
         known = self._keys.get(key.hash)
         return known if known is not None else self._add(key)
 

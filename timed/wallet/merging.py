@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from timed.wallet.keystore import POOL, Keystore
+from timed.wallet.keystore import CHANGE, POOL, RECEIVE, Keystore
 from timed.wallet.walletkey import BRANCHES, ROLES, WalletSeed
 
 STEP = 200
@@ -25,7 +25,10 @@ def merge(into: Keystore, other: Keystore) -> Iterator[None]:
             yield from _follow(into, other, seed.id, role)
     for number, key in enumerate(other):
         if key.place is None:
-            into.adopt(other.signing_key(key).seed, key.label)
+            role = CHANGE if key.role == CHANGE else RECEIVE
+            adopted = into.adopt(other.signing_key(key).seed, key.label, role)
+            if key.label not in ("", adopted.label):
+                into.label(key.lock, key.label)
         if number % STEP == 0:
             yield
     for watched in other.watched:

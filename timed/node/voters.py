@@ -54,9 +54,13 @@ class Voters:
         return tuple(node_id for node_id in self._all if node_id not in self._member_of)
 
     def choose(self, members: Sequence[int]) -> bytes | None:
-        """A peer to ask for what `members` have: one of them, and by turns anybody else."""
-        self._turn += 1
+        """A peer to ask for what `members` have: one of them, and every third time anybody else, all by turns."""
         named = [self._node_of[member] for member in members if member in self._node_of]
         others = [node_id for node_id in self._all if node_id not in named]
-        candidates = named if named and (self._turn % 3 or not others) else others
-        return candidates[self._turn % len(candidates)] if candidates else None
+        self._turn += 1
+        thirds, place = divmod(self._turn, 3)
+        if named and others:
+            candidates, turn = (named, 2 * thirds + place) if place else (others, thirds)
+        else:
+            candidates, turn = named or others, self._turn
+        return candidates[turn % len(candidates)] if candidates else None

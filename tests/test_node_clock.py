@@ -7,8 +7,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.node_world import NodeWorld
 from timed.events import ClockOff, ClockRight, TransactionLocked
 from timed.node.chain import MAX_CLOCK_OFFSET_US
+from timed.node.exchange import REPEAT_US
 from timed.params import SECOND
-from timed.wire.messages import BlockVote, EpochReport, TransactionVote
+from timed.wire.messages import BlockVote, EpochReport, RoundState, TransactionVote
 
 
 class Clock(SynchronousTestCase):
@@ -93,6 +94,25 @@ class Recovery(SynchronousTestCase):
         world.pump()
         world.pass_time(SECOND)
         self.assertEqual([event.txid for event in world.told(TransactionLocked)], [payment.txid])
+
+    def test_who_was_answered_by_a_clock_that_was_an_hour_ahead_is_answered_again_at_once(self) -> None:
+        world = NodeWorld()
+        peers = world.others()
+        world.pass_slot()
+        world.pass_time(SECOND // 10)
+        world.now += 3600 * SECOND
+        peers[0].say(RoundState(1, 0, 1, False))
+        world.now -= 3600 * SECOND
+        world.pump()
+        world.pass_time(SECOND)
+        peers[1].say(world.report(2))
+        peers[0].incoming.clear()
+        peers[0].say(RoundState(1, 0, 1, False))
+        self.assertEqual([one.member for one in peers[0].heard(EpochReport)], [2])
+        world.pass_time(REPEAT_US)
+        peers[0].incoming.clear()
+        peers[0].say(RoundState(1, 0, 1, False))
+        self.assertEqual([one.member for one in peers[0].heard(EpochReport)], [0, 2])
 
     def test_a_round_under_way_is_not_held_up_by_a_clock_that_was_an_hour_ahead(self) -> None:
         world = NodeWorld()

@@ -75,6 +75,11 @@ class Answered:
             self.sent = Sent(one for one in self.sent if isinstance(one, EpochReport))
         self.round = round_
 
+    def clock_set_back(self, now: int) -> None:
+        """What was said by a clock that was ahead was said now."""
+        self.at = min(self.at, now - ANSWER_EVERY_US)
+        self.repeat_at = min(self.repeat_at, now + self.repeat_after)
+
 
 class Exchange:
     """Answers to `RoundState`: what the sender may lack of the current epoch."""
@@ -94,6 +99,11 @@ class Exchange:
 
     def closed(self, node_id: bytes) -> None:
         self._answered.pop(node_id, None)
+
+    def clock_set_back(self, now: int) -> None:
+        """The host's clock was ahead: nobody waits for an answer until it shows that time again."""
+        for last in self._answered.values():
+            last.clock_set_back(now)
 
     def caught_up(self) -> None:
         """This node has reached the epoch by fetching blocks: ask for what it missed meanwhile."""

@@ -221,6 +221,7 @@ class Node:
             self.chain.clock_set_back(now)
             self.catchup.clock_set_back(now)
             self.relay.clock_set_back(now)
+            self.exchange.clock_set_back(now)
             self.settle(now)
         self._last_turn = now
         self.gate.close()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import attrs
+import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import builders
@@ -21,6 +23,7 @@ from timed.events import (
 from timed.interfaces import Coin
 from timed.params import SECOND
 from timed.primitives.certificate import PRECOMMIT, PREVOTE, CertificateKind
+from timed.primitives.roster import Roster, Tier, weights_for
 from timed.primitives.transaction import OutPoint
 from timed.wire.messages import (
     BlockProposal,
@@ -79,6 +82,21 @@ class PaymentTests(SynchronousTestCase):
         self.assertEqual(world.node.consensus_state().without_report, (operators[1], operators[3]))
         world.certify(peers[0])
         self.assertEqual(world.node.consensus_state().without_report, ())
+
+    def test_nobody_waits_for_a_report_of_who_has_no_weight(self) -> None:
+        base = builders.genesis(4)
+        tiers = (Tier.BRONZE, Tier.FREE, Tier.BRONZE, Tier.BRONZE)
+        members = [
+            msgspec.structs.replace(member, tier=int(tier), weight=weight)
+            for member, tier, weight in zip(
+                base.members.members, tiers, weights_for("collateral", tiers), strict=True
+            )
+        ]
+        world = NodeWorld(genesis=attrs.evolve(base, profile="collateral", members=Roster(tuple(members))))
+        world.pass_slot()
+        world.pass_time(TICK)
+        operators = [key.public for key in world.keys]
+        self.assertEqual(world.node.consensus_state().without_report, (operators[2], operators[3]))
 
     def test_a_single_member_network_makes_final_payments_and_blocks_alone(self) -> None:
         world = NodeWorld(members=1)

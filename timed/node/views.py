@@ -72,7 +72,8 @@ class ConsensusState:
     """Operator key of the proposer of the current round."""
     reports: int
     without_report: tuple[bytes, ...]
-    """Operator keys of the members whose report has not come, in the order of the roster; none before the first has."""
+    """Operator keys of the voting members whose report has not come, in the order of the roster; none before
+    the first has."""
     transactions: int
     """Transactions heard of in this epoch."""
     certified: int
@@ -175,7 +176,7 @@ class Views:
             without_report=tuple(
                 member.operator_key
                 for index, member in enumerate(path.roster.members)
-                if reports and index not in reports
+                if reports and member.weight and index not in reports
             ),
             transactions=len(tallies),
             certified=sum(1 for tally in tallies if tally.certified),

@@ -67,6 +67,23 @@ class LiarTests(SynchronousTestCase):
         self.assertEqual(desk.heard(Equivocation), [Equivocation(key, EPOCH, "proposal")])
         self.assertEqual(desk.own_votes(), [(0, PREVOTE, first.hash)])
 
+    def test_two_bodies_under_one_header_are_two_proposals(self) -> None:
+        """[12]; attack: a body that is worth nothing to one member, to keep it from the block the others chose."""
+        desk = RoundsDesk(me=LAST)
+        desk.judge_at_once = False
+        desk.start()
+        chosen = desk.proposal(desk.block())
+        bait = signed(msgspec.structs.replace(chosen, body=OTHER_BODY), desk.keys[FIRST])
+        desk.hear(bait)
+        self._verdicts(desk)
+        desk.precommits(chosen.header.hash, FIRST, SECOND_, THIRD)
+        self.assertEqual(desk.decisions, [])
+        desk.hear(chosen)
+        self._verdicts(desk)
+        self.assertEqual([one.block_hash for one in desk.decisions], [chosen.header.hash])
+        key = desk.roster.members[FIRST].operator_key
+        self.assertEqual(desk.heard(Equivocation), [Equivocation(key, EPOCH, "proposal")])
+
     def test_the_proposal_that_the_others_chose_is_taken_from_an_equivocating_proposer(self) -> None:
         """Attack: the proposer gives this member another block than the rest, to leave it behind."""
         desk = RoundsDesk(me=LAST)

@@ -112,7 +112,7 @@ class Rounds:
             return
         known = self.proposals.get(proposal.round)
         if known is not None:
-            if known.header.hash != proposal.header.hash or known.valid_round != proposal.valid_round:
+            if known.signed_message() != proposal.signed_message():
                 self._equivocation(self.proposer(proposal.round), "proposal")
                 if self.votes.is_wanted(proposal.round, proposal.header.hash):
                     self._add_value(proposal)

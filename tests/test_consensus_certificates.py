@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.consensus_world import ACKNOWLEDGEMENT, EPOCH, VOTE, EpochDesk, are_good
 from timed.consensus import tally
 from timed.consensus.effects import AskCertificates
+from timed.consensus.missing import ASK_AGAIN_US
 from timed.events import TransactionCertified, TransactionFinal
 from timed.params import SECOND
 from timed.primitives.certificate import BundleCertificate, indices_of
@@ -386,6 +387,17 @@ class FinalityTests(SynchronousTestCase):
         self.assertEqual(desk.heard(TransactionFinal), [TransactionFinal(payment.txid, EPOCH)])
         (ask,) = desk.wanted(AskCertificates)
         self.assertEqual(ask.txids, (payment.txid,))
+
+    def test_what_is_final_is_not_forgotten_though_its_certificate_has_not_come(self) -> None:
+        """A peer that sends the proof of finality alone, and a mempool that has no place for the body."""
+        desk = EpochDesk(me=None)
+        payment = desk.payment()
+        desk.certify(desk.certificate_of(payment.txid, 0, 1, 2, kind=ACKNOWLEDGEMENT))
+        desk.know(payment)
+        desk.path.forget(payment.txid)
+        desk.wait(3 * ASK_AGAIN_US)
+        self.assertTrue(desk.path.tallies[payment.txid].final)
+        self.assertEqual(len(desk.wanted(AskCertificates)), 4)
 
     def test_final_is_told_once(self) -> None:
         desk = EpochDesk()

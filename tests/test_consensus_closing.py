@@ -281,6 +281,19 @@ class EquivocatingReporterTests(SynchronousTestCase):
         self.assertEqual(desk.heard(Equivocation), [Equivocation(key, EPOCH, "epoch-report")])
         self.assertEqual(desk.closing.reports[1], first)
 
+    def test_a_liar_is_named_once_an_epoch(self) -> None:
+        """Its reports come back with every answer to `RoundState`, and with every proposal."""
+        desk = EpochDesk()
+        payments = certified(desk, 3)
+        for one in payments:
+            for _ in range(5):
+                desk.hear_report(desk.report(1, one.txid))
+        self.assertEqual(len(desk.heard(Equivocation)), 1)
+        desk.begin(EPOCH + 1)
+        desk.hear_report(desk.report(1))
+        desk.hear_report(desk.report(1, payments[0].txid))
+        self.assertEqual(len(desk.heard(Equivocation)), 2)
+
     def test_the_same_report_twice_is_none(self) -> None:
         desk = EpochDesk()
         desk.hear_report(desk.report(1))

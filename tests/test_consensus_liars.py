@@ -13,6 +13,7 @@ from timed.consensus.missing import ASK_AGAIN_US, MAX_ASK, MISSING_AFTER_US
 from timed.events import Equivocation, TransactionCertified
 from timed.params import REGTEST, SECOND
 from timed.primitives.hashing import tagged_hash
+from timed.primitives.transaction import OutPoint
 
 
 def unknown(number: int) -> bytes:
@@ -77,6 +78,16 @@ class EquivocatingVoterTests(SynchronousTestCase):
         self.desk.know(self.first, self.second)
         self.assertEqual(self._liars(), [self.desk.roster.members[3].operator_key])
 
+    def test_a_liar_is_named_once_an_epoch(self) -> None:
+        """Attack: many pairs, each over many coins, so that everybody who watches is flooded."""
+        for number in range(1, 20):
+            coins = [self.desk.coin(20 * number + place) for place in range(20)]
+            pair = self.desk.spend(*coins, note=b"1"), self.desk.spend(*coins, note=b"2")
+            self.desk.know(*pair)
+            for one in pair:
+                self.desk.votes(one.txid, 2)
+        self.assertEqual(self._liars(), [self.desk.roster.members[2].operator_key])
+
     def test_voters_for_different_sides_of_a_double_spend_are_no_liars(self) -> None:
         """[21] in spirit: honest members see the two transactions in different orders."""
         self.desk.know(self.first, self.second)
@@ -140,6 +151,16 @@ class FloodTests(SynchronousTestCase):
         self.desk.hear(self.desk.bundle(3, *(unknown(number) for number in range(100))))
         self.desk.votes(payment.txid, 0, 1, 2)
         self.assertEqual(self.desk.path.held(), (payment.txid,))
+
+    def test_nothing_is_left_of_transactions_that_lost_their_place(self) -> None:
+        """An epoch may last: whoever keeps a mempool changing fills no memory behind it."""
+        desk = EpochDesk(me=None)
+        for number in range(100):
+            parent = desk.spend(OutPoint(unknown(number), 0), note=b"%d" % number)
+            desk.know(desk.payment(note=b"%d" % number), parent)
+            for txid in tuple(desk.path.tallies):
+                desk.path.forget(txid)
+        self.assertEqual((len(desk.path._rivals), len(desk.path._children)), (0, 0))
 
     def test_repeating_a_vote_costs_no_budget(self) -> None:
         payment = self.desk.payment()

@@ -46,6 +46,7 @@ class Closing:
         self._expected: dict[bytes, EpochReport] = {}
         self._wanting: dict[bytes, EpochReport] = {}
         """By hash, those held or expected that were not backed when last looked at."""
+        self._liars: set[int] = set()
 
     # This member's report
 
@@ -109,11 +110,17 @@ class Closing:
         known = self.reports.setdefault(report.member, report)
         self._wanting.setdefault(known.hash, known)
         if known.hash != report.hash:
-            key = self._fastpath.roster.members[report.member].operator_key
-            self._effects.add(Tell(Equivocation(key, report.epoch, "epoch-report")))
+            self._equivocation(report)
             if report.hash not in self._expected:
                 return
         self._ask_for_missing(report, now)
+
+    def _equivocation(self, report: EpochReport) -> None:
+        """Told once an epoch: a liar's reports come back with every answer to `RoundState`."""
+        if report.member not in self._liars:
+            self._liars.add(report.member)
+            key = self._fastpath.roster.members[report.member].operator_key
+            self._effects.add(Tell(Equivocation(key, report.epoch, "epoch-report")))
 
     def expect(self, report: EpochReport) -> None:
         """A proposal rests on this report: fetch what backs it, even if its member sent us another one."""

@@ -23,7 +23,7 @@ from timed.consensus.effects import (
     ToFollowers,
 )
 from timed.consensus.equivocation import Rivals
-from timed.consensus.missing import ASK_AGAIN_US, MAX_ASK, Missing
+from timed.consensus.missing import ASK_AGAIN_US, MAX_ASK, Children, Missing
 from timed.consensus.tally import Ballot, Count, FastPathCounters, Tally, by_signers
 from timed.crypto.keys import SigningKey
 from timed.errors import StoreError
@@ -87,7 +87,7 @@ class FastPath:
         self._recorded: set[bytes] = set()
         self._missing = Missing()
         self._certificates_asked: dict[bytes, int] = {}
-        self._children: dict[bytes, dict[bytes, None]] = {}
+        self._children = Children()
         self._rivals = Rivals(self.tallies)
         self._unbacked: dict[bytes, BundleCertificate] = {}
         self.own_bundles: list[messages.TransactionVote] = []
@@ -133,14 +133,14 @@ class FastPath:
         self._advance([transaction.txid], now)
 
     def forget(self, txid: bytes) -> None:
-        """The mempool has no place for it any more; what somebody has voted for stays."""
+        """The mempool has no place for it any more; what somebody has signed for stays."""
         tally = self.tallies.get(txid)
-        if tally is None or tally.voted or tally.certified or txid in self._unbacked:
-            return
-        if not tally.votes.signers and not tally.acknowledgements.signers:
+        if tally is not None and not tally.signed_for and txid not in self._unbacked:
             del self.tallies[txid]
             self._recorded.discard(txid)
             self._missing.found(txid)
+            self._rivals.forget(tally)
+            self._children.forget(tally)
 
     def inputs_available(self, transaction: Transaction) -> bool:
         """Every input is unspent in the last block, or made by a certified transaction of this epoch.
@@ -151,7 +151,7 @@ class FastPath:
         return all(outpoint in self.created or self._spendable(outpoint) for outpoint in transaction.inputs)
 
     def lock_of(self, outpoint: OutPoint) -> bytes | None:
-        """The transaction this node has voted for, or that is certified, on `outpoint`."""
+        """The transaction this node has voted for on `outpoint`."""
         return self.locks.get(outpoint)
 
     # What peers send
@@ -350,7 +350,7 @@ class FastPath:
                 continue
             self._consider_voting(tally, now)
             if not tally.certified and self._certify(tally):
-                pending.extend(self._children.pop(tally.txid, ()))
+                pending.extend(self._children.take(tally.txid))
             if not tally.certified:
                 continue
             self._consider_acknowledging(tally, now)
@@ -464,7 +464,7 @@ class FastPath:
         for outpoint in tally.transaction.inputs:
             if outpoint not in self.created and not self._spendable(outpoint):
                 parents[outpoint.txid] = None
-                self._children.setdefault(outpoint.txid, {})[tally.txid] = None
+                self._children.add(outpoint.txid, tally.txid)
         if tally.txid in self._unbacked or self._is_quorum(tally.votes):
             self._ask_for_certificates(tally, tuple(parents), tuple(tally.votes.signers), now)
 

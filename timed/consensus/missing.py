@@ -1,7 +1,10 @@
-"""Which transactions were voted for here without being known, and when to ask for them."""
+"""What transactions lack: the body of one that was voted for, and the parents of one that is known."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from timed.consensus.tally import Tally
 from timed.wire.layouts import MAX_CERTIFICATES_ASKED
 
 MISSING_AFTER_US = 150_000
@@ -52,3 +55,29 @@ class Missing:
             self.found(txid)
             self._asked[txid] = now
         return due
+
+
+class Children:
+    """Transactions by the parents whose certificates they wait for."""
+
+    def __init__(self) -> None:
+        self._of: dict[bytes, dict[bytes, None]] = {}
+
+    def __len__(self) -> int:
+        """Parents that are waited for."""
+        return len(self._of)
+
+    def add(self, parent: bytes, child: bytes) -> None:
+        self._of.setdefault(parent, {})[child] = None
+
+    def take(self, parent: bytes) -> Iterable[bytes]:
+        """Those that waited for `parent`, which is certified now."""
+        return self._of.pop(parent, ())
+
+    def forget(self, child: Tally) -> None:
+        """It waits no more."""
+        for outpoint in child.transaction.inputs if child.transaction is not None else ():
+            children = self._of.get(outpoint.txid, {})
+            children.pop(child.txid, None)
+            if not children:
+                self._of.pop(outpoint.txid, None)

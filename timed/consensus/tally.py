@@ -120,6 +120,12 @@ class Tally(msgspec.Struct, gc=False):
         """The acknowledgement certificate is held, be it as the bundles it is made of."""
         return self.acknowledgements.complete
 
+    @property
+    def signed_for(self) -> bool:
+        """A member has voted for it or acknowledged it, this one included, or a certificate says so."""
+        counts = (self.votes, self.acknowledgements)
+        return self.voted or any(count.complete or count.signers for count in counts)
+
     def count(self, kind: int) -> Count:
         return self.votes if kind == CertificateKind.VOTE else self.acknowledgements
 

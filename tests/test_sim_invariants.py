@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import attrs
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
 from timed.consensus.signing import signed
+from timed.events import TransactionCertified, TransactionFinal, TransactionLocked
 from timed.interfaces import Coin
 from timed.primitives import merkle
 from timed.primitives.bitmap import bitmap_of
@@ -23,6 +26,7 @@ from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
 from timed.sim.cast import make_cast
 from timed.sim.chain_rules import ChainRules
 from timed.sim.durable import DurableLog
+from timed.sim.invariants import Invariants
 from timed.sim.signing_rules import ACKNOWLEDGEMENT, VOTE, SigningRules
 from timed.sim.violation import NAMES, SAFETY, Violation
 from timed.store.memory import MemoryStore
@@ -31,9 +35,9 @@ from timed.wire.messages import (
     BlockVote,
     EpochReport,
     TransactionBroadcast,
-    TransactionCertified,
     TransactionVote,
 )
+from timed.wire.messages import TransactionCertified as Certified
 
 CAST = make_cast(5, 4, 15)
 ROSTER = CAST.genesis.members
@@ -123,7 +127,7 @@ class Rules(SynchronousTestCase):
 
     def hold(self, member: int, certificate: BundleCertificate) -> None:
         self.rules.bundle_certificate(certificate)
-        self.write(member, TransactionCertified(certificate=certificate))
+        self.write(member, Certified(certificate=certificate))
 
 
 class VotingTests(Rules):
@@ -278,6 +282,36 @@ class BlockTests(Rules):
         coin = Coin(Output(value=1, lock=Lock.key_hash(CAST.purses[0].public)), 0, False)
         inflated = attrs.evolve(commit, created=(*commit.created, (ELSEWHERE, coin)))
         self.violates("supply", ChainRules(CAST.genesis)._first, inflated)
+
+
+class TellingTests(Rules):
+    """What users are told is on the disk of the node that tells it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.invariants = Invariants(CAST, BODIES.get)
+        self.log = self.invariants.logs[0]
+        self.log.height = 0
+        self.member = self.invariants.member_of[0] or 0
+        self.process: Any = SimpleNamespace(host=SimpleNamespace(index=0), name="0.1")
+
+    def told(self, kind: type) -> None:
+        self.invariants.published(self.process, kind(FIRST.txid, 1))
+
+    def test_a_lock_is_told_when_the_vote_of_this_very_node_is_durable(self) -> None:
+        other = (self.member + 1) % len(ROSTER.members)
+        for member, kind in ((other, VOTE), (self.member, ACKNOWLEDGEMENT)):
+            self.log.add(encode_record(self.bundle(member, kind, FIRST.txid)))
+            self.violates("durable-before-publish", self.told, TransactionLocked)
+        self.log.add(encode_record(self.bundle(self.member, VOTE, FIRST.txid)))
+        self.told(TransactionLocked)
+
+    def test_a_certificate_is_told_when_a_quorum_of_its_bundles_is_durable(self) -> None:
+        for kind, event in ((VOTE, TransactionCertified), (ACKNOWLEDGEMENT, TransactionFinal)):
+            for member in range(3):
+                self.violates("durable-before-publish", self.told, event)
+                self.log.add(encode_record(self.bundle(member, kind, FIRST.txid)))
+            self.told(event)
 
 
 class NameTests(SynchronousTestCase):

@@ -40,8 +40,6 @@ class Cast:
     node_keys: tuple[SigningKey, ...]
     operator_keys: tuple[SigningKey, ...]
     purses: tuple[SigningKey, ...]
-    stranger: SigningKey
-    """The node key of the hostile peer, which is no member."""
 
 
 def make_cast(seed: int, nodes: int, interval: int, followers: int = 0) -> Cast:
@@ -73,8 +71,7 @@ def make_cast(seed: int, nodes: int, interval: int, followers: int = 0) -> Cast:
         allocation=tuple((lock, COIN_VALUE) for lock in locks),
         members=roster,
     )
-    stranger = derived_key(seed, "stranger", 0)
-    return Cast(genesis, node_keys, operator_keys, purses, stranger)
+    return Cast(genesis, node_keys, operator_keys, purses)
 
 
 def purse_of(cast: Cast) -> dict[bytes, SigningKey]:

@@ -95,7 +95,3 @@ class Clock:
     def trace_hash(self) -> str:
         """The hash over every event executed so far, in hexadecimal."""
         return self._hash.copy().hexdigest()
-
-    def seconds(self) -> str:
-        """The time since the start, for people."""
-        return f"{(self.now - self.start) / 1_000_000:.6f}"

@@ -9,7 +9,6 @@ from timed.primitives.certificate import BundleCertificate, CertificateKind
 from timed.primitives.roster import Roster
 from timed.wire.catalogue import decode_record
 from timed.wire.messages import (
-    EpochReport,
     TransactionBroadcast,
     TransactionCertified,
     TransactionFinalized,
@@ -32,27 +31,22 @@ class DurableLog:
     height: int = -1
     """Height of the last committed block; the log belongs to the epoch after it."""
     ever: dict[bytes, None] = attrs.Factory(dict)
-    current: dict[bytes, None] = attrs.Factory(dict)
     bodies: dict[bytes, None] = attrs.Factory(dict)
     certified: dict[bytes, None] = attrs.Factory(dict)
     """By a certificate, or by bundles of quorum weight."""
     final: dict[bytes, None] = attrs.Factory(dict)
     signers: Signers = attrs.Factory(dict)
     votes: list[TransactionVote] = attrs.Factory(list)
-    reports: list[EpochReport] = attrs.Factory(list)
 
     def committed(self, height: int) -> None:
         """A block was committed: the log starts anew."""
         self.height = height
-        for index in (
-            self.current, self.bodies, self.certified, self.final, self.signers, self.votes, self.reports
-        ):  # fmt: skip
+        for index in (self.bodies, self.certified, self.final, self.signers, self.votes):
             index.clear()
 
     def add(self, record: bytes) -> object:
         """Index a synced record and return the message it holds; None when it holds something else."""
         self.ever[record] = None
-        self.current[record] = None
         try:
             message = decode_record(record)
         except DecodeError:
@@ -64,8 +58,6 @@ class DurableLog:
         elif isinstance(message, TransactionVote):
             self.votes.append(message)
             self._count(message)
-        elif isinstance(message, EpochReport):
-            self.reports.append(message)
         return message
 
     def _prove(self, certificate: BundleCertificate) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from timed.params import SECOND
+from timed.sim.cuts import Cuts
 
 if TYPE_CHECKING:
     import random
@@ -25,8 +26,7 @@ class Flapping:
         self._entropy = entropy
         self._nodes = len(world.hosts)
         self._active = False
-        self._broken: dict[Pair, int] = {}
-        """Directions that carry nothing, and until when."""
+        self._cuts = Cuts(world.network, world.mesh.disturb)
         self.counts: dict[str, int] = dict.fromkeys((name for name, _ in _MISHAPS), 0)
 
     def begin(self) -> None:
@@ -38,9 +38,7 @@ class Flapping:
         """End every mishap: all paths carry, all processes run."""
         self._active = False
         world = self._world
-        self._broken.clear()
-        world.mesh.disturb(world.network.paths)
-        world.network.unblock(list(world.network.paths))
+        self._cuts.heal()
         for host in world.hosts:
             if host.process is None:
                 world.boot(host.index)
@@ -111,21 +109,8 @@ class Flapping:
     def _block(self, pairs: list[Pair], duration: int) -> None:
         world = self._world
         pairs = [pair for pair in dict.fromkeys(pairs) if pair in world.network.paths]
-        until = world.clock.now + duration
-        for pair in pairs:
-            self._broken[pair] = max(until, self._broken.get(pair, 0))
         world.mesh.disturb(pairs)
-        world.network.block(pairs)
-        world.clock.after(duration, f"paths {len(pairs)} carry again", lambda: self._unblock(pairs))
-
-    def _unblock(self, pairs: list[Pair]) -> None:
-        """What another mishap holds up longer stays as it is."""
-        now = self._world.clock.now
-        over = [pair for pair in pairs if 0 < self._broken.get(pair, 0) <= now]
-        for pair in over:
-            del self._broken[pair]
-        self._world.mesh.disturb(over)
-        self._world.network.unblock(over)
+        self._cuts.cut(pairs, duration)
 
     # Processes
 

@@ -14,15 +14,16 @@ from timed.interfaces import BlockCommit
 from timed.primitives.certificate import BlockCertificate, BundleCertificate
 from timed.sim.chain_rules import ChainRules
 from timed.sim.durable import DurableLog
-from timed.sim.signing_rules import SigningRules
+from timed.sim.signing_rules import VOTE, SigningRules
 from timed.sim.violation import Violation
 from timed.wire import messages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from timed.interfaces import StoredTip
     from timed.peer.conduct import Entry
+    from timed.primitives.block import Block
     from timed.primitives.transaction import Transaction
     from timed.sim.cast import Cast
     from timed.sim.host import Process
@@ -46,7 +47,6 @@ class Invariants:
         self.logs = [DurableLog(roster) for _ in cast.node_keys]
         self.sessions: list[dict[bytes, None]] = [{} for _ in cast.node_keys]
         """Peers with which each machine's process says it has an open session."""
-        self.checks = 0
         self.unwanted = 0
         """Sessions that ended although both sides wanted them; counted at each side."""
 
@@ -82,7 +82,6 @@ class Invariants:
         """Every record in turn: a log is a sequence, and what stands behind comes later."""
         log, member = self.logs[index], self.member_of[index]
         for record in records:
-            self.checks += 1
             message = log.add(record)
             if isinstance(message, messages.TransactionVote):
                 if message.member == member:
@@ -103,7 +102,6 @@ class Invariants:
 
     def sent(self, process: Process, message: object) -> None:
         """`process` hands `message` to a transport."""
-        self.checks += 1
         index = process.host.index
         member = self.member_of[index]
         if member is not None:
@@ -137,7 +135,6 @@ class Invariants:
 
     def published(self, process: Process, event: NodeEvent) -> None:
         """`process` tells its users of `event`."""
-        self.checks += 1
         check = _PUBLISHED.get(type(event))
         if check is not None:
             check(self, process, event)
@@ -147,8 +144,10 @@ class Invariants:
         self.sessions[index].clear()
 
     def _locked(self, process: Process, event: events.TransactionLocked) -> None:
-        log = self.logs[process.host.index]
-        if log.height + 1 == event.epoch and not any(event.txid in vote.entries for vote in log.votes):
+        log, member = self.logs[process.host.index], self.member_of[process.host.index]
+        if log.height + 1 == event.epoch and not any(
+            vote.member == member and vote.kind == VOTE and event.txid in vote.entries for vote in log.votes
+        ):
             self._not_durable(process, event, event.txid)
 
     def _certified(self, process: Process, event: events.TransactionCertified) -> None:
@@ -210,8 +209,18 @@ def certificates_in(message: object) -> list[BlockCertificate | BundleCertificat
     if isinstance(message, messages.HeadersResponse):
         return [entry.certificate for entry in message.headers]
     if isinstance(message, (messages.BlocksResponse, messages.BlockResponse)):
-        return [entry.certificate for entry in message.blocks]
+        return [
+            *(entry.certificate for entry in message.blocks),
+            *_parents(entry.block for entry in message.blocks),
+        ]
+    if isinstance(message, messages.CompactBlockResponse):
+        return _parents(message.blocks)
     return []
+
+
+def _parents(blocks: Iterable[Block | messages.CompactBlock]) -> list[BlockCertificate | BundleCertificate]:
+    """The certificates that blocks bring for their parents: no hash covers them."""
+    return [block.parent_certificate for block in blocks if block.parent_certificate is not None]
 
 
 _PUBLISHED: dict[type, Callable[..., None]] = {

@@ -143,8 +143,9 @@ class Stream:
         self.end: int | None = None
         """Sequence number of the end mark once the writer closed."""
         self.ended = False
-        self.draining = False
         """The end mark has left."""
+        self.draining = False
+        """The writer is about to be told that its transport is empty."""
         self.cut = False
         """The writer's machine forgot the stream: nothing of it arrives any more."""
         self.waiting: dict[int, bytes] = {}

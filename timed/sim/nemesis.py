@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from timed import events
@@ -10,6 +10,7 @@ from timed.events import CommitBlock, NodeEvent, Persist
 from timed.ledger import slots
 from timed.params import SECOND
 from timed.sim.ambush import EVENTS, FRAMES, Ambush, Blow, draw_blow, event_moment, moment_of, payment_in
+from timed.sim.cuts import Cuts
 from timed.sim.hostile import Stranger
 from timed.sim.links import Path
 
@@ -40,6 +41,9 @@ class Nemesis:
         """Signed messages overheard on the links, for replays."""
         self._ambushes: list[Ambush] = []
         self._struck: list[Ambush] = []
+        self._cuts = Cuts(world.network)
+        self._day: dict[tuple[int, int], tuple[int, int]] = {}
+        """Latency and jitter of every path when nothing is wrong."""
         self._isolating = 0
         self._stranger: Stranger | None = None
         self._strangers = 0
@@ -51,10 +55,10 @@ class Nemesis:
 
     def plan(self, start: int, end: int) -> None:
         """Spread the enabled faults over the run, each about equally often."""
+        self.active = bool(self.names)
         self._weather_of_the_day()
         if not self.names:
             return
-        self.active = True
         when = start
         queue: list[str] = []
         first = [name for name in ("ambush-write", "ambush-send") if name in self.names]
@@ -90,7 +94,7 @@ class Nemesis:
             if self._entropy.random() < 0.3:
                 self._world.hosts[victim].crash(power=True, lose_all=True)
             else:
-                self._world.network.block([pair for pair in self._world.network.paths if victim in pair])
+                self._cuts.cut([pair for pair in self._world.network.paths if victim in pair], None)
 
     def heal(self) -> None:
         """End every fault: the network must live again on its own."""
@@ -101,9 +105,8 @@ class Nemesis:
         if self._stranger is not None:
             self._stranger.leave()
             self._stranger = None
-        world.network.unblock(list(world.network.paths))
-        for path in world.network.paths.values():
-            path.loss = path.duplicate = path.split = path.tail = 0.0
+        self._cuts.heal()
+        self._clear(self._day)
         for host in world.hosts:
             host.disk.stalled_until = 0
             if host.offset or host.drift_ppm:
@@ -287,12 +290,7 @@ class Nemesis:
         outward = [pair for pair in self._world.network.paths if pair[0] == victim]
         inward = [pair for pair in self._world.network.paths if pair[1] == victim]
         pairs = self._entropy.choice((outward + inward, outward, outward + inward))
-        self._cut(pairs, self._until_slot(self._seconds(0.5, 5)))
-
-    def _cut(self, pairs: list[tuple[int, int]], duration: int) -> None:
-        network = self._world.network
-        network.block(pairs)
-        self._later(duration, f"unblock {len(pairs)}", lambda: network.unblock(pairs))
+        self._cuts.cut(pairs, self._until_slot(self._seconds(0.5, 5)))
 
     def partition(self) -> None:
         """Two or three groups that do not hear each other, or two that share a bridge."""
@@ -310,13 +308,13 @@ class Nemesis:
             if a != b and sides[a] != sides[b] and bridge not in (a, b)
         ]
         self._count("partition", f"{sorted(sides.items())} bridge {bridge}")
-        self._cut(pairs, self._seconds(1, 25))
+        self._cuts.cut(pairs, self._seconds(1, 25))
 
     def absence(self) -> None:
         """One machine is unreachable for longer than a silent peer is kept."""
         victim = self._entropy.randrange(len(self._world.hosts))
         self._count("absence", str(victim))
-        self._cut([pair for pair in self._world.network.paths if victim in pair], self._seconds(91, 140))
+        self._cuts.cut([pair for pair in self._world.network.paths if victim in pair], self._seconds(91, 140))
 
     def one_way(self) -> None:
         """Some directions carry nothing, their opposites do."""
@@ -324,33 +322,31 @@ class Nemesis:
         pairs = [(a, b) for a in range(nodes) for b in range(a + 1, nodes) if self._entropy.random() < 0.5]
         directed = [pair if self._entropy.random() < 0.5 else (pair[1], pair[0]) for pair in pairs]
         self._count("one-way", str(directed))
-        self._cut(directed, self._seconds(2, 20))
+        self._cuts.cut(directed, self._seconds(2, 20))
 
     def _weather_of_the_day(self) -> None:
         """Every path gets its ordinary conditions."""
         for pair in self._world.network.paths:
+            latency = self._entropy.choice((200, 500, 2_000, 15_000, 40_000))
+            self._day[pair] = latency, latency // 4
+        self._clear(self._day)
+
+    def _clear(self, pairs: Iterable[tuple[int, int]]) -> None:
+        """What the day brings, and when all is healed, nothing worse than latency."""
+        ordinary = (0.01, 0.003, 0.005, 0.01) if self.active else (0.0, 0.0, 0.0, 0.0)
+        for pair in pairs:
             path = self._world.network.paths[pair]
-            path.latency = self._entropy.choice((200, 500, 2_000, 15_000, 40_000))
-            path.jitter = path.latency // 4
-            if self.names:
-                path.tail, path.loss, path.duplicate, path.split = 0.01, 0.003, 0.005, 0.01
+            path.latency, path.jitter = self._day[pair]
+            path.tail, path.loss, path.duplicate, path.split = ordinary
 
     def weather(self) -> None:
         """Lag, loss, duplication, overtaking and byte-splitting on some paths."""
         paths = self._world.network.paths
         chosen = [pair for pair in paths if self._entropy.random() < 0.6]
-        before = {pair: (paths[pair].latency, paths[pair].jitter) for pair in chosen}
         for pair in chosen:
             _spoil(paths[pair], self._entropy)
         self._count("weather", str(len(chosen)))
-
-        def clear() -> None:
-            for pair, (latency, jitter) in before.items():
-                path = paths[pair]
-                path.latency, path.jitter = latency, jitter
-                path.tail, path.loss, path.duplicate, path.split = 0.01, 0.003, 0.005, 0.01
-
-        self._later(self._seconds(5, 25), "weather clears", clear)
+        self._later(self._seconds(5, 25), "weather clears", lambda: self._clear(chosen))
 
     def reset(self) -> None:
         """Connections are cut in between, with what was under way."""
@@ -389,7 +385,7 @@ class Nemesis:
         self._count("drift", "all")
         for host in self._world.hosts:
             host.drift_ppm = self._entropy.randrange(-200, 201)
-            host.step_clock(self._entropy.randrange(-most, most) - host.offset)
+            host.step_clock(self._entropy.randrange(-most, most) - (host.local() - host.clock.now))
 
     def step(self) -> None:
         """One clock is set wrong by far, and set right again."""
@@ -458,7 +454,7 @@ class Nemesis:
             victim = running[0].host.index
             self._count("lone", str(victim))
             nodes = range(len(world.hosts))
-            self._cut(
+            self._cuts.cut(
                 [(victim, other) for other in nodes if other != victim], self._until_slot(self._seconds(1, 3))
             )
             world.workload.split(running, -(-2 * members // 3))

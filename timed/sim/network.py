@@ -28,7 +28,6 @@ class Network:
             Machine(index, f"10.0.{index // 250}.{index % 250 + 1}") for index in range(machines)
         ]
         self.paths = {(a, b): Path() for a in range(machines) for b in range(machines) if a != b}
-        self.refused = 0
         self._index = {machine.host: machine.index for machine in self.machines}
         self._connections: list[dict[Connection, None]] = [{} for _ in range(machines)]
         """By machine, oldest first: those in which at least one side believes, or will."""

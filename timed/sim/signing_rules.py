@@ -132,7 +132,7 @@ class SigningRules:
                 )
 
     def block_vote(self, vote: BlockVote) -> None:
-        """A member's own prevote or precommit reached its disk, or was seen on a link."""
+        """A member's own prevote or precommit reached its disk."""
         key = (vote.member, vote.height, vote.round, vote.step)
         known = self._block_votes.get(key)
         if known is None:

@@ -34,7 +34,6 @@ class Tap:
         """Links that have carried an Ack."""
         self._packing = Packing()
         self._decoded: dict[tuple[int, bytes], Message] = {}
-        self.frames = 0
 
     def read(self, link: int, data: bytes) -> list[Message]:
         """The messages that `data` completes on this link, in order."""
@@ -44,7 +43,6 @@ class Tap:
             self._readers[link] = LineReader(limit_for) if lines else self._frame_reader()
         reader = self._readers[link]
         for frame in reader.frames(data):
-            self.frames += 1
             if frame.number not in BY_NUMBER:
                 raise Violation("no-traceback", f"a node sent a frame of the unknown type {frame.number}")
             messages.append(self._decode(frame.number, bytes(frame.payload)))

@@ -115,7 +115,7 @@ class WalletRun:
         self._numbers = 0
         self._calls: dict[int, Want] = {}
         """Under way, by number."""
-        self.most_calls = self.lost_calls = self._resent = self._given_up = 0
+        self.most_calls = self.lost_calls = self._resent = 0
         self._made: dict[bytes, tuple[int, Payment]] = {}
         """Every payment a wallet file ever held, and whose."""
         self._dependent: set[bytes] = set()
@@ -250,8 +250,6 @@ class WalletRun:
     def _again(self, want: Want) -> None:
         if want.tries < MAX_TRIES:
             self._wants.append(want)
-        else:
-            self._given_up += 1
 
     def _note(self, index: int, payment: Payment) -> None:
         if payment.txid in self._made:

@@ -23,6 +23,7 @@ class Process:
         self.node_id: bytes | None = name.encode().ljust(32, b"\0")
         self.port = 7000
         self.alive = True
+        self.paused = False
         self.links: list[int] = []
         self.peer_ids: list[bytes | None] = []
         self.data = bytearray()
@@ -125,6 +126,19 @@ class StreamTests(SynchronousTestCase):
         pair.run()
         self.assertEqual(bytes(pair.bob.data), b"".join(bytes([number]) * 16_000 for number in range(20)))
 
+    def test_a_process_that_stands_still_fills_the_window_and_finds_the_rest_when_it_goes_on(self) -> None:
+        pair = Pair()
+        pair.bob.paused = True
+        for _ in range(20):
+            pair.write(b"x" * 16_000)
+        pair.run()
+        self.assertEqual(len(pair.bob.data), 0)
+        self.assertGreaterEqual(pair.network.unsent(pair.alice.links[0]), 320_000 - WINDOW - 16_000)
+        pair.bob.paused = False
+        pair.network.awake(1)
+        pair.run()
+        self.assertEqual(len(pair.bob.data), 320_000)
+
     def test_a_process_that_does_not_read_learns_of_the_end_when_it_reads_on(self) -> None:
         pair = Pair()
         pair.network.pause(pair.bob.links[0])
@@ -220,6 +234,16 @@ class DialTests(SynchronousTestCase):
         pair.dial(expected=bytes(32))
         pair.run()
         self.assertEqual((pair.alice.failures, pair.bob.links), (["wrong-key"], []))
+
+    def test_a_process_that_stands_still_answers_when_it_goes_on_or_never(self) -> None:
+        for seconds, outcome in ((2, (1, [])), (20, (0, ["timeout"]))):
+            pair = Pair(connect=False)
+            pair.bob.paused = True
+            pair.dial()
+            pair.run(seconds)
+            pair.bob.paused = False
+            pair.run()
+            self.assertEqual((len(pair.alice.links), pair.alice.failures), outcome)
 
     def test_a_dark_machine_answers_nothing_until_the_deadline(self) -> None:
         pair = Pair(connect=False)

@@ -215,16 +215,20 @@ class Process:
             self._wake.cancel()
 
     def pause(self) -> None:
-        """SIGSTOP: the world goes on without it."""
+        """SIGSTOP: the world goes on without it. A sync that is under way ends; nothing is read or begun."""
         self.paused = True
 
     def go_on(self) -> None:
         """SIGCONT: everything that came meanwhile is handled now, in order."""
         self.paused = False
+        if not self._syncing:
+            self._sync_next()
         asleep, self._asleep = self._asleep, []
         for what, call in asleep:
             self.turn(what, call)
         self.turn("go on", self.calls.wake)
+        if self.alive:
+            self.host.network.awake(self.host.index)
 
     def reschedule(self) -> None:
         """Let the one timer point at what the node asked for."""
@@ -304,7 +308,7 @@ class Process:
 
     def _sync_next(self) -> None:
         """Take the next write with those that may share its fsync, in the order they came."""
-        if not self.alive or not self._writes:
+        if not self.alive or self.paused or not self._writes:
             self._syncing = False
             return
         self._syncing = True

@@ -41,7 +41,7 @@ class Stranger:
         self.name = f"stranger {number}"
         self.node_id: bytes | None = key.public
         self.port = PORT
-        self.alive = False
+        self.alive = self.paused = False
         genesis = world.cast.genesis
         identity = Identity(
             params=genesis.params,

@@ -39,6 +39,8 @@ class Endpoint(Protocol):
     node_id: bytes | None
     port: int
     alive: bool
+    paused: bool
+    """It stands still: what arrives stays with its kernel, and nobody answers a dial."""
 
     def opened(self, link: int, outbound: bool, peer_id: bytes | None, host: str, port: int) -> None: ...
     def received(self, link: int, data: bytes) -> None: ...
@@ -104,6 +106,11 @@ class Side:
         """The handshake of the transport is still under way: data waits."""
         self.paused = False
         """The process does not read: what arrives stays with its kernel, and the window closes."""
+
+    @property
+    def reads(self) -> bool:
+        """What arrives is handed to the process."""
+        return not self.paused and not self.endpoint.paused
 
 
 class Machine:
@@ -205,7 +212,7 @@ class Stream:
         if offset < self.arrived:
             return
         self.waiting[offset] = piece
-        if not self.there.paused:
+        if self.there.reads:
             self.read()
 
     def read(self) -> None:
@@ -309,13 +316,17 @@ class Connection:
 
     def read_on(self, index: int) -> None:
         """The process reads again: what has arrived meanwhile is there at once."""
-        side, stream = self.sides[index], self.streams[1 - index]
-        if side.paused:
-            side.paused = False
-            self.clock.after(0, f"read on {stream.label}", lambda: self._read_on(index))
+        if self.sides[index].paused:
+            self.sides[index].paused = False
+            self.awake(index)
+
+    def awake(self, index: int) -> None:
+        """The process goes on, or has asked for more: it reads what is there, unless it does not want to."""
+        label = f"read on {self.streams[1 - index].label}"
+        self.clock.after(0, label, lambda: self._read_on(index))
 
     def _read_on(self, index: int) -> None:
-        if self.sides[index].open and not self.sides[index].paused:
+        if self.sides[index].open and self.sides[index].reads:
             self.streams[1 - index].read()
 
     def close(self, index: int, reason: str) -> None:

@@ -132,6 +132,11 @@ class Network:
         self.machines[machine].dark = False
         self._resume(self._of(machine))
 
+    def awake(self, machine: int) -> None:
+        """The process there goes on: it finds what has arrived meanwhile."""
+        for connection in self._of(machine):
+            connection.awake(self._side(connection, machine))
+
     def joined(self, a: int, b: int, endpoints: tuple[Endpoint, Endpoint]) -> Connection:
         """A new connection between two machines, not yet told to either process."""
         sides = []
@@ -212,10 +217,11 @@ class _Dial:
         network.clock.after(path.delay(network.entropy), f"{self.label} {what}", arrive)
 
     def _requested(self) -> None:
-        if self.answered:
+        listener = self.network.listener(self.target)
+        if self.answered or (listener is not None and listener.paused):
             return
         self.answered = True
-        if self.network.listener(self.target) is None:
+        if listener is None:
             self._travel(self.target, self.source, "refused", lambda: self._fail("connection-refused"))
         else:
             self._travel(self.target, self.source, "hello", self._hello)

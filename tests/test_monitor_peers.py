@@ -101,12 +101,15 @@ class PeerMetrics(SynchronousTestCase):
         node, table = self.context.running.node, self.host.table
         node.admission.counters.overflow, node.relay.fetching.overflow, node.relay.overflow = 1, 2, 3
         table.overflows, table.conduct._bans.overflows = 4, 5
+        node.inbox.counters.overload, node.inbox.counters.future_dropped = 6, 7
         self.assertEqual(
             self.values("timed_overflows"),
             {
                 ("checking",): 1,
                 ("fetching",): 2,
                 ("held",): 3,
+                ("unchecked",): 6,
+                ("future",): 7,
                 ("outbox",): 4,
                 ("transport",): 0,
                 ("bans",): 5,

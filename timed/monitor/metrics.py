@@ -69,11 +69,14 @@ def _overflows(view: View) -> list[Sample]:
     if view.node is None:
         return []
     relay, peers, network = view.node.relay, view.node.peers, view.context.network
+    inbox = view.node.inbox
     return by(
         {
             "checking": view.node.admission.counters.overflow,
             "fetching": relay.fetching.overflow,
             "held": relay.overflow,
+            "unchecked": inbox.counters.overload,
+            "future": inbox.counters.future_dropped,
             "outbox": peers.overflows,
             "transport": 0 if network is None else network.counters.write_overflows,
             "bans": peers.conduct.bans_overflows,
@@ -313,7 +316,8 @@ METRICS: tuple[Row | Durations, ...] = (
     ),
     Row("timed_refused", COUNTER, ("what", "rule"), "What was refused since the start, by rule.", _refused),
     Row("timed_overflows", COUNTER, ("queue",),
-        "What met a full place: transactions (checking, fetching, held), sessions whose peer took nothing (outbox, transport), bans.",
+        "What met a full place: transactions (checking, fetching, held), messages (unchecked, future), sessions whose peer "
+        "took nothing (outbox, transport), bans.",
         _overflows),
     Row("timed_violations", COUNTER, ("rule",), "Bytes of peers that broke a rule and ended a session.", _violations),
     Row("timed_conduct", COUNTER, ("event",), "What peers did, by the events of the conduct policy.", _conduct),

@@ -8,8 +8,9 @@ from tests import builders
 from tests.node_world import TICK, NodeWorld
 from timed.events import TransactionDropped
 from timed.ledger import mempool
+from timed.primitives.certificate import BundleCertificate, BundleSigner, CertificateKind, bitmap_of
 from timed.primitives.transaction import Transaction
-from timed.wire.messages import TransactionBroadcast
+from timed.wire.messages import TransactionBroadcast, TransactionFinalized
 
 FEE = 10**8
 
@@ -104,6 +105,47 @@ class DisplacedTests(SynchronousTestCase):
         world.pass_time(TICK)
         self.assertEqual(self.state(world, self.cheap), "locked")
         self.assertEqual(self.state(world.restarted(), self.cheap), "locked")
+
+
+class KeptTests(SynchronousTestCase):
+    """What was shown as locked, certified or final keeps its place: nobody is told that it is dropped."""
+
+    def displaced_by_a_dearer_one(self, world: NodeWorld, payment: Transaction) -> list[bytes]:
+        """Whom a newcomer takes the place of, where there is place for nothing more."""
+        world.node.mempool.max_count = len(world.node.mempool)
+        world.stranger().say(TransactionBroadcast(transaction=paying(world, 3)))
+        self.assertIn(payment.txid, world.node.mempool)
+        return [event.txid for event in world.told(TransactionDropped)]
+
+    def test_after_a_restart_as_before(self) -> None:
+        world = NodeWorld()
+        payment = paying(world, 1)
+        peer = world.member(1)
+        world.submit(payment)
+        self.assertEqual(self.displaced_by_a_dearer_one(world, payment), [])
+        for kind in (CertificateKind.VOTE, CertificateKind.ACKNOWLEDGEMENT):
+            world = world.restarted()
+            self.assertEqual(self.displaced_by_a_dearer_one(world, payment), [])
+            world.member(1).say(*(world.bundle(member, payment.txid, kind=kind) for member in (1, 2)))
+            world.pass_time(TICK)
+        self.assertEqual(world.node.transaction_state(payment.txid).state, "final")
+        self.assertEqual(peer.closed, [])
+
+    def test_what_was_final_before_its_body_came(self) -> None:
+        world = NodeWorld(me=None)
+        payment, peer = paying(world, 1), world.stranger()
+        bundles = [
+            world.bundle(member, payment.txid, kind=CertificateKind.ACKNOWLEDGEMENT) for member in range(3)
+        ]
+        proof = BundleCertificate(
+            kind=int(CertificateKind.ACKNOWLEDGEMENT), chain_id=bundles[0].chain_id, epoch=1, target=payment.txid,
+            roster=bundles[0].roster, bitmap=bitmap_of(range(3), 4),
+            signers=tuple(BundleSigner(one.signature, one.tick, 0, ()) for one in bundles),
+        )  # fmt: skip
+        for message in (TransactionFinalized(certificate=proof), TransactionBroadcast(transaction=payment)):
+            peer.say(message)
+        self.assertEqual(world.node.transaction_state(payment.txid).state, "final")
+        self.assertEqual(self.displaced_by_a_dearer_one(world, payment), [])
 
 
 class ExpiredTests(SynchronousTestCase):

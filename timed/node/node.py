@@ -140,6 +140,8 @@ class Node:
             self.chain.abstain()
         self.chain.restored()
         self.views.restore()
+        for txid in self.views.shown:
+            self.mempool.pin(txid)
         self.voters.update(self.chain.fastpath.roster, self.peers)
         self.chain.resume(now)
         self.settle(now)
@@ -439,6 +441,8 @@ class Node:
     # Transactions
 
     def _accepted(self, offer: Offer, now: int) -> None:
+        if offer.transaction.txid in self.views.shown:
+            self.mempool.pin(offer.transaction.txid)
         self.chain.fastpath.transaction(offer.transaction, now)
         if offer.origin is None:
             self.submissions.keep(offer.transaction, lambda later: self._announce(offer, later))

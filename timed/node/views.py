@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import attrs
 
 from timed.consensus.roundstate import Step
@@ -96,6 +98,11 @@ class Views:
     def show(self, txid: bytes, state: str) -> None:
         """`state` (of ORDER) is durable; a payment never falls back within an epoch."""
         self._shown[txid] = max(self._shown.get(txid, ORDER[0]), state, key=ORDER.index)
+
+    @property
+    def shown(self) -> Collection[bytes]:
+        """The payments of this epoch that are locked, certified or final."""
+        return self._shown.keys()
 
     def restore(self) -> None:
         """What the log holds was durable, and may be shown again."""

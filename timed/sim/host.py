@@ -219,7 +219,7 @@ class Process:
         self.paused = True
 
     def go_on(self) -> None:
-        """SIGCONT: everything that came meanwhile is handled now, in order."""
+        """SIGCONT: what came meanwhile is handled now, in order; then what the kernel holds is read."""
         self.paused = False
         if not self._syncing:
             self._sync_next()

@@ -397,7 +397,7 @@ class Nemesis:
         self._later(self._seconds(1, 15), f"clock {victim} right", lambda: host.step_clock(-host.offset))
 
     def pause(self) -> None:
-        """A process stands still and then finds everything it missed."""
+        """A process stands still and then finds what its kernel took meanwhile."""
         victim = self._victim()
         if victim is None:
             return

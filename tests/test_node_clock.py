@@ -9,7 +9,8 @@ from timed.events import ClockOff, ClockRight, TransactionLocked
 from timed.node.chain import MAX_CLOCK_OFFSET_US
 from timed.node.exchange import REPEAT_US
 from timed.params import SECOND
-from timed.wire.messages import BlockVote, EpochReport, RoundState, TransactionVote
+from timed.primitives.certificate import PREVOTE
+from timed.wire.messages import BlockProposal, BlockVote, EpochReport, RoundState, TransactionVote
 
 
 class Clock(SynchronousTestCase):
@@ -124,3 +125,22 @@ class Recovery(SynchronousTestCase):
         world.pump()
         deadline = world.node.chain.rounds.next_deadline()
         self.assertLess(deadline or 0, world.now + 60 * SECOND)
+
+
+class Behind(SynchronousTestCase):
+    """A clock within the tolerance that shows less than the others'."""
+
+    def test_a_proposer_whose_slot_has_not_come_by_its_own_clock_proposes_when_it_comes(self) -> None:
+        """The others are in its round already; the round would else be lost."""
+        world = NodeWorld()
+        peers = world.others()
+        rounds = world.node.chain.rounds
+        turn = next(number for number in range(1, 100) if rounds.proposer(number) == world.me)
+        world.pass_time(world.node.chain.slot_us - SECOND // 4 - world.now)
+        for member, peer in ((1, peers[0]), (2, peers[1])):
+            peer.say(world.report(member), world.vote(member, PREVOTE, round_=turn))
+        world.pass_time(SECOND // 8)
+        self.assertEqual((rounds.round, peers[0].heard(BlockProposal)), (turn, []))
+        world.pass_slot()
+        world.pass_time(SECOND // 100)
+        self.assertEqual([one.round for one in peers[0].heard(BlockProposal)], [turn])

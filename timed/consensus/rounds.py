@@ -40,7 +40,7 @@ class Rounds:
 
     `fresh(time, now)` judges a new proposal's time on the own clock; `ripe(now)` says
     that some proposal could be fresh; `propose(round, now)` makes a new, unsigned
-    proposal or None while too few reports count.
+    proposal or None while too few reports count, or by the own clock the slot has not come.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class Rounds:
             self._run(now)
 
     def reports_changed(self, now: int) -> None:
-        """More epoch reports count: a proposer that waited for them may propose."""
+        """More epoch reports count, or the slot has come: a proposer that waited for it may propose."""
         self._try_to_propose(now)
 
     def restore(self, message: BlockVote | BlockProposal) -> None:
@@ -277,7 +277,7 @@ class Rounds:
         )
 
     def _try_to_propose(self, now: int) -> None:
-        """Lines 14 to 19; waits when too few reports count yet."""
+        """Lines 14 to 19; waits when too few reports count yet, or the rounds have begun before the slot."""
         if self.step is not Step.PROPOSE or not self.may_sign or self._operator is None:
             return
         if self.proposer(self.round) != self.me or self.round in self._signed_proposals:

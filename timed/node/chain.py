@@ -99,6 +99,7 @@ class Chain:
         self.silent = operator is None
         self.paused = False
         self.slot_us = 0
+        self._slot_passed = False
         self._unconsidered: list[bytes] = []
         """Pending when the epoch began and not voted on yet, the next one last."""
         self._progress: tuple[int, int] = (0, 0)
@@ -128,6 +129,7 @@ class Chain:
         certified_at = now if live else tip.header.time * SECOND
         first = slots.first_slot_for(genesis.time, genesis.interval, tip.header.time, certified_at)
         self.slot_us = first * SECOND
+        self._slot_passed = False
         signing = not self.silent and self.frozen is None
         self.fastpath.begin(self.epoch, roster, signing=signing)
         self.closing.begin()
@@ -235,6 +237,7 @@ class Chain:
 
     def clock_set_back(self, now: int) -> None:
         """The host's clock was ahead: what waits for a time that it showed waits anew, from now."""
+        self._slot_passed = False
         self.fastpath.clock_set_back(now)
         self.closing.clock_set_back()
         self.rounds.resume(now)
@@ -263,7 +266,7 @@ class Chain:
         if self.committing:
             return None
         deadlines = [self.fastpath.next_deadline(), self.closing.next_deadline(), self.rounds.next_deadline()]
-        if not self.fastpath.closed:
+        if not self._slot_passed:
             deadlines.append(self.slot_us)
         if self._unconsidered:
             deadlines.append(0)
@@ -272,8 +275,10 @@ class Chain:
     def wake(self, now: int) -> None:
         if self.committing:
             return
-        if now >= self.slot_us:
+        if now >= self.slot_us and not self._slot_passed:
+            self._slot_passed = True
             self.closing.close()
+            self.rounds.reports_changed(now)
         self._consider_some(now)
         self.fastpath.wake(now)
         self.closing.wake(now)
@@ -327,7 +332,7 @@ class Chain:
         return latest > self.ledger.tip.header.time
 
     def _propose(self, round_: int, now: int) -> BlockProposal | None:
-        """A proposal from the reports that count now, for the newest grid point."""
+        """A proposal from the reports that count now, for the newest grid point; None while there is none."""
         genesis, tip = self.ledger.genesis, self.ledger.tip
         time = slots.newest_slot(genesis.time, genesis.interval, now)
         reports = self.closing.counted()

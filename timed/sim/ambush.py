@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import Counter
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -48,12 +49,18 @@ class Ambush:
     """Frames only: strike before the frame leaves (0) or after this many links have it."""
     rival: bool = False
     """After the restart, hand a rival of the payment to the victim before it hears anybody."""
-    passed: int = 0
+    passed: Counter[bytes] = attrs.Factory(Counter)
+    """By signature, how many links have the frame."""
     txid: bytes | None = None
     """The payment at the moment of the blow."""
 
     def meets(self, victim: int, moment: str | None) -> bool:
         return moment == self.moment and self.victim in (None, victim)
+
+    def reached(self, message: Any) -> bool:
+        """One more link has this frame; True when it was the last one to have it."""
+        self.passed[message.signature] += 1
+        return self.passed[message.signature] == self.links
 
 
 def moment_of(message: object, member: int | None) -> str | None:

@@ -145,11 +145,9 @@ class Nemesis:
             else:
                 self.recorded[self._entropy.randrange(BUNDLES_REMEMBERED)] = message
             for ambush in self._ambushes:
-                if ambush.links and ambush.meets(process.host.index, moment):
-                    ambush.passed += 1
+                if ambush.links and ambush.meets(process.host.index, moment) and ambush.reached(message):
                     ambush.txid = payment_in(message)
-                    if ambush.passed == ambush.links:
-                        self._struck.append(ambush)
+                    self._struck.append(ambush)
 
     def after_send(self, process: Process) -> None:
         """They are on the link."""

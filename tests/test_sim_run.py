@@ -125,7 +125,11 @@ class CommandTests(SynchronousTestCase):
         self.assertEqual(combined_hash([one]), combined_hash([one]))
 
     def test_usage_errors_have_status_two(self) -> None:
-        for arguments in (["run", "--faults", "gremlins"], ["run", "--seeds", "9..1"], ["walk"]):
+        for arguments in (
+            ["run", "--faults", "gremlins"], ["run", "--seeds", "9..1"], ["walk"], ["run", "--interval", "0"],
+            ["run", "--minutes", "nan"], ["run", "--followers", "-1"], ["mesh", "--hours", "inf"],
+            ["wallet", "--concurrent", "0"], ["mutants", "--jobs", "two"],
+        ):  # fmt: skip
             with contextlib.redirect_stderr(io.StringIO()):
                 error = self.assertRaises(SystemExit, main.main, arguments)
             self.assertEqual(error.code, 2)

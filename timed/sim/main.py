@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
@@ -19,6 +20,8 @@ from timed.sim.world import Scenario
 
 if TYPE_CHECKING:
     from timed.sim.wallets import WalletResult
+
+T = TypeVar("T", int, float)
 
 EXIT_VIOLATION, EXIT_USAGE = 1, 2
 RECORD_BYTES = 256 << 20
@@ -35,31 +38,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run.add_argument("--seeds", type=_seeds, default=range(4), metavar="A..B", help="inclusive")
     run.add_argument("--faults", type=_faults, default=tuple(FAULTS), metavar="all|none|NAME,NAME",
                      help=f"of: {' '.join(FAULTS)}")  # fmt: skip
-    run.add_argument("--minutes", type=float, default=10.0, metavar="M", help="virtual minutes of a seed")
-    run.add_argument("--interval", type=int, default=15, metavar="S", help="seconds between blocks")
-    run.add_argument("--followers", type=int, metavar="F",
+    run.add_argument("--minutes", type=_duration, default=10.0, metavar="M", help="virtual minutes of a seed")
+    run.add_argument("--interval", type=_positive, default=15, metavar="S", help="seconds between blocks")
+    run.add_argument("--followers", type=_count, metavar="F",
                      help="nodes that are no members; by default every other seed has one")  # fmt: skip
-    run.add_argument("--jobs", type=int, default=2, metavar="J", help="processes")
+    run.add_argument("--jobs", type=_positive, default=2, metavar="J", help="processes")
     run.add_argument("--record", metavar="DIR",
                      help="write there, for timed-replay, what went into the nodes of a violated run")  # fmt: skip
     run.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     mesh = commands.add_parser("mesh", help="dial, restart and flap a mesh of many nodes")
     mesh.add_argument("--nodes", type=int, default=50, choices=range(2, 65), metavar="N", help="members")
-    mesh.add_argument("--followers", type=int, default=2, metavar="F", help="nodes that are no members")
-    mesh.add_argument("--hours", type=float, default=2.0, metavar="H", help="virtual hours of flapping")
+    mesh.add_argument("--followers", type=_count, default=2, metavar="F", help="nodes that are no members")
+    mesh.add_argument("--hours", type=_duration, default=2.0, metavar="H", help="virtual hours of flapping")
     mesh.add_argument("--seed", type=int, default=0, metavar="S")
     mesh.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     wallet = commands.add_parser(
         "wallet", help="pay from many wallets at once while nodes die and paths are cut"
     )
-    wallet.add_argument("--payments", type=int, default=100, metavar="P", help="payments to make")
+    wallet.add_argument("--payments", type=_positive, default=100, metavar="P", help="payments to make")
     wallet.add_argument("--nodes", type=int, default=4, choices=range(2, 13), metavar="N")
-    wallet.add_argument("--concurrent", type=int, default=50, metavar="C", help="calls at one time")
+    wallet.add_argument("--concurrent", type=_positive, default=50, metavar="C", help="calls at one time")
     wallet.add_argument("--seed", type=int, default=0, metavar="S")
     wallet.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     mutants = commands.add_parser("mutants", help="put known mistakes into a copy and see them caught")
     mutants.add_argument("names", nargs="*", help="only these")
-    mutants.add_argument("--jobs", type=int, default=2, metavar="J", help="processes")
+    mutants.add_argument("--jobs", type=_positive, default=2, metavar="J", help="processes")
     mutants.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     options = parser.parse_args(arguments)
     if options.command == "run":
@@ -71,6 +74,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from timed.sim.mutants import run_mutants
 
     return run_mutants(options.names, options.jobs, as_json=options.json)
+
+
+def _number(kind: Callable[[str], T], text: str, least: int) -> T:
+    """`text` as a finite number of this kind that is not less than `least`."""
+    try:
+        value = kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+    if not least <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not {least} or more")
+    return value
+
+
+def _count(text: str) -> int:
+    return _number(int, text, 0)
+
+
+def _positive(text: str) -> int:
+    return _number(int, text, 1)
+
+
+def _duration(text: str) -> float:
+    return _number(float, text, 0)
 
 
 def _seeds(text: str) -> range:

@@ -160,7 +160,7 @@ class FloodTests(SynchronousTestCase):
             desk.know(desk.payment(note=b"%d" % number), parent)
             for txid in tuple(desk.path.tallies):
                 desk.path.forget(txid)
-        self.assertEqual((len(desk.path._rivals), len(desk.path._children)), (0, 0))
+        self.assertEqual((len(desk.path.rivals), len(desk.path._children)), (0, 0))
 
     def test_repeating_a_vote_costs_no_budget(self) -> None:
         payment = self.desk.payment()

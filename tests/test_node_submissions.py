@@ -10,7 +10,16 @@ from timed.events import TransactionDropped
 from timed.ledger import mempool
 from timed.primitives.certificate import BundleCertificate, BundleSigner, CertificateKind, bitmap_of
 from timed.primitives.transaction import Transaction
-from timed.wire.messages import TransactionBroadcast, TransactionFinalized
+from timed.wire.messages import (
+    CertificatesResponse,
+    CertifiedTransaction,
+    GetCertificates,
+    GetPendingTransactions,
+    PendingTransactionsResponse,
+    TransactionBroadcast,
+    TransactionFinalized,
+    UTXOStateKind,
+)
 
 FEE = 10**8
 
@@ -131,17 +140,35 @@ class KeptTests(SynchronousTestCase):
         self.assertEqual(world.node.transaction_state(payment.txid).state, "final")
         self.assertEqual(peer.closed, [])
 
-    def test_what_was_final_before_its_body_came(self) -> None:
-        world = NodeWorld(me=None)
-        payment, peer = paying(world, 1), world.stranger()
-        bundles = [
-            world.bundle(member, payment.txid, kind=CertificateKind.ACKNOWLEDGEMENT) for member in range(3)
-        ]
-        proof = BundleCertificate(
-            kind=int(CertificateKind.ACKNOWLEDGEMENT), chain_id=bundles[0].chain_id, epoch=1, target=payment.txid,
+    def proof(self, world: NodeWorld, payment: Transaction, kind: CertificateKind) -> BundleCertificate:
+        """That three of four members have signed."""
+        bundles = [world.bundle(member, payment.txid, kind=kind) for member in range(3)]
+        return BundleCertificate(
+            kind=int(kind), chain_id=bundles[0].chain_id, epoch=1, target=payment.txid,
             roster=bundles[0].roster, bitmap=bitmap_of(range(3), 4),
             signers=tuple(BundleSigner(one.signature, one.tick, 0, ()) for one in bundles),
         )  # fmt: skip
+
+    def test_what_is_certified_spends_its_coins_with_or_without_a_place_in_the_mempool(self) -> None:
+        world = NodeWorld(me=None)
+        world.node.mempool.max_count = 1
+        payment = paying(world, 1)
+        world.submit(paying(world, 2))
+        peer = world.stranger()
+        ((number, _),) = peer.questions(GetPendingTransactions)
+        peer.say(PendingTransactionsResponse(epoch=1, txids=(payment.txid,)), reply_to=number)
+        ((number, _),) = peer.questions(GetCertificates)
+        certified = CertifiedTransaction(payment, self.proof(world, payment, CertificateKind.VOTE))
+        peer.say(CertificatesResponse(entries=(certified,)), reply_to=number)
+        self.assertNotIn(payment.txid, world.node.mempool)
+        self.assertEqual(world.node.transaction_state(payment.txid).state, "certified")
+        found = world.node.outpoint_state(payment.inputs[0])
+        self.assertEqual((found.state, found.txid), (UTXOStateKind.SPENT_PENDING, payment.txid))
+
+    def test_what_was_final_before_its_body_came(self) -> None:
+        world = NodeWorld(me=None)
+        payment, peer = paying(world, 1), world.stranger()
+        proof = self.proof(world, payment, CertificateKind.ACKNOWLEDGEMENT)
         for message in (TransactionFinalized(certificate=proof), TransactionBroadcast(transaction=payment)):
             peer.say(message)
         self.assertEqual(world.node.transaction_state(payment.txid).state, "final")

@@ -20,12 +20,16 @@ class Rivals:
         """Outpoints that a known body spends."""
         return len(self._spenders)
 
+    def spenders(self, outpoint: OutPoint) -> tuple[bytes, ...]:
+        """The txids of the bodies known in this epoch that spend it."""
+        return self._spenders.get(outpoint, ())
+
     def add(self, tally: Tally) -> list[int]:
         """The body of `tally` is known from now on; the members that had voted for it and for a rival."""
         if tally.transaction is None:
             return []
         for outpoint in tally.transaction.inputs:
-            known = self._spenders.get(outpoint, ())
+            known = self.spenders(outpoint)
             if tally.txid not in known:
                 self._spenders[outpoint] = (*known, tally.txid)
         return self.liars(tally, tuple(tally.votes.signers))
@@ -44,7 +48,7 @@ class Rivals:
             return []
         found: list[int] = []
         for outpoint in tally.transaction.inputs:
-            others = self._spenders.get(outpoint, ())
+            others = self.spenders(outpoint)
             if len(others) < 2:
                 continue
             rivals = [rival for txid in others if txid != tally.txid and (rival := self._tallies.get(txid))]

@@ -88,7 +88,7 @@ class FastPath:
         self._missing = Missing()
         self._certificates_asked: dict[bytes, int] = {}
         self._children = Children()
-        self._rivals = Rivals(self.tallies)
+        self.rivals = Rivals(self.tallies)
         self._unbacked: dict[bytes, BundleCertificate] = {}
         self.own_bundles: list[messages.TransactionVote] = []
 
@@ -139,7 +139,7 @@ class FastPath:
             del self.tallies[txid]
             self._recorded.discard(txid)
             self._missing.found(txid)
-            self._rivals.forget(tally)
+            self.rivals.forget(tally)
             self._children.forget(tally)
 
     def inputs_available(self, transaction: Transaction) -> bool:
@@ -298,7 +298,7 @@ class FastPath:
         """The body is here."""
         tally.transaction = transaction
         self._missing.found(tally.txid)
-        self._tell_equivocations(self._rivals.add(tally))
+        self._tell_equivocations(self.rivals.add(tally))
 
     def _is_quorum(self, count: Count) -> bool:
         return is_quorum(count.weight, self._total_weight)
@@ -333,7 +333,7 @@ class FastPath:
                 spent += 1
                 touched.append(txid)
                 if kind == VOTE:
-                    self._tell_equivocations(self._rivals.liars(tally, (member,)))
+                    self._tell_equivocations(self.rivals.liars(tally, (member,)))
         self._entries_of[member, kind] = spent
         self.counters.votes_counted += len(touched)
         return touched

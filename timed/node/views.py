@@ -150,7 +150,7 @@ class Views:
             spent = ledger.locate(outpoint.txid) is not None
             return OutpointState(UTXOStateKind.CONFIRMED if spent else UTXOStateKind.UNKNOWN, NULL_HASH)
         spender = path.lock_of(outpoint)
-        for txid in self._chain.mempool.spenders(outpoint):
+        for txid in path.rivals.spenders(outpoint):
             if self._shown.get(txid) in ORDER[1:]:
                 spender = txid
         shown = self._shown.get(spender) if spender is not None else None

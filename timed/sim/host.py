@@ -45,8 +45,6 @@ VERIFY_US = 80
 """Virtual time of one signature check."""
 HAND_OVER_US = 40
 """Virtual time between another thread's answer and the reactor's turn."""
-GROUP_COMMIT = 64
-"""Log writes that share one fsync at the most."""
 
 
 class Observer(Protocol):
@@ -307,13 +305,13 @@ class Process:
     # The store thread
 
     def _sync_next(self) -> None:
-        """Take the next write with those that may share its fsync, in the order they came."""
+        """Take the next write with all that may share its fsync, in the order they came."""
         if not self.alive or self.paused or not self._writes:
             self._syncing = False
             return
         self._syncing = True
         batch = [self._writes.popleft()]
-        while self._writes and len(batch) < GROUP_COMMIT and _share(batch[-1], self._writes[0]):
+        while self._writes and _share(batch[-1], self._writes[0]):
             batch.append(self._writes.popleft())
         host = self.host
         writes = tuple(batch)

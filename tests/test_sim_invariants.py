@@ -67,7 +67,7 @@ class Rules(SynchronousTestCase):
         store.commit(commit)
         chain.committed(commit, store.tip())
         self.chain = chain
-        self.rules = SigningRules(ROSTER, BODIES.get, chain.unspent_before)
+        self.rules = SigningRules(ROSTER, BODIES.get, chain.unspent_before, chain.became_final)
         self.logs = [DurableLog(ROSTER, height=0) for _ in ROSTER.members]
 
     def violates(self, name: str, call: Callable[..., object], *args: object) -> None:
@@ -262,11 +262,20 @@ class BlockTests(Rules):
 
     def test_a_final_transaction_that_its_block_lacks(self) -> None:
         """[15] a final transaction is in the very next block."""
-        self.violates("final-in-block", self.chain.published_final, FIRST.txid, 0)
+        self.violates("final-in-block", self.chain.became_final, FIRST.txid, 0)
+
+    def test_what_a_quorum_has_acknowledged_is_final_though_nobody_lives_to_tell(self) -> None:
+        certificate = self.certificate([self.vote(member, FIRST) for member in range(3)])
+        for member in range(3):
+            self.assertEqual(self.chain.final, {})
+            self.hold(member, certificate)
+            for tick in (2, 3):
+                self.write(member, self.bundle(member, ACKNOWLEDGEMENT, FIRST.txid, tick=tick))
+        self.assertEqual(self.chain.final, {FIRST.txid: 1})
 
     def test_a_transaction_final_in_two_epochs(self) -> None:
-        self.chain.published_final(FIRST.txid, 1)
-        self.violates("final-in-block", self.chain.published_final, FIRST.txid, 2)
+        self.chain.became_final(FIRST.txid, 1)
+        self.violates("final-in-block", self.chain.became_final, FIRST.txid, 2)
 
     def test_another_block_or_other_coins_at_a_known_height(self) -> None:
         """[15] equal height means equal roots on every node."""

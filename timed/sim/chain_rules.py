@@ -46,7 +46,7 @@ class ChainRules:
         self.blocks: list[Known] = []
         self._coins: dict[OutPoint, Life] = {}
         self.final: dict[bytes, int] = {}
-        """Transactions published final, and the epoch they were final in."""
+        """Final transactions, and the epoch they were final in."""
         self._awaited: dict[int, list[bytes]] = {}
 
     @property
@@ -132,8 +132,8 @@ class ChainRules:
             )
         return expected
 
-    def published_final(self, txid: bytes, epoch: int) -> None:
-        """A node told its users that the transaction is final: block `epoch` holds it or will."""
+    def became_final(self, txid: bytes, epoch: int) -> None:
+        """A quorum has acknowledged it, or a node told its users so: block `epoch` holds it or will."""
         first = self.final.setdefault(txid, epoch)
         if first != epoch:
             raise Violation("final-in-block", f"{txid.hex()[:12]} was final in epoch {first} and in {epoch}")

@@ -39,7 +39,7 @@ class Invariants:
     def __init__(self, cast: Cast, body: Callable[[bytes], Transaction | None]) -> None:
         roster = cast.genesis.members
         self.chain = ChainRules(cast.genesis)
-        self.signing = SigningRules(roster, body, self.chain.unspent_before)
+        self.signing = SigningRules(roster, body, self.chain.unspent_before, self.chain.became_final)
         self.member_of: list[int | None] = [roster.index_of(key.public) for key in cast.operator_keys]
         self.member_of += [None] * (len(cast.node_keys) - len(cast.operator_keys))
         self._honest = {key.public: index for index, key in enumerate(cast.node_keys)}
@@ -159,7 +159,7 @@ class Invariants:
         log = self.logs[process.host.index]
         if log.height + 1 == event.epoch and event.txid not in log.final:
             self._not_durable(process, event, event.txid)
-        self.chain.published_final(event.txid, event.epoch)
+        self.chain.became_final(event.txid, event.epoch)
 
     def _block(self, process: Process, event: events.BlockCertified) -> None:
         if self.logs[process.host.index].height < event.height:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, NoReturn
 
 from timed.consensus.proposer import proposer
@@ -29,6 +30,7 @@ class SigningRules:
 
     `body` finds a transaction by id; `unspent_before(outpoint, epoch)` answers
     whether a coin was unspent after the block before `epoch` (None: not known yet).
+    `final(txid, epoch)` is told of what a quorum has acknowledged, whether or not anybody knows.
     """
 
     def __init__(
@@ -36,14 +38,18 @@ class SigningRules:
         roster: Roster,
         body: Callable[[bytes], Transaction | None],
         unspent_before: Callable[[OutPoint, int], bool | None],
+        final: Callable[[bytes, int], object],
     ) -> None:
         self._roster = roster
         self._body = body
         self._unspent_before = unspent_before
+        self._final = final
         self._cast: dict[bytes, TransactionVote] = {}
         """Signature -> the bundle it is under."""
         self._locked: dict[tuple[int, OutPoint, int], bytes] = {}
         self._acknowledged: dict[tuple[int, int], dict[bytes, None]] = {}
+        self._weight_behind: Counter[tuple[int, bytes]] = Counter()
+        """By epoch and transaction, of those that acknowledged it."""
         self._reports: dict[tuple[int, int], EpochReport] = {}
         self._block_votes: dict[tuple[int, int, int, int], BlockVote] = {}
         self._proposals: dict[tuple[int, int], bytes] = {}
@@ -98,7 +104,14 @@ class SigningRules:
         if log.height + 1 == bundle.epoch and txid not in log.certified:
             self._fail("durable-before-send", bundle.member, f"acknowledged {_short(txid)}, whose certificate "
                        "is not durable")  # fmt: skip
-        self._acknowledged.setdefault((bundle.member, bundle.epoch), {})[txid] = None
+        acknowledged = self._acknowledged.setdefault((bundle.member, bundle.epoch), {})
+        if txid not in acknowledged:
+            acknowledged[txid] = None
+            members = self._roster.members
+            self._weight_behind[bundle.epoch, txid] += members[bundle.member].weight
+            total = sum(member.weight for member in members)
+            if 3 * self._weight_behind[bundle.epoch, txid] >= 2 * total:
+                self._final(txid, bundle.epoch)
 
     def kept(self, bundle: TransactionVote) -> None:
         """Another member's bundle reached a disk, as part of a certificate."""

@@ -228,6 +228,23 @@ class EpochQuestionTests(SynchronousTestCase):
         peer.say(TransactionsResponse(transactions=(parent,)), reply_to=number)
         self.assertEqual(sorted(world.node.mempool.txids()), sorted((parent.txid, child.txid)))
 
+    def test_a_child_whose_parent_comes_in_a_block_waits_no_more(self) -> None:
+        """It would else wait for ever: nobody sends again what this node is known to have."""
+        ahead, _ = with_blocks(3)
+        parent = ahead.payment()
+        world = NodeWorld(me=None, genesis=ahead.genesis, now=ahead.now + SECOND)
+        peer = world.stranger(height=3)
+        child = builders.transfer(builders.outputs_of(parent)[:1])
+        peer.say(TransactionBroadcast(transaction=child))
+        self.assertEqual(world.node.transaction_state(child.txid).state, "waiting")
+        ((number, ask),) = peer.questions(GetHeaders)
+        peer.say(ahead.node.serving.headers(ask), reply_to=number)
+        ((number, blocks),) = peer.questions(GetBlocks)
+        peer.say(ahead.node.serving.blocks(blocks.start, blocks.count), reply_to=number)
+        self.assertEqual(world.node.transaction_state(parent.txid).state, "confirmed")
+        self.assertEqual(world.node.transaction_state(child.txid).state, "pending")
+        self.assertEqual(len(world.node.mempool.waiting), 0)
+
     def test_a_proposal_can_be_asked_for(self) -> None:
         world = NodeWorld()
         peers = world.others()

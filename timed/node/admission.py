@@ -177,6 +177,11 @@ class Admission:
         except InvalidTransaction:
             return False
 
+    def known(self, txid: bytes, now: int) -> None:
+        """The outputs of this transaction are pending or in a block: look again at what waited for them."""
+        for child in self._mempool.waiting.take(txid):
+            self.offer(Offer(child.transaction, child.origin, child.certified), now)
+
     def is_checking(self, txid: bytes) -> bool:
         """A body of this transaction is here and its signatures are being checked."""
         return txid in self._bodies_of
@@ -242,8 +247,7 @@ class Admission:
             return
         self.counters.accepted += 1
         self._accepted(offer, now)
-        for child in self._mempool.waiting.take(offer.transaction.txid):
-            self.offer(Offer(child.transaction, child.origin, child.certified), now)
+        self.known(offer.transaction.txid, now)
 
     def _admit(self, offer: Offer, look: Look) -> bool:
         """Into the mempool, judged by the tip of now: it may have moved since the first look."""

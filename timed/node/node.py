@@ -428,6 +428,8 @@ class Node:
         self.relay.inventory.block(now)
         self.voters.update(self.chain.fastpath.roster, self.peers)
         self.submissions.confirmed(confirmed)
+        for txid in confirmed:
+            self.admission.known(txid, now)
         if live and tip.certificate is not None:
             self.peers.broadcast(wire.BlockCommit(certificate=tip.certificate), to=self.voters.connected())
         if live:

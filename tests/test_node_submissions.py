@@ -6,6 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import builders
 from tests.node_world import TICK, NodeWorld
+from timed.consensus.missing import MISSING_AFTER_US
 from timed.events import TransactionDropped
 from timed.ledger import mempool
 from timed.primitives.certificate import BundleCertificate, BundleSigner, CertificateKind, bitmap_of
@@ -15,9 +16,12 @@ from timed.wire.messages import (
     CertifiedTransaction,
     GetCertificates,
     GetPendingTransactions,
+    GetTransactions,
     PendingTransactionsResponse,
     TransactionBroadcast,
+    TransactionCertified,
     TransactionFinalized,
+    TransactionsResponse,
     UTXOStateKind,
 )
 
@@ -164,6 +168,23 @@ class KeptTests(SynchronousTestCase):
         self.assertEqual(world.node.transaction_state(payment.txid).state, "certified")
         found = world.node.outpoint_state(payment.inputs[0])
         self.assertEqual((found.state, found.txid), (UTXOStateKind.SPENT_PENDING, payment.txid))
+
+    def test_the_body_of_what_is_certified_is_taken_when_it_comes_after_the_certificate(self) -> None:
+        """A mempool that is full of what pays more must not hide from a follower that its payment is certified."""
+        world = NodeWorld(me=None)
+        world.node.mempool.max_count = 1
+        world.submit(paying(world, 2))
+        for number, asked in ((1, True), (0, False)):
+            payment, peer = paying(world, number), world.stranger()
+            peer.say(TransactionCertified(certificate=self.proof(world, payment, CertificateKind.VOTE)))
+            if asked:
+                world.pass_time(MISSING_AFTER_US)
+                ((request, _),) = peer.questions(GetTransactions)
+                peer.say(TransactionsResponse(transactions=(payment,)), reply_to=request)
+            else:
+                peer.say(TransactionBroadcast(transaction=payment))
+            self.assertEqual(world.node.transaction_state(payment.txid).state, "certified")
+            self.assertNotIn(payment.txid, world.node.mempool)
 
     def test_what_was_final_before_its_body_came(self) -> None:
         world = NodeWorld(me=None)

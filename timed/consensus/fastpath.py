@@ -89,7 +89,8 @@ class FastPath:
         self._certificates_asked: dict[bytes, int] = {}
         self._children = Children()
         self.rivals = Rivals(self.tallies)
-        self._unbacked: dict[bytes, BundleCertificate] = {}
+        self.unbacked: dict[bytes, BundleCertificate] = {}
+        """Checked vote certificates that wait for body or parents."""
         self.own_bundles: list[messages.TransactionVote] = []
 
     @property
@@ -135,7 +136,7 @@ class FastPath:
     def forget(self, txid: bytes) -> None:
         """The mempool has no place for it any more; what somebody has signed for stays."""
         tally = self.tallies.get(txid)
-        if tally is not None and not tally.signed_for and txid not in self._unbacked:
+        if tally is not None and not tally.signed_for and txid not in self.unbacked:
             del self.tallies[txid]
             self._recorded.discard(txid)
             self._missing.found(txid)
@@ -198,7 +199,7 @@ class FastPath:
             if not tally.final:
                 self._finalise(tally, certificate, now)
         elif not tally.certified:
-            self._unbacked[tally.txid] = certificate
+            self.unbacked[tally.txid] = certificate
             self._advance([tally.txid], now)
 
     def lacks(self, txids: Iterable[bytes]) -> tuple[bytes, ...]:
@@ -401,7 +402,7 @@ class FastPath:
 
     def _certify(self, tally: Tally) -> bool:
         """With a quorum of votes, or a checked certificate: hold it durably, then tell."""
-        certificate = self._unbacked.pop(tally.txid, None)
+        certificate = self.unbacked.pop(tally.txid, None)
         if certificate is None and not self._is_quorum(tally.votes):
             return False
         self._hold(tally, certificate)
@@ -465,7 +466,7 @@ class FastPath:
             if outpoint not in self.created and not self._spendable(outpoint):
                 parents[outpoint.txid] = None
                 self._children.add(outpoint.txid, tally.txid)
-        if tally.txid in self._unbacked or self._is_quorum(tally.votes):
+        if tally.txid in self.unbacked or self._is_quorum(tally.votes):
             self._ask_for_certificates(tally, tuple(parents), tuple(tally.votes.signers), now)
 
     def _ask_for_bodies(self, txids: Iterable[bytes]) -> None:
@@ -495,6 +496,5 @@ class FastPath:
     def _tell_equivocations(self, liars: Iterable[int]) -> None:
         """A member that votes for two transactions on one outpoint is proven to lie ([12])."""
         for member in liars:
-            self.counters.equivocations += 1
             key = self.roster.members[member].operator_key
             self._effects.add(Tell(Equivocation(key, self.epoch, "transaction-vote")))

@@ -494,6 +494,5 @@ class Rounds:
         """Told once a height: a liar's votes come back with every answer to `RoundState`."""
         if (member, what) not in self._liars:
             self._liars[member, what] = None
-            self.counters.equivocations += 1
             key = self.roster.members[member].operator_key
             self._effects.add(Tell(Equivocation(key, self.height, what)))

@@ -40,4 +40,3 @@ class RoundCounters:
     votes_signed: int = 0
     votes_ignored: int = 0
     proposals_ignored: int = 0
-    equivocations: int = 0

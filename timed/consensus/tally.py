@@ -35,7 +35,6 @@ class FastPathCounters:
     certified: int = 0
     final: int = 0
     double_spends: int = 0
-    equivocations: int = 0
 
 
 class Ballot(msgspec.Struct, gc=False):

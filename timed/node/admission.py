@@ -28,7 +28,7 @@ class Offer:
     """A transaction and where it came from.
 
     `origin` is the peer's node id, None for this node's users. `certified` says
-    that it came with a certificate: the mempool's bounds do not apply to it.
+    that a quorum has voted for it: the mempool's bounds do not apply to it.
     """
 
     transaction: Transaction

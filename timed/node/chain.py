@@ -29,6 +29,7 @@ from timed.ledger.rules import largest_size
 from timed.node.gate import Checks, Gate
 from timed.params import SECOND
 from timed.primitives.certificate import BlockCertificate
+from timed.primitives.roster import is_quorum
 from timed.primitives.transaction import OutPoint, Output, Transaction
 from timed.wire.catalogue import encode_record
 from timed.wire.message import Message
@@ -311,6 +312,15 @@ class Chain:
             if transaction is not None and outpoint.index < len(transaction.outputs):
                 return transaction.outputs[outpoint.index]
         return output
+
+    def is_proven(self, txid: bytes) -> bool:
+        """A quorum has voted for it, by a certificate or by what is counted, whether or not its body is here."""
+        path = self.fastpath
+        tally = path.tallies.get(txid)
+        if tally is None:
+            return False
+        proven = txid in path.unbacked or tally.certified or tally.final
+        return proven or is_quorum(tally.votes.weight, path.roster.total_weight)
 
     def _size(self, transaction: Transaction) -> int:
         """What it may take in a block. A vote rests on its inputs, so they are all known."""

@@ -196,7 +196,12 @@ class Inbox:
         tally = self._node.chain.fastpath.tallies.get(transaction.txid)
         if (tally is not None and tally.transaction is not None) or self._overloaded():
             return
-        self._node.admission.offer(Offer(transaction, peer.node_id), now)
+        self._offer(peer, transaction, now)
+
+    def _offer(self, peer: PeerHandle, transaction: Transaction, now: int) -> None:
+        """A peer's transaction; what is proven needs no place in the mempool."""
+        certified = self._node.chain.is_proven(transaction.txid)
+        self._node.admission.offer(Offer(transaction, peer.node_id, certified), now)
 
     def _rejected(self, peer: PeerHandle, message: wire.TransactionRejected, request: int, now: int) -> None:
         key = f"by-peer:{message.rule}"
@@ -226,7 +231,7 @@ class Inbox:
         if self._node.catchup.transactions(peer.node_id, request, message.transactions, now):
             return
         for transaction in message.transactions:
-            self._node.admission.offer(Offer(transaction, peer.node_id), now)
+            self._offer(peer, transaction, now)
 
     def _get_pending(
         self, peer: PeerHandle, message: wire.GetPendingTransactions, request: int, now: int

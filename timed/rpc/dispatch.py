@@ -270,7 +270,7 @@ def _request(value: Any) -> _Request:
     if version not in (None, "1.0", "1.1", "2.0"):
         raise _invalid("this node speaks JSON-RPC 2.0")
     identifier = value.get("id", _MISSING)
-    if isinstance(identifier, bool | list | dict):
+    if not jsontext.is_id(identifier):
         raise _invalid("an id is a string, a number or null")
     method = value.get("method")
     if not isinstance(method, str):
@@ -296,7 +296,7 @@ def _invalid(problem: str) -> RpcError:
 
 def _plain_id(value: Any) -> Any:
     identifier = value.get("id") if isinstance(value, dict) else None
-    return None if isinstance(identifier, bool | list | dict) else identifier
+    return identifier if jsontext.is_id(identifier) else None
 
 
 def _success(result: Any, request: _Request) -> bytes:

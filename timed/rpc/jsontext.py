@@ -54,6 +54,11 @@ def decode(body: bytes) -> Any:
     return value
 
 
+def is_id(value: Any) -> bool:
+    """Whether a JSON value may be the id of a request: a string, a number or null."""
+    return not isinstance(value, bool | list | dict)
+
+
 def _parse_error(detail: str) -> RpcError:
     return RpcError(
         PARSE_ERROR,

@@ -420,7 +420,7 @@ def _message(payload: bytes) -> dict[str, Any]:
     message = jsontext.decode(payload)
     if not isinstance(message, dict):
         raise _no_operation()
-    if isinstance(message.get("id"), bool | list | dict):
+    if not jsontext.is_id(message.get("id")):
         raise RpcError(
             INVALID_REQUEST, "Invalid Request: an id is a string or a number", rule="request-form",
             hint='Send {"op": "cursor", "id": 1}.',

@@ -94,6 +94,24 @@ class StartAndStop(ServicesCase):
 
         return Deferred.fromCoroutine(scenario())
 
+    def test_what_was_imported_is_looked_through_before_anything_runs(self) -> Deferred[None]:
+        """It takes a tenth of a second, in which a node that serves would answer nobody."""
+
+        async def scenario() -> None:
+            application, done = self.compose(), []
+            self.patch(composition, "settle_collector", lambda: done.append("collector"))
+            for service in application:
+                self.patch(
+                    service,
+                    "startService",
+                    lambda start=service.startService: (done.append("service"), start()),
+                )
+            application.startService()
+            await application.stopService()
+            self.assertEqual(done, ["collector", *["service"] * len(application.services), "collector"])
+
+        return Deferred.fromCoroutine(scenario())
+
     def test_every_key_that_can_be_changed_has_somebody_who_follows_it(self) -> Deferred[None]:
         async def scenario() -> None:
             application = self.compose()

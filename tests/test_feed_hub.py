@@ -66,12 +66,21 @@ class Following(HubCase):
         self.assertEqual(listener.sequences, list(range(1, 401)))
         self.assertGreater(self.world.window.from_disk, 0)
 
+    def test_no_more_leaves_memory_than_must(self) -> None:
+        """A half that left at once would be a wave of memory whose top the process keeps."""
+        self.patch(windows, "MAX_EVENTS", 50)
+        self.write(50)
+        for newest in range(51, 60):
+            self.write(1)
+            kept = [event.sequence for event in self.world.window._recent]
+            self.assertEqual(kept, list(range(newest - 49, newest + 1)))
+
     def test_many_addresses_in_memory_are_bounded_too(self) -> None:
         self.patch(windows, "MAX_TOUCHES", 10)
         touches = (LockTouch(LOCKS[0], 1, 0), LockTouch(LOCKS[1], 0, 1))
         self.world.tell(*[attrs.evolve(draft(), touches=touches) for _ in range(20)])
         self.world.settle()
-        self.assertLessEqual(len(self.world.window._recent), 5)
+        self.assertEqual(len(self.world.window._recent), 5)
         listener = self.listen()
         self.world.settle()
         self.assertEqual(listener.sequences, list(range(1, 21)))

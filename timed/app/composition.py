@@ -75,6 +75,7 @@ class Application(MultiService):
 
     def startService(self) -> None:
         settle_allocator()
+        settle_collector()
         Service.startService(self)
         started: list[IService] = []
         for service in self:

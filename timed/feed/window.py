@@ -153,8 +153,11 @@ class Window:
         return [self.presenter.event(*each) for each in found if each[0] <= state.newest]
 
     def _trim(self) -> None:
-        """Half at a time, so that this is seldom done."""
-        while len(self._recent) > MAX_EVENTS or (self._touches > MAX_TOUCHES and len(self._recent) > 1):
-            gone = self._recent[: len(self._recent) // 2]
-            del self._recent[: len(gone)]
-            self._touches -= sum(len(event.record.touches) for event in gone)
+        """The oldest go, no more than must: what stays takes the same memory all the time."""
+        gone = 0
+        while len(self._recent) - gone > MAX_EVENTS or (
+            self._touches > MAX_TOUCHES and len(self._recent) - gone > 1
+        ):
+            self._touches -= len(self._recent[gone].record.touches)
+            gone += 1
+        del self._recent[:gone]

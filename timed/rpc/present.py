@@ -111,13 +111,17 @@ def transaction_object(transaction: Transaction, params: NetworkParams) -> Objec
 
 
 def transaction_text(transaction: Transaction, params: NetworkParams) -> Work[msgspec.Raw]:
-    """The same as text, in steps of `OUTPUTS_PER_STEP`: of a long answer only a piece is there as objects."""
-    pieces, outputs = [], transaction.outputs
+    """The same as text, in steps of `OUTPUTS_PER_STEP`: of a long answer only a piece is there as objects, and its text
+    is one block of memory, which goes back to the system."""
+    text, outputs = bytearray(b"["), transaction.outputs
     for start in range(0, len(outputs), OUTPUTS_PER_STEP):
         some = range(start, min(start + OUTPUTS_PER_STEP, len(outputs)))
-        pieces.append(encode([output_object(index, outputs[index], params) for index in some])[1:-1])
+        if start:
+            text += b","
+        text += encode([output_object(index, outputs[index], params) for index in some])[1:-1]
         yield
-    shown = _transaction(transaction, msgspec.Raw(b"[%s]" % b",".join(pieces)))
+    text += b"]"
+    shown = _transaction(transaction, msgspec.Raw(text))
     return msgspec.Raw(encode(shown))
 
 

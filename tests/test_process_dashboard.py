@@ -81,7 +81,9 @@ class Faults(InProcess):
             browser.until("the card", f"{card}.startsWith('check-disk')")
             self.assertIn("No space left on device", browser.run(card))
             self.assertIn(remedy, browser.run(card))
-            browser.until("the check", f"/No space left.*Mend what it names/.test({column('checks', 3)}[1])")
+            browser.until(
+                "the check", f"/No space left[^.]*\\. Mend what it names/.test({column('checks', 3)}[1])"
+            )
             self.assertEqual(browser.run("document.getElementById('state').textContent"), "failed")
             status, _, health = fetch(self.monitor_port, "GET", "/health")
             self.assertEqual((status, json.loads(health)["checks"]["disk"]["state"]), (503, "failed"))

@@ -13,7 +13,7 @@ export class Alerts {
       { title: "check", kind: "text", value: (row) => row.name },
       { title: "state", kind: "text", value: (row) => row.state, tone: (row) => TONES[row.state] },
       { title: "for", value: (row) => row.age, text: (row) => span(row.age) },
-      { title: "why, and what to do", kind: "text wrap", value: (row) => `${row.reason} ${row.remedy}`.trim() },
+      { title: "why, and what to do", kind: "text wrap", value: (row) => `${sentence(row.reason)} ${row.remedy}`.trim() },
     ], { key: (row) => row.name, caption: "Health checks" });
   }
 
@@ -45,6 +45,7 @@ export class Alerts {
   }
 }
 
+const sentence = (text) => /[^.]$/.test(text) ? `${text}.` : text;
 const nameOf = (row) => row.own ? row.summary.name || "this node" : row.summary.name || row.address;
 
 /** The same alert of several nodes is one, with the names of the nodes. */

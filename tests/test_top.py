@@ -101,6 +101,7 @@ class Frames(PictureCase):
         self.assertNotIn("\x1b", text)
         self.assertNotIn("\x07", text)
         self.assertIn("owned", text)
+        self.assertIn("1 member is not connected: ", text)
 
     def test_old_data_is_said_to_be_old_with_the_reason(self) -> None:
         self.state.error = "connection refused"

@@ -213,7 +213,8 @@ def _chain(picture: Picture, width: int) -> RenderableType:
     away = [row for row in details["members"]["rows"] if not row["connected"]] if details is not None else []
     if away:
         names = ", ".join(f"{row['index']} {plain(row['name'])}" for row in away[:8])
-        lines.append(Text(f"{len(away)} members are not connected: {names}", "red"))
+        who = "1 member is" if len(away) == 1 else f"{len(away)} members are"
+        lines.append(Text(f"{who} not connected: {names}", "red"))
     for line in lines:
         line.truncate(width, overflow="ellipsis")
     return Group(*lines)

@@ -137,7 +137,11 @@ class OfADeadNode(SynchronousTestCase):
         self.assertEqual(number, 0)
         parts = opened(self.target)
         self.assertIn(b"No node runs on", parts["doctor.txt"])
-        for name in ("monitor/health.json: not there", "rpc: not there", "log/journal.txt: not there"):
+        for name in (
+            "monitor/health.json: not there",
+            "rpc: not there",
+            "log/journal.txt: not there: no log file",
+        ):
             self.assertIn(name, parts["MANIFEST.txt"].decode())
             self.assertIn(name, out)
 

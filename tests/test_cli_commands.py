@@ -132,6 +132,27 @@ class Configurations(CommandCase):
             [line for line in out.splitlines() if " = " in line], ["network = regtest", "port = 7005"]
         )
 
+    def test_a_data_directory_nobody_may_look_into_is_one_sentence(self) -> None:
+        """Of whatever command: as of a node that another user runs, here with a name that no file can have."""
+        directory = str(self.base / ("x" * 300))
+        for words in (
+            ["config", "show"],
+            ["keys", "show"],
+            ["backup", "copy"],
+            ["check-data"],
+            ["debug-bundle"],
+        ):
+            number, _, err = self.run_cli("--datadir", directory, *words)
+            self.assertEqual(number, 2, words)
+            self.assertEqual(
+                err,
+                f"timed-cli: cannot read {directory}/node.ini: File name too long. "
+                "Run this as the user of the node.\n",
+            )
+        number, out, _ = self.run_cli("--datadir", directory, "doctor")
+        self.assertEqual(number, 6)
+        self.assertIn("Run this as the user of the node.", out)
+
     def test_explain_says_meaning_kind_default_and_reader(self) -> None:
         out = self.run_cli("config", "explain", "p2p.max_inbound")[1]
         for text in ("Inbound sessions at most.", "0 to 10000", "125", "the p2p service"):

@@ -368,6 +368,8 @@ class Dead(SynchronousTestCase):
     def test_a_configuration_that_cannot_be_used(self) -> None:
         self.write("netwrok = testnet")
         self.assertIn("there is no key node.netwrok", self.found()["configuration"])
+        _, report = self.doctor()
+        self.assertEqual(set(report["unseen"].values()), {"there is no usable configuration"})
 
     def test_a_configuration_that_is_not_there(self) -> None:
         self.config.unlink()

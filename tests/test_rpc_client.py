@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from decimal import Decimal
 from threading import Thread
@@ -205,6 +206,15 @@ class Locations(SynchronousTestCase):
         with self.assertRaises(errors.CannotConnect) as caught:
             from_datadir(self.mktemp()).credentials()
         self.assertIn("--datadir", caught.exception.hint)
+
+    def test_a_cookie_file_that_cannot_be_read_is_named_once(self) -> None:
+        base = self.mktemp()
+        os.makedirs(os.path.join(base, ".cookie"))
+        with self.assertRaises(errors.CannotConnect) as caught:
+            from_datadir(base).credentials()
+        self.assertEqual(
+            caught.exception.message, f"cannot read the cookie file {base}/.cookie: Is a directory."
+        )
 
     def test_amounts_are_sent_without_a_float(self) -> None:
         self.assertEqual(message.dump([Decimal("1E-8"), Decimal(5)]), b'["0.00000001", "5"]')

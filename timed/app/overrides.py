@@ -34,7 +34,9 @@ def read_overrides(path: Path) -> tuple[Entry, ...]:
         # Of the directory itself its own check says more.
         return ()
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}.") from error
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}.", "Run this as the user of the node."
+        ) from error
     known = live_keys()
     entries = decode_ini(data, str(path))
     for entry in entries:

@@ -28,6 +28,7 @@ WALLET = "wallet.json"
 EPILOG = """\
 To use a backup: stop the node, copy the files into an empty data directory, start the node.
 The chain is not part of it: a node fetches that from others.
+A member that starts without its chain: first with --set node.member=no, until one more block is certified.
 An encrypted wallet stays encrypted; keys of the node are not: keep the copy where nobody reads it.
 """
 

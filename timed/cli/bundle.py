@@ -84,7 +84,8 @@ class Bundle:
         try:
             text = produce()
         except (OSError, ClientError, ConfigError, subprocess.SubprocessError) as error:
-            self.notes.append(f"{name}: not there: {self.clean(str(error))}")
+            why = str(error).removeprefix("[Errno 0] ")
+            self.notes.append(f"{name}: not there: {self.clean(why)}")
             return
         data = self.clean(text).encode("utf-8", "replace")
         room = min(most, MAX_PARTS - sum(map(len, self.parts.values())))

@@ -73,7 +73,7 @@ def _who(sight: Sight) -> str:
     height = sight.metrics.total("timed_height") if sight.metrics is not None else None
     sessions = sight.metrics.total("timed_sessions") if sight.metrics is not None else None
     known = [f"height {height:g}"] if height is not None else []
-    known += [f"{sessions:g} peers"] if sessions is not None else []
+    known += [f"{sessions:g} peer{'s' * (sessions != 1)}"] if sessions is not None else []
     return f"{who}: {', '.join(['it runs', *known])}"
 
 

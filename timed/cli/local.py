@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from timed.cli.options import Options
 from timed.cli.place import CONFIG_FILE, DEFAULT_NETWORK
-from timed.errors import LocalError
+from timed.errors import ConfigError, LocalError
 from timed.params import NETWORKS
 
 if TYPE_CHECKING:
@@ -53,10 +53,22 @@ def config_of(found: argparse.Namespace) -> Config:
     file = found.config
     if not file and not found.node_id:
         beside = Path(datadir or f"~/.timed/{found.network or DEFAULT_NETWORK}").expanduser() / CONFIG_FILE
-        file = str(beside) if beside.exists() else ""
+        file = str(beside) if _is_there(beside) else ""
     given = {"node.network": found.network, "node.datadir": datadir}
     overrides = [override(name, text, "the command line") for name, text in given.items() if text]
     return load(file or None, overrides, node_id=found.node_id or None)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}.", "Run this as the user of the node."
+        ) from error
+    return True
 
 
 def log_files(config: Config) -> list[Path]:

@@ -49,7 +49,8 @@ def _config(sight: Sight) -> Config:
 
 def _silent(sight: Sight) -> Unseen:
     """Of a monitor that was not asked, or did not answer."""
-    return Unseen(f"the monitor tells nothing: {sight.unseen.get('monitor', 'there is no configuration')}")
+    _config(sight)
+    return Unseen(f"the monitor tells nothing: {sight.unseen.get('monitor', 'not asked')}")
 
 
 def _metrics(sight: Sight) -> Metrics:
@@ -59,6 +60,7 @@ def _metrics(sight: Sight) -> Metrics:
 
 
 def _call(sight: Sight, name: str) -> Any:
+    _config(sight)
     if name not in sight.calls:
         raise Unseen(
             f"the RPC tells nothing: {sight.unseen.get(name) or sight.unseen.get('rpc', 'not asked')}"
@@ -208,6 +210,7 @@ def _ports(sight: Sight) -> Iterator[Finding]:
 
 
 def _disk_space(sight: Sight) -> Iterator[Finding]:
+    _config(sight)
     free = sight.free_bytes
     if free is None:
         raise Unseen("the file system does not tell")

@@ -63,7 +63,7 @@ class Location(NamedTuple):
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise CannotConnect(
-                f"cannot read the cookie file {self.cookie_file}: {error}.",
+                f"cannot read the cookie file {self.cookie_file}: {getattr(error, 'strerror', error)}.",
                 "Run this as the user of the node.",
             ) from error
         return user, password

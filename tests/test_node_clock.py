@@ -5,12 +5,20 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node_world import NodeWorld
-from timed.events import ClockOff, ClockRight, TransactionLocked
+from timed.events import BlockCertified, ClockOff, ClockRight, TransactionLocked
 from timed.node.chain import MAX_CLOCK_OFFSET_US
 from timed.node.exchange import REPEAT_US
 from timed.params import SECOND
-from timed.primitives.certificate import PREVOTE
-from timed.wire.messages import BlockProposal, BlockVote, EpochReport, RoundState, TransactionVote
+from timed.primitives.certificate import PRECOMMIT, PREVOTE
+from timed.wire.messages import (
+    BlockAnnouncement,
+    BlockCommit,
+    BlockProposal,
+    BlockVote,
+    EpochReport,
+    RoundState,
+    TransactionVote,
+)
 
 
 class Clock(SynchronousTestCase):
@@ -144,3 +152,48 @@ class Behind(SynchronousTestCase):
         world.pass_slot()
         world.pass_time(SECOND // 100)
         self.assertEqual([one.round for one in peers[0].heard(BlockProposal)], [turn])
+
+
+class Late(SynchronousTestCase):
+    """[6]: a block that is decided here later than its slot is as new as any."""
+
+    def setUp(self) -> None:
+        self.world = NodeWorld()
+        self.peers, self.follower = self.world.others(), self.world.stranger()
+        self.interval = self.world.genesis.interval * SECOND
+
+    def decide(self) -> None:
+        """The others' votes come when the next slot has passed."""
+        world = self.world
+        world.pass_slot()
+        proposal = world.proposal(round_=world._round_of_others())
+        self.peers[0].say(proposal)
+        world.pass_time(self.interval + SECOND)
+        for step in (PREVOTE, PRECOMMIT):
+            for member in world.quorum():
+                self.peers[0].say(world.vote(member, step, proposal.header.hash, proposal.round))
+        self.assertEqual(world.node.ledger.tip.hash, proposal.header.hash)
+
+    def test_the_epoch_behind_it_is_not_over_when_it_begins(self) -> None:
+        self.decide()
+        self.assertGreaterEqual(self.world.node.chain.slot_us, self.world.now + self.interval // 10)
+        payment = self.world.payment()
+        self.world.submit(payment)
+        self.assertEqual([event.txid for event in self.world.told(TransactionLocked)], [payment.txid])
+
+    def test_everybody_is_told_of_it(self) -> None:
+        self.decide()
+        self.assertEqual([event.live for event in self.world.told(BlockCertified)], [True])
+        self.assertEqual([one.height for one in self.follower.heard(BlockAnnouncement)], [1])
+        self.assertEqual(len(self.peers[1].heard(BlockCommit)), 1)
+
+    def test_a_clock_that_was_an_hour_ahead_then_leaves_no_slot_in_an_hour(self) -> None:
+        self.world.pass_time(SECOND)
+        self.world.now += 3600 * SECOND
+        self.decide()
+        self.world.now -= 3600 * SECOND
+        self.world.pump()
+        tip = self.world.node.ledger.tip.header.time * SECOND
+        chain = self.world.node.chain
+        self.assertEqual(chain.slot_us, tip + self.interval)
+        self.assertEqual(chain.rounds.next_deadline(), chain.slot_us)

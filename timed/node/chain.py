@@ -100,6 +100,8 @@ class Chain:
         self.silent = operator is None
         self.paused = False
         self.slot_us = 0
+        self._certified_at = 0
+        """When the tip was certified, by the clock of then."""
         self._slot_passed = False
         self._unconsidered: list[bytes] = []
         """Pending when the epoch began and not voted on yet, the next one last."""
@@ -124,13 +126,9 @@ class Chain:
         `live`: the tip was certified just now. Otherwise nobody here saw when; its
         own time is the earliest it can have been.
         """
-        tip = self.ledger.tip
-        genesis = self.ledger.genesis
         roster = self.ledger.roster(self.epoch)
-        certified_at = now if live else tip.header.time * SECOND
-        first = slots.first_slot_for(genesis.time, genesis.interval, tip.header.time, certified_at)
-        self.slot_us = first * SECOND
-        self._slot_passed = False
+        self._certified_at = now if live else self.ledger.tip.header.time * SECOND
+        self._set_slot()
         signing = not self.silent and self.frozen is None
         self.fastpath.begin(self.epoch, roster, signing=signing)
         self.closing.begin()
@@ -138,6 +136,13 @@ class Chain:
         self.rounds.begin(self.epoch, roster, self.fastpath.me, signing=signing, start_at=self.slot_us)
         self._progress = (self.fastpath.counters.certified, 0)
         self._proven = None
+
+    def _set_slot(self) -> None:
+        """The slot time follows from when the tip was certified."""
+        genesis, tip = self.ledger.genesis, self.ledger.tip
+        first = slots.first_slot_for(genesis.time, genesis.interval, tip.header.time, self._certified_at)
+        self.slot_us = first * SECOND
+        self._slot_passed = False
 
     def consider_mempool(self, now: int) -> None:
         """Vote afresh on what is pending, by txid: where two conflict, everybody picks the same.
@@ -173,7 +178,7 @@ class Chain:
 
     def _committed(self, commit: BlockCommit, effects: BlockEffects, fetched: bool, now: int) -> None:
         self.committing = False
-        live = now < (effects.block.header.time + self.ledger.genesis.interval) * SECOND
+        live = not fetched or now < (effects.block.header.time + self.ledger.genesis.interval) * SECOND
         closed = self.fastpath.epoch
         touched = [txid for txid, tally in self.fastpath.tallies.items() if tally.voted or tally.certified]
         self.ledger.advance(commit)
@@ -238,7 +243,9 @@ class Chain:
 
     def clock_set_back(self, now: int) -> None:
         """The host's clock was ahead: what waits for a time that it showed waits anew, from now."""
-        self._slot_passed = False
+        self._certified_at = min(self._certified_at, now)
+        self._set_slot()
+        self.rounds.start_at = self.slot_us
         self.fastpath.clock_set_back(now)
         self.closing.clock_set_back()
         self.rounds.resume(now)

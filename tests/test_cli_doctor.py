@@ -27,6 +27,7 @@ from timed.cli.finding import NOTE, PROBLEM, Finding
 from timed.cli.main import main
 from timed.cli.sight import Metrics, Sight
 from timed.cli.symptoms import FEW, SYMPTOMS, judged
+from timed.crypto.keys import create_key_file
 from timed.ledger.regtest import builtin_regtest
 from timed.monitor.exposition import Exposition
 from timed.monitor.health import CHECKS
@@ -429,12 +430,12 @@ class Dead(SynchronousTestCase):
 class Running(ServicesCase):
     """A composed node, asked over its own ports."""
 
-    def doctor(self) -> Deferred[dict[str, Any]]:
+    def doctor(self, directory: str = "") -> Deferred[dict[str, Any]]:
         out = io.StringIO()
         self.patch(sys, "stdout", out)
         config = self.directory.parent / "node.ini"
         config.write_text(
-            f"[node]\nnetwork = regtest\ndatadir = {self.directory}\n[p2p]\nport = {self.p2p}\n"
+            f"[node]\nnetwork = regtest\ndatadir = {directory or self.directory}\n[p2p]\nport = {self.p2p}\n"
             f"[rpc]\nport = {self.rpc}\n[monitor]\nport = {self.monitor}\n"
         )
 
@@ -462,5 +463,26 @@ class Running(ServicesCase):
             self.assertEqual(report["unseen"], {})
             self.assertIn("height 0, 0 peers", report["node"])
             self.assertEqual(len(report["looked_at"]), len(SYMPTOMS))
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_another_node_on_the_ports_of_one_that_does_not_run(self) -> Deferred[None]:
+        """Two nodes with the same ports: what the one tells is not said of the other."""
+
+        async def scenario() -> None:
+            other = Path(self.mktemp()).absolute()
+            other.mkdir(mode=0o700)
+            create_key_file(str(other / "node.key"), os.urandom)
+            application = self.compose()
+            application.startService()
+            try:
+                report = await self.doctor(str(other))
+            finally:
+                await application.stopService()
+            self.assertFalse(report["running"])
+            found = {each["name"]: each["text"] for each in report["findings"]}
+            self.assertIn("No node runs on", found["not-running"])
+            self.assertIn(f"port {self.monitor} ", found["ports"])
+            self.assertIn("another node answers on port", report["unseen"]["behind"])
 
         return Deferred.fromCoroutine(scenario())

@@ -16,13 +16,15 @@ import attrs
 from prometheus_client.parser import text_string_to_metric_families
 
 from timed.app.config import Config
-from timed.app.datadir import CHAIN
+from timed.app.datadir import CHAIN, NODE_KEY
 from timed.cli.options import Options
 from timed.cli.place import ANYWHERE, locate
 from timed.client.blocking import Client
 from timed.client.errors import ClientError
-from timed.errors import ConfigError
+from timed.crypto.keys import load_key_file
+from timed.errors import ConfigError, LocalError
 from timed.monitor.histogram import quantile
+from timed.monitor.view import APART
 from timed.store.lmdb import LOCK
 
 TIMEOUT_S = 5.0
@@ -118,13 +120,17 @@ def look(config: Config | ConfigError, options: Options) -> Sight:
     unseen: dict[str, str] = {}
     pages = _monitor(config, unseen)
     calls = _rpc(options, unseen)
-    text = pages.get("/metrics")
+    held = _held(config.datadir)
+    metrics = Metrics(pages["/metrics"]) if pages else None
+    if held == 0 and metrics is not None and _of_another(metrics, config.datadir):
+        unseen["monitor"] = f"another node answers on port {config.monitor_port}"
+        pages, metrics = {}, None
     return Sight(
         config,
-        held=_held(config.datadir),
+        held=held,
         health=_json(pages.get("/health")),
         alerts=_json(pages.get("/alerts")),
-        metrics=None if text is None else Metrics(text),
+        metrics=metrics,
         calls=calls,
         unseen=unseen,
         free_bytes=_free(config.datadir),
@@ -160,6 +166,16 @@ def _monitor(config: Config, unseen: dict[str, str]) -> dict[str, str]:
     except OSError as error:
         unseen["monitor"] = f"port {config.monitor_port}: {error.strerror or error}"
     return {}
+
+
+def _of_another(metrics: Metrics, datadir: Path) -> bool:
+    """A node with another key than the one in this data directory has answered."""
+    try:
+        key = load_key_file(str(datadir / NODE_KEY))
+    except LocalError:
+        return False
+    shown = {labels.get("node_id", APART) for labels, _ in metrics.series("timed_info")}
+    return not shown <= {APART, key.public.hex()}
 
 
 def _rpc(options: Options, unseen: dict[str, str]) -> dict[str, Any]:

@@ -432,7 +432,7 @@ SYMPTOMS: tuple[Symptom, ...] = (
     Symptom("genesis", "the network has no genesis, or its file cannot be read", _genesis),
     Symptom("data-directory", "missing, open to others, or with files of another user", _data_directory),
     Symptom("keys", "a key file that others can read, or that is damaged", _keys),
-    Symptom("not-running", "nothing answers; with or without a process that holds the data", _running),
+    Symptom("not-running", "nothing of this node answers; with or without a process that holds the data", _running),
     Symptom("ports", "a port of a node that does not run belongs to another program", _ports),
     Symptom("disk-space", "little or nothing free", _disk_space),
     Symptom("pure-python-signatures", "the reference backend is in use", _signatures),

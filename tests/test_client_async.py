@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import DNSLookupError
 from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
@@ -90,6 +91,22 @@ class Silence(TestCase):
             await factory.gone
             self.assertEqual(factory.asked, 1)
             await port.stopListening()
+
+    async def test_a_call_that_is_cancelled_is_not_sent_again(self) -> None:
+        factory = Factory.forProtocol(Sluggish)
+        factory.asked, factory.beginning, factory.gone = 0, b"", Deferred()
+        port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+        agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
+        location = Location("127.0.0.1", port.getHost().port)
+        client = AsyncClient(location, reactor, agent, 20, Retry(3, first_s=0.0))
+        going = Deferred.fromCoroutine(client.call("uptime"))
+        while not factory.asked:
+            await deferLater(reactor, 0.01)
+        going.cancel()
+        await self.assertFailure(going, CancelledError)
+        await factory.gone
+        self.assertEqual(factory.asked, 1)
+        await port.stopListening()
 
     async def test_a_host_that_nobody_knows_cannot_be_reached(self) -> None:
         class Nowhere:

@@ -9,10 +9,13 @@ from typing import Any
 from unittest import mock
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import DNSLookupError
-from twisted.internet.task import Clock
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Clock, deferLater
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.web.client import Agent, HTTPConnectionPool, ResponseNeverReceived
 
 from tests.feed_world import LoopFeed, draft
 from tests.rpc_service import DEADLINE_S, ServiceTestCase
@@ -110,6 +113,17 @@ class FromAnotherThread(EventsCase):
         return Deferred.fromCoroutine(scenario())
 
 
+class Refusing(Protocol):
+    """A server that begins to say why it refuses, and never ends."""
+
+    def dataReceived(self, data: bytes) -> None:
+        self.transport.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 99\r\n\r\nbusy")
+        self.factory.asked.callback(None)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.factory.gone.callback(None)
+
+
 class Asynchronous(EventsCase):
     def test_an_iterator_goes_on_where_its_connection_was_lost(self) -> Deferred[None]:
         async def scenario() -> None:
@@ -158,6 +172,38 @@ class Asynchronous(EventsCase):
             self.assertTrue(any(call.active() for call in clock.getDelayedCalls()))
             events.close()
             await self.assertFailure(coming, StopAsyncIteration)
+            self.assertEqual(clock.getDelayedCalls(), [])
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_who_closes_while_a_refusal_comes_is_let_go_at_once(self) -> Deferred[None]:
+        async def scenario() -> None:
+            factory = Factory.forProtocol(Refusing)
+            factory.asked, factory.gone = Deferred(), Deferred()
+            port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+            agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
+            location = self.location._replace(port=port.getHost().port)
+            events = AsyncClient(location, reactor, agent).events()
+            coming = Deferred.fromCoroutine(events.__anext__()).addTimeout(DEADLINE_S, reactor)
+            await factory.asked
+            await deferLater(reactor, 0.2)
+            events.close()
+            await self.assertFailure(coming, StopAsyncIteration)
+            await factory.gone
+            await port.stopListening()
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_who_lets_go_of_a_question_that_nobody_answers_is_let_go(self) -> Deferred[None]:
+        async def scenario() -> None:
+            clock = Clock()
+            request: Deferred[None] = Deferred(
+                lambda waiting: waiting.errback(ResponseNeverReceived([Failure(CancelledError())]))
+            )
+            agent = mock.Mock(request=lambda *args: request)
+            coming = Deferred.fromCoroutine(AsyncClient(self.location, clock, agent).events().__anext__())
+            coming.cancel()
+            await self.assertFailure(coming, CancelledError)
             self.assertEqual(clock.getDelayedCalls(), [])
 
         return Deferred.fromCoroutine(scenario())

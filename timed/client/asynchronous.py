@@ -24,7 +24,7 @@ from twisted.web.client import (
 
 from timed.client import answers, message
 from timed.client.errors import CannotConnect, ClientError, ConnectionLost, TimedOut
-from timed.client.followed import AsyncEvents, whole
+from timed.client.followed import AsyncEvents, cancellable, whole
 from timed.client.location import Location
 from timed.client.retry import FINAL_PAUSE_S, NEVER, Retry, chance, final_wait, only_reads, pause_for
 
@@ -134,7 +134,8 @@ class AsyncClient:
         if self._agent is not None:
             options["agent"] = self._agent
         try:
-            response = await treq.post(self._location.url, message.dump(payload), headers=headers, **options)
+            posting = treq.post(self._location.url, message.dump(payload), headers=headers, **options)
+            response = await cancellable(posting)
             body = await whole(response)
         except (ConnectError, DNSLookupError) as error:
             raise CannotConnect(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, TypeVar
 
 import treq
 from twisted.internet.defer import CancelledError, Deferred
@@ -28,6 +28,8 @@ from timed.client.stream import Blocks, Place
 
 MOST_READY = 1_000
 """Events that have come and are not asked for yet; more are left in the connection."""
+
+T = TypeVar("T")
 
 
 class Whole(Protocol):
@@ -56,6 +58,25 @@ def whole(response: Any) -> Deferred[bytes]:
     body = Whole()
     response.deliverBody(body)
     return body.finished
+
+
+def cancellable(waiting: Deferred[T]) -> Deferred[T]:
+    """The same, but who cancels it gets CancelledError, and not what `waiting` makes of that: an agent says
+    that the connection was lost."""
+    cancelled = False
+
+    def let_go(_: Deferred[T]) -> None:
+        nonlocal cancelled
+        cancelled = True
+        waiting.cancel()
+
+    def pass_on(result: Any) -> None:
+        if not cancelled:
+            mine.callback(result)
+
+    mine: Deferred[T] = Deferred(let_go)
+    waiting.addBoth(pass_on)
+    return mine
 
 
 class Body(Protocol):
@@ -202,14 +223,18 @@ class AsyncEvents:
         if self._agent is not None:
             options["agent"] = self._agent
         try:
-            self._pending = treq.get(url, headers=headers, persistent=False, **options)
+            self._pending = cancellable(treq.get(url, headers=headers, persistent=False, **options))
             response = await self._pending
             if response.code != stream.OK:
                 kinds = response.headers.getRawHeaders("Content-Type") or [""]
                 after = response.headers.getRawHeaders("Retry-After") or [""]
-                body_of = whole(response).addTimeout(stream.SILENCE_S, self._reactor)
-                stream.check(place, response.code, kinds[0], after[0], await body_of)
-        except (CancelledError, ConnectingCancelledError, DeferredTimeout) as error:
+                self._pending = whole(response).addTimeout(stream.SILENCE_S, self._reactor)
+                stream.check(place, response.code, kinds[0], after[0], await self._pending)
+        except CancelledError as error:
+            if not self._closed:
+                raise
+            raise ConnectionLost("nobody wants it any more.") from error
+        except (ConnectingCancelledError, DeferredTimeout) as error:
             raise ConnectionLost(f"the node at {place} did not answer.") from error
         except (ConnectError, DNSLookupError) as error:
             raise CannotConnect(f"cannot reach a node at {place}: {error!s:.200}.") from error

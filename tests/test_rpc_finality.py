@@ -63,7 +63,9 @@ class Alone(SynchronousTestCase):
         self.assertGreaterEqual(vote["time_ms"], self.world.start_us // 1000)
         self.assertEqual([each["connected"] for each in shown["not_voted"]], [False, False])
         self.assertIn("1 of 2 have come", shown["summary"])
-        self.assertIn("2 members of weight 2 that have not voted are not connected", shown["summary"])
+        self.assertIn(
+            "Not connected to this node, and without a vote: 2 members of weight 2.", shown["summary"]
+        )
         self.assertEqual((shown["conflicts"], shown["parents"], shown["frozen"]), ([], [], None))
 
     def test_which_lock_stands_in_the_way(self) -> None:

@@ -130,7 +130,8 @@ def _lacking(voting: VotingState, silent: list[Object], possible: bool) -> str:
     away = [each for each in silent if not each["connected"]]
     if away:
         weight = sum(each["weight"] for each in away)
-        text += f" {len(away)} members of weight {weight} that have not voted are not connected to this node."
+        who = "1 member" if len(away) == 1 else f"{len(away)} members"
+        text += f" Not connected to this node, and without a vote: {who} of weight {weight}."
     if voting.frozen is not None:
         text += f" This node signs nothing: {voting.frozen}."
     return text

@@ -102,7 +102,7 @@ class Database(Reads):
         if found.schema > STORE_SCHEMA:
             raise StoreError(
                 f"{self.path} was written by a newer timed (schema {found.schema}, this one knows {STORE_SCHEMA}).",
-                "Run `pip install --upgrade timecoin-timed`.",
+                "Upgrade timed, or use another directory.",
             )
         if found.schema < STORE_SCHEMA:
             raise StoreError(

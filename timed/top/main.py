@@ -20,7 +20,7 @@ from timed.top.source import Place, Source, Unreachable, place_of
 MIN_INTERVAL_S = 0.5
 WIDTH = 120
 """Columns of a frame that goes into a file."""
-MISSING = 'timed-top draws with rich, which is not installed. Install it: pip install "timecoin-timed[top]"'
+MISSING = "timed-top draws with rich, which is not installed. Run `pip install .[top]` where timed is installed from."
 NO_TERMINAL = "this is no terminal."
 
 

@@ -159,6 +159,12 @@ class Passphrases(KeysCase):
             self.assertIn("no passphrase was given", error["message"])
         self.result("restorewallet", copy, PASSPHRASE)
 
+    def test_the_path_of_a_backup_is_not_read_as_a_phrase(self) -> None:
+        """The node may run in another directory than the caller."""
+        error = self.error("restorewallet", "backups/wallet.json")
+        self.assertEqual(error["code"], -8)
+        self.assertIn("the path of a backup must be absolute", error["message"])
+
     def test_one_guess_at_a_time(self) -> None:
         self.result("encryptwallet", PASSPHRASE)
         waiting: Deferred[Any] = Deferred()

@@ -20,14 +20,19 @@ from timed.wallet.walletfile import (
 )
 
 
+def check_path(path: str) -> None:
+    """LocalError unless the path that a caller gave means the same to the node."""
+    if not os.path.isabs(path):
+        raise LocalError("the path of a backup must be absolute.", "The node may run in another directory.")
+
+
 def write_copy(path: str, network: str, records: Sequence[Record]) -> int:
     """Write `records` to a new file at `path`, durable and read back; its size in bytes.
 
     An existing file is never touched; LocalError, and no half file, when it fails.
     """
     data = snapshot_text(network, 1, records)
-    if not os.path.isabs(path):
-        raise LocalError("the path of a backup must be absolute.", "The node may run in another directory.")
+    check_path(path)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, MODE)
     except FileExistsError:

@@ -15,6 +15,7 @@ from timed.wallet.derivation import account_path, format_path
 from timed.wallet.keystore import CHANGE, POOL, RECEIVE, Keystore
 from timed.wallet.phrase import ENTROPY_BYTES, entropy_of
 from timed.wallet.sealing import check_passphrase
+from timed.wallet.walletcopy import check_path
 from timed.wallet.walletfile import VERSION
 from timed.wallet.walletkey import WalletSeed
 
@@ -159,8 +160,9 @@ async def restorewallet(env: Environment, source: str, passphrase: str, gap: int
     keys = wallet.keys
     keys.check_open()
     before = len(keys)
-    if os.path.isabs(source):
+    if os.sep in source:
         try:
+            check_path(source)
             backup = await custody.read(source)
         except LocalError as error:
             raise _bad(error, "backup", "source") from None

@@ -18,7 +18,7 @@ from twisted.trial.unittest import TestCase
 
 from tests.rpc_world import FRIEND, World, address_of
 from tests.wallet_world import vectors
-from timed.errors import LocalError, StoreError, WalletLocked
+from timed.errors import LocalError, StoreError, WalletFull, WalletLocked
 from timed.interfaces import Coin
 from timed.ledger.regtest import well_known_seed
 from timed.primitives.transaction import Lock, OutPoint
@@ -59,6 +59,20 @@ class Hosted(TestCase):
             await deferLater(reactor, 0)
         await host.chronicle.caught_up()
         return host
+
+    async def test_nobody_is_told_that_what_found_no_room_is_durable(self) -> None:
+        """Neither the new file nor the journal has room for a payment whose sender waits for another write."""
+        world = World(with_wallet=False)
+        host = await self.scanned(self.host(world))
+        before = os.path.getsize(f"{self.path}.journal")
+        host.wallet.prepare(FRIEND_LOCK, 10**8, "", world.now())
+        first = host.write()
+        host.wallet.prepare(FRIEND_LOCK, 10**8, "", world.now())
+        second = host.write()
+        self.patch(walletfile, "MAX_FILE_BYTES", before + 1_000)
+        await self.assertFailure(host.replace(), WalletFull)
+        await first
+        await self.assertFailure(second, WalletFull)
 
     async def test_a_stored_payment_is_sent_after_a_crash_before_the_node_saw_it(self) -> None:
         world = World(with_wallet=False)

@@ -147,15 +147,22 @@ class WalletHost:
         """Put what the wallet holds now into a new file instead of the old one and its journal; WalletFull
         when it would be too long."""
         records, pending = self.wallet.records(), self.wallet.take_outbox()
+        waiting, self._waiting = self._waiting, []
 
-        def work(file: WalletFile) -> None:
+        def work(file: WalletFile) -> WalletFull | None:
             try:
                 file.compact(records, wipe=wipe)
-            except WalletFull:
+            except WalletFull as full:
                 file.append(pending)
-                raise
+                return full
+            return None
 
-        return self.on_disk(work)
+        def worked(result: WalletFull | Failure | None) -> Failure | None:
+            # What those who wait wanted written was in the outbox, and may be durable where the new file is not.
+            _tell(waiting, result)
+            return Failure(result) if isinstance(result, WalletFull) else result
+
+        return self.on_disk(work).addBoth(worked)
 
     def on_disk(self, work: Callable[[WalletFile], T]) -> Deferred[T]:
         """Do `work` on the wallet's thread: after what was begun before, before what comes later."""
@@ -263,11 +270,7 @@ class WalletHost:
         self.writes += 1
         if isinstance(result, Failure) and not waiting:
             self._log.error("the wallet could not be written: {reason}", reason=result.getErrorMessage())
-        for done in waiting:
-            if isinstance(result, Failure):
-                done.errback(Failure(result.value))
-            else:
-                done.callback(None)
+        _tell(waiting, result)
         if not self._busy and (self._waiting or self._idle):
             self._write()
         if not isinstance(result, Failure):
@@ -390,3 +393,12 @@ class WalletHost:
 
     def _not_written(self, failure: Failure) -> None:
         self._log.error("the wallet could not be written: {reason}", reason=failure.getErrorMessage())
+
+
+def _tell(waiting: list[Deferred[None]], result: object) -> None:
+    """What they waited for is durable, or failed."""
+    for done in waiting:
+        if isinstance(result, Failure):
+            done.errback(Failure(result.value))
+        else:
+            done.callback(None)

@@ -237,7 +237,19 @@ class Living(SynchronousTestCase):
     def test_a_data_directory_that_was_removed_under_the_node(self) -> None:
         assert self.sight.config is not None
         self.sight.config.datadir.rmdir()
-        self.assertEqual(self.judge(), {"data-directory": PROBLEM})
+        gone = self.unwell("disk", "it is gone")
+        findings, _ = judged(attrs.evolve(self.sight, health=gone))
+        [found] = [each for each in findings if each.name == "data-directory"]
+        self.assertIn("is gone, though the node runs", found.text)
+
+    def test_a_node_whose_own_directory_is_well_is_another_one(self) -> None:
+        """As after a wrong --datadir, or none: nobody is told to stop a node and to restore its wallet."""
+        assert self.sight.config is not None
+        self.sight.config.datadir.rmdir()
+        [found], _ = judged(self.sight)
+        self.assertEqual((found.name, found.severity), ("data-directory", PROBLEM))
+        self.assertIn("the node that answers has another one", found.text)
+        self.assertIn("--datadir", found.remedy)
 
     def test_another_version(self) -> None:
         text = Exposition().text(self.view).decode().replace('version="0.1.0"', 'version="0.0.9"')

@@ -106,6 +106,13 @@ def _data_directory(sight: Sight) -> Iterator[Finding]:
     try:
         found = path.stat()
     except FileNotFoundError:
+        if sight.health is not None and _state(sight, "disk")[0] == OK:
+            yield Finding(
+                "data-directory", PROBLEM,
+                f"There is no data directory {path}: the node that answers has another one, or it was just removed.",
+                "Name the node that is meant with --datadir, --config or --node-id.",
+            )  # fmt: skip
+            return
         if sight.running:
             yield Finding(
                 "data-directory", PROBLEM, f"The data directory {path} is gone, though the node runs.",

@@ -104,8 +104,10 @@ class CheckData(SynchronousTestCase):
         program.write_text("#!/bin/sh\nkill -BUS $$\n")
         program.chmod(0o700)
         with mock.patch.object(sys, "executable", str(program)):
-            [flaw] = self.report()["flaws"]
+            report = self.report()
+        [flaw] = report["flaws"]
         self.assertEqual(flaw["where"], str(self.chain / "db"))
+        self.assertIn("one thing is wrong", as_text(report))
         self.assertIn("SIGBUS", flaw["what"])
         self.assertIn("move chain/ away", flaw["remedy"])
 

@@ -140,7 +140,7 @@ def as_text(report: Found) -> str:
             f"       -> {flaw['remedy']}",
         ]
     serious = sum(flaw["serious"] for flaw in report["flaws"])
-    lines.append(f"{serious} things are wrong" if serious else "nothing is wrong")
+    lines.append({0: "nothing is wrong", 1: "one thing is wrong"}.get(serious, f"{serious} things are wrong"))
     if not report["deep"]:
         lines.append("--deep looks at every block, signature and coin")
     return "\n".join(lines)

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from timed.peer.table import PeerTable
 from timed.primitives.roster import Roster
 
+_WHOLE = 1 << 32
+_STEP = 0x9E3779B9
+"""The golden section of `_WHOLE`: its multiples, and those of its multiples, spread evenly (Knuth, 6.4)."""
+
 
 class Voters:
     """Members by roster index and by session, derived from the open sessions."""
@@ -54,13 +58,19 @@ class Voters:
         return tuple(node_id for node_id in self._all if node_id not in self._member_of)
 
     def choose(self, members: Sequence[int]) -> bytes | None:
-        """A peer to ask for what `members` have: one of them, and every third time anybody else, all by turns."""
+        """A peer to ask for what `members` have: two times of three one of them, else anybody; all equally often.
+
+        That holds for every second, third and so on question, too: what is missing is asked for again and
+        again in the same order, and none of it must meet the same peer each time.
+        """
         named = [self._node_of[member] for member in members if member in self._node_of]
         others = [node_id for node_id in self._all if node_id not in named]
         self._turn += 1
-        thirds, place = divmod(self._turn, 3)
+        point, whole, third = self._turn * _STEP % _WHOLE, _WHOLE, _WHOLE // 3
+        candidates = named or others
         if named and others:
-            candidates, turn = (named, 2 * thirds + place) if place else (others, thirds)
-        else:
-            candidates, turn = named or others, self._turn
-        return candidates[turn % len(candidates)] if candidates else None
+            if point < third:
+                candidates, whole = others, third
+            else:
+                point, whole = point - third, _WHOLE - third
+        return candidates[point * len(candidates) // whole] if candidates else None

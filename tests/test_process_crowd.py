@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any, ClassVar
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -38,40 +38,31 @@ def crowd() -> dict[str, Any]:
 
 
 class CrowdTests(SynchronousTestCase):
-    """One run for all of them."""
+    """One test, since it takes one run: tests of a class may be divided among processes."""
 
     timeout = DEADLINE_S + 30
-    _found: ClassVar[dict[str, Any]] = {}
 
-    def setUp(self) -> None:
-        if not self._found:
-            self._found.update(crowd())
-        self.bad = self._found["misconduct"]
+    def test_six_that_turn_bad_are_noticed_by_nobody_else(self) -> None:
+        found = crowd()
+        bad = found["misconduct"]
 
-    def each(self, name: str) -> list[int]:
-        return [self._found[stretch][name] for stretch in STRETCHES]
+        def each(name: str) -> list[int]:
+            return [found[stretch][name] for stretch in STRETCHES]
 
-    def test_no_session_of_an_honest_client_ends(self) -> None:
-        self.assertEqual(self.each("connections_lost"), [0, 0, 0])
-
-    def test_every_ping_of_an_honest_client_is_answered(self) -> None:
-        self.assertEqual(self.each("pings_unanswered"), [0, 0, 0])
-        self.assertGreater(self.bad["pings"], 0)
-
-    def test_every_payment_becomes_final_and_every_honest_client_is_told_once(self) -> None:
-        self.assertEqual(self.each("payments_missing"), [0, 0, 0])
-        self.assertEqual(self.each("payments"), [0, QUIET_S, 2 * MISCONDUCT_S])
-        self.assertEqual(self.each("certificates_untold"), [0, 0, 0])
-        self.assertEqual(self.each("repeated"), [0, 0, 0])
-
-    def test_offenders_alone_are_limited(self) -> None:
-        """[21] Who floods is, whatever it floods; each can be asked why."""
-        self.assertEqual(self.bad["honest_limited"], [])
-        floods = [each for each in self.bad["offenders"] if each["does"][0] not in (STALL, DRIP)]
+        # No session of an honest client ends, and every ping is answered.
+        self.assertEqual(each("connections_lost"), [0, 0, 0])
+        self.assertEqual(each("pings_unanswered"), [0, 0, 0])
+        self.assertGreater(bad["pings"], 0)
+        # Every payment becomes final, and every honest client is told once.
+        self.assertEqual(each("payments_missing"), [0, 0, 0])
+        self.assertEqual(each("payments"), [0, QUIET_S, 2 * MISCONDUCT_S])
+        self.assertEqual(each("certificates_untold"), [0, 0, 0])
+        self.assertEqual(each("repeated"), [0, 0, 0])
+        # Offenders alone are limited ([21]): who floods is, whatever it floods; each can be asked why.
+        self.assertEqual(bad["honest_limited"], [])
+        floods = [one for one in bad["offenders"] if one["does"][0] not in (STALL, DRIP)]
         self.assertEqual(len(floods), PEERS // 10)
-        self.assertEqual(self.bad["offenders_unlimited"], [])
+        self.assertEqual(bad["offenders_unlimited"], [])
         # On a busy machine one may never have come to exceed what it is allowed.
-        self.assertTrue(any(each["limited"] for each in floods), floods)
-
-    def test_no_descriptor_is_left_behind(self) -> None:
-        self.assertLessEqual(abs(self.bad["descriptors_left_behind"]), DESCRIPTORS)
+        self.assertTrue(any(one["limited"] for one in floods), floods)
+        self.assertLessEqual(abs(bad["descriptors_left_behind"]), DESCRIPTORS)

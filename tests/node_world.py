@@ -108,6 +108,7 @@ class NodeWorld:
         late: int = 0,
         operator: SigningKey | None = None,
         vote: bool = True,
+        frozen: str | None = None,
     ) -> None:
         self.genesis = builders.genesis(members) if genesis is None else genesis
         self.store = MemoryStore() if store is None else store
@@ -124,8 +125,9 @@ class NodeWorld:
         self._ticks = 10_000
         key = operator if operator is not None else None if me is None else self.keys[me]
         self.config = NodeConfig(
-            genesis=self.genesis, node_key=well_known_key("node", 100), operator_key=key, boot=boot, vote=vote
-        )
+            genesis=self.genesis, node_key=well_known_key("node", 100), operator_key=key, boot=boot, vote=vote,
+            frozen=frozen,
+        )  # fmt: skip
         self.node = Node(self.config, self.store, random.Random(boot))
         self.node_id = self.config.node_key.public
         self.node.start(self.now)

@@ -208,6 +208,7 @@ class Safety(MemberCase):
         )
         self.fires("check-safety")
         self.assertIn("two certified blocks", self.one.health()["checks"]["safety"]["reason"])
+        # A node on which the note of it is gone; tests.test_app_services holds that it stays until then.
         self.one.stop()
         self.one.start()
         self.pass_time(20)

@@ -8,6 +8,7 @@ import shutil
 import stat
 import threading
 import weakref
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -22,11 +23,13 @@ from twisted.trial.unittest import TestCase
 from timed.app import composition
 from timed.app.composition import Application, compose
 from timed.app.config import load, override
+from timed.app.frozen import why_frozen
 from timed.app.live import LiveConfig
 from timed.app.overrides import live_keys
 from timed.app.ports import Sockets
 from timed.client.blocking import Client
 from timed.client.location import Location
+from timed.events import SafetyFailure
 from timed.ledger.regtest import builtin_regtest
 from timed.peer.rates import Rate
 from timed.store.lmdb import LmdbStore
@@ -91,6 +94,47 @@ class StartAndStop(ServicesCase):
             self.assertEqual({name for name in left if "timed-" in name}, set())
             self.assertFalse((self.directory / ".cookie").exists())
             self.assertIn("stopped in good order", self.out.getvalue())
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_a_safety_failure_outlives_a_restart(self) -> Deferred[None]:
+        """What it saw stands in a file, and while that is there the node does not vote."""
+        what = "two certified blocks at height 7: aa and bb"
+        note = self.directory / "safety-failure.txt"
+
+        async def frozen() -> object:
+            found: Any = await self.ask("getconsensusinfo")
+            return found["frozen"]
+
+        async def run(during: Callable[[Application], Awaitable[None]]) -> None:
+            application = self.compose()
+            application.startService()
+            try:
+                await during(application)
+            finally:
+                await application.stopService()
+
+        async def fails(application: Application) -> None:
+            chain: Any = application.getServiceNamed("chain")
+            self.assertIsNone(await frozen())
+            chain._context.running.driver.tell(SafetyFailure(what))
+            self.assertEqual(note.read_text().splitlines()[0], what)
+            self.assertEqual(stat.S_IMODE(note.stat().st_mode), 0o600)
+
+        async def is_frozen(application: Application) -> None:
+            self.assertEqual(await frozen(), what)
+            self.assertIn(f"this node votes no more: {what}", self.out.getvalue())
+
+        async def votes_again(application: Application) -> None:
+            self.assertIsNone(await frozen())
+
+        async def scenario() -> None:
+            await run(fails)
+            await run(is_frozen)
+            note.write_bytes(b"")
+            self.assertEqual(why_frozen(note), "safety-failure.txt is there, and says nothing")
+            note.unlink()
+            await run(votes_again)
 
         return Deferred.fromCoroutine(scenario())
 

@@ -231,11 +231,13 @@ class Addresses(CommandCase):
 class Backups(CommandCase):
     def test_of_a_stopped_node(self) -> None:
         self.init("--keys")
+        (self.datadir / "safety-failure.txt").write_text("why it votes no more")
         number, out, _ = self.run_cli("backup", "--datadir", str(self.datadir), str(self.base / "copy"))
         self.assertEqual(number, 0)
         self.assertIn("no wallet", out)
-        self.assertEqual(sorted(os.listdir(self.base / "copy")), ["node.ini", "node.key"])
-        for name in ("node.ini", "node.key"):
+        names = ["node.ini", "node.key", "safety-failure.txt"]
+        self.assertEqual(sorted(os.listdir(self.base / "copy")), names)
+        for name in names:
             self.assertEqual((self.base / "copy" / name).read_bytes(), (self.datadir / name).read_bytes())
             self.assertEqual(stat.S_IMODE((self.base / "copy" / name).stat().st_mode), 0o600)
         self.assertEqual(stat.S_IMODE((self.base / "copy").stat().st_mode), 0o700)

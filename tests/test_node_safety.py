@@ -81,6 +81,18 @@ class FailureTests(SynchronousTestCase):
             world.durable()
             self.assertIsNotNone(world.node.consensus_state().frozen)
 
+    def test_what_froze_it_once_keeps_it_from_voting_at_every_later_start(self) -> None:
+        world = NodeWorld(frozen="two certified blocks at height 7")
+        peers = world.others()
+        for number in range(2):
+            world.submit(world.payment(number))
+            world.certify(peers[0])
+        self.assertEqual(world.node.ledger.tip.height, 2, "it follows the chain")
+        for kind in (TransactionVote, EpochReport, BlockVote, BlockProposal):
+            self.assertEqual(peers[1].heard(kind), [])
+        state = world.node.consensus_state()
+        self.assertEqual((state.frozen, state.signing), ("two certified blocks at height 7", False))
+
     def test_a_forged_conflicting_certificate_freezes_nobody(self) -> None:
         """Attack: anybody could silence a member with a certificate nobody signed."""
         world = NodeWorld()

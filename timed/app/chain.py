@@ -19,6 +19,7 @@ from timed.app.config import Config
 from timed.app.context import Context, Running
 from timed.app.crew import Crew
 from timed.app.driver import Hands, NodeDriver
+from timed.app.frozen import Freezing, why_frozen
 from timed.app.memory import PeerMemory
 from timed.app.meter import Meter
 from timed.app.nodeloops import watch_driver, watch_memory
@@ -75,14 +76,21 @@ class ChainService(Service):
             self._log.warn("{note}", note=note)
         if store.doubtful:
             self._log.error("the log may lack what this node signed: it signs nothing until the next block")
+        note = context.datadir.safety_failure
         try:
-            node, recorder = self._make_node(store)
+            frozen = why_frozen(note)
+            if frozen is not None:
+                self._log.critical(
+                    "this node votes no more: {what}. {note} says so", what=frozen, note=str(note)
+                )
+            node, recorder = self._make_node(store, frozen)
             driver = self._driver(node, store, recorder)
         except BaseException:
             store.close()
             raise
         memory = PeerMemory(context.datadir.peers, node.peers, context.reactor, self._pool("memory", 1))
         memory.load()
+        driver.add_sink(Freezing(note))
         context.running = Running(node, driver, store, memory.counters, memory.save, self._recordings(driver))
         driver.start()
         memory.start()
@@ -117,9 +125,9 @@ class ChainService(Service):
         self._pools.clear()
         running.store.close()
 
-    def _make_node(self, store: IStore) -> tuple[Node, Recorder | None]:
+    def _make_node(self, store: IStore, frozen: str | None) -> tuple[Node, Recorder | None]:
         context = self._context
-        config, entropy = node_config(context), random.Random(os.urandom(32))
+        config, entropy = node_config(context, frozen), random.Random(os.urandom(32))
         limit = context.config.settings.node.recorder_bytes
         if not limit:
             return Node(config, store, entropy), None
@@ -216,8 +224,8 @@ def peer_settings(p2p: P2PSection) -> PeerSettings:
     )
 
 
-def node_config(context: Context) -> NodeConfig:
-    """What the node is told of the configuration."""
+def node_config(context: Context, frozen: str | None = None) -> NodeConfig:
+    """What the node is told of the configuration, and why it must not vote, if so."""
     p2p = context.config.settings.p2p
     return NodeConfig(
         genesis=context.genesis,
@@ -228,6 +236,7 @@ def node_config(context: Context) -> NodeConfig:
         listen_port=context.config.p2p_port,
         peer_settings=peer_settings(p2p),
         boot=context.started_at,
+        frozen=frozen,
         dialect=Dialect(
             wire_version=p2p.wire_version,
             json=p2p.encoding == "json",

@@ -11,6 +11,7 @@
     seeds.json     the last good answers of the sources of addresses
     wallet.json    the wallet
     recordings/    what the flight recorder wrote
+    safety-failure.txt  why this node votes no more, if it saw what must not be
     .cookie        the RPC password of this run
     node.sock      where RPC processes of their own reach the node
     overrides.ini  what setconfig changed for good
@@ -37,6 +38,7 @@ EVENTS = "events"
 PEERS = "peers.json"
 SEEDS = "seeds.json"
 RECORDINGS = "recordings"
+SAFETY_FAILURE = "safety-failure.txt"
 DAEMON_LOG = "timed.log"
 APART_LOG = "timed-rpc-{port}.log"
 """Of a daemon that answers RPC beside the chain process."""
@@ -72,6 +74,10 @@ class DataDirectory:
     @property
     def recordings(self) -> Path:
         return self.path / RECORDINGS
+
+    @property
+    def safety_failure(self) -> Path:
+        return self.path / SAFETY_FAILURE
 
     @property
     def seeds(self) -> Path:

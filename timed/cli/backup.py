@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from timed.app.config import Config
 
 NODE_KEY = "node.key"
-COPIED = (NODE_KEY, "operator.key", CONFIG_FILE)
+COPIED = (NODE_KEY, "operator.key", CONFIG_FILE, "safety-failure.txt")
 WALLET = "wallet.json"
 EPILOG = """\
 To use a backup: stop the node, copy the files into an empty data directory, start the node.

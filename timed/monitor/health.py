@@ -72,7 +72,9 @@ def _safety(view: View) -> Finding:
     state = view.consensus
     if state is not None and state.frozen is not None:
         return Finding(
-            FAILED, state.frozen, "Do not restart; keep the data and compare with other operators."
+            FAILED,
+            state.frozen,
+            "Keep the data, and compare with other operators: a restart changes nothing.",
         )
     return Finding()
 

@@ -55,7 +55,7 @@ def _check(name: str, severity: str, for_s: int, remedy: str) -> Rule:
 RULES: tuple[Rule, ...] = (
     _check("chain", CRITICAL, 0, "Read /health: it says whether the chain service runs and has a genesis."),
     _check("disk", CRITICAL, 0, "Read /health: it says what the disk refuses. Mend that, then start the node again."),
-    _check("safety", CRITICAL, 0, "Do not restart; keep the data and compare with other operators."),
+    _check("safety", CRITICAL, 0, "Keep the data, and compare with other operators: a restart changes nothing."),
     _check("voting", WARNING, 2 * MINUTE, "Look at the checks disk and clock: a member that doubts either does not vote."),
     _check("clock", CRITICAL, 0, "Set the clock (chronyc tracking, timedatectl); voting resumes alone."),
     _check("peers", WARNING, MINUTE, "getaddednodeinfo says how dialling fails; set p2p.peers or open the port."),

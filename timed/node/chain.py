@@ -75,6 +75,7 @@ class Chain:
         checks: Checks,
         carried: Callable[[tuple[bytes, ...]], list[Message]],
         advanced: Callable[[tuple[bytes, ...], bool, bool, int], None],
+        frozen: str | None = None,
     ) -> None:
         self.ledger = ledger
         self.mempool = mempool
@@ -96,7 +97,7 @@ class Chain:
             self.effects,
         )
         self.committing = False
-        self.frozen: str | None = None
+        self.frozen = frozen
         self.silent = operator is None
         self.paused = False
         self.slot_us = 0

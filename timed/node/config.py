@@ -28,6 +28,8 @@ class NodeConfig:
     boot: int = 0
     """Greater at every later start with the same node key; peers tell a restarted node by it."""
     vote: bool = True
+    frozen: str | None = None
+    """Why this node votes no more; it was said at an earlier run."""
     dialect: Dialect = ORDINARY
     """How it speaks with its peers."""
 

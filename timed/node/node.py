@@ -86,7 +86,7 @@ class Node:
         operator = config.operator_key
         self.chain = Chain(
             self.ledger, self.mempool, operator if config.vote else None, self.gate, self.checks,
-            self._outliving, self._advanced,
+            self._outliving, self._advanced, config.frozen,
         )  # fmt: skip
         self.peers = PeerTable(
             config.identity, entropy, lambda: (self.ledger.tip.height, self.ledger.tip.hash),

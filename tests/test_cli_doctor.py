@@ -199,6 +199,9 @@ class Living(SynchronousTestCase):
         self.assertEqual(self.with_figures(timed_quorum_margin=-5), {"no-quorum": PROBLEM})
         late = self.unwell("blocks", "no block for 300 s")
         self.assertEqual(self.judge(health=late), {"no-quorum": PROBLEM})
+        both, _ = judged(attrs.evolve(self.sight, health=late, metrics=self.metrics(timed_quorum_margin=-1)))
+        (finding,) = [one for one in both if one.name == "no-quorum"]
+        self.assertRegex(finding.text, r"lack a weight of 1 for a quorum.*No block for 300 s")
 
     def test_behind(self) -> None:
         self.assertEqual(self.with_figures(timed_blocks_behind=2), {})

@@ -66,6 +66,11 @@ class Frames(PictureCase):
             self.assertIn(word, text)
         self.assertIn(" ok ", text.splitlines()[0])
 
+    def test_weight_that_lacks_for_a_quorum_is_said_to_lack(self) -> None:
+        for margin, words in ((2, "may go 2"), (0, "may go 0"), (-1, "lacking 1")):
+            self.shown["metrics"]["timed_quorum_margin"] = [{"labels": {}, "value": margin}]
+            self.assertIn(words, drawn(self.state))
+
     def test_no_line_is_wider_than_the_terminal(self) -> None:
         self.put_peers(*(peer(number) for number in range(1, 30)))
         self.state.lines.append(line(1, "x" * 500))

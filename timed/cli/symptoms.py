@@ -321,15 +321,15 @@ def _disk_slow(sight: Sight) -> Iterator[Finding]:
 
 def _quorum(sight: Sight) -> Iterator[Finding]:
     margin = _metrics(sight).total("timed_quorum_margin")
-    if margin is not None and margin < 0:
-        yield Finding(
-            "no-quorum", PROBLEM,
-            f"The connected members lack a weight of {-margin:g} for a quorum: nothing becomes final here.",
-            REMEDIES["quorum-thin"],
-        )  # fmt: skip
     state, reason, remedy = _state(sight, "blocks")
-    if state != OK:
-        yield Finding("no-quorum", PROBLEM, sentence(reason), remedy)
+    texts = [] if state == OK else [sentence(reason)]
+    if margin is not None and margin < 0:
+        lacking = (
+            f"The connected members lack a weight of {-margin:g} for a quorum: nothing becomes final here."
+        )
+        texts, remedy = [lacking, *texts], REMEDIES["quorum-thin"]
+    if texts:
+        yield Finding("no-quorum", PROBLEM, " ".join(texts), remedy)
 
 
 def _behind(sight: Sight) -> Iterator[Finding]:

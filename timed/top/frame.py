@@ -189,12 +189,13 @@ def _chain(picture: Picture, width: int) -> RenderableType:
         stage: reading.spread(picture, "timed_finality_seconds", stage=stage)
         for stage in ("certified", "final")
     }
+    margin = reading.value(picture, "timed_quorum_margin")
     figures = [
         ("height", count(reading.value(picture, "timed_height"))),
         ("next block", _next_block(picture)),
         ("certified", f"p50 {percentile(stages['certified'], 'p50')} p99 {percentile(stages['certified'], 'p99')}"),
         ("final", f"p50 {percentile(stages['final'], 'p50')} p99 {percentile(stages['final'], 'p99')}"),
-        ("may go", count(reading.value(picture, "timed_quorum_margin"))),
+        ("lacking", count(-margin)) if margin is not None and margin < 0 else ("may go", count(margin)),
         ("may lie", count(reading.value(picture, "timed_safety_margin"))),
         ("behind", count(reading.value(picture, "timed_blocks_behind"))),
     ]  # fmt: skip

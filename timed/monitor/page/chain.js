@@ -52,7 +52,7 @@ export class Chain {
       ["certified p50", percentile(spreadOf(picture, "timed_finality_seconds", { stage: "certified" }), "p50")],
       ["final p50", percentile(spreadOf(picture, "timed_finality_seconds", { stage: "final" }), "p50")],
       ["final p99", percentile(spreadOf(picture, "timed_finality_seconds", { stage: "final" }), "p99")],
-      ["weight that may go", count(margin), margin !== null && margin < 0 ? "bad" : null],
+      margin !== null && margin < 0 ? ["weight lacking", count(-margin), "bad"] : ["weight that may go", count(margin), null],
       ["that may lie", count(lie), lie !== null && lie < 0 ? "bad" : null],
       ["voting", votingOf(picture), null],
       ["behind", count(valueOf(picture, "timed_blocks_behind"))],

@@ -14,8 +14,9 @@ from timed import events
 from timed.bench import finality, load, probe, processes, throughput
 from timed.bench.cluster import COIN, PAYER, Observed, cluster, endow
 from timed.crypto.rule import verify
+from timed.interfaces import Coin
 from timed.ledger.rules import check_form, check_spend, signature_items
-from timed.primitives.transaction import Lock, Transaction
+from timed.primitives.transaction import Lock, OutPoint, Transaction
 from timed.testnet.layout import make_network
 from timed.testnet.rpc import call
 
@@ -44,6 +45,26 @@ class Payments(SynchronousTestCase):
             for item in signature_items(transaction, [coins[place]], genesis.params.chain_id):
                 self.assertTrue(verify(*item))
         self.assertEqual(len(spent), 6)
+
+    def test_payments_in_turn_spend_what_those_before_made(self) -> None:
+        directory = self.mktemp()
+        os.makedirs(directory)
+        genesis = endow(make_network(Path(directory) / "net", 1, 1, 5), 3)
+        coins = dict(genesis.created())
+        transactions = [
+            Transaction.decode(bytes.fromhex(payment.text)) for payment in load.sign_in_turn(genesis, 8)
+        ]
+        for position, transaction in enumerate(transactions):
+            (place,) = transaction.inputs
+            if position < 3:
+                self.assertEqual(coins[place].output.lock, Lock.key_hash(PAYER.public))
+            else:
+                self.assertEqual(place, OutPoint(transactions[position - 3].txid, 0))
+            check_form(transaction, genesis.params)
+            self.assertGreater(check_spend(transaction, [coins[place]], 1, genesis.params), 0)
+            for item in signature_items(transaction, [coins[place]], genesis.params.chain_id):
+                self.assertTrue(verify(*item))
+            coins[OutPoint(transaction.txid, 0)] = Coin(transaction.outputs[0], 1, coinbase=False)
 
     def test_the_schedule_is_the_rate_and_always_the_same(self) -> None:
         due = load.schedule(10_000, 500.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 
 import attrs
@@ -58,6 +59,18 @@ def sign_payments(genesis: Genesis, count: int, skip: int = 0) -> list[Payment]:
         Payment.of(signed(genesis, place, spent, [Output(largest_total(spent.value, genesis.params), PAYEE)]))
         for place, spent in coins_of_payer(genesis)[skip : skip + count]
     ]
+
+
+def sign_in_turn(genesis: Genesis, count: int) -> list[Payment]:
+    """Payments of `PAYER` to itself: with n coins, each but the first n spends what the n-th before it made."""
+    held, payments = deque(coins_of_payer(genesis)), []
+    for _ in range(count):
+        place, spent = held.popleft()
+        made = Output(largest_total(spent.value, genesis.params), spent.lock)
+        transaction = signed(genesis, place, spent, [made])
+        held.append((OutPoint(transaction.txid, 0), made))
+        payments.append(Payment.of(transaction))
+    return payments
 
 
 def schedule(count: int, rate: float, seed: int = SEED) -> list[int]:

@@ -21,7 +21,7 @@ from random import Random
 import attrs
 
 from timed.bench.cluster import Cluster, cluster
-from timed.bench.load import Load, sign_payments
+from timed.bench.load import Load, sign_in_turn
 from timed.bench.measure import percentile, robust_slope
 from timed.bench.processes import anonymous_mb, cpu_s, descriptors
 from timed.bench.report import Goal
@@ -48,6 +48,9 @@ END_SHARE = 1 / 4
 """Descriptors are counted as the median of so much of what is judged, at its beginning and at its end: a client
 that is connected at the moment is no leak."""
 FINAL_S = 60.0
+AGAIN_S = 120.0
+"""Until what a payment made is spent: the number of coins, and what a block of genesis takes, does not hang on the
+length of the run."""
 SETTINGS = "[node]\nrecorder_bytes = 1048576\n"
 
 GOAL_SLOPE_MB_PER_H = 0.5
@@ -191,10 +194,10 @@ def soak(minutes: float, rate: float, seed: int, reporter: Reporter) -> Soak:
     """Run it; TimedError when the network does not come up or a node ends by itself."""
     found = Soak(minutes, rate, seed)
     count = round(rate * (minutes * 60 + EVERY_S))
-    with cluster(NODES, count, INTERVAL, SETTINGS) as network:
+    with cluster(NODES, min(count, round(rate * AGAIN_S)), INTERVAL, SETTINGS) as network:
         steady = network.plan.nodes[0]
         found.steady = steady.name
-        load = Load([steady], sign_payments(network.genesis, count), rate)
+        load = Load([steady], sign_in_turn(network.genesis, count), rate)
         load.start()
         _Run(found, network, reporter, Random(seed)).perturb_until(minutes * 60)
         load.stop()

@@ -228,6 +228,12 @@ class Addresses(CommandCase):
             self.assertIn("no address", err)
 
 
+def backed_up(path: str) -> dict[str, object]:
+    """What a node does when it is asked for `backupwallet`."""
+    Path(path).write_text("a copy")
+    return {"bytes": 6, "keys": 2}
+
+
 class Backups(CommandCase):
     def test_of_a_stopped_node(self) -> None:
         self.init("--keys")
@@ -263,11 +269,7 @@ class Backups(CommandCase):
         self.assertEqual(sorted(os.listdir(self.base)), ["copy", "node"])
 
     def test_of_a_running_node_its_wallet_is_copied_by_the_node(self) -> None:
-        def copy(path: str) -> dict[str, object]:
-            Path(path).write_text("a copy")
-            return {"bytes": 6, "keys": 2}
-
-        with FakeNode({"backupwallet": copy}) as node:
+        with FakeNode({"backupwallet": backed_up}) as node:
             self.init("--keys", "--set", f"rpc.port={node.location.port}")
             (self.datadir / ".cookie").write_text(f"{USER}:{PASSWORD}")
             (self.datadir / "wallet.json").write_text("in use")
@@ -277,11 +279,7 @@ class Backups(CommandCase):
         self.assertEqual((self.base / "copy" / "wallet.json").read_text(), "a copy")
 
     def test_an_account_takes_the_place_of_the_cookie(self) -> None:
-        def copy(path: str) -> dict[str, object]:
-            Path(path).write_text("a copy")
-            return {"bytes": 6, "keys": 2}
-
-        with FakeNode({"backupwallet": copy}) as node:
+        with FakeNode({"backupwallet": backed_up}) as node:
             self.init("--keys", "--set", f"rpc.port={node.location.port}")
             (self.datadir / "wallet.json").write_text("in use")
             account = ("--rpcuser", USER, "--rpcpassword", "-")

@@ -5,6 +5,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.node_world import NodeWorld, Puppet
+from timed.consensus.rounds import STATUS_EVERY_US
+from timed.primitives.certificate import PRECOMMIT
+from timed.wire.messages import BlockProposal, GetProposal
 
 
 class ChoiceTests(SynchronousTestCase):
@@ -51,3 +54,37 @@ class ChoiceTests(SynchronousTestCase):
 
     def test_alone_there_is_nobody_to_ask(self) -> None:
         self.assertIsNone(NodeWorld().node.voters.choose((1, 2)))
+
+
+class ProposalTests(SynchronousTestCase):
+    """There is no message for "I have none": who lacks a proposal says nothing, and others are asked (protocol §4)."""
+
+    def lacking(self) -> tuple[NodeWorld, list[Puppet], BlockProposal]:
+        """A member that has everybody's precommits for a block, but not its proposal."""
+        world = NodeWorld()
+        peers = world.others()
+        world.pass_slot()
+        proposal = world.proposal(round_=world._round_of_others())
+        for member, peer in enumerate(peers, 1):
+            peer.say(world.vote(member, PRECOMMIT, proposal.header.hash, proposal.round))
+        return world, peers, proposal
+
+    def test_who_does_not_answer_is_not_waited_for(self) -> None:
+        world, peers, _ = self.lacking()
+        self.assertEqual(sum(len(peer.questions(GetProposal)) for peer in peers), 1)
+        world.pass_time(5 * STATUS_EVERY_US)
+        asked = [len(peer.questions(GetProposal)) for peer in peers]
+        self.assertEqual((sum(asked), 0 in asked), (6, False))
+        self.assertEqual([peer.closed for peer in peers], [[], [], []], "and nobody is blamed for having none")
+
+    def test_the_one_that_has_it_brings_the_decision(self) -> None:
+        world, peers, proposal = self.lacking()
+        last = next(peer for peer in peers if not peer.questions(GetProposal))
+        for _ in range(5):
+            if not last.questions(GetProposal):
+                world.pass_time(STATUS_EVERY_US)
+        self.assertEqual(world.node.ledger.tip.height, 0)
+        ((number, ask),) = last.questions(GetProposal)
+        self.assertEqual(ask, GetProposal(height=1, round=proposal.round))
+        last.say(proposal, reply_to=number)
+        self.assertEqual(world.node.ledger.tip.hash, proposal.header.hash)

@@ -7,7 +7,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.consensus_world import EPOCH, are_good
 from tests.rounds_world import NIL, RoundsDesk, advance, locked_in_round_0, speakers
-from timed.consensus.rounds import MAX_PROPOSALS_AHEAD, MAX_ROUNDS_AHEAD, MAX_VALUES
+from timed.consensus.effects import AskProposal
+from timed.consensus.proposals import MAX_PROPOSALS_AHEAD, MAX_PROPOSALS_BEHIND
+from timed.consensus.rounds import MAX_ROUNDS_AHEAD, MAX_VALUES
 from timed.consensus.signing import signed
 from timed.events import Equivocation
 from timed.primitives.block import BlockHeader
@@ -130,6 +132,62 @@ class LiarTests(SynchronousTestCase):
         self.assertIn(block.hash, desk.rounds.values)
         self.assertNotIn(block.hash, desk.forgotten)
         self.assertTrue(desk.forgotten)
+
+    def test_a_height_of_many_rounds_keeps_a_bounded_number_of_proposals(self) -> None:
+        """One block proposed again and again; that of the lock's round is not among those forgotten."""
+        desk, block = locked_in_round_0()
+        for round_ in range(1, 3 * MAX_PROPOSALS_BEHIND):
+            advance(desk, round_)
+            if desk.proposer(round_) != LAST:
+                desk.hear(desk.proposal(block, round_, valid=0))
+        rounds = desk.rounds
+        near = range(rounds.round - MAX_PROPOSALS_BEHIND, rounds.round + 1)
+        self.assertEqual(list(rounds.proposals), [0, *near])
+        self.assertEqual(rounds.counters.proposals_forgotten, rounds.round + 1 - len(rounds.proposals))
+        self.assertEqual([one.round for one in rounds.messages_for(rounds.round)][:2], [0, rounds.round])
+
+    def test_proposals_for_rounds_long_past_are_not_kept(self) -> None:
+        """Attack: who proposed in rounds that nobody needs any more tells of them now."""
+        desk = RoundsDesk(me=LAST)
+        desk.start()
+        advance(desk, 2 * MAX_PROPOSALS_BEHIND)
+        past = [number for number in range(MAX_PROPOSALS_BEHIND) if desk.proposer(number) != LAST]
+        for round_ in past:
+            desk.hear(desk.proposal(desk.block(f"{round_}", round_), round_))
+        self.assertEqual((dict(desk.rounds.proposals), desk.rounds.values), ({}, {}))
+        self.assertEqual(desk.rounds.counters.proposals_ignored, len(past))
+
+    def test_a_block_of_a_round_long_past_can_still_be_decided(self) -> None:
+        """Line 49: the precommits of any round decide."""
+        desk = RoundsDesk(me=LAST)
+        proposal = desk.proposal(desk.block("early"))
+        desk.start()
+        desk.hear(proposal)
+        advance(desk, 2 * MAX_PROPOSALS_BEHIND)
+        advance(desk, 4 * MAX_PROPOSALS_BEHIND)
+        self.assertNotIn(0, desk.rounds.proposals)
+        del desk.rounds.values[proposal.header.hash]
+        desk.precommits(proposal.header.hash, FIRST, SECOND_, THIRD)
+        self.assertEqual([ask.round for ask in desk.wanted(AskProposal)], [0])
+        desk.hear(proposal)
+        self.assertEqual([one.block_hash for one in desk.decisions], [proposal.header.hash])
+
+    def test_a_certified_block_under_judgement_is_not_forgotten(self) -> None:
+        """However many other blocks are proposed until all it rests on is here."""
+        desk = RoundsDesk(me=LAST)
+        desk.judge_at_once = False
+        proposal = desk.proposal(desk.block("certified"))
+        desk.start()
+        desk.hear(proposal)
+        desk.precommits(proposal.header.hash, FIRST, SECOND_, THIRD)
+        for round_ in range(1, 3 * MAX_PROPOSALS_BEHIND):
+            advance(desk, round_)
+            if desk.proposer(round_) != LAST:
+                desk.hear(desk.proposal(desk.block(f"{round_}", round_), round_))
+        self.assertIn(0, desk.rounds.proposals)
+        self.assertEqual(desk.decisions, [])
+        desk.judge()
+        self.assertEqual([one.block_hash for one in desk.decisions], [proposal.header.hash])
 
     def test_a_forgotten_block_can_still_be_decided(self) -> None:
         desk = RoundsDesk(me=LAST)

@@ -8,7 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.consensus_world import EPOCH, are_good
 from tests.rounds_world import NIL, RoundsDesk, speakers
 from timed.consensus.effects import AskProposal
-from timed.consensus.rounds import MAX_PROPOSALS_AHEAD, MAX_TIMEOUT_US, STATUS_EVERY_US, TIMEOUT_STEP_US
+from timed.consensus.proposals import MAX_PROPOSALS_AHEAD
+from timed.consensus.rounds import MAX_TIMEOUT_US, STATUS_EVERY_US, TIMEOUT_STEP_US
 from timed.consensus.roundstate import Step
 from timed.crypto.rule import check
 from timed.params import REGTEST, SECOND

@@ -75,7 +75,9 @@ class ProposalTests(SynchronousTestCase):
         world.pass_time(5 * STATUS_EVERY_US)
         asked = [len(peer.questions(GetProposal)) for peer in peers]
         self.assertEqual((sum(asked), 0 in asked), (6, False))
-        self.assertEqual([peer.closed for peer in peers], [[], [], []], "and nobody is blamed for having none")
+        self.assertEqual(
+            [peer.closed for peer in peers], [[], [], []], "and nobody is blamed for having none"
+        )
 
     def test_the_one_that_has_it_brings_the_decision(self) -> None:
         world, peers, proposal = self.lacking()

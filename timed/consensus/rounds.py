@@ -12,6 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from timed.consensus.effects import AskProposal, Decide, Effects, Forget, Judge, Sign, Tell, ToVoters
+from timed.consensus.proposals import Proposals, may_matter
 from timed.consensus.proposer import proposer
 from timed.consensus.roundstate import RoundCounters, Step, Value
 from timed.consensus.signing import signed
@@ -29,8 +30,6 @@ them again. Whoever signs for rounds to come fills no more than this, and no lon
 TIMEOUT_STEP_US = SECOND // 2
 MAX_TIMEOUT_US = 10 * SECOND
 STATUS_EVERY_US = 2 * SECOND
-MAX_PROPOSALS_AHEAD = 8
-"""A proposal for a later round than this is asked for again when its round is there."""
 MAX_VALUES = 32
 """Blocks remembered at one height; the oldest that nobody here is bound to is forgotten."""
 
@@ -81,9 +80,9 @@ class Rounds:
         self.locked: tuple[int, bytes] | None = None
         self.valid: tuple[int, bytes] | None = None
         self.values: dict[bytes, Value] = {}
-        self.proposals: dict[int, BlockProposal] = {}
+        self.proposals = Proposals()
         self._signed: dict[tuple[int, int], BlockVote] = {}
-        self._signed_proposals: dict[int, BlockProposal] = {}
+        self._proposed: dict[int, None] = {}
         self._timeout_at: int | None = None
         self._timeout_armed = False
         self._status_at: int | None = None
@@ -119,10 +118,10 @@ class Rounds:
                     self._run(now)
             return
         self.votes.heard(self.proposer(proposal.round), proposal.round)
-        if proposal.round > self.round + MAX_PROPOSALS_AHEAD:
+        if not may_matter(proposal.round, self.round, self._bound()):
             self.counters.proposals_ignored += 1
         else:
-            self.proposals[proposal.round] = proposal
+            self.proposals.add(proposal)
             self.counters.proposals += 1
             self._add_value(proposal)
         self._run(now)
@@ -159,7 +158,7 @@ class Rounds:
         if isinstance(message, BlockVote):
             self.vote(message, now)
         elif message.header.height == self.height:
-            self.proposals.setdefault(message.round, message)
+            self.proposals.add(message)
             self._run(now)
 
     def reports_changed(self, now: int) -> None:
@@ -174,9 +173,9 @@ class Rounds:
             block = message.header.hash
             value = self.values.setdefault(block, Value(message))
             value.recorded = True
-            self.proposals.setdefault(message.round, message)
+            self.proposals.add(message)
             if self.me is not None and self.proposer(message.round) == self.me:
-                self._signed_proposals[message.round] = message
+                self._proposed[message.round] = None
                 self._at_least(message.round, Step.PROPOSE)
             return
         if message.height != self.height:
@@ -238,11 +237,9 @@ class Rounds:
         them could never vote for what the others are locked on.
         """
         proved = {one[0] for one in (self.locked, self.valid) if one is not None}
-        proved.update(
-            one.valid_round - 1 for at, one in self.proposals.items() if at >= round_ and one.valid_round
-        )
+        proved.update(one.valid_round - 1 for one in self.proposals.since(round_) if one.valid_round)
         earlier = sorted(number for number in proved if number < round_)
-        proposals = [self.proposals[at] for at in sorted(self.proposals) if at >= round_ or at in earlier]
+        proposals = self.proposals.since(round_, earlier)
         polkas = [vote for number in earlier for vote in self.votes.prevotes(number)]
         return [*proposals, *polkas, *self.votes.since(round_)]
 
@@ -261,6 +258,7 @@ class Rounds:
         self.round = round_
         self.step = Step.PROPOSE
         self.counters.rounds += 1
+        self.counters.proposals_forgotten += self.proposals.forget_past(self.round, self._bound())
         self._status_at = now if round_ else now + STATUS_EVERY_US
         self._arm(now)
         self._try_to_propose(now)
@@ -280,7 +278,7 @@ class Rounds:
         """Lines 14 to 19; waits when too few reports count yet, or the rounds have begun before the slot."""
         if self.step is not Step.PROPOSE or not self.may_sign or self._operator is None:
             return
-        if self.proposer(self.round) != self.me or self.round in self._signed_proposals:
+        if self.proposer(self.round) != self.me or self.round in self._proposed:
             return
         if self.valid is not None and self.valid[1] in self.values:
             proposal = msgspec.structs.replace(
@@ -294,7 +292,7 @@ class Rounds:
             own = self.values.setdefault(proposal.header.hash, Value(proposal))
             own.proposal, own.valid = proposal, True
         proposal = signed(proposal, self._operator)
-        self._signed_proposals[self.round] = proposal
+        self._proposed[self.round] = None
         value = self.values.setdefault(proposal.header.hash, Value(proposal))
         value.recorded = True
         self._effects.add(Sign(proposal))
@@ -457,18 +455,21 @@ class Rounds:
                 known.proposal, known.valid, known.recorded = proposal, None, False
                 self._judge(known, proposal)
             return
-        bound = {one[1] for one in (self.locked, self.valid) if one is not None}
-        bound.update(one.header.hash for number, one in self.proposals.items() if number >= self.round)
+        bound = {block for _, block in self._bound()}
+        bound.update(one.header.hash for one in self.proposals.since(self.round))
         while len(self.values) >= MAX_VALUES:
             oldest = next((one for one in self.values if one not in bound), None)
             if oldest is None:
                 break
             del self.values[oldest]
-            for number in [n for n, one in self.proposals.items() if one.header.hash == oldest]:
-                del self.proposals[number]
+            self.proposals.forget_block(oldest)
             self._effects.add(Forget(oldest))
         value = self.values[block] = Value(proposal)
         self._judge(value, proposal)
+
+    def _bound(self) -> list[tuple[int, bytes]]:
+        """(round, block) of the lock, of the newest block known to be valid, and of certificates."""
+        return [one for one in (self.locked, self.valid, *self.votes.precommitted()) if one is not None]
 
     def _judge(self, value: Value, proposal: BlockProposal) -> None:
         value.pending += 1

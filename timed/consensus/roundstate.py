@@ -40,3 +40,4 @@ class RoundCounters:
     votes_signed: int = 0
     votes_ignored: int = 0
     proposals_ignored: int = 0
+    proposals_forgotten: int = 0

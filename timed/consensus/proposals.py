@@ -1,0 +1,53 @@
+"""The proposals of one height, one for each round; of rounds long past only those that may matter still."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from timed.wire.messages import BlockProposal
+
+MAX_PROPOSALS_AHEAD = 8
+"""A proposal for a later round than this is asked for again when its round is there."""
+MAX_PROPOSALS_BEHIND = 64
+"""A proposal for an earlier round than this is forgotten, and counted, unless a lock or a certificate is of its round.
+
+Nothing else asks for it: a lock is proved by prevotes, and the block of a later proposal comes with that."""
+
+
+def may_matter(number: int, round_: int, bound: Sequence[tuple[int, bytes]]) -> bool:
+    """Whether a member in `round_` keeps the proposal of round `number`; `bound` are (round, block) it rests on."""
+    near = round_ - MAX_PROPOSALS_BEHIND <= number <= round_ + MAX_PROPOSALS_AHEAD
+    return near or any(number == at for at, _ in bound)
+
+
+class Proposals(Mapping[int, BlockProposal]):
+    """By round; the first that came counts."""
+
+    def __init__(self) -> None:
+        self._by_round: dict[int, BlockProposal] = {}
+
+    def __getitem__(self, round_: int) -> BlockProposal:
+        return self._by_round[round_]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._by_round)
+
+    def __len__(self) -> int:
+        return len(self._by_round)
+
+    def add(self, proposal: BlockProposal) -> None:
+        self._by_round.setdefault(proposal.round, proposal)
+
+    def since(self, round_: int, earlier: Collection[int] = ()) -> list[BlockProposal]:
+        """Those from `round_` on and of the rounds `earlier`, by round."""
+        return [one for at, one in sorted(self._by_round.items()) if at >= round_ or at in earlier]
+
+    def forget_block(self, block: bytes) -> None:
+        self._by_round = {at: one for at, one in self._by_round.items() if one.header.hash != block}
+
+    def forget_past(self, round_: int, bound: Sequence[tuple[int, bytes]]) -> int:
+        """Forget those that no longer matter in `round_`; how many."""
+        kept = {at: one for at, one in self._by_round.items() if may_matter(at, round_, bound)}
+        forgotten = len(self._by_round) - len(kept)
+        self._by_round = kept
+        return forgotten

@@ -82,9 +82,14 @@ class OwnReportTests(SynchronousTestCase):
             self.assertEqual((desk.path.closed, desk.signatures), (True, []))
 
     def test_a_member_that_stopped_signing_sends_no_report(self) -> None:
+        """[13]: nor does it sign what has gathered by then, whoever asks for it afterwards."""
         desk = EpochDesk()
+        desk.know(desk.payment())
         desk.path.stop_signing()
+        desk.wait()
         desk.close()
+        desk.closing.report_held()
+        desk.settle()
         self.assertEqual(desk.signatures, [])
 
     def test_a_report_that_becomes_durable_after_its_epoch_counts_nowhere(self) -> None:

@@ -64,10 +64,14 @@ class LiarTests(SynchronousTestCase):
         desk.start()
         first, second = desk.block("1"), desk.block("2")
         desk.hear(desk.proposal(first))
+        desk.prevotes(second.hash, SECOND_)
         desk.hear(desk.proposal(second))
         key = desk.roster.members[FIRST].operator_key
         self.assertEqual(desk.heard(Equivocation), [Equivocation(key, EPOCH, "proposal")])
         self.assertEqual(desk.own_votes(), [(0, PREVOTE, first.hash)])
+        self.assertEqual(
+            list(desk.rounds.values), [first.hash], "without a quorum nobody needs the second one"
+        )
 
     def test_two_bodies_under_one_header_are_two_proposals(self) -> None:
         """[12]; attack: a body that is worth nothing to one member, to keep it from the block the others chose."""

@@ -26,6 +26,8 @@ from tests.builders import (
 )
 from timed.crypto.rule import verify
 from timed.errors import InvalidBlock, LocalError, RemoteError, StoreError
+from timed.interfaces import Coin
+from timed.ledger import ledger as ledger_module
 from timed.ledger.digest import apply_digests, empty_digests, utxo_root
 from timed.ledger.filters import block_filter, filter_item
 from timed.ledger.ledger import MAX_UNSETTLED, Ledger
@@ -34,7 +36,7 @@ from timed.params import NULL_HASH
 from timed.primitives.block import Block, Evidence, attendance_root, tx_root
 from timed.primitives.certificate import BlockCertificate, bitmap_of
 from timed.primitives.filters import filter_key, filter_root
-from timed.primitives.transaction import COINBASE, Transaction
+from timed.primitives.transaction import COINBASE, OutPoint, Transaction
 from timed.store.memory import MemoryStore
 
 GENESIS = genesis()
@@ -94,6 +96,17 @@ class GoodBlockTests(BlockCase):
         first = self.payment()
         _, effects = self.chain.make([first, transfer(outputs_of(first)[:1]), self.payment(1)])
         self.assertEqual([verify(*item) for item in effects.signature_items()], [True] * 3)
+
+    def test_signatures_that_were_checked_before_are_those_of_the_very_body(self) -> None:
+        """[5] A body of the same txid with other witnesses was never checked."""
+        block, effects = self.chain.make([self.payment(0), self.payment(1)])
+        _, first, second = block.transactions
+        whole = effects.signature_items()
+        other = first.with_witnesses(second.witnesses)
+        for known, left in (({}, 2), ({first.txid: first}, 1), ({first.txid: other}, 2)):
+            items = effects.signature_items(known.get)
+            self.assertEqual(len(items), left)
+            self.assertEqual(items, whole[2 - left :])
 
     def test_a_parent_certificate_by_other_signers_has_its_signatures_listed(self) -> None:
         """Only the certificate the ledger holds was checked before."""
@@ -365,15 +378,28 @@ class RosterTests(SynchronousTestCase):
 
     def test_attendance_is_counted_on_the_parents_roster(self) -> None:
         """[11] Block 4 pays the signers of block 3, who are of the old roster; block 5 the new."""
-        rewards = []
+        rewards, paid = [], []
         for _ in range(5):
-            self.chain.extend()
-            rewards.append(self.chain.ledger.tip.header.reward)
+            block = Block.decode(self.chain.extend().block)
+            rewards.append(block.header.reward)
+            paid.append([output.lock for output in block.transactions[0].outputs])
         self.assertEqual(rewards, [base_reward(3)] * 4 + [base_reward(4)])
+        old, new = ([member.reward for member in one.members] for one in (self.genesis.members, self.later))
+        self.assertEqual(paid, [old] * 4 + [new])
+
+    def test_the_first_block_pays_the_roster_of_genesis_whatever_comes_after_it(self) -> None:
+        """[11]"""
+        chain = ChainBuilder(attrs.evolve(genesis(), roster_changes=((0, self.later),)))
+        block, _ = chain.make()
+        self.assertEqual((block.header.roster, block.header.next_roster), (roster().hash, self.later.hash))
+        self.assertEqual(block.attendance, bitmap_of(range(3), 3))
+        paid = [output.lock for output in block.transactions[0].outputs]
+        self.assertEqual(paid, [member.reward for member in roster().members])
 
     def test_it_is_known_two_blocks_ahead_and_no_further(self) -> None:
         """[7] What later blocks may change is not guessed."""
-        self.assertEqual(self.chain.ledger.roster(2), self.genesis.members)
+        for height in (0, 1, 2):
+            self.assertEqual(self.chain.ledger.roster(height), self.genesis.members)
         self.assertRaises(LocalError, self.chain.ledger.roster, 3)
         self.assertRaises(LocalError, self.chain.ledger.roster, -1)
 
@@ -523,6 +549,22 @@ class LedgerTests(SynchronousTestCase):
             store.commit(commit)
         self.assertEqual(ahead.unsettled, 0)
         self.assertIsNone(ahead.coin(chain.allocation()[0]))
+
+    def test_coins_that_were_read_are_kept_at_hand_up_to_a_bound(self) -> None:
+        self.patch(ledger_module, "MAX_CACHED_COINS", 2)
+        chain = ChainBuilder(GENESIS)
+        read = []
+        stored = chain.store.coin
+
+        def coin(wanted: OutPoint) -> Coin | None:
+            read.append(wanted)
+            return stored(wanted)
+
+        self.patch(chain.store, "coin", coin)
+        one, two, three = (chain.allocation(index)[0] for index in range(3))
+        for wanted in (one, two, one, two, outpoint(), outpoint(), three, three, one):
+            chain.ledger.coin(wanted)
+        self.assertEqual(read, [one, two, outpoint(), outpoint(), three, one], "a third lets go of all")
 
     def test_it_does_not_run_away_from_the_store(self) -> None:
         chain = ChainBuilder(genesis(1))

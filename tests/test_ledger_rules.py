@@ -24,6 +24,7 @@ from timed.ledger import rules
 from timed.params import MAX_MONEY, REGTEST, UNITS_PER_TIME
 from timed.primitives.transaction import (
     KEY_HASH_SIZE,
+    WITNESS_SIZE,
     Lock,
     Output,
     Transaction,
@@ -84,6 +85,7 @@ class FormTests(RuleCase):
         small = attrs.evolve(REGTEST, max_transaction_bytes=self.good().size - 1)
         error = self.assertRaises(InvalidTransaction, rules.check_form, self.good(), small)
         self.assertEqual(error.rule, "transaction-bytes")
+        rules.check_form(self.good(), attrs.evolve(REGTEST, max_transaction_bytes=self.good().size))
 
     def test_no_inputs(self) -> None:
         self.assert_breaks("inputs-empty", signed(Transaction.make(outputs=[COIN.output]), [], [WALLET]))
@@ -91,6 +93,7 @@ class FormTests(RuleCase):
     def test_too_many_inputs(self) -> None:
         spent = [(outpoint(number), COIN) for number in range(REGTEST.max_inputs + 1)]
         self.assert_breaks("inputs-count", transfer(spent))
+        rules.check_form(transfer(spent[:-1]), REGTEST)
 
     def test_an_input_twice(self) -> None:
         self.assert_breaks("input-duplicate", transfer(SPENT * 2))
@@ -101,6 +104,7 @@ class FormTests(RuleCase):
     def test_too_many_outputs(self) -> None:
         outputs = [Output(REGTEST.dust, lock_of(WALLET))] * (REGTEST.max_outputs + 1)
         self.assert_breaks("outputs-count", self.with_outputs(*outputs))
+        rules.check_form(self.with_outputs(*outputs[:-1]), REGTEST)
 
     def test_dust(self) -> None:
         self.assert_breaks("output-dust", self.with_outputs(Output(REGTEST.dust - 1, lock_of(WALLET))))
@@ -150,6 +154,7 @@ class SpendTests(RuleCase):
         """[11] A transaction makes no coins."""
         transaction = transfer(SPENT, [COIN.output.value + 1])
         self.assert_spend_breaks("value-created", transaction)
+        self.assert_spend_breaks("fee-low", transfer(SPENT, [COIN.output.value], fee=0))
 
     def test_inputs_beyond_all_money(self) -> None:
         """[1] Every sum is range-checked."""
@@ -235,6 +240,31 @@ class SignatureTests(SynchronousTestCase):
         self.assertNotEqual(transfer(SPENT, lock_height=1).txid, transaction.txid)
 
 
+class RoomTests(SynchronousTestCase):
+    """What a transaction may take in a block, the same whichever of its bodies a node has."""
+
+    def test_every_key_that_the_locks_can_ask_for_is_counted(self) -> None:
+        shared = Lock.multisig(2, [key_hash(wallet_key(number).public) for number in (1, 2, 3)])
+        own, other = lock_of(wallet_key(1)), lock_of(wallet_key(2))
+        for locks, most in (([own], 1), ([own, own], 1), ([own, other], 2), ([shared, own, shared], 3)):
+            unsigned = transfer(SPENT).with_witnesses(())
+            self.assertEqual(rules.largest_size(unsigned, locks), unsigned.size + most * WITNESS_SIZE)
+
+    def test_it_does_not_depend_on_who_signed(self) -> None:
+        """Key 2 alone opens the second lock of the pair, and one of two keys the first."""
+        locks = [
+            Lock.multisig(1, [key_hash(wallet_key(number).public) for number in (1, 2)]),
+            lock_of(wallet_key(2)),
+        ]
+        coins = [coin(owner=lock) for lock in locks]
+        spent = [(outpoint(number), one) for number, one in enumerate(coins)]
+        bodies = [transfer(spent, signers=[wallet_key(2)])]
+        bodies.append(transfer(spent, signers=[wallet_key(1), wallet_key(2)]))
+        self.assertEqual({one.txid for one in bodies}, {bodies[0].txid})
+        sizes = [rules.largest_size(one, locks) for one in bodies]
+        self.assertEqual(sizes, [bodies[1].size] * 2)
+
+
 class FeeTests(SynchronousTestCase):
     def test_a_thousandth_between_floor_and_ceiling(self) -> None:
         cases = {
@@ -251,6 +281,11 @@ class FeeTests(SynchronousTestCase):
     def test_it_counts_all_outputs(self) -> None:
         outputs = [Output(UNITS_PER_TIME, lock_of(WALLET))] * 5
         self.assertEqual(rules.minimum_fee(outputs, REGTEST), 500_000)
+
+    def test_what_does_not_cover_the_least_fee_pays_nothing(self) -> None:
+        least = REGTEST.minimum_fee
+        paid = [rules.largest_total(available, REGTEST) for available in (-1, 0, 1, least, least + 1)]
+        self.assertEqual(paid, [0, 0, 0, 0, 1])
 
     @settings(deadline=None, max_examples=100)
     @given(

@@ -174,6 +174,21 @@ class CertificateTests(SynchronousTestCase):
         desk.certify(desk.certificate_of(payment.txid, 1, 2, 3))
         self.assertEqual(len(desk.heard(TransactionCertified)), 1)
         self.assertEqual([type(message) for message in desk.followers], [Certified])
+        self.assertEqual(desk.path.unbacked, {}, "nor is it kept twice")
+
+    def test_what_a_certificate_waits_for_is_not_forgotten(self) -> None:
+        """A mempool without a place for the child; its parent is asked for all the same."""
+        desk = EpochDesk(me=None)
+        parent = desk.payment()
+        child = desk.child_of(parent)
+        desk.know(child)
+        desk.certify(desk.certificate_of(child.txid, 1, 2, 3))
+        desk.path.forget(child.txid)
+        desk.wait(ASK_AGAIN_US)
+        self.assertEqual(desk.wanted(AskCertificates), [AskCertificates((parent.txid,), ())] * 2)
+        desk.know(parent)
+        desk.certify(desk.certificate_of(parent.txid, 1, 2, 3))
+        self.assertEqual(desk.path.held(), tuple(sorted((parent.txid, child.txid))))
 
     def test_a_certificate_of_another_epoch_or_roster_is_ignored(self) -> None:
         old, other = EpochDesk(epoch=EPOCH - 1), EpochDesk(weights=(1, 1, 1, 2))

@@ -195,9 +195,11 @@ class MissingCertificateTests(SynchronousTestCase):
 
     def test_the_reporter_is_asked_for_what_is_missing_and_only_that(self) -> None:
         desk = EpochDesk()
-        held, lacking = certified(desk, 1)[0], desk.payment(9)
-        desk.hear_report(desk.report(2, held.txid, lacking.txid))
-        self.assertEqual(desk.wanted(AskCertificates), [AskCertificates((lacking.txid,), (2,))])
+        held, lacking, known = certified(desk, 1)[0], desk.payment(9), desk.payment(10)
+        desk.know(known)
+        desk.hear_report(desk.report(2, held.txid, lacking.txid, known.txid))
+        missing = tuple(sorted((lacking.txid, known.txid)))
+        self.assertEqual(desk.wanted(AskCertificates), [AskCertificates(missing, (2,))])
 
     def test_asks_again_each_second_until_it_is_backed(self) -> None:
         desk = EpochDesk(me=None)

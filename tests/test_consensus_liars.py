@@ -8,7 +8,7 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.consensus_world import ACKNOWLEDGEMENT, EPOCH, VOTE, EpochDesk, are_good
-from timed.consensus.effects import AskTransactions
+from timed.consensus.effects import AskCertificates, AskTransactions
 from timed.consensus.missing import ASK_AGAIN_US, MAX_ASK, MISSING_AFTER_US
 from timed.events import Equivocation, TransactionCertified
 from timed.params import REGTEST, SECOND
@@ -140,6 +140,33 @@ class FloodTests(SynchronousTestCase):
         self.assertLessEqual(len(self.desk.path.tallies), 3 * self.budget)
         self.assertGreaterEqual(self.desk.path.counters.votes_over_budget, 1_000 - 3 * self.budget)
 
+    def test_what_can_add_nothing_is_not_worth_a_check(self) -> None:
+        """§3.2: verification stops at quorum, and at the budget."""
+        payments = [self.desk.payment(number) for number in range(3)]
+        first, second, third = (one.txid for one in payments)
+        self.desk.know(*payments)
+        self.desk.votes(first, 0, 1, 2)
+        self.desk.votes(second, 1)
+        for kind, member, txids, wanted in (
+            (VOTE, 3, (first,), False), (VOTE, 1, (first, second), False), (VOTE, 3, (second,), True),
+            (VOTE, 3, (first, second), True), (VOTE, 1, (third,), True), (VOTE, 1, (unknown(1),), True),
+            (ACKNOWLEDGEMENT, 3, (first,), True),
+        ):  # fmt: skip
+            bundle = self.desk.bundle(member, *txids, kind=kind)
+            self.assertEqual(self.desk.path.wants(bundle), wanted, str((kind, member, len(txids))))
+        self.assertEqual(self.desk.path.counters.votes_over_budget, 0)
+
+    def test_who_has_spent_its_budget_is_not_worth_a_check(self) -> None:
+        for kind, budget in ((VOTE, self.budget), (ACKNOWLEDGEMENT, 2 * self.budget)):
+            desk = EpochDesk(params=self.desk.params)
+            ids = [unknown(number) for number in range(budget + 3)]
+            desk.hear(desk.bundle(3, *ids[: budget - 1], kind=kind))
+            self.assertTrue(desk.path.wants(desk.bundle(3, ids[budget], kind=kind)))
+            desk.hear(desk.bundle(3, ids[budget], kind=kind))
+            self.assertFalse(desk.path.wants(desk.bundle(3, *ids[budget + 1 :], kind=kind)))
+            self.assertEqual(desk.path.counters.votes_over_budget, 2)
+            self.assertTrue(desk.path.wants(desk.bundle(2, ids[-1], kind=kind)), "it is each member's own")
+
     def test_acknowledgements_of_a_liar_are_bounded_as_well(self) -> None:
         txids = [unknown(number) for number in range(1_000)]
         self.desk.hear(self.desk.bundle(3, *txids, kind=ACKNOWLEDGEMENT))
@@ -246,6 +273,24 @@ class UnknownTransactionTests(SynchronousTestCase):
         desk.wait(0)
         asked = [txid for effect in desk.wanted(AskTransactions) for txid in effect.txids]
         self.assertEqual(sorted(asked), sorted(unknown(number) for number in range(3 * MAX_ASK)))
+
+    def test_what_waits_is_due_as_soon_when_the_clock_is_set_back(self) -> None:
+        """The body of a vote, the certificate of a parent, and a bundle that gathers."""
+        desk = EpochDesk()
+        child = desk.child_of(desk.payment(5))
+        desk.know(child)
+        desk.votes(child.txid, 1, 2, 3)
+        desk.votes(unknown(1), 1)
+        desk.wait(MISSING_AFTER_US)
+        desk.votes(unknown(2), 1)
+        desk.know(desk.payment(1))
+        asked = len(desk.asked)
+        desk.now -= 3600 * SECOND
+        desk.path.clock_set_back(desk.now)
+        desk.wait(ASK_AGAIN_US)
+        self.assertEqual(len(desk.sent), 1)
+        later = desk.asked[asked:]
+        self.assertEqual([type(one) for one in later], [AskTransactions, AskTransactions, AskCertificates])
 
     def test_nothing_of_the_old_epoch_is_asked_for_in_the_new_one(self) -> None:
         desk = EpochDesk()

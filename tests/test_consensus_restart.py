@@ -12,6 +12,7 @@ from timed.errors import StoreError
 from timed.events import DoubleSpend, TransactionFinal
 from timed.params import REGTEST
 from timed.primitives.transaction import OutPoint
+from timed.wire.catalogue import encode_record
 from timed.wire.messages import TransactionBroadcast, TransactionVote
 
 
@@ -82,6 +83,42 @@ class RestartTests(SynchronousTestCase):
         self.assertEqual(again.path.held(), (payment.txid,))
         again.close()
         self.assertEqual(again.sent[-1].txids, (payment.txid,))  # type: ignore[attr-defined]
+
+    def test_certificates_that_came_from_peers_are_back_and_in_the_report(self) -> None:
+        """§3.3: without the votes they are made of; else what this member acknowledged could be left out."""
+        desk = EpochDesk()
+        payment = desk.payment()
+        desk.know(payment)
+        held = desk.certificate_of(payment.txid, 1, 2, 3)
+        final = desk.certificate_of(payment.txid, 1, 2, 3, kind=ACKNOWLEDGEMENT)
+        desk.certify(held)
+        desk.certify(final)
+        again = desk.restarted()
+        tally = again.path.tallies[payment.txid]
+        self.assertEqual(tally.certificate(VOTE), held)
+        self.assertEqual((tally.final, tally.certificate(ACKNOWLEDGEMENT)), (True, final))
+        child = again.child_of(payment)
+        again.know(child)
+        again.wait()
+        self.assertEqual(again.voted_for(), [payment.txid, child.txid])
+        again.close()
+        self.assertEqual(again.sent[-1].txids, (payment.txid,))  # type: ignore[attr-defined]
+
+    def test_a_child_is_not_held_again_without_its_parent(self) -> None:
+        """[13]: it is named in bundles that prove something else."""
+        desk = EpochDesk(me=None)
+        parent, other = desk.payment(1), desk.payment(2)
+        child = desk.child_of(parent)
+        desk.know(parent, child, other)
+        for member in (1, 2, 3):
+            desk.hear(desk.bundle(member, child.txid, other.txid))
+        self.assertEqual(desk.path.held(), (other.txid,))
+        desk.log += [encode_record(TransactionBroadcast(one)) for one in (parent, child)]
+        again = desk.restarted()
+        self.assertEqual(again.path.tallies[child.txid].votes.weight, 3)
+        self.assertEqual(again.path.held(), (other.txid,))
+        again.votes(parent.txid, 1, 2, 3)
+        self.assertEqual(again.path.held(), tuple(sorted((parent.txid, child.txid, other.txid))))
 
     def test_outputs_of_certified_transactions_are_available_again(self) -> None:
         desk = EpochDesk()
@@ -172,6 +209,9 @@ class RestartTests(SynchronousTestCase):
         payment = desk.payment()
         desk.know(payment)
         desk.votes(payment.txid, 1, 2, 3)
+        other = desk.payment(1)
+        desk.know(other)
+        desk.certify(desk.certificate_of(other.txid, 1, 2, 3))
         desk.wait()
         desk.close()
         desk.path.epoch += 1

@@ -120,6 +120,20 @@ class RestartTests(SynchronousTestCase):
         again.votes(parent.txid, 1, 2, 3)
         self.assertEqual(again.path.held(), tuple(sorted((parent.txid, child.txid, other.txid))))
 
+    def test_acknowledgements_of_the_log_finalise_nothing_without_the_certificate(self) -> None:
+        """§3.3: they are named in bundles that made another transaction final."""
+        desk = EpochDesk(me=None)
+        first, second = desk.payment(1), desk.payment(2)
+        desk.know(first, second)
+        desk.votes(first.txid, 1, 2, 3)
+        for member in (1, 2, 3):
+            desk.hear(desk.bundle(member, first.txid, second.txid, kind=ACKNOWLEDGEMENT))
+        again = desk.restarted()
+        self.assertEqual([again.path.tallies[one.txid].final for one in (first, second)], [True, False])
+        again.know(second)
+        again.votes(second.txid, 1, 2, 3)
+        self.assertEqual(again.heard(TransactionFinal), [TransactionFinal(second.txid, EPOCH)])
+
     def test_outputs_of_certified_transactions_are_available_again(self) -> None:
         desk = EpochDesk()
         payment = desk.payment()

@@ -14,6 +14,7 @@ from tests.builders import (
     WALLET,
     ChainBuilder,
     block_certificate,
+    coin,
     genesis,
     lock_of,
     matches,
@@ -28,7 +29,7 @@ from timed.crypto.rule import verify
 from timed.errors import InvalidBlock, LocalError, RemoteError, StoreError
 from timed.interfaces import Coin
 from timed.ledger import ledger as ledger_module
-from timed.ledger.digest import apply_digests, empty_digests, utxo_root
+from timed.ledger.digest import apply_digests, empty_digests, shard_of, utxo_root
 from timed.ledger.filters import block_filter, filter_item
 from timed.ledger.ledger import MAX_UNSETTLED, Ledger
 from timed.ledger.rewards import base_reward
@@ -451,6 +452,14 @@ class DigestTests(BlockCase):
         self.assertNotEqual(effects.digests, before)
         self.assertEqual(apply_digests(effects.digests, effects.spent, effects.created), before)
 
+    def test_a_coin_is_of_the_shard_that_the_first_bits_of_its_txid_name(self) -> None:
+        """§8"""
+        txid = b"\xb5" + bytes(31)
+        self.assertEqual([shard_of(txid, bits) for bits in (0, 1, 2, 4, 8)], [0, 1, 2, 11, 0xB5])
+        before = empty_digests(4)
+        after = apply_digests(before, [(OutPoint(txid, 7), coin())], ())
+        self.assertEqual([number for number in range(16) if after[number] != before[number]], [11])
+
     @settings(deadline=None, max_examples=25)
     @given(
         shard_bits=st.sampled_from([0, 1, 3, 8]), picks=st.lists(st.integers(0, 50), max_size=6, unique=True)
@@ -556,11 +565,11 @@ class LedgerTests(SynchronousTestCase):
         read = []
         stored = chain.store.coin
 
-        def coin(wanted: OutPoint) -> Coin | None:
+        def noted(wanted: OutPoint) -> Coin | None:
             read.append(wanted)
             return stored(wanted)
 
-        self.patch(chain.store, "coin", coin)
+        self.patch(chain.store, "coin", noted)
         one, two, three = (chain.allocation(index)[0] for index in range(3))
         for wanted in (one, two, one, two, outpoint(), outpoint(), three, three, one):
             chain.ledger.coin(wanted)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.builders import WALLET, ChainBuilder, genesis, outputs_of, transfer, wallet_key
+from tests.builders import WALLET, ChainBuilder, genesis, outpoint, outputs_of, transfer, wallet_key
 from timed.errors import InvalidBlock
 from timed.ledger import content
 from timed.ledger import prepared as module
@@ -100,11 +100,22 @@ class PreparedTests(SynchronousTestCase):
             rivals = [transfer([plain.allocation(0)], [amount]) for amount in (10**8, 10**9)]
             ready.ledger.prepare(rivals[first])
             ready.ledger.prepare(rivals[1 - first])
-            for one in rivals:
-                self.assertEqual(plain.make([one]), ready.make([one]))
+            for chosen in ([rivals[0]], [rivals[1]], []):
+                self.assertEqual(plain.make(chosen), ready.make(chosen))
             with self.assertRaises(InvalidBlock) as caught:
                 ready.make(rivals)
             self.assertEqual(caught.exception.rule, "double-spend")
+
+    def test_what_lacks_an_input_is_not_worked_out_though_the_others_would_pay_for_all(self) -> None:
+        plain, ready = ChainBuilder(), ChainBuilder()
+        known = plain.allocation(0)
+        fee = 2 * known[1].output.value - 10**8
+        half = transfer([known, (outpoint(), known[1])], [10**8], fee=fee)
+        ready.ledger.prepare(half)
+        self.assertEqual(plain.make(), ready.make())
+        with self.assertRaises(InvalidBlock) as caught:
+            ready.make([half])
+        self.assertEqual(caught.exception.rule, "input-missing")
 
     def test_what_breaks_a_rule_is_found_by_the_block(self) -> None:
         chain = ChainBuilder()

@@ -118,7 +118,9 @@ class RestartTests(SynchronousTestCase):
         self.assertEqual(again.path.tallies[child.txid].votes.weight, 3)
         self.assertEqual(again.path.held(), (other.txid,))
         again.votes(parent.txid, 1, 2, 3)
-        self.assertEqual(again.path.held(), tuple(sorted((parent.txid, child.txid, other.txid))))
+        held = tuple(sorted((parent.txid, child.txid, other.txid)))
+        self.assertEqual(again.path.held(), held)
+        self.assertEqual(again.restarted().path.held(), held, "though the log names the child first")
 
     def test_acknowledgements_of_the_log_finalise_nothing_without_the_certificate(self) -> None:
         """§3.3: they are named in bundles that made another transaction final."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 
 from tests.app_world import ThreadsOnClock
 from tests.builders import ChainBuilder, genesis
@@ -18,7 +18,7 @@ from tests.rpc_world import RpcTestCase
 from timed.app.config import load, override
 from timed.app.datadir import attach
 from timed.client.message import authorization
-from timed.errors import ConfigError, StoreError
+from timed.errors import ConfigError, StoreError, StoreUnmade
 from timed.rpc.apart import FORWARDED, ApartDesk
 from timed.rpc.auth import COOKIE_USER, write_cookie
 from timed.rpc.dispatch import Dispatcher, Forward
@@ -28,6 +28,8 @@ from timed.rpc.handlers import HANDLERS
 from timed.rpc.method import READ
 from timed.rpc.placing import Place, place_of
 from timed.rpc.table import METHODS
+from timed.store.database import TABLES, Database
+from timed.store.environment import DATA_FILE, open_tables
 from timed.store.lmdb import LmdbStore
 from timed.store.shared import SharedStore
 
@@ -196,6 +198,74 @@ class Starting(SynchronousTestCase):
     def test_the_socket_stands_in_the_data_directory(self) -> None:
         config = self.config("services.enabled=rpc")
         self.assertEqual(config.socket_file, config.datadir / "node.sock")
+
+
+class FirstStart(TestCase):
+    """Started with the chain process for the very first time, while that one is still making its store."""
+
+    timeout = 60
+
+    def setUp(self) -> None:
+        self.prepare()
+
+    def prepare(self) -> None:
+        """A data directory of its own."""
+        self.context = make_context(
+            self.mktemp(), chain=False, others={"services.enabled": "rpc", "rpc.socket": "/nowhere/node.sock"}
+        )
+        self.chain = self.context.datadir.chain
+        self.database = self.chain / "db"
+
+    def desk(self) -> ApartDesk:
+        desk = ApartDesk(self.context)  # type: ignore[arg-type]
+        self.addCleanup(lambda: Deferred.fromCoroutine(desk.stop()))
+        desk.start()
+        return desk
+
+    async def height(self, desk: ApartDesk) -> int:
+        assert desk.parts.reader is not None
+        height: int = await desk.parts.reader.read(lambda snapshot: snapshot.tip().height)
+        return height
+
+    def nothing(self) -> None:
+        """Not even the directory."""
+
+    def directories(self) -> None:
+        self.database.mkdir(parents=True)
+
+    def empty_file(self) -> None:
+        self.directories()
+        (self.database / DATA_FILE).touch()
+
+    def half_of_the_tables(self) -> None:
+        self.directories()
+        environment, _ = open_tables(str(self.database), TABLES[:3])
+        environment.close()
+
+    def no_identity(self) -> None:
+        self.directories()
+        Database(str(self.database)).close()
+
+    async def test_what_is_not_there_yet_is_waited_for_and_named(self) -> None:
+        for stage in (
+            self.nothing, self.directories, self.empty_file, self.half_of_the_tables, self.no_identity,
+        ):  # fmt: skip
+            self.prepare()
+            stage()
+            desk = self.desk()
+            found = await self.assertFailure(Deferred.fromCoroutine(self.height(desk)), StoreUnmade)
+            self.assertIn(str(self.chain), found.message, stage.__name__)
+            self.assertIn("chain process", found.hint, stage.__name__)
+            shutil.rmtree(self.chain, ignore_errors=True)
+            store = LmdbStore(str(self.chain), self.context.params.name, self.context.genesis.hash)
+            store.commit(self.context.genesis.commit())
+            store.close()
+            self.assertEqual(await self.height(desk), 0, stage.__name__)
+
+    async def test_another_chain_s_store_still_ends_the_start(self) -> None:
+        LmdbStore(str(self.chain), self.context.params.name, bytes(32)).close()
+        error = self.assertRaises(StoreError, self.desk)
+        self.assertIn("belongs to a chain with genesis", str(error))
 
 
 class LongAnswers(SynchronousTestCase):

@@ -47,6 +47,10 @@ class StoreError(LocalError):
     """The data directory cannot be used, or holds what it must not hold."""
 
 
+class StoreUnmade(StoreError):
+    """Nobody has finished making the store there: whoever only reads it may ask again."""
+
+
 class WalletLocked(LocalError):
     """A secret of the wallet is needed, and the wallet is locked."""
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from twisted.logger import Logger
 
+from timed.errors import StoreUnmade
 from timed.index.reader import IndexReader
 from timed.index.status import ReadIndexes
 from timed.rpc.chainlink import ChainLink, watch_link
@@ -85,12 +86,12 @@ class ApartDesk(Desk):
 
     def start(self) -> None:
         """StoreError when the store there is another one's; one that is not there yet is waited for."""
-        path = self._context.datadir.chain
-        if path.is_dir():
+        try:
             self._source.store.tip()
+        except StoreUnmade as error:
+            self._log.warn("there is no chain yet: {reason}", reason=str(error))
+        finally:
             self._source.close()
-        else:
-            self._log.warn("there is no chain in {path} yet: start the chain process", path=str(path))
         super().start()
         self.link.start()
         self._probe.start()

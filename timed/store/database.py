@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from zope.interface import implementer
 
-from timed.errors import StoreError
+from timed.errors import StoreError, StoreUnmade
 from timed.interfaces import BlockCommit, Coin, IReads, StoredTip, StoreUsage
 from timed.ledger.content import HEADER_SIZE
 from timed.params import STORE_SCHEMA
@@ -98,7 +98,10 @@ class Database(Reads):
         with explained(self.path, "read"), self._environment.begin() as transaction:
             found = self.get(transaction, "meta", _IDENTITY, Identity.decode)
         if found is None:
-            raise StoreError(f"{self.path} holds no store of timed.", "Start the node once to make one.")
+            raise StoreUnmade(
+                f"{self.path} holds no store of timed.",
+                "Start the node, which is the chain process, once to make one.",
+            )
         if found.schema > STORE_SCHEMA:
             raise StoreError(
                 f"{self.path} was written by a newer timed (schema {found.schema}, this one knows {STORE_SCHEMA}).",

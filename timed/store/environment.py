@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import lmdb
 
-from timed.errors import DecodeError, StoreError
+from timed.errors import DecodeError, StoreError, StoreUnmade
 from timed.interfaces import StoreUsage
 from timed.primitives.hashing import crc32c
 from timed.store.records import Seal
@@ -149,8 +149,9 @@ def _explanation(path: str, action: str, error: lmdb.Error) -> StoreError:
             "Move it away and start again, or restore a copy.",
         )
     if isinstance(error, lmdb.NotFoundError):
-        return StoreError(
-            f"{path} lacks tables: nobody has finished making it.", "Start the process that writes it."
+        return StoreUnmade(
+            f"{path} lacks tables: nobody has finished making it.",
+            "Start the chain process, which writes it.",
         )
     if "No space left" in text or "quota" in text:
         return StoreError(f"cannot {action} {path}: the disk is full.", "Free some space; nothing is lost.")

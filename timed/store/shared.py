@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from timed.errors import StoreError
+from timed.errors import StoreUnmade
 from timed.interfaces import IReads, StoredTip
 from timed.store.database import Database
 from timed.store.environment import DATA_FILE
+from timed.store.files import disk_error
 from timed.store.lmdb import DATABASE
 
 FileId = tuple[int, int]
@@ -33,7 +34,7 @@ class SharedStore:
 
     @contextmanager
     def snapshot(self) -> Iterator[IReads]:
-        """StoreError while there is no store, or when it is another network's, genesis's or schema's."""
+        """StoreUnmade while there is none, StoreError when it is another network's, genesis's or schema's."""
         with self._opened().snapshot() as reads:
             yield reads
 
@@ -64,9 +65,16 @@ class SharedStore:
     def _file_now(self) -> FileId:
         try:
             found = os.stat(os.path.join(self._path, DATA_FILE))
+        except FileNotFoundError as error:
+            raise self._unmade() from error
         except OSError as error:
-            raise StoreError(
-                f"{self._path} holds no store of timed.",
-                "Start the process with services.enabled = chain for this data directory once.",
-            ) from error
+            raise disk_error("read", self._path, error) from error
+        if not found.st_size:
+            raise self._unmade()
         return found.st_dev, found.st_ino
+
+    def _unmade(self) -> StoreUnmade:
+        return StoreUnmade(
+            f"{self._path} holds no store of timed.",
+            "Start the chain process, one with services.enabled = chain, for this data directory.",
+        )

@@ -94,8 +94,9 @@ class MemoryFiles(Files):
     def names(self, directory: str) -> list[str]:
         return sorted(os.path.basename(path) for path in self.inodes if os.path.dirname(path) == directory)
 
-    def read(self, path: str) -> bytes:
-        return bytes(self.inodes[path].data)
+    def read(self, path: str, size: int = -1) -> bytes:
+        data = bytes(self.inodes[path].data)
+        return data if size < 0 else data[:size]
 
     def open(self, path: str) -> int:
         descriptor = len(self.descriptors) + 3

@@ -26,6 +26,34 @@ def records(batches: Sequence[Sequence[bytes]]) -> list[bytes]:
     return [record for batch in batches for record in batch]
 
 
+class CountingFiles(Files):
+    """Counts the files of which the whole content was asked for, and how many were in memory at one time."""
+
+    def __init__(self) -> None:
+        self.whole = self.held = self.most = 0
+
+    def read(self, path: str, size: int = -1) -> bytes:
+        data = super().read(path, size)
+        return data if size >= 0 else Content(data, self)
+
+
+class Content(bytes):
+    """What stands in a file; it says when it is let go."""
+
+    files: CountingFiles
+
+    def __new__(cls, data: bytes, files: CountingFiles) -> Content:
+        content = super().__new__(cls, data)
+        content.files = files
+        files.whole += 1
+        files.held += 1
+        files.most = max(files.most, files.held)
+        return content
+
+    def __del__(self) -> None:
+        self.files.held -= 1
+
+
 class RealLogCase(SynchronousTestCase):
     """Logs in a directory of the real file system."""
 
@@ -83,6 +111,19 @@ class ReopenTests(RealLogCase):
         log.close()
         self.assertGreater(len(os.listdir(self.directory)), 2)
         self.assertEqual(list(self.log(segment_size=200).replay()), records(batches))
+
+    def test_the_files_are_read_one_at_a_time(self) -> None:
+        """An epoch may have many of them, of 64 MiB each: opening needs the memory of one."""
+        log = self.log(segment_size=200)
+        batches = [(bytes([number]) * 60,) for number in range(12)]
+        for batch in batches:
+            log.append(batch)
+        log.close()
+        files = CountingFiles()
+        again = Log(self.directory, GENESIS, 7, files, 200)
+        self.addCleanup(again.close)
+        self.assertEqual(list(again.replay()), records(batches))
+        self.assertEqual((files.whole, files.most), (2 * len(os.listdir(self.directory)), 1))
 
     def test_rolling_forgets_the_epoch(self) -> None:
         log = self.log()

@@ -8,7 +8,7 @@ the coins against the digest of their set, and the log of the current epoch.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,7 +27,7 @@ from timed.store.database import Database
 from timed.store.environment import DATA_FILE, explained
 from timed.store.files import Files, disk_error
 from timed.store.lmdb import DATABASE, LOCK, LOG
-from timed.store.log import survey
+from timed.store.log import records_of, survey
 from timed.store.past import Execution
 from timed.wire.catalogue import decode_record
 
@@ -327,8 +327,10 @@ class ChainCheck:
             return
         yield from self._messages("the records carried over", database.carried())
         for each in surveyed:
-            records = [record for batch in each.scan.batches for record in batch.records]
-            yield from self._messages(f"log file {each.path}", records)
+            try:
+                yield from self._messages(f"log file {each.path}", records_of(each.path, each.end, Files()))
+            except StoreError as error:
+                yield _flaw(each.path, error)
             if each.note:
                 yield Flaw(
                     each.path, each.note,
@@ -336,7 +338,7 @@ class ChainCheck:
                     serious=False,
                 )  # fmt: skip
 
-    def _messages(self, where: str, records: Sequence[bytes]) -> Iterator[Found]:
+    def _messages(self, where: str, records: Iterable[bytes]) -> Iterator[Found]:
         for number, record in enumerate(records):
             self.counts["records"] += 1
             try:

@@ -25,7 +25,6 @@ from timed.store.segment import (
     MARKER_SIZE,
     SEGMENT_HEADER_SIZE,
     VERSION,
-    Scan,
     Tail,
     damaged,
     frame,
@@ -53,30 +52,29 @@ class _Segment:
 
 @attrs.frozen
 class Surveyed:
-    """One file of an epoch as it was found."""
+    """One file of an epoch as it was found; what is in it is read by `records_of`."""
 
     path: str
     header: SegmentHeader
-    scan: Scan
+    next_batch: int
+    end: int
+    """Of its valid part."""
+    tail: Tail
     size: int
-
-    @property
-    def next_batch(self) -> int:
-        return self.header.first_batch + len(self.scan.batches)
 
     @property
     def note(self) -> str:
         """What stands behind its valid part, in one sentence; empty for nothing."""
-        if self.scan.tail is Tail.CLEAN:
+        if self.tail is Tail.CLEAN:
             return ""
         return (
-            f"log file {self.path}: {self.size - self.scan.end} bytes from byte {self.scan.end} on were left out:"
-            f" {self.scan.tail.value}"
+            f"log file {self.path}: {self.size - self.end} bytes from byte {self.end} on were left out:"
+            f" {self.tail.value}"
         )
 
 
 def survey(directory: str, genesis: bytes, epoch: int, files: Files) -> list[Surveyed]:
-    """The files of `epoch` in their order, only read; StoreError for damage that cannot be left out.
+    """The files of `epoch` in their order, read one at a time; StoreError for damage that cannot be left out.
 
     Those of closed epochs are nobody's any more; an opening removes them.
     """
@@ -95,24 +93,39 @@ def survey(directory: str, genesis: bytes, epoch: int, files: Files) -> list[Sur
         if sequence != len(paths):
             raise StoreError(f"a log file before {path} is missing.", "Put it back.")
         paths.append(path)
-    contents = [files.read(path) for path in paths]
     headers = [
-        _checked_header(number, path, data, genesis, epoch)
-        for number, (path, data) in enumerate(zip(paths, contents, strict=True))
+        _checked_header(number, path, files.read(path, SEGMENT_HEADER_SIZE), genesis, epoch)
+        for number, path in enumerate(paths)
     ]
     ends = [header.previous_end for header in headers[1:]]
     surveyed: list[Surveyed] = []
-    for path, data, header, end in zip(paths, contents, headers, [*ends, None], strict=False):
+    for path, header, end in zip(paths, headers, [*ends, None], strict=False):
         due = surveyed[-1].next_batch if surveyed else 0
         if header.first_batch != due:
             raise damaged(path, 0, f"it begins with batch {header.first_batch} where {due} is due")
-        scanned = scan(data if end is None else data[:end], header)
-        if scanned.tail is Tail.BROKEN:
-            raise damaged(path, scanned.end, Tail.BROKEN.value)
-        if end is not None and (scanned.tail is not Tail.CLEAN or scanned.end != end):
-            raise damaged(path, scanned.end, "frames that were durable are missing")
-        surveyed.append(Surveyed(path, header, scanned, len(data)))
+        surveyed.append(_surveyed(path, header, end, files))
     return surveyed
+
+
+def _surveyed(path: str, header: SegmentHeader, end: int | None, files: Files) -> Surveyed:
+    """One file; `end` is where its valid part ends by what the next one says."""
+    data = files.read(path)
+    found = scan(data if end is None else data[:end], header)
+    if found.tail is Tail.BROKEN:
+        raise damaged(path, found.end, Tail.BROKEN.value)
+    if end is not None and (found.tail is not Tail.CLEAN or found.end != end):
+        raise damaged(path, found.end, "frames that were durable are missing")
+    return Surveyed(path, header, header.first_batch + len(found.batches), found.end, found.tail, len(data))
+
+
+def records_of(path: str, end: int, files: Files) -> Iterator[bytes]:
+    """The records in the valid part of a log file, oldest first."""
+    try:
+        data = files.read(path)[:end]
+    except OSError as error:
+        raise disk_error("read", path, error) from error
+    for batch in scan(data, read_segment_header(path, data)).batches:
+        yield from batch.records
 
 
 def _checked_header(number: int, path: str, data: bytes, genesis: bytes, epoch: int) -> SegmentHeader:
@@ -159,12 +172,7 @@ class Log:
         if self._current is not None:
             places.append((self._current.path, self._current.size))
         for path, end in places:
-            try:
-                data = self._files.read(path)[:end]
-            except OSError as error:
-                raise disk_error("read", path, error) from error
-            for batch in scan(data, read_segment_header(path, data)).batches:
-                yield from batch.records
+            yield from records_of(path, end, self._files)
 
     def append(self, records: Sequence[bytes]) -> None:
         """Make the records durable, with one sync for each MAX_BATCH_RECORDS; StoreError when that failed."""
@@ -211,19 +219,18 @@ class Log:
         self._remove_before(self._epoch)
         found = survey(self._directory, self._genesis, self._epoch, self._files)
         self.doubtful = any(each.header.doubtful for each in found)
-        self._closed = [(each.path, each.scan.end) for each in found[:-1]]
+        self._closed = [(each.path, each.end) for each in found[:-1]]
         if found:
             self._resume(found[-1])
 
     def _resume(self, last: Surveyed) -> None:
         """Continue behind the last file, or in a new one when its end is not clean."""
-        path, found = last.path, last.scan
-        descriptor = self._files.open(path)
-        segment = _Segment(path, descriptor, last.header, found.end, last.next_batch)
+        descriptor = self._files.open(last.path)
+        segment = _Segment(last.path, descriptor, last.header, last.end, last.next_batch)
         self._current = segment
         self._files.sync(descriptor)
-        if found.tail is not Tail.CLEAN:
-            self.doubtful = self.doubtful or found.tail is Tail.DOUBTFUL
+        if last.tail is not Tail.CLEAN:
+            self.doubtful = self.doubtful or last.tail is Tail.DOUBTFUL
             self.notes.append(last.note)
             self._follow(segment)
         self._files.sync_directory(self._directory)

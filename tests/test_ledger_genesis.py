@@ -18,8 +18,9 @@ from timed.ledger.regtest import (
     well_known_key,
     well_known_seed,
 )
-from timed.params import MAINNET, MAX_MONEY, TESTNET
+from timed.params import MAINNET, MAX_MONEY, REGTEST, TESTNET
 from timed.primitives.block import Block
+from timed.primitives.layouts import MAX_OUTPUTS
 from timed.primitives.roster import Member, Roster, Tier, weights_for
 from timed.primitives.transaction import COINBASE, Lock
 
@@ -148,6 +149,15 @@ class RefusalTests(SynchronousTestCase):
         lock = BUILTIN.allocation[0][0]
         self.assert_refused("allocation 1 has an invalid lock", allocation=((Lock(9, b""), 10**8),))
         self.assert_refused("allocation 2 is below the dust", allocation=((lock, 10**8), (lock, 1)))
+
+    def test_an_allocation_of_more_coins_than_block_0_has_room_for(self) -> None:
+        """They are the outputs of one transaction."""
+        coin = (BUILTIN.allocation[0][0], REGTEST.dust)
+        full = attrs.evolve(BUILTIN, allocation=(coin,) * MAX_OUTPUTS)
+        self.assertEqual(len(full.created()), MAX_OUTPUTS)
+        self.assert_refused(
+            "has 65536 coins, block 0 has room for 65535", allocation=(coin,) * (MAX_OUTPUTS + 1)
+        )
 
     def test_an_allocation_of_all_money(self) -> None:
         """[1] Rewards must find room above it."""

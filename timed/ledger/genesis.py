@@ -173,6 +173,12 @@ def _check_parameters(genesis: Genesis) -> None:
 
 
 def _check_allocation(genesis: Genesis) -> None:
+    count = len(genesis.allocation)
+    if count > layouts.MAX_OUTPUTS:
+        raise ConfigError(
+            f"genesis: the allocation has {count} coins, block 0 has room for {layouts.MAX_OUTPUTS}.",
+            "Name fewer coins of larger values.",
+        )
     for number, (lock, value) in enumerate(genesis.allocation, 1):
         try:
             lock.check_form()

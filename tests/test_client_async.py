@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
-from timed.client import errors
+from timed.client import answers, errors
 from timed.client.asynchronous import AsyncClient
 from timed.client.location import Location
 from timed.client.retry import Retry
@@ -88,6 +88,24 @@ class Silence(TestCase):
             client = AsyncClient(Location("127.0.0.1", port.getHost().port), reactor, agent, 0.1, Retry(3))
             with self.assertRaises(errors.TimedOut):
                 await client.call("uptime")
+            await factory.gone
+            self.assertEqual(factory.asked, 1)
+            await port.stopListening()
+
+    async def test_an_answer_without_end_is_given_up(self) -> None:
+        """Attack: whoever listens there sends until the caller's memory is full."""
+        self.patch(answers, "MAX_ANSWER_BYTES", 100)
+        header = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+        announced = header + b"Content-Length: 101\r\n\r\n"
+        for beginning in (announced + 101 * b" ", header + b"\r\n" + 101 * b" "):
+            factory = Factory.forProtocol(Sluggish)
+            factory.asked, factory.beginning, factory.gone = 0, beginning, Deferred()
+            port = reactor.listenTCP(0, factory, interface="127.0.0.1")
+            agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
+            client = AsyncClient(Location("127.0.0.1", port.getHost().port), reactor, agent, 20, Retry(3))
+            with self.assertRaises(errors.BadResponse) as caught:
+                await client.call("uptime")
+            self.assertIn("more than 100 bytes", str(caught.exception))
             await factory.gone
             self.assertEqual(factory.asked, 1)
             await port.stopListening()

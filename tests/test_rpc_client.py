@@ -13,10 +13,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import Agent, HTTPConnectionPool
 
 from tests.rpc_service import DEADLINE_S, ServiceTestCase
-from timed.client import errors, message
+from timed.client import answers, errors, message
 from timed.client.asynchronous import AsyncClient
 from timed.client.blocking import Client
 from timed.client.location import Location, from_datadir, from_url
+from timed.rpc.dispatch import MAX_REPLY_BYTES
 from timed.testnet.freeports import free_ports
 
 
@@ -154,6 +155,27 @@ class Impostors(SynchronousTestCase):
         for reply in (b"", b"SSH-2.0-x\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n"):
             with self.assertRaises(errors.CannotConnect):
                 self.answer(reply).uptime()
+
+    def test_an_answer_without_end(self) -> None:
+        """Attack: whoever listens there sends until the caller's memory is full."""
+        self.assertEqual(
+            answers.MAX_ANSWER_BYTES, 2 * MAX_REPLY_BYTES, "the last call of a batch may go beyond it"
+        )
+        self.patch(answers, "MAX_ANSWER_BYTES", 100)
+        fits = b'{"id": 1, "result": "%s"}' % (b"x" * 77)
+        self.assertEqual(self.answer(self.http(fits)).uptime(), "x" * 77)
+        long = fits.replace(b"x", b"xx", 1)
+        head, body = self.http(long).split(b"\r\n\r\n")
+        announced = head + b"\r\n\r\n"
+        unannounced = head.partition(b"\r\nContent-Length")[0] + b"\r\n\r\n"
+        chunked = unannounced.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for reply in (announced + body, announced, unannounced + body, chunked + b"65\r\n" + body):
+            client = self.answer(reply)
+            with self.assertRaises(errors.BadResponse) as caught:
+                client.uptime()
+            self.assertIn("more than 100 bytes", str(caught.exception))
+            self.assertIsNone(client._connection)
+        self.assertEqual(self.answer(unannounced + fits).uptime(), "x" * 77)
 
     def test_nothing_was_sent_to_who_closes_after_each_answer_and_is_gone(self) -> None:
         """So a payment may be sent again."""

@@ -5,8 +5,15 @@ from __future__ import annotations
 from timed.client.errors import BadResponse, Busy, Forbidden, RateLimited, Unauthorized
 
 JSON = "application/json"
+MAX_ANSWER_BYTES = 128 * 1024 * 1024
+"""A longer answer is not read to its end. A node's longest, to a batch, has 64 MiB and what its last call takes."""
 MAX_RETRY_AFTER_S = 3_600
 """A server that asks for more is believed this far."""
+
+
+def too_long() -> BadResponse:
+    """The error for an answer that is not read to its end."""
+    return BadResponse(f"an answer of more than {MAX_ANSWER_BYTES} bytes: ask for less at a time.")
 
 
 def check(place: str, status: int, content_type: str, retry_after: str, body: bytes) -> bytes:

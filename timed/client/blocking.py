@@ -118,10 +118,13 @@ class Client:
         try:
             connection.request("POST", "/", data, headers)
             response = connection.getresponse()
-            body = response.read()
+            body = body_of(response)
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise self._lost(error) from error
+        except ClientError:
+            self.close()
+            raise
         return answers.check(
             self._location.place,
             response.status,
@@ -190,6 +193,18 @@ def _is_readable(sock: socket.socket) -> bool:
     poll = select.poll()
     poll.register(sock, select.POLLIN)
     return bool(poll.poll(0))
+
+
+def body_of(response: http.client.HTTPResponse) -> bytes:
+    """All of a response; BadResponse for one beyond `answers.MAX_ANSWER_BYTES`, of which the rest is not read."""
+    most = answers.MAX_ANSWER_BYTES
+    if response.length is None:
+        body = response.read(most + 1)
+        if len(body) <= most:
+            return body
+    elif response.length <= most:
+        return response.read()
+    raise answers.too_long()
 
 
 def connection_to(place: Location, timeout_s: float) -> http.client.HTTPConnection:

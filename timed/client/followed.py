@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 from twisted.web.client import RequestTransmissionFailed, ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
 
-from timed.client import message, stream
+from timed.client import answers, message, stream
 from timed.client.errors import BadResponse, CannotConnect, ClientError, ConnectionLost
 from timed.client.location import Location
 from timed.client.stream import Blocks, Place
@@ -33,16 +33,28 @@ T = TypeVar("T")
 
 
 class Whole(Protocol):
-    """One response, as all of its bytes; who cancels `finished` ends the connection, too."""
+    """One response, as all of its bytes; who cancels `finished` ends the connection, too.
+
+    BadResponse for one beyond `answers.MAX_ANSWER_BYTES`, of which the rest is not read.
+    """
 
     transport: Any
 
     def __init__(self) -> None:
         self.finished: Deferred[bytes] = Deferred(lambda _: self.transport.loseConnection())
         self._pieces: list[bytes] = []
+        self._room = answers.MAX_ANSWER_BYTES
 
     def dataReceived(self, data: bytes) -> None:
-        self._pieces.append(data)
+        if self.finished.called:
+            return
+        self._room -= len(data)
+        if self._room >= 0:
+            self._pieces.append(data)
+            return
+        self._pieces.clear()
+        self.transport.loseConnection()
+        self.finished.errback(answers.too_long())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if self.finished.called:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from timed.client import message, stream
-from timed.client.blocking import connection_to
+from timed.client.blocking import body_of, connection_to
 from timed.client.errors import CannotConnect, ClientError, ConnectionLost
 from timed.client.location import Location
 from timed.client.retry import chance
@@ -124,7 +124,7 @@ class Events:
             response = connection.getresponse()
             if response.status != stream.OK:
                 kind, after = response.getheader("Content-Type", ""), response.getheader("Retry-After", "")
-                stream.check(place, response.status, kind, after, response.read())
+                stream.check(place, response.status, kind, after, body_of(response))
         except (OSError, http.client.HTTPException) as error:
             raise ConnectionLost(f"the connection to {place} ended: {error!s:.200}.") from error
         self._place.began()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from timed.monitor.rules import RULES
+
 ROOT = Path(__file__).resolve().parent.parent
 MAX_MODULE_LINES = 500
 MAX_FUNCTION_LINES = 70
@@ -82,3 +84,24 @@ class HouseRules(SynchronousTestCase):
             if (isinstance(node, ast.Constant) and isinstance(node.value, float)) or is_division(node)
         ]
         self.assertEqual(found, [])
+
+    def test_a_directory_is_synced_in_one_place(self) -> None:
+        found = [
+            name
+            for name, tree, _ in modules()
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef)
+            and {"os.fsync", "os.O_RDONLY"}
+            <= {ast.unparse(one) for one in ast.walk(node) if isinstance(one, ast.Attribute)}
+        ]
+        self.assertEqual(found, ["timed/fsync.py"])
+
+    def test_what_a_rule_advises_stands_in_the_table_of_rules_alone(self) -> None:
+        remedies = {rule.remedy for rule in RULES}
+        found = {
+            name
+            for name, tree, _ in modules()
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and node.value in remedies
+        }
+        self.assertEqual(found, {"timed/monitor/rules.py"})

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.fault_os import FaultOs
 from tests.faultfiles import Crashed
 from tests.wallet_world import CHEAP, PASSPHRASE, seeded, vectors
+from timed import fsync
 from timed.errors import LocalError, WrongPassphrase
 from timed.ledger.regtest import well_known_key
 from timed.wallet import walletcopy, walletfile
@@ -98,8 +99,8 @@ class Crashes(SynchronousTestCase):
         self, path: str, work: Callable[[Running], None], number: int, power_cut: bool, passphrases: list[str]
     ) -> bool:
         faults = FaultOs(self.directory, number)
-        self.patch(walletfile, "os", faults)
-        self.patch(walletcopy, "os", faults)
+        for module in (walletfile, walletcopy, fsync):
+            self.patch(module, "os", faults)
         running: Running | None = None
         files: list[WalletFile] = []
         done = False
@@ -111,8 +112,8 @@ class Crashes(SynchronousTestCase):
         except Crashed:
             self.assertGreater(faults.operations, number)
         finally:
-            self.patch(walletfile, "os", os)
-            self.patch(walletcopy, "os", os)
+            for module in (walletfile, walletcopy, fsync):
+                self.patch(module, "os", os)
         files[0].close()
         faults.close_pins()
         if power_cut:

@@ -18,6 +18,7 @@ from timed.cli.options import Options
 from timed.cli.place import CONFIG_FILE, locate
 from timed.client.errors import CannotConnect, ConnectionLost, Unauthorized
 from timed.errors import LocalError
+from timed.fsync import sync_directory, sync_name
 
 if TYPE_CHECKING:
     from timed.app.config import Config
@@ -59,9 +60,9 @@ def main(words: Sequence[str], options: Options) -> int:
             *_copy_files(config.datadir, partial),
             _copy_wallet(config, local.place_of(found, options), partial),
         ]
-        local.sync_directory(partial)
+        sync_directory(str(partial))
         partial.rename(destination)
-        local.sync_directory(destination.parent)
+        sync_name(str(destination))
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from timed.cli.options import Options
 from timed.cli.place import CONFIG_FILE, DEFAULT_NETWORK
 from timed.errors import ConfigError, LocalError
+from timed.fsync import sync_name
 from timed.params import NETWORKS
 
 if TYPE_CHECKING:
@@ -92,16 +93,7 @@ def write_new(path: Path, data: bytes, mode: int = 0o600) -> None:
             file.write(data)
             file.flush()
             os.fsync(descriptor)
-        sync_directory(path.parent)
+        sync_name(str(path))
     except OSError as error:
         path.unlink()
         raise LocalError(f"cannot write {path}: {error.strerror}.") from error
-
-
-def sync_directory(path: Path) -> None:
-    """Make the names in a directory durable."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -24,12 +24,11 @@ from timed.cli.slowness import missed, slow_payments
 from timed.crypto.keys import load_key_file
 from timed.errors import ConfigError, LocalError
 from timed.monitor.health import BEHIND, OK
-from timed.monitor.rules import RULES
+from timed.monitor.rules import REMEDIES, RULES
 from timed.params import PURE_PYTHON, REGTEST
 from timed.store.files import LOW_WATER
 
 LIMITS = {rule.name: rule.limit for rule in RULES}
-REMEDIES = {rule.name: rule.remedy for rule in RULES}
 FEW = 20
 """Durations below which a percentile says nothing."""
 DISK_MEDIAN_S = 0.05
@@ -235,7 +234,7 @@ def _signatures(sight: Sight) -> Iterator[Finding]:
         yield Finding(
             "pure-python-signatures", PROBLEM,
             f"Signatures are checked in pure Python (crypto.backend = {PURE_PYTHON}): hundreds of times slower.",
-            "Set crypto.backend = pynacl and restart.",
+            REMEDIES["check-signatures"],
         )  # fmt: skip
 
 

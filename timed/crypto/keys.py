@@ -16,6 +16,7 @@ from typing import NoReturn
 from timed.crypto.rule import active_backend
 from timed.crypto.sizes import SEED_SIZE
 from timed.errors import LocalError
+from timed.fsync import sync_name
 from timed.interfaces import ISignatureBackend
 
 KEY_FILE_MODE = 0o600
@@ -85,7 +86,7 @@ def create_key_file(path: str, entropy: Callable[[int], bytes]) -> SigningKey:
             file.write(text)
             file.flush()
             os.fsync(descriptor)
-        _sync_directory(path)
+        sync_name(path)
     except OSError as error:
         raise LocalError(
             f"cannot write the key file {path}: {error.strerror}.", "Remove it and try again."
@@ -139,12 +140,3 @@ def _parse(path: str, data: bytes) -> bytes:
         return bytes.fromhex(seeds[0].decode("ascii"))
     except ValueError:
         raise malformed from None
-
-
-def _sync_directory(path: str) -> None:
-    """Make the new name durable, too."""
-    descriptor = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

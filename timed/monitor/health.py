@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from timed.crypto.rule import active_backend
+from timed.monitor.rules import REMEDIES
 from timed.monitor.view import View
 from timed.params import PURE_PYTHON, SECOND
 from timed.primitives.roster import is_quorum
@@ -71,11 +72,7 @@ def _disk(view: View) -> Finding:
 def _safety(view: View) -> Finding:
     state = view.consensus
     if state is not None and state.frozen is not None:
-        return Finding(
-            FAILED,
-            state.frozen,
-            "Keep the data, and compare with other operators: a restart changes nothing.",
-        )
+        return Finding(FAILED, state.frozen, REMEDIES["check-safety"])
     return Finding()
 
 
@@ -102,7 +99,7 @@ def _clock(view: View) -> Finding:
     return Finding(
         DEGRADED,
         "the members' clocks say this one is wrong; this node signs nothing",
-        "Set the clock (chronyc tracking, timedatectl); voting resumes alone.",
+        REMEDIES["check-clock"],
     )
 
 
@@ -143,7 +140,7 @@ def _signatures(_view: View) -> Finding:
     return Finding(
         DEGRADED,
         f"signatures are checked in pure Python (crypto.backend = {PURE_PYTHON}), hundreds of times slower",
-        "Set crypto.backend = pynacl and restart.",
+        REMEDIES["check-signatures"],
     )
 
 

@@ -143,6 +143,8 @@ RULES: tuple[Rule, ...] = (
     ),
 )  # fmt: skip
 
+REMEDIES = {rule.name: rule.remedy for rule in RULES}
+"""What to do, by rule; whoever says the same elsewhere takes it from here."""
 ADJUSTABLE = {rule.name: rule.limit for rule in RULES if not rule.name.startswith(CHECK)}
 """Rules whose limit an operator may choose; a check is ok or it is not."""
 WATCHED = tuple(sorted({rule.figure.metric for rule in RULES}))

@@ -7,6 +7,7 @@ import fcntl
 import os
 
 from timed.errors import StoreError
+from timed.fsync import sync_directory
 
 DIRECTORY_MODE = 0o700
 FILE_MODE = 0o600
@@ -55,11 +56,7 @@ class Files:
 
     def sync_directory(self, path: str) -> None:
         """Make created and removed names durable."""
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        sync_directory(path)
 
     def make_directory(self, path: str) -> None:
         os.makedirs(path, DIRECTORY_MODE, exist_ok=True)

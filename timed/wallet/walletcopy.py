@@ -8,6 +8,7 @@ import stat
 from collections.abc import Sequence
 
 from timed.errors import LocalError
+from timed.fsync import sync_name
 from timed.wallet.walletfile import (
     MODE,
     Record,
@@ -15,7 +16,6 @@ from timed.wallet.walletfile import (
     parse_snapshot,
     read_whole,
     snapshot_text,
-    sync_directory_of,
     write_all,
 )
 
@@ -47,7 +47,7 @@ def write_copy(path: str, network: str, records: Sequence[Record]) -> int:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        sync_directory_of(path)
+        sync_name(path)
         with open(path, "rb") as file:
             same = read_whole(path, file) == data
         if not same:

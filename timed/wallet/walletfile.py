@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from timed.crypto.keys import check_private
 from timed.errors import LocalError, WalletFull
+from timed.fsync import sync_name
 
 FORMAT = "timed-wallet"
 VERSION = 2
@@ -277,16 +278,7 @@ def replace_file(path: str, data: bytes) -> None:
     finally:
         os.close(descriptor)
     os.replace(temporary, path)
-    sync_directory_of(path)
-
-
-def sync_directory_of(path: str) -> None:
-    """Make the name `path` durable."""
-    directory = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    sync_name(path)
 
 
 def _blank(descriptor: int, start: int) -> None:

@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.consensus_world import ACKNOWLEDGEMENT, EPOCH, VOTE, EpochDesk
 from timed.errors import StoreError
-from timed.events import DoubleSpend, TransactionFinal
+from timed.events import DoubleSpend, TransactionCertified, TransactionFinal
 from timed.params import REGTEST
 from timed.primitives.transaction import OutPoint
 from timed.wire.catalogue import encode_record
@@ -113,14 +113,16 @@ class RestartTests(SynchronousTestCase):
         for member in (1, 2, 3):
             desk.hear(desk.bundle(member, child.txid, other.txid))
         self.assertEqual(desk.path.held(), (other.txid,))
-        desk.log += [encode_record(TransactionBroadcast(one)) for one in (parent, child)]
+        desk.log += [encode_record(TransactionBroadcast(one)) for one in (child, parent)]
         again = desk.restarted()
         self.assertEqual(again.path.tallies[child.txid].votes.weight, 3)
         self.assertEqual(again.path.held(), (other.txid,))
         again.votes(parent.txid, 1, 2, 3)
         held = tuple(sorted((parent.txid, child.txid, other.txid)))
         self.assertEqual(again.path.held(), held)
-        self.assertEqual(again.restarted().path.held(), held, "though the log names the child first")
+        once_more = again.restarted()
+        self.assertEqual(once_more.path.held(), held, "though the log names the child first")
+        self.assertEqual(once_more.heard(TransactionCertified), [], "nor is it told again")
 
     def test_acknowledgements_of_the_log_finalise_nothing_without_the_certificate(self) -> None:
         """§3.3: they are named in bundles that made another transaction final."""

@@ -391,6 +391,8 @@ class RosterTests(SynchronousTestCase):
     def test_the_first_block_pays_the_roster_of_genesis_whatever_comes_after_it(self) -> None:
         """[11]"""
         chain = ChainBuilder(attrs.evolve(genesis(), roster_changes=((0, self.later),)))
+        first = chain.genesis.block().header
+        self.assertEqual((first.roster, first.next_roster), (roster().hash, roster().hash))
         block, _ = chain.make()
         self.assertEqual((block.header.roster, block.header.next_roster), (roster().hash, self.later.hash))
         self.assertEqual(block.attendance, bitmap_of(range(3), 3))

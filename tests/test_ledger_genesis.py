@@ -148,7 +148,9 @@ class RefusalTests(SynchronousTestCase):
     def test_an_allocation_nobody_can_spend(self) -> None:
         lock = BUILTIN.allocation[0][0]
         self.assert_refused("allocation 1 has an invalid lock", allocation=((Lock(9, b""), 10**8),))
-        self.assert_refused("allocation 2 is below the dust", allocation=((lock, 10**8), (lock, 1)))
+        dust = BUILTIN.params.dust
+        self.assert_refused("allocation 2 is below the dust", allocation=((lock, dust), (lock, dust - 1)))
+        attrs.evolve(BUILTIN, allocation=((lock, dust),))
 
     def test_an_allocation_of_more_coins_than_block_0_has_room_for(self) -> None:
         """They are the outputs of one transaction."""
@@ -163,18 +165,23 @@ class RefusalTests(SynchronousTestCase):
         """[1] Rewards must find room above it."""
         lock = BUILTIN.allocation[0][0]
         self.assert_refused("exceeds", allocation=((lock, MAX_MONEY // 2), (lock, 10**8)))
+        attrs.evolve(BUILTIN, allocation=((lock, MAX_MONEY // 2 - 10**8), (lock, 10**8)))
 
     def test_more_shards_than_there_may_be(self) -> None:
         self.assert_refused("shard_bits", shard_bits=9)
         self.assert_refused("shard_bits", shard_bits=-1)
 
-    def test_a_time_before_the_epoch(self) -> None:
-        self.assert_refused("unix seconds", time=-1)
+    def test_a_time_that_is_none(self) -> None:
+        for time in (-1, 2**40):
+            self.assert_refused("unix seconds", time=time)
+        for time in (0, 2**40 - 1):
+            attrs.evolve(BUILTIN, time=time)
 
     def test_roster_changes_out_of_order_or_off_regtest(self) -> None:
         later = roster(1, 2)
         self.assert_refused("ascending", roster_changes=((3, later), (3, later)))
         self.assert_refused("ascending", roster_changes=((3, later), (2, later)))
+        self.assert_refused("ascending", roster_changes=((-1, later), (2, later)))
         self.assert_refused("regtest only", params=TESTNET, interval=600, roster_changes=((3, later),))
 
 

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Sequence
 
+import msgspec
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -16,7 +17,7 @@ from timed.ledger import mempool
 from timed.store.files import LOW_WATER, Files
 from timed.store.layouts import MAX_BATCH_RECORDS
 from timed.store.log import Log
-from timed.store.segment import SEGMENT_HEADER_SIZE
+from timed.store.segment import SEGMENT_HEADER_SIZE, frame, read_segment_header, scan, sealed
 
 GENESIS = b"g" * 32
 BATCHES = ((b"first", b"second"), (b"third",), (b"", b"x" * 40, b"last"))
@@ -164,8 +165,8 @@ class DamageTests(RealLogCase):
             self.rewrite(path, bytes(damaged))
             if position < ends[-2]:
                 error = self.assertRaises(StoreError, self.log)
-                frame = max((end for end in ends if end <= position), default=0)
-                self.assertIn(f"{path} is damaged at byte {frame}", str(error))
+                start = max((end for end in ends if end <= position), default=0)
+                self.assertIn(f"{path} is damaged at byte {start}", str(error))
             else:
                 log = self.log()
                 self.assertEqual(list(log.replay()), records(BATCHES[:-1]))
@@ -223,6 +224,59 @@ class DamageTests(RealLogCase):
             file.write(data[:-1])
         error = self.assertRaises(StoreError, self.log)
         self.assertIn(first, str(error))
+
+    def test_an_older_file_without_its_last_frame_is_refused(self) -> None:
+        """[16] It ends cleanly, but the file behind it says that more was durable."""
+        log = self.log(segment_size=200)
+        for number in range(12):
+            log.append((bytes([number]) * 60,))
+        log.close()
+        first = os.path.join(self.directory, min(os.listdir(self.directory)))
+        with open(first, "rb") as file:
+            data = file.read()
+        frames = scan(data, read_segment_header(first, data))
+        self.assertGreater(len(frames.batches), 1)
+        last = len(frame(bytes(8), 0, frames.batches[-1].records))
+        with open(first, "wb") as file:
+            file.write(data[:-last])
+        error = self.assertRaises(StoreError, self.log)
+        self.assertIn(
+            f"{first} is damaged at byte {len(data) - last}: frames that were durable are missing", str(error)
+        )
+
+    def test_a_file_in_the_place_of_another_is_refused(self) -> None:
+        """[16] Its name is not what counts."""
+        log = self.log(segment_size=100)
+        for number in range(3):
+            log.append((bytes([number]) * 60,))
+        log.close()
+        first, second, _ = (os.path.join(self.directory, name) for name in sorted(os.listdir(self.directory)))
+        with open(second, "rb") as file:
+            data = file.read()
+        for path, header, words in (
+            (first, {}, "its header names another place"),
+            (second, {"epoch": 6}, "its header names another place"),
+            (second, {"first_batch": 2}, "it begins with batch 2 where 1 is due"),
+        ):
+            with open(path, "rb") as file:
+                before = file.read()
+            changed = msgspec.structs.replace(read_segment_header(second, data), **header)  # type: ignore[arg-type]
+            with open(path, "wb") as file:
+                file.write(sealed(changed) + data[SEGMENT_HEADER_SIZE:])
+            error = self.assertRaises(StoreError, self.log)
+            self.assertIn(f"{path} is damaged at byte 0: {words}", str(error))
+            with open(path, "wb") as file:
+                file.write(before)
+        self.assertEqual(len(list(self.log().replay())), 3, "they are whole")
+
+    def test_what_is_no_file_of_a_log_is_left_alone(self) -> None:
+        self.written()
+        strange = os.path.join(self.directory, "notes.log")
+        with open(strange, "w", encoding="ascii") as file:
+            file.write("mine")
+        self.assertEqual(list(self.log().replay()), records(BATCHES))
+        self.log(epoch=8)
+        self.assertEqual(os.listdir(self.directory), ["notes.log"])
 
     def test_a_missing_file_is_refused(self) -> None:
         log = self.log(segment_size=100)

@@ -88,6 +88,9 @@ class Stamps(SynchronousTestCase):
         self.directory.mkdir()
         self.path = self.directory / probe.FILE
         self.reactor = Clock()
+        self.stolen_ns = 0
+        """What the clock went on while nothing turned."""
+        self.patch(probe, "time", SimpleNamespace(monotonic_ns=self.now_ns))
         self.sinks: list[Any] = []
         context = SimpleNamespace(
             config=SimpleNamespace(datadir=self.directory),
@@ -96,6 +99,9 @@ class Stamps(SynchronousTestCase):
         )
         self.probe = probe.service.make(context)
         self.probe.startService()
+
+    def now_ns(self) -> int:
+        return round(self.reactor.seconds() * 1e9) + self.stolen_ns
 
     def observed(self) -> Observed:
         self.probe.stopService()
@@ -123,20 +129,39 @@ class Stamps(SynchronousTestCase):
 
     def test_lag_is_what_a_call_comes_late(self) -> None:
         self.reactor.advance(probe.TICK_S)
+        self.stolen_ns = 2_000_000
+        self.reactor.advance(probe.TICK_S)
         found = self.observed()
-        self.assertEqual(len(found.lag_ns), 1)
+        self.assertEqual(list(found.lag_ns), [0, 2_000_000])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_a_stall_counts_with_every_tick_that_it_misses(self) -> None:
+        """One call in a hundred would else be late, and the 99th percentile knew nothing of it."""
+        self.stolen_ns = 95_000_000
+        self.reactor.advance(probe.TICK_S)
+        self.reactor.advance(0.005)
+        self.reactor.advance(probe.TICK_S)
+        found = self.observed()
+        late = [number * 10_000_000 + 5_000_000 for number in reversed(range(10))]
+        self.assertEqual(list(found.lag_ns), [*late, 0, 0], "and the grid stays where it was")
+
+    def test_a_stall_beyond_all_measure_counts_up_to_a_bound(self) -> None:
+        self.stolen_ns = 2 * probe.MAX_MISSED * 10_000_000
+        self.reactor.pump([probe.TICK_S] * 3)
+        found = self.observed()
+        self.assertEqual((len(found.lag_ns), list(found.lag_ns)[-2:]), (probe.MAX_MISSED + 2, [0, 0]))
+        self.assertEqual(self.probe.left_out, probe.MAX_MISSED + 1)
 
     def test_what_was_written_meanwhile_is_read_once(self) -> None:
         found = Observed()
         self.probe.published(events.TransactionFinal(TXID, 1), 0)
-        self.reactor.pump([probe.TICK_S] * probe.FLUSH_TICKS)
+        self.reactor.pump([probe.TICK_S] * probe.FLUSH_CALLS)
         found.take(self.path)
-        self.assertEqual((list(found.final), len(found.lag_ns)), ([TXID], probe.FLUSH_TICKS))
+        self.assertEqual((list(found.final), len(found.lag_ns)), ([TXID], probe.FLUSH_CALLS))
         self.probe.published(events.TransactionFinal(OTHER, 1), 0)
         self.probe.stopService()
         found.take(self.path)
-        self.assertEqual((list(found.final), len(found.lag_ns)), ([TXID, OTHER], probe.FLUSH_TICKS))
+        self.assertEqual((list(found.final), len(found.lag_ns)), ([TXID, OTHER], probe.FLUSH_CALLS))
 
 
 class Arithmetic(SynchronousTestCase):

@@ -49,7 +49,7 @@ class Observed:
     blocks: dict[int, int] = attrs.Factory(dict)
     """Height to when the block was the tip."""
     lag_at: array[int] = attrs.Factory(lambda: array("Q"))
-    """When calls came, a hundred a second: a soak of a day has millions of them."""
+    """When ticks were answered, a hundred a second: a soak of a day has millions of them."""
     lag_ns: array[int] = attrs.Factory(lambda: array("Q"))
     """How late each of them was."""
     offset: int = 0

@@ -20,10 +20,10 @@ def run(options: argparse.Namespace) -> Outcome:
     p99, worst = percentile(found.lags, 99), max(found.lags, default=0.0)
     return Outcome(
         f"lag: reactors of {found.members} members under {options.rate:g} payments per second",
-        ["calls", "p50 ms", "p99 ms", "max ms", "final tx/s", "cores used"],
+        ["ticks", "p50 ms", "p99 ms", "max ms", "final tx/s", "cores used"],
         rows=[[len(found.lags), percentile(found.lags, 50), p99, worst, found.tx_per_s, sum(found.cpu)]],
         notes=[
-            "A call every 10 ms in each node; how much later than due it came. The nodes share the cores."
+            "A tick every 10 ms in each node; how much later than due each was answered. The nodes share the cores."
         ],
         goals=[
             Goal("reactor late, p99", p99, GOAL_P99_MS, unit=" ms"),

@@ -28,10 +28,14 @@ NAME = "bench-probe"
 FILE = "probe.bin"
 RECORD = Struct("<BQ32s")
 ACCEPTED, CERTIFIED, FINAL, DROPPED, CONFIRMED, BLOCK, LAG = 1, 2, 3, 4, 5, 6, 9
-"""The value of a BLOCK is its height, of a LAG how late a call was in nanoseconds, both little-endian."""
+"""The value of a BLOCK is its height, of a LAG how late a tick was in nanoseconds, both little-endian."""
 
-TICK_S = 0.01
-FLUSH_TICKS = 25
+TICK_NS = 10_000_000
+"""The grid of the ticks. One call answers for all that are due, so that a stall counts with each tick it misses."""
+TICK_S = TICK_NS / 1e9
+MAX_MISSED = 60_000
+"""Ticks that one call answers for: ten minutes. The rest of a longer stall is left out, and counted."""
+FLUSH_CALLS = 25
 
 KINDS: dict[type, int] = {
     events.TransactionAccepted: ACCEPTED,
@@ -54,7 +58,10 @@ class Probe(Service):
         self._final: set[bytes] = set()
         self._file = -1
         self._due = 0
-        self._ticks = 0
+        """When the next tick is, in monotonic nanoseconds."""
+        self._calls = 0
+        self.left_out = 0
+        """Ticks beyond MAX_MISSED."""
         self._call: IDelayedCall | None = None
 
     def startService(self) -> None:
@@ -62,6 +69,7 @@ class Probe(Service):
         path = Path(self._context.config.datadir) / FILE
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._context.driver.add_sink(self)
+        self._due = time.monotonic_ns() + TICK_NS
         self._schedule()
 
     def stopService(self) -> None:
@@ -87,14 +95,19 @@ class Probe(Service):
             self._final.difference_update(event.txids)
 
     def _schedule(self) -> None:
-        self._due = time.monotonic_ns() + int(TICK_S * 1e9)
-        self._call = self._context.reactor.callLater(TICK_S, self._tick)
+        wait_ns = max(0, self._due - time.monotonic_ns())
+        self._call = self._context.reactor.callLater(wait_ns / 1e9, self._tick)
 
     def _tick(self) -> None:
         now = time.monotonic_ns()
-        self._records.append(RECORD.pack(LAG, now, max(0, now - self._due).to_bytes(32, "little")))
-        self._ticks += 1
-        if self._ticks % FLUSH_TICKS == 0:
+        due = max(0, (now - self._due) // TICK_NS + 1)
+        for number in range(min(due, MAX_MISSED)):
+            late = now - self._due - number * TICK_NS
+            self._records.append(RECORD.pack(LAG, now, late.to_bytes(32, "little")))
+        self._due += due * TICK_NS
+        self.left_out += max(0, due - MAX_MISSED)
+        self._calls += 1
+        if self._calls % FLUSH_CALLS == 0:
             self._write()
         self._schedule()
 

@@ -57,6 +57,17 @@ class InventoryTests(SynchronousTestCase):
             self.inventory.opened(b"a")
             self.assertEqual(self.inventory.lacking(b"1", (b"a",)), [b"a"])
 
+    def test_the_bit_of_a_closed_session_is_another_ones_two_generations_later(self) -> None:
+        """Numbers of all ids would grow with every connection that is made again."""
+        for minute in range(1, 31):
+            self.inventory.mark(b"a", (b"1",))
+            self.inventory.closed(b"a")
+            self.inventory.opened(b"a")
+            self.inventory.mark(b"b", (b"1",))
+            self.inventory.block(minute * GENERATION_US)
+            self.assertEqual(self.inventory.lacking(b"1", (b"a", b"b")), [b"a"])
+            self.assertLessEqual(self.inventory.width, 4)
+
     def test_remembers_the_newest_ids_and_no_more_than_two_generations(self) -> None:
         ids = [bytes([number]) for number in range(11)]
         for one in ids:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import IntEnum
+from heapq import heappop, heappush
 
 from timed.params import SECOND
 
@@ -18,7 +19,7 @@ sent once more."""
 GENERATION_US = 60 * SECOND
 """A generation that is so old ends with the next block, full or not."""
 MAX_RETIRED = 256
-"""Closed sessions whose bits may still be set; beyond it they are cleared away."""
+"""Closed sessions whose bits may still be set; beyond it they are cleared away, in one pass over all ids."""
 
 
 class Kind(IntEnum):
@@ -35,9 +36,15 @@ class Inventory:
     def __init__(self, known_ids: int = KNOWN_IDS) -> None:
         self._known_ids = known_ids
         self._bits: dict[bytes, int] = {}
+        self._open = 0
+        """The bits of all sessions."""
         self._free: list[int] = []
+        """A heap: the lower the bits, the smaller the numbers of all ids."""
         self._retired: list[int] = []
-        self._used = 0
+        """Of sessions closed in the newer generation, and, next, in the older one."""
+        self._retired_before: list[int] = []
+        self.width = 0
+        """Bits in use: of the sessions, of closed ones, and those that are free again."""
         self._since = 0
         """When the newer generation began."""
         self._new: list[dict[bytes, int]] = [{} for _ in Kind]
@@ -51,16 +58,18 @@ class Inventory:
         """A new session: nothing is known of it."""
         self.closed(node_id)
         if not self._free:
-            self._free.append(self._used)
-            self._used += 1
-        self._bits[node_id] = 1 << self._free.pop()
+            self._free.append(self.width)
+            self.width += 1
+        bit = self._bits[node_id] = 1 << heappop(self._free)
+        self._open |= bit
 
     def closed(self, node_id: bytes) -> None:
         bit = self._bits.pop(node_id, None)
         if bit is None:
             return
+        self._open &= ~bit
         self._retired.append(bit.bit_length() - 1)
-        if len(self._retired) > MAX_RETIRED:
+        if len(self._retired) + len(self._retired_before) > MAX_RETIRED:
             self._clear_retired()
 
     def mark(self, node_id: bytes, ids: Iterable[bytes], kind: Kind = Kind.BODY) -> None:
@@ -71,7 +80,8 @@ class Inventory:
         new, old = self._new[kind], self._old[kind]
         for one in ids:
             known = new.get(one)
-            new[one] = (old.get(one, 0) if known is None else known) | bit
+            # Bits of closed sessions do not come into the newer generation, so that they end with the older one.
+            new[one] = (old.get(one, 0) & self._open if known is None else known) | bit
             if len(new) >= self._known_ids:
                 self._old[kind] = old = new
                 self._new[kind] = new = {}
@@ -83,6 +93,9 @@ class Inventory:
         self._since = now
         self._old = self._new
         self._new = [{} for _ in Kind]
+        # No id has their bits any more: what had them is gone.
+        self._release(self._retired_before)
+        self._retired_before, self._retired = self._retired, []
 
     def forget(self, one: bytes, kind: Kind = Kind.BODY) -> bool:
         """Who has it may not have it any more; False when nobody was known to."""
@@ -96,9 +109,12 @@ class Inventory:
 
     def _clear_retired(self) -> None:
         """Take the bits of closed sessions out of every id, so that others may have them."""
-        mask = ~sum(1 << place for place in self._retired)
         for table in (*self._new, *self._old):
             for one, known in table.items():
-                table[one] = known & mask
-        self._free += self._retired
-        self._retired.clear()
+                table[one] = known & self._open
+        self._release(self._retired + self._retired_before)
+        self._retired, self._retired_before = [], []
+
+    def _release(self, places: Iterable[int]) -> None:
+        for place in places:
+            heappush(self._free, place)

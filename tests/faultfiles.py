@@ -31,6 +31,7 @@ class MemoryFiles(Files):
         self.inodes: dict[str, _Inode] = {}
         self.synced_names: dict[str, _Inode] = {}
         self.descriptors: dict[int, _Inode] = {}
+        self.closed: list[int] = []
         self.operations = 0
         self.fail_at: dict[int, int] = {}
         """Operation number -> errno."""
@@ -105,6 +106,7 @@ class MemoryFiles(Files):
 
     def close(self, descriptor: int) -> None:
         """Closed descriptors keep their number, so none is used twice."""
+        self.closed.append(descriptor)
 
     def free(self, directory: str) -> int:
         return self.space

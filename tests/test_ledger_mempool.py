@@ -18,6 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.builders import coin, outpoint
 from timed.errors import InvalidTransaction
+from timed.ledger import mempool as module
 from timed.ledger.mempool import MAX_AGE, MAX_CONFLICTS, MAX_GROUP, MAX_TRIES, Mempool
 from timed.ledger.waiting import Waiting
 from timed.primitives.transaction import OutPoint, Transaction, Witness
@@ -59,6 +60,7 @@ class LookupTests(MempoolCase):
         self.assertEqual(list(self.mempool), added)
         self.assertEqual(self.mempool.txids(), tuple(each.txid for each in added))
         self.assertEqual((len(self.mempool), self.mempool.bytes), (5, sum(each.size for each in added)))
+        self.assertEqual(self.mempool.counters.admitted, 5)
 
     def test_a_transaction_its_outputs_and_its_spenders_are_found(self) -> None:
         parent = self.add(transaction(1))
@@ -167,6 +169,20 @@ class FullTests(MempoolCase):
         self.assert_refused("mempool-full", transaction(9))
         self.assertEqual(self.mempool.counters.refused_full, 1)
 
+    def test_a_refusal_changes_nothing_for_those_who_come_next(self) -> None:
+        added = [self.add(transaction(number)) for number in range(4)]
+        for number in range(10, 20):
+            self.assert_refused("mempool-full", transaction(number))
+        self.assertEqual(
+            self.mempool.add(transaction(9), FEE + 1, 1), (added[3].txid,), "one unit more is more"
+        )
+
+    def test_who_pays_less_for_each_byte_gives_way(self) -> None:
+        large = self.add(transaction(1, outputs=40), 3 * FEE)
+        for number in (2, 3, 4):
+            self.add(transaction(number), 2 * FEE)
+        self.assertEqual(self.mempool.add(transaction(9), FEE, 1), (large.txid,))
+
     def test_among_equals_the_newest_gives_way(self) -> None:
         added = [self.add(transaction(number)) for number in range(4)]
         self.assertEqual(self.mempool.add(transaction(9), 2 * FEE, 1), (added[3].txid,))
@@ -184,6 +200,17 @@ class FullTests(MempoolCase):
         big = transaction(9, [outpoint(90), outpoint(91)], outputs=3)
         evicted = self.mempool.add(big, 100 * FEE, 1)
         self.assertEqual(evicted, (added[0].txid, added[1].txid))
+        self.assertLessEqual(self.mempool.bytes, 4 * SIZE)
+
+    def test_one_that_falls_with_its_parent_makes_room_once(self) -> None:
+        """The child is the cheapest; its parent, with it, comes next."""
+        self.mempool = Mempool(max_bytes=4 * SIZE)
+        parent = self.add(transaction(1), 2 * FEE)
+        child = self.add(child_of(parent, 2), FEE)
+        others = [self.add(transaction(number), 3 * FEE) for number in (3, 4)]
+        big = transaction(9, [outpoint(number) for number in range(90, 94)], outputs=4)
+        self.assertTrue(2 * SIZE < big.size <= 3 * SIZE)
+        self.assertEqual(self.mempool.add(big, 100 * FEE, 1), (child.txid, parent.txid, others[1].txid))
         self.assertLessEqual(self.mempool.bytes, 4 * SIZE)
 
     def test_one_that_can_never_fit_is_refused(self) -> None:
@@ -208,6 +235,30 @@ class FullTests(MempoolCase):
         child = child_of(parent, 9)
         self.assertEqual(self.mempool.add(child, 3 * FEE, 1), (others[2].txid,))
         self.assertIn(parent.txid, self.mempool)
+
+    def test_nor_its_parent_with_a_brother(self) -> None:
+        parent = self.add(transaction(1))
+        self.add(child_of(parent, 2), 5 * FEE)
+        others = [self.add(transaction(number), 2 * FEE) for number in (3, 4)]
+        self.assertEqual(self.mempool.add(child_of(parent, 9, 1), 3 * FEE, 1), (others[1].txid,))
+        self.assertIn(parent.txid, self.mempool)
+
+    def test_the_search_for_room_ends_after_so_many_candidates(self) -> None:
+        self.patch(module, "MAX_TRIES", 3)
+        added = [self.add(transaction(number), number * FEE) for number in (1, 2, 3, 4)]
+        family = transaction(9, [OutPoint(one.txid, 0) for one in added[:3]])
+        self.assert_refused("mempool-full", family, 99 * FEE)
+        smaller = transaction(10, [OutPoint(one.txid, 0) for one in added[:2]])
+        self.assertEqual(self.mempool.add(smaller, 99 * FEE, 1), (added[2].txid,))
+
+    def test_nothing_is_left_behind_those_who_came_and_went(self) -> None:
+        for number in range(200):
+            parent = self.add(transaction(2 * number))
+            self.add(child_of(parent, 2 * number + 1))
+            self.mempool.remove(parent.txid)
+        left = (self.mempool._entries, self.mempool._spenders, self.mempool._children)
+        self.assertEqual(left, ({}, {}, {}))
+        self.assertLessEqual(len(self.mempool._cheapest), 64)
 
     def test_a_large_family_stays_and_the_search_ends(self) -> None:
         """Making room costs the same however the place was filled."""

@@ -135,6 +135,19 @@ class ReopenTests(RealLogCase):
         log.close()
         self.assertEqual(list(self.log(epoch=8).replay()), [b"new"])
 
+    def test_rolling_forgets_every_file_of_the_epoch(self) -> None:
+        log = self.log(segment_size=100)
+        for number in range(3):
+            log.append((bytes([number]) * 60,))
+        log.roll(8)
+        self.assertEqual((list(log.replay()), os.listdir(self.directory)), ([], []))
+
+    def test_a_closed_log_takes_nothing_and_says_why(self) -> None:
+        log = self.log()
+        log.close()
+        error = self.assertRaises(StoreError, log.append, (b"late",))
+        self.assertIn("it is closed", str(error))
+
     def test_files_of_a_closed_epoch_are_removed_when_opening(self) -> None:
         self.written()
         self.assertEqual(list(self.log(epoch=8).replay()), [])
@@ -193,6 +206,19 @@ class DamageTests(RealLogCase):
         self.assertEqual(list(log.replay()), [*records(BATCHES[:-1]), b"later", b"later", b"later"])
         log.roll(8)
         self.assertFalse(log.doubtful)
+
+    def test_a_doubt_outlives_a_write_that_never_ended(self) -> None:
+        """[16] The second crash was harmless; what the first one may have lost is still lost."""
+        path, data, _ = self.written()
+        self.rewrite(path, data[:-1] + b"?")
+        log = self.log()
+        log.append((b"later",))
+        log.close()
+        second = os.path.join(self.directory, max(os.listdir(self.directory)))
+        with open(second, "ab") as file:
+            file.write(b"torn")
+        log = self.log()
+        self.assertEqual((list(log.replay())[-1], log.doubtful), (b"later", True))
 
     def test_a_peers_record_cannot_pass_for_a_frame(self) -> None:
         """A record that looks like a later frame does not turn a torn tail into damage."""
@@ -326,6 +352,40 @@ class FailureTests(SynchronousTestCase):
         error = self.assertRaises(StoreError, self.log.append, (b"after",))
         self.assertIn("Restart the node.", str(error))
         self.assertEqual(list(self.reopen(self.files).replay()), [b"before"])
+
+    def test_what_was_taken_back_stays_away_after_a_power_cut(self) -> None:
+        self.fail_next(errno.EIO)
+        syncs = self.files.log.count("sync")
+        self.assertRaises(StoreError, self.log.append, (b"half",))
+        self.assertEqual(self.files.log.count("sync"), syncs + 1)
+
+    def test_a_file_whose_name_may_be_lost_takes_nothing(self) -> None:
+        """[16] Its directory could not be synced: a vote in it could be gone after a power cut."""
+        files = MemoryFiles()
+        log = self.reopen(files)
+        operations = ["create", "write", "sync", "rename", "sync-directory"]
+        files.fail_at[files.operations + operations.index("sync-directory")] = errno.EIO
+        error = self.assertRaises(StoreError, log.append, (b"vote",))
+        self.assertEqual(files.log[-5:], operations)
+        self.assertIn("cannot begin a log file", str(error))
+        error = self.assertRaises(StoreError, log.append, (b"vote",))
+        self.assertIn("may be missing after a crash", str(error))
+
+    def test_every_file_is_closed_once(self) -> None:
+        for failing in (None, 0, 1, 2, 3, 4):
+            files = MemoryFiles()
+            log = Log("log", GENESIS, 1, files, 100)
+            for number in range(3):
+                log.append((bytes([number]) * 60,))
+            log.roll(2)
+            if failing is not None:
+                files.fail_at[files.operations + failing] = errno.EIO
+                self.assertRaises(StoreError, log.append, (b"new",))
+            log.close()
+            log = Log("log", GENESIS, 2, files, 100)
+            log.append((b"more",))
+            log.close()
+            self.assertEqual(sorted(files.closed), sorted(files.descriptors), f"failing: {failing}")
 
     def test_a_failed_sync_is_never_tried_again(self) -> None:
         """After a failed fsync the kernel may drop the pages and report success next time."""

@@ -15,6 +15,7 @@ from timed.consensus.missing import ASK_AGAIN_US
 from timed.events import TransactionCertified, TransactionFinal
 from timed.params import SECOND
 from timed.primitives.certificate import BundleCertificate, indices_of
+from timed.primitives.transaction import OutPoint
 from timed.wire.messages import TransactionBroadcast, TransactionVote
 from timed.wire.messages import TransactionCertified as Certified
 from timed.wire.messages import TransactionFinalized as Finalized
@@ -236,6 +237,8 @@ class ChainedTests(SynchronousTestCase):
         self.assertEqual(desk.path.held(), tuple(sorted(one.txid for one in chain)))
         certified = [event.txid for event in desk.heard(TransactionCertified)]
         self.assertEqual(certified, [one.txid for one in chain], "parents first")
+        self.assertEqual(desk.prepared, chain, "and so they are worked out for the block")
+        self.assertEqual((desk.path.counters.certified, desk.path.counters.final), (5, 0))
 
     def test_a_quorum_behind_the_child_alone_certifies_nothing(self) -> None:
         """[13]: the same condition holds for assembling a certificate and for acknowledging."""
@@ -272,6 +275,16 @@ class ChainedTests(SynchronousTestCase):
         self.assertEqual(desk.wanted(AskCertificates), [])
         desk.votes(child.txid, 3)
         self.assertEqual(desk.wanted(AskCertificates), [AskCertificates((parent.txid,), (1, 2, 3))])
+
+    def test_only_the_certificates_that_lack_are_asked_for_and_once(self) -> None:
+        desk = EpochDesk(weights=(1,) * 7)
+        held, lacking = desk.payment(1), desk.payment(2)
+        child = desk.spend(desk.coin(3), OutPoint(held.txid, 0), OutPoint(lacking.txid, 0))
+        desk.know(held, lacking, child)
+        desk.votes(held.txid, 1, 2, 3, 4, 5)
+        desk.votes(child.txid, 1, 2, 3, 4, 5, 6)
+        asked = [AskCertificates((lacking.txid,), (1, 2, 3, 4, 5))]
+        self.assertEqual(desk.wanted(AskCertificates), asked)
 
     def test_the_parents_certificate_is_asked_for_again_until_it_is_there(self) -> None:
         desk = EpochDesk()
@@ -402,6 +415,9 @@ class FinalityTests(SynchronousTestCase):
         self.assertEqual(desk.heard(TransactionFinal), [TransactionFinal(payment.txid, EPOCH)])
         (ask,) = desk.wanted(AskCertificates)
         self.assertEqual(ask.txids, (payment.txid,))
+        desk.certify(desk.certificate_of(payment.txid, 1, 2, 3))
+        desk.wait(3 * ASK_AGAIN_US)
+        self.assertEqual(len(desk.wanted(AskCertificates)), 1, "until it is here")
 
     def test_what_is_final_is_not_forgotten_though_its_certificate_has_not_come(self) -> None:
         """A peer that sends the proof of finality alone, and a mempool that has no place for the body."""
@@ -422,7 +438,8 @@ class FinalityTests(SynchronousTestCase):
         desk.acknowledgements(payment.txid, 1, 2, 3)
         desk.certify(desk.certificate_of(payment.txid, 1, 2, 3, kind=ACKNOWLEDGEMENT))
         desk.wait()
-        self.assertEqual(len(desk.heard(TransactionFinal)), 1)
+        self.assertEqual((len(desk.heard(TransactionFinal)), desk.path.counters.final), (1, 1))
+        self.assertEqual(desk.wanted(AskCertificates), [], "its certificate is held")
 
     def test_no_acknowledgement_after_the_slot_time(self) -> None:
         """§3.4: a member that reported without the certificate never acknowledges it in that epoch."""

@@ -18,7 +18,7 @@ from timed.crypto.rule import check
 from timed.errors import InvalidBlock
 from timed.events import EpochReported, Equivocation
 from timed.params import REGTEST, SECOND
-from timed.primitives.transaction import Transaction
+from timed.primitives.transaction import OutPoint, Transaction
 from timed.wire.messages import EpochReport
 
 
@@ -71,10 +71,19 @@ class OwnReportTests(SynchronousTestCase):
 
     def test_one_report_an_epoch(self) -> None:
         desk = EpochDesk()
+        desk.closing.report_held()
+        desk.settle()
+        self.assertEqual(desk.signatures, [], "not while it votes")
         desk.close()
         certified(desk, 1)
         desk.close()
+        desk.closing.report_held()
+        desk.settle()
         self.assertEqual(len(desk.signatures), 1)
+        again = desk.restarted()
+        again.closing.report_held()
+        again.settle()
+        self.assertEqual(again.signatures, [])
 
     def test_who_does_not_sign_closes_without_a_report(self) -> None:
         for desk in (EpochDesk(me=None), EpochDesk(signing=False), EpochDesk(weights=(0, 1, 1, 1))):
@@ -151,6 +160,20 @@ class CountingTests(SynchronousTestCase):
         desk.wait(10 * SECOND)
         self.assertEqual(desk.closing.counted(), (whole,))
 
+    def test_nor_does_it_though_another_report_with_the_child_counts(self) -> None:
+        """One of its inputs is unspent in the last block, and other ids stand where the parent's would."""
+        desk = EpochDesk()
+        parent, *others = certified(desk, 8)
+        child = desk.spend(desk.coin(20), OutPoint(parent.txid, 0))
+        desk.know(child)
+        desk.votes(child.txid, 1, 2, 3)
+        whole = desk.report(2, *ids(others), child.txid, parent.txid)
+        desk.hear_report(whole)
+        self.assertEqual(desk.closing.counted(), (whole,))
+        desk.hear_report(desk.report(1, *ids(others), child.txid))
+        desk.hear_report(desk.report(3, child.txid))
+        self.assertEqual(desk.closing.counted(), (whole,))
+
     def test_a_payment_without_parents_in_the_epoch_is_looked_up_once_for_all_reports(self) -> None:
         """A full block's reports arrive within milliseconds; each lookup more would be felt."""
         desk = EpochDesk()
@@ -212,6 +235,14 @@ class MissingCertificateTests(SynchronousTestCase):
         desk.pass_time(3 * ASK_AGAIN_US, desk.closing)
         self.assertEqual(len(desk.wanted(AskCertificates)), 4)
         self.assertIsNone(desk.closing.next_deadline())
+
+    def test_a_clock_set_back_delays_no_question(self) -> None:
+        desk = EpochDesk(me=None)
+        desk.hear_report(desk.report(2, desk.payment(9).txid))
+        desk.now -= 3600 * SECOND
+        desk.closing.clock_set_back()
+        desk.pass_time(ASK_AGAIN_US, desk.closing)
+        self.assertEqual(len(desk.wanted(AskCertificates)), 3)
 
     def test_what_is_backed_is_not_looked_at_again(self) -> None:
         """The deadline is asked for at every turn: only a report that wants something costs a look."""
@@ -288,6 +319,18 @@ class EquivocatingReporterTests(SynchronousTestCase):
         self.assertEqual(desk.heard(Equivocation), [Equivocation(key, EPOCH, "epoch-report")])
         self.assertEqual(desk.closing.reports[1], first)
 
+    def test_what_only_the_second_names_is_asked_for_when_a_proposal_rests_on_it(self) -> None:
+        """Attack: ever new reports, so that everybody asks for what is not there."""
+        desk = EpochDesk()
+        lacking = desk.payment(9)
+        second = desk.report(1, lacking.txid)
+        desk.hear_report(desk.report(1))
+        desk.hear_report(second)
+        self.assertEqual(desk.wanted(AskCertificates), [])
+        desk.closing.expect(second)
+        desk.hear_report(second)
+        self.assertEqual(desk.wanted(AskCertificates), [AskCertificates((lacking.txid,), (1,))])
+
     def test_a_liar_is_named_once_an_epoch(self) -> None:
         """Its reports come back with every answer to `RoundState`, and with every proposal."""
         desk = EpochDesk()
@@ -338,6 +381,13 @@ class ContentsTests(SynchronousTestCase):
         named = [transaction.txid for transaction in desk.closing.contents(reports)]
         self.assertEqual(named, sorted((first, second, third)))
         self.assertNotIn(unnamed, named)
+
+    def test_what_is_not_backed_makes_none(self) -> None:
+        desk = EpochDesk()
+        lacking = desk.payment(9)
+        desk.certify(desk.certificate_of(lacking.txid, 1, 2, 3))
+        error = self.assertRaises(InvalidBlock, desk.closing.contents, [desk.report(1, lacking.txid)])
+        self.assertEqual(error.rule, "report-unbacked")
 
     def test_does_not_depend_on_the_order_of_the_reports(self) -> None:
         desk = EpochDesk()

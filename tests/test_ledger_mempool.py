@@ -346,6 +346,21 @@ class WaitingTests(SynchronousTestCase):
         self.assertEqual((len(self.waiting), self.waiting.bytes), (2, 2 * self.child.size))
         self.waiting.add(transaction(99, [outpoint(n) for n in range(20)]), [bytes(32)])
         self.assertNotIn(bytes(32), self.waiting.wanted())
+        self.assertEqual(len(self.waiting), 2, "what could never fit displaces nobody")
+
+    def test_who_has_the_most_of_what_ran_out_gives_way(self) -> None:
+        big = transaction(9, [OutPoint(self.parent.txid, n) for n in range(20)])
+        for bounds, stay in (
+            ({"max_bytes": big.size + 3 * SIZE}, [b"many"] * 4),
+            ({"max_count": 3}, [b"big", b"many", b"many"]),
+        ):
+            waiting = Waiting(**bounds)
+            waiting.add(big, [self.parent.txid], b"big")
+            for number in range(4):
+                waiting.add(child_of(self.parent, 10 + number), [self.parent.txid], b"many")
+            self.assertEqual([waiter.origin for waiter in waiting.take(self.parent.txid)], stay)
+            self.assertEqual(waiting.evicted, 5 - len(stay))
+            self.assertEqual((waiting._bodies, waiting._by_origin, dict(waiting._bytes_of)), ({}, {}, {}))
 
 
 class MempoolMachine(RuleBasedStateMachine):

@@ -116,6 +116,7 @@ class FormTests(RuleCase):
             Lock(1, bytes(KEY_HASH_SIZE - 1)),
             Lock(2, bytes((1, 2)) + bytes(2 * KEY_HASH_SIZE)),
             Lock(3, bytes(KEY_HASH_SIZE)),
+            Lock(3, Lock.multisig(1, [bytes(KEY_HASH_SIZE)]).data),
         ):
             self.assert_breaks("lock-form", self.with_outputs(Output(REGTEST.dust, lock)))
 

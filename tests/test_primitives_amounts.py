@@ -33,7 +33,7 @@ class Sums(SynchronousTestCase):
             with self.assertRaises(InvalidTransaction) as caught:
                 checked_sum(amounts)
             self.assertEqual(caught.exception.rule, "amount-range")
-        self.assertEqual(checked_sum([]), 0)
+        self.assertEqual((checked_sum([]), checked_sum([MAX_MONEY])), (0, MAX_MONEY))
 
 
 class Text(SynchronousTestCase):
@@ -77,6 +77,7 @@ class Text(SynchronousTestCase):
         self.assert_refused("amount-precision", "0.000000001", "1.123456789", Decimal("0.000000005"))
         self.assert_refused("amount-precision", "1.000000000000000000000000000001", Decimal("1E-999999"))
         self.assertEqual(parse_amount("1.500000000"), 150_000_000)
+        self.assertEqual(parse_amount(Decimal("0E-999999")), 0)
 
     def test_out_of_range(self) -> None:
         """Below zero and above the most there can be."""

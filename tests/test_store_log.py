@@ -238,6 +238,20 @@ class DamageTests(RealLogCase):
         log = self.log()
         self.assertEqual((list(log.replay()), log.doubtful), ([b"a"], True))
 
+    def test_a_frame_that_stands_there_again_is_not_taken(self) -> None:
+        """[16] Frames are numbered: what was said once does not count twice, and its number proves nothing later."""
+        path, data, ends = self.written()
+        self.rewrite(path, data + 2 * data[ends[1] : ends[2]])
+        log = self.log()
+        self.assertEqual((list(log.replay()), log.doubtful), (records(BATCHES), True))
+
+    def test_a_log_of_another_version_is_refused(self) -> None:
+        path, data, _ = self.written()
+        for changes in ({"version": 2}, {"magic": b"otherlog"}):
+            header = msgspec.structs.replace(read_segment_header(path, data), **changes)  # type: ignore[arg-type]
+            self.rewrite(path, sealed(header) + data[SEGMENT_HEADER_SIZE:])
+            self.assertIn("another version of timed", str(self.assertRaises(StoreError, self.log)))
+
     def test_a_damaged_older_file_is_refused(self) -> None:
         log = self.log(segment_size=200)
         for number in range(12):

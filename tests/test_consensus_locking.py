@@ -224,6 +224,59 @@ class OneSignatureTests(SynchronousTestCase):
         self._check(again)
         self.assertEqual(again.rounds.proposals[0], proposal)
 
+    def test_a_crash_between_the_proposal_and_the_first_vote_makes_no_second_proposal(self) -> None:
+        """[16]: it may have left, so another one would be a lie."""
+        desk = RoundsDesk(me=FIRST, manual=True)
+        desk.start()
+        desk.durable(1)
+        (proposal,) = desk.own_proposals()
+        again = desk.restarted()
+        self.assertEqual((again.rounds.round, again.rounds.step), (0, Step.PREVOTE))
+        self.assertEqual(again.own_votes(), [(0, PREVOTE, proposal.header.hash)])
+        slow = RoundsDesk(me=FIRST)
+        slow.judge_at_once = False
+        for record in desk.records():
+            slow.rounds.restore(record)  # type: ignore[arg-type]
+        slow.rounds.resume(slow.now)
+        slow.rounds.reports_changed(slow.now)
+        slow.settle()
+        self.assertEqual((slow.rounds.step, slow.signatures, slow.proposed), (Step.PROPOSE, [], 0))
+        slow.wait(SECOND)
+        self.assertEqual(slow.own_votes(), [(0, PREVOTE, NIL)], "nor does it wait for ever")
+
+    def test_what_the_log_holds_is_not_written_again(self) -> None:
+        desk, block = locked_in_round_0()
+        again = desk.restarted()
+        advance(again, 1)
+        again.hear(again.proposal(block, 1, valid=0))
+        self.assertEqual(again.own_votes(), [(1, PREVOTE, block.hash)])
+        self.assertEqual([type(one) for one in again.records()].count(BlockProposal), 1)
+
+    def test_records_of_another_height_bind_nobody(self) -> None:
+        """[16]: a lock is one height's."""
+        desk, _ = locked_in_round_0()
+        next_one = RoundsDesk(me=LAST, height=desk.rounds.height + 1)
+        for record in desk.records():
+            next_one.rounds.restore(record)  # type: ignore[arg-type]
+        next_one.rounds.resume(next_one.now)
+        next_one.settle()
+        rounds = next_one.rounds
+        self.assertEqual((rounds.step, rounds.locked, rounds.values), (Step.WAITING, None, {}))
+        self.assertEqual((rounds.votes.since(0), next_one.sent), ([], []))
+
+    def test_a_restarted_member_goes_on_in_the_step_of_its_last_vote(self) -> None:
+        desk = RoundsDesk(me=LAST)
+        block = desk.block()
+        desk.start()
+        desk.hear(desk.proposal(block))
+        desk.prevotes(block.hash, FIRST, SECOND_)
+        self.assertEqual(desk.rounds.step, Step.PRECOMMIT)
+        again = desk.restarted()
+        self.assertEqual((again.rounds.step, again.own_votes()), (Step.PRECOMMIT, []))
+        again.precommits(NIL, FIRST, SECOND_)
+        again.wait(SECOND)
+        self.assertEqual(again.rounds.round, 1)
+
     def test_whatever_leads_back_to_a_step_the_old_vote_is_said_again(self) -> None:
         """[16], the last line of defence: the signature is looked up before one is made."""
         desk, block = locked_in_round_0()

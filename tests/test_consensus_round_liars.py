@@ -73,6 +73,14 @@ class LiarTests(SynchronousTestCase):
             list(desk.rounds.values), [first.hash], "without a quorum nobody needs the second one"
         )
 
+    def test_a_proposal_that_comes_again_is_no_lie(self) -> None:
+        """[15]: no honest node is taken for a liar."""
+        desk = RoundsDesk(me=LAST)
+        desk.start()
+        for _ in range(3):
+            desk.hear(desk.proposal(desk.block()))
+        self.assertEqual((desk.heard(Equivocation), desk.rounds.counters.proposals), ([], 1))
+
     def test_two_bodies_under_one_header_are_two_proposals(self) -> None:
         """[12]; attack: a body that is worth nothing to one member, to keep it from the block the others chose."""
         desk = RoundsDesk(me=LAST)
@@ -109,6 +117,8 @@ class LiarTests(SynchronousTestCase):
         for number in range(50):
             desk.prevotes(NIL, FIRST, round_=far + number)
         self.assertEqual(desk.rounds.counters.votes_ignored, 50)
+        desk.prevotes(NIL, FIRST, round_=MAX_ROUNDS_AHEAD)
+        self.assertEqual(len(desk.rounds.votes.since(1)), 1, "the last round that is not too far")
         self.assertEqual(desk.rounds.votes.since(far), [])
         desk.prevotes(NIL, SECOND_, round_=far)
         self.assertEqual(desk.rounds.round, far, "they still say where their signers are")
@@ -235,6 +245,8 @@ class LiarTests(SynchronousTestCase):
                 case = f"poison first: {poison_first}, verdict between: {verdict_between}"
                 self.assertEqual(desk.own_votes(), [(0, PREVOTE, block.hash)], case)
                 self.assertNotEqual(desk.rounds.values[block.hash].proposal.body, OTHER_BODY, case)
+                desk.prevotes(block.hash, FIRST, SECOND_)
+                self.assertEqual(desk.own_votes(PRECOMMIT), [(0, PRECOMMIT, block.hash)], case)
 
     def test_the_body_in_the_log_and_in_a_re_proposal_is_the_good_one(self) -> None:
         desk = RoundsDesk(me=LAST)

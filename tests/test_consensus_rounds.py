@@ -131,6 +131,57 @@ class HappyPathTests(SynchronousTestCase):
             desk.wait(60 * SECOND)
             self.assertEqual(desk.signatures, [])
 
+    def test_who_stopped_signing_in_the_middle_of_a_height_signs_nothing_more_and_decides(self) -> None:
+        """§4: a safety failure freezes voting."""
+        desk = RoundsDesk(me=LAST)
+        block = desk.block()
+        desk.start()
+        desk.hear(desk.proposal(block))
+        desk.rounds.stop_signing()
+        desk.prevotes(block.hash, FIRST, SECOND_, THIRD)
+        self.assertEqual(desk.own_votes(), [(0, PREVOTE, block.hash)])
+        desk.precommits(block.hash, FIRST, SECOND_, THIRD)
+        self.assertEqual((len(desk.decisions), len(desk.signatures)), (1, 1))
+        proposer = RoundsDesk(me=FIRST)
+        proposer.rounds.stop_signing()
+        proposer.start()
+        proposer.wait(60 * SECOND)
+        self.assertEqual(proposer.signatures, [])
+
+    def test_messages_of_another_height_are_none_of_this_one(self) -> None:
+        """§4: a vote binds its height; a quorum of the next one decides nothing here."""
+        desk = RoundsDesk(me=LAST)
+        block = desk.block()
+        desk.start()
+        desk.hear(desk.proposal(block))
+        later = msgspec.structs.replace(desk.block("later"), height=EPOCH + 1)
+        for member in (FIRST, SECOND_, THIRD):
+            for step in (PREVOTE, PRECOMMIT):
+                desk.hear_vote(desk.vote(member, step, block.hash, height=EPOCH + 1))
+        self.assertEqual((desk.own_votes(PRECOMMIT), desk.decisions), ([], []))
+        self.assertEqual(desk.rounds.counters.votes_ignored, 6)
+        other = RoundsDesk(me=LAST)
+        other.start()
+        other.hear(other.proposal(later))
+        self.assertEqual((other.own_votes(), other.rounds.values), ([], {}))
+
+    def test_what_comes_after_the_decision_is_not_kept(self) -> None:
+        desk = RoundsDesk(me=LAST)
+        block = desk.block()
+        desk.start()
+        desk.hear(desk.proposal(block))
+        desk.precommits(block.hash, FIRST, SECOND_, THIRD)
+        desk.hear(desk.proposal(desk.block("late", 1), 1))
+        self.assertEqual((list(desk.rounds.values), desk.rounds.counters.proposals), ([block.hash], 1))
+
+    def test_a_proposal_that_becomes_durable_in_the_next_height_is_none_of_it(self) -> None:
+        """[16]"""
+        desk = RoundsDesk(me=FIRST, manual=True)
+        desk.start()
+        desk.begin(EPOCH + 1)
+        desk.durable()
+        self.assertIsNone(desk.rounds.proposals.get(0))
+
     def test_a_member_that_may_not_sign_still_decides_with_the_others(self) -> None:
         desk = RoundsDesk(signing=False, me=LAST)
         block = desk.block()
@@ -297,6 +348,14 @@ class SkipTests(SynchronousTestCase):
             desk.start()
             desk.prevotes(NIL, 0, round_=3)
             self.assertEqual(desk.rounds.round, rounds, str(weights))
+
+    def test_a_proposal_says_where_its_proposer_is(self) -> None:
+        desk = RoundsDesk(me=LAST)
+        desk.start()
+        desk.prevotes(NIL, FIRST, round_=1)
+        self.assertEqual(desk.rounds.round, 0)
+        desk.hear(desk.proposal(desk.block("next", 1), 1))
+        self.assertEqual(desk.rounds.round, 1)
 
     def test_the_own_vote_does_not_help_to_skip(self) -> None:
         desk = RoundsDesk(me=LAST)

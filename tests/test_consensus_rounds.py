@@ -14,7 +14,7 @@ from timed.consensus.roundstate import Step
 from timed.crypto.rule import check
 from timed.params import REGTEST, SECOND
 from timed.primitives.certificate import PRECOMMIT, PREVOTE, indices_of
-from timed.wire.messages import BlockVote, RoundState
+from timed.wire.messages import BlockProposal, BlockVote, RoundState
 
 FIRST, SECOND_, THIRD, LAST = speakers()
 """Four members, by the round in which they propose."""
@@ -59,6 +59,7 @@ class HappyPathTests(SynchronousTestCase):
         (proposal,) = desk.own_proposals()
         self.assertEqual((proposal.round, proposal.valid_round), (0, 0))
         check(desk.roster.members[FIRST].operator_key, proposal.signed_message(), proposal.signature)
+        self.assertEqual([type(record) for record in desk.records()], [BlockProposal, BlockVote])
         self.assertEqual(desk.own_votes(), [(0, PREVOTE, proposal.header.hash)])
 
     def test_every_vote_binds_chain_height_round_step_roster_and_block(self) -> None:
@@ -86,6 +87,17 @@ class HappyPathTests(SynchronousTestCase):
         desk.rounds.reports_changed(desk.now)
         desk.settle()
         self.assertEqual(len(desk.own_proposals()), 1, "one proposal a round")
+
+    def test_who_has_voted_without_a_proposal_makes_none_in_that_round(self) -> None:
+        """Line 14: a proposal begins a round."""
+        desk = RoundsDesk(me=FIRST)
+        desk.can_propose = False
+        desk.start()
+        desk.wait(SECOND)
+        desk.can_propose = True
+        desk.rounds.reports_changed(desk.now)
+        desk.settle()
+        self.assertEqual((desk.own_proposals(), desk.own_votes()), ([], [(0, PREVOTE, NIL)]))
 
     def test_while_the_proposal_is_being_written_no_second_one_is_made(self) -> None:
         """[16]"""

@@ -8,7 +8,7 @@ import pickle
 from twisted.trial.unittest import SynchronousTestCase
 
 from timed.crypto import rule
-from timed.crypto.keys import SigningKey, create_key_file, generate, load_key_file
+from timed.crypto.keys import KEY_FILE_MAX, SigningKey, create_key_file, generate, load_key_file
 from timed.errors import LocalError
 
 SEED = bytes(range(100, 132))
@@ -67,8 +67,23 @@ class KeyFileTests(SynchronousTestCase):
 
     def test_a_new_file_is_private_whatever_the_umask(self):
         self.addCleanup(os.umask, os.umask(0))
+        for mask in (0, 0o777):
+            os.umask(mask)
+            create_key_file(f"{self.path}.{mask}", entropy)
+            self.assertEqual(os.stat(f"{self.path}.{mask}").st_mode & 0o777, 0o600)
+
+    def test_a_new_file_and_its_name_are_durable_before_it_is_used(self):
+        """A key that a power cut takes along is a member or a wallet lost."""
+        synced = []
+
+        def fsync(descriptor):
+            synced.append((os.fstat(descriptor).st_ino, os.fstat(descriptor).st_size))
+
+        self.patch(os, "fsync", fsync)
         create_key_file(self.path, entropy)
-        self.assertEqual(os.stat(self.path).st_mode & 0o777, 0o600)
+        file, directory = os.stat(self.path), os.stat(os.path.dirname(self.path))
+        self.assertEqual(synced[0], (file.st_ino, file.st_size), "with all of its bytes")
+        self.assertEqual([inode for inode, _ in synced[1:]], [directory.st_ino])
 
     def test_an_existing_file_is_never_overwritten(self):
         self.write(b"precious")
@@ -97,6 +112,15 @@ class KeyFileTests(SynchronousTestCase):
     def test_comments_blank_lines_and_case_do_not_matter(self):
         self.write(b"# mine\r\n\r\n  " + SEED.hex().upper().encode() + b"  \r\n# end\n")
         self.assertEqual(load_key_file(self.path).seed, SEED)
+
+    def test_a_file_may_have_so_many_bytes_and_not_one_more(self):
+        line = b"\n" + SEED.hex().encode()
+        for size, works in ((KEY_FILE_MAX, True), (KEY_FILE_MAX + 1, False)):
+            self.write(b"#" * (size - len(line)) + line)
+            if works:
+                self.assertEqual(load_key_file(self.path).seed, SEED)
+            else:
+                self.assertIn("does not hold exactly one seed", self.refusal())
 
     def test_a_missing_file_is_named(self):
         self.assertIn(self.path, self.refusal())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -42,6 +44,15 @@ class Forgetful(PyNaClBackend):
         return super().sign(seed, message + b".")
 
 
+class Elsewhere(PyNaClBackend):
+    """Derives another key pair from a seed."""
+
+    name = "elsewhere"
+
+    def public_key(self, seed):
+        return super().public_key(bytes(reversed(seed)))
+
+
 class BackendTests(SynchronousTestCase):
     def test_the_default_backend_is_pynacl(self):
         self.assertEqual(rule.active_backend().name, "pynacl")
@@ -49,10 +60,22 @@ class BackendTests(SynchronousTestCase):
     def test_a_backend_that_fails_its_self_test_is_refused(self):
         """[4] The one in use stays in use."""
         before = rule.active_backend()
-        for backend in (Credulous(), Cofactored(), Forgetful()):
+        for backend in (Credulous(), Cofactored(), Forgetful(), Elsewhere()):
             error = self.assertRaises(LocalError, rule.use_backend, backend)
             self.assertIn(backend.name, error.message)
             self.assertIs(rule.active_backend(), before)
+
+    def test_the_default_one_is_tested_at_its_first_use_and_kept(self):
+        """[4] Nobody signs or checks with a library that was never asked for its verdicts."""
+        self.patch(rule._InUse, "backend", None)
+        with mock.patch.object(rule, "self_test", wraps=rule.self_test) as tested:
+            first, second = rule.active_backend(), rule.active_backend()
+        self.assertEqual([call.args[0] for call in tested.call_args_list], [first])
+        self.assertIs(first, second)
+        self.patch(rule._InUse, "backend", None)
+        self.patch(rule, "self_test", mock.Mock(side_effect=LocalError("unfit.")))
+        self.assertRaises(LocalError, rule.active_backend)
+        self.assertRaises(LocalError, rule.active_backend)
 
     def test_installing_answers_the_one_before(self):
         before = rule.active_backend()

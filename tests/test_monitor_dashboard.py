@@ -84,8 +84,10 @@ class Rates(SynchronousTestCase):
         begin = kept.begin(last)
         assert begin is not None
         self.assertEqual(begin.at_s, last - WINDOW_S)
+        self.assertEqual((begin.values, begin.spreads), ({}, pulse(begin.at_s, 0).spreads))
         self.assertEqual(kept.before(last + 1.0), pulse(last, 0))
         self.assertEqual(kept.before(last + 0.1), pulse(last - 10.0, 0))
+        self.assertIsNone(kept.before(last - 10.0 + 0.1))
 
 
 class PictureCase(SynchronousTestCase):

@@ -288,7 +288,7 @@ class LineObserver:
     def _write(self, level: str, namespace: str, text: str, line: str, members: Mapping[str, object]) -> None:
         """`line` for people and the tail, `text` with `members` for machines."""
         self.counters.lines[level] += 1
-        name = namespace.removeprefix(PREFIX)
+        name = sys.intern(namespace.removeprefix(PREFIX))
         now = self._clock()
         self.tail.add(now, level, name, line)
         moment = datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 
 import attrs
@@ -93,18 +93,18 @@ class Draft:
 class Event:
     """An event of the log. Its text is made when somebody wants it, and once for all of them."""
 
-    __slots__ = ("_show", "_shown", "record", "sequence")
+    __slots__ = ("_presenter", "_shown", "record", "sequence")
 
-    def __init__(self, sequence: int, record: StoredEvent, show: Callable[[Event], Shown]) -> None:
+    def __init__(self, sequence: int, record: StoredEvent, presenter: Presenter) -> None:
         self.sequence = sequence
         self.record = record
-        self._show = show
+        self._presenter = presenter
         self._shown: Shown | None = None
 
     @property
     def shown(self) -> Shown:
         if self._shown is None:
-            self._shown = self._show(self)
+            self._shown = self._presenter.show(self)
         return self._shown
 
 
@@ -165,9 +165,10 @@ class Presenter:
         self._address = lru_cache(CACHED_ADDRESSES)(lambda lock: address_text(params, lock))
 
     def event(self, sequence: int, record: StoredEvent) -> Event:
-        return Event(sequence, record, self._show)
+        return Event(sequence, record, self)
 
-    def _show(self, event: Event) -> Shown:
+    def show(self, event: Event) -> Shown:
+        """Made anew; `Event.shown` keeps it."""
         self.encoded += 1
         cursor = cursor_text(self.log_id, event.sequence)
         text = self._text(event, cursor)

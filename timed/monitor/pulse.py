@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -21,6 +22,8 @@ WINDOW_S = 300
 EVERY_S = 10
 """Seconds between two moments that are kept."""
 MAX_PULSES = WINDOW_S // EVERY_S + 1
+MAX_WHOLE = 2
+"""The newest one may be too young to compare with."""
 LEAST_S = 0.5
 """Rates over less than this say nothing."""
 
@@ -76,17 +79,24 @@ def feel(rows: Iterable[Row | Durations], view: View, at_s: float) -> Pulse:
 
 
 class Pulses:
-    """One moment every `EVERY_S` seconds, for `WINDOW_S`; the oldest goes first."""
+    """One moment every `EVERY_S` seconds, for `WINDOW_S`; the oldest goes first.
+
+    Rates are of the newest moments, so that only `MAX_WHOLE` keep their values, which are most of
+    what one takes; the others keep their distributions.
+    """
 
     def __init__(self) -> None:
         self._kept: deque[Pulse] = deque(maxlen=MAX_PULSES)
 
     def add(self, pulse: Pulse) -> None:
         self._kept.append(pulse)
+        if len(self._kept) > MAX_WHOLE:
+            self._kept[-1 - MAX_WHOLE] = attrs.evolve(self._kept[-1 - MAX_WHOLE], values={})
 
     def before(self, at_s: float) -> Pulse | None:
-        """The newest moment that is at least `LEAST_S` older than `at_s`."""
-        return next((pulse for pulse in reversed(self._kept) if at_s - pulse.at_s >= LEAST_S), None)
+        """The newest moment that has its values and is at least `LEAST_S` older than `at_s`."""
+        newest = islice(reversed(self._kept), MAX_WHOLE)
+        return next((pulse for pulse in newest if at_s - pulse.at_s >= LEAST_S), None)
 
     def begin(self, at_s: float) -> Pulse | None:
         """The oldest moment of the window that ends at `at_s`."""

@@ -70,12 +70,28 @@ class _Part:
 
     state: bytes
     began: int
-    entries: bytearray = attrs.field(factory=bytearray)
+    room: bytearray
+    """Made at once: one that grows leaves holes of every size in the heap, with each part again."""
+    used: int = 0
     count: int = 0
+
+    def add(self, data: bytes) -> None:
+        """One entry more; the room grows when it has to."""
+        end = self.used + len(data)
+        if end > len(self.room):
+            self.room += bytes(end - len(self.room))
+        self.room[self.used : end] = data
+        self.used = end
+        self.count += 1
+
+    @property
+    def entries(self) -> memoryview:
+        return memoryview(self.room)[: self.used]
 
     @property
     def size(self) -> int:
-        return len(self.state) + len(self.entries)
+        """Without what is not used of the room, which takes no memory yet."""
+        return len(self.state) + self.used
 
 
 class Recorder:
@@ -96,6 +112,8 @@ class Recorder:
     ) -> None:
         self.counters = RecorderCounters()
         self.limit = limit
+        self._usual_size = limit * 3 // 8
+        """Bytes of entries after which a part is followed by another, be the moment good or not."""
         self._software = software
         self._stopwatch = stopwatch
         self.refusal = ""
@@ -242,9 +260,7 @@ class Recorder:
         self._guarded(lambda: self._append(entry()))
 
     def _append(self, entry: list[Any]) -> None:
-        part = self._parts[-1]
-        part.entries += packed(entry)
-        part.count += 1
+        self._parts[-1].add(packed(entry))
         self.counters.entries += 1
 
     def _guarded(self, record: Callable[[], None]) -> None:
@@ -262,7 +278,7 @@ class Recorder:
     def _end_of_turn(self, now: int, actions: Sequence[Action]) -> None:
         if self._parts:
             self._append([Entry.TURN, now, checksum(actions)])
-        due = not self._parts or len(self._parts[-1].entries) >= self.limit // 4
+        due = not self._parts or self._parts[-1].used >= self.limit // 4
         if due and self._is_good_moment() and not 0 < self._not_before - now <= RETRY:
             self._copy(now)
         self._height, self._newest = self._newest, self.node.ledger.tip.height
@@ -270,7 +286,7 @@ class Recorder:
 
     def _is_good_moment(self) -> bool:
         """Little is pending, as in the turn after a block's, or there is no room to wait for that."""
-        waited = not self._parts or len(self._parts[-1].entries) >= self.limit * 3 // 8
+        waited = not self._parts or self._parts[-1].used >= self._usual_size
         return waited or self._newest > self._height or len(self.node.mempool) <= EASY_PENDING
 
     def _copy(self, now: int) -> None:
@@ -292,7 +308,7 @@ class Recorder:
         self.refusal = ""
         for part in self._parts[:-1]:
             self.counters.dropped += part.count
-        self._parts = [*self._parts[-1:], _Part(state, now)]
+        self._parts = [*self._parts[-1:], _Part(state, now, bytearray(self._usual_size))]
 
     def _hold_the_limit(self) -> None:
         """Let the oldest part go while there are too many bytes; without any there is no recording until a copy."""

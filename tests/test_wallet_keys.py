@@ -14,12 +14,13 @@ from timed.params import MAINNET, REGTEST, TESTNET
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
 from timed.wallet import sealing
 from timed.wallet.derivation import SecretNode, account_path, format_path, parse_path
-from timed.wallet.keystore import CHANGE, POOL, POOL_SIZE, RECEIVE, Keystore
+from timed.wallet.keystore import CHANGE, POOL, POOL_SIZE, RECEIVE, REFILL_AT, Keystore
 from timed.wallet.merging import merge
 from timed.wallet.phrase import entropy_of, phrase_of, seed_of
 from timed.wallet.sealing import Cost, DataKey, Vault, new_vault, open_vault
 from timed.wallet.signing import sign
 from timed.wallet.walletfile import parse_journal, parse_snapshot
+from timed.wallet.walletkey import WalletSeed
 from timed.wallet.watching import Watched
 
 
@@ -145,6 +146,22 @@ class Seeds(SynchronousTestCase):
         self.assertNotIn(self.keys.signing_key(taken).seed.hex(), text)
         self.assertEqual(text.count(random.Random(1).randbytes(32).hex()), 1)
 
+    def test_so_many_keys_are_made_ahead_and_more_when_few_are_left(self) -> None:
+        """A copy of the file knows the addresses that come next; with a seed and without one."""
+        for keys in (self.keys, Keystore(random.Random(3).randbytes, [])):
+            keys.take(RECEIVE)
+            left = [keys.unused(RECEIVE)]
+            for _ in range(2 * POOL_SIZE):
+                keys.take(RECEIVE)
+                left.append(keys.unused(RECEIVE))
+            self.assertEqual((max(left), min(left)), (POOL_SIZE - 1, REFILL_AT - 1))
+
+    def test_a_key_opens_a_lock_of_its_hash_and_no_other_kind(self) -> None:
+        key = self.keys.take(RECEIVE)
+        self.assertEqual((self.keys.owns(key.lock), self.keys.key_of(key.lock)), (True, key))
+        foreign = Lock(3, key.hash)
+        self.assertEqual((self.keys.owns(foreign), self.keys.key_of(foreign)), (False, None))
+
     def test_a_restart_goes_on_where_it_was(self) -> None:
         first = [self.keys.take(RECEIVE).hash for _ in range(130)]
         again = reopened(self.outbox)
@@ -242,6 +259,27 @@ class Passphrase(SynchronousTestCase):
         adopted = self.keys.adopt(seed, "")
         self.assertNotIn(seed.hex(), repr(self.outbox))
         self.assertEqual(self.keys.signing_key(adopted).seed, seed)
+
+    def test_a_seed_that_is_planted_in_an_encrypted_wallet_is_sealed(self) -> None:
+        encrypt(self.keys)
+        other, _ = seeded(2)
+        words = other.seed.phrase()[0]
+
+        def planted() -> WalletSeed:
+            return WalletSeed.of(entropy_of(words), "", ACCOUNT)
+
+        with self.assertRaises(WalletLocked):
+            self.keys.plant(planted())
+        self.assertEqual([seed.id for seed in self.keys.seeds], [self.keys.seed.id])
+        self.unlock(self.keys)
+        self.outbox.clear()
+        self.keys.plant(planted())
+        secret = entropy_of(words).hex()
+        self.assertNotIn(secret, repr(self.outbox) + repr(self.keys.records()))
+        again = reopened(self.keys.records())
+        self.unlock(again)
+        self.assertEqual(again.seed.phrase(), (words, ""))
+        self.assertEqual(again.signing_key(again.take(RECEIVE)).public, other.take(RECEIVE).public)
 
     def test_another_passphrase_opens_what_the_old_one_sealed(self) -> None:
         encrypt(self.keys)

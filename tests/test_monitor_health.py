@@ -15,6 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.rpc_service import ServiceTestCase, fetch, make_context
 from timed import events
 from timed.app.config import override
+from timed.consensus.roundstate import RoundCounters
+from timed.consensus.tally import FastPathCounters
 from timed.errors import StoreError
 from timed.monitor import observer
 from timed.monitor.exposition import Exposition
@@ -258,6 +260,18 @@ class Table(SynchronousTestCase):
         self.assertEqual(rules, {("session", "wrong-genesis"): 1, ("transaction", "signature"): 1})
         self.assertEqual(found["timed_double_spends_total"], [({}, 1.0)])
         self.assertEqual(found["timed_equivocations_total"], [({}, 1.0)])
+
+    def test_what_consensus_counts_is_shown(self) -> None:
+        """A counter that no metric shows is one that nobody misses when it stands still."""
+        chain = self.context.running.node.chain
+        chain.rounds.counters.proposals_forgotten = 3
+        chain.fastpath.counters.votes_over_budget = 4
+        found = self.samples()
+        rounds = {labels["event"]: value for labels, value in found["timed_rounds_total"]}
+        votes = {labels["event"]: value for labels, value in found["timed_payment_votes_total"]}
+        self.assertEqual((rounds["proposals-forgotten"], votes["votes-over-budget"]), (3.0, 4.0))
+        self.assertEqual(len(rounds), len(attrs.fields(RoundCounters)))
+        self.assertEqual(len(votes), len(attrs.fields(FastPathCounters)))
 
     def test_rules_are_bounded(self) -> None:
         self.patch(observer, "MAX_RULES", 3)

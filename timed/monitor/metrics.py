@@ -119,6 +119,19 @@ def _recorder(view: View) -> list[Sample]:
     return by(item for those in counters for item in attrs.asdict(those).items())
 
 
+def _payment_votes(view: View) -> list[Sample]:
+    return _counted(view.node.chain.fastpath.counters) if view.node is not None else []
+
+
+def _rounds(view: View) -> list[Sample]:
+    return _counted(view.node.chain.rounds.counters) if view.node is not None else []
+
+
+def _counted(counters: attrs.AttrsInstance) -> list[Sample]:
+    """Each field of the counters, with dashes."""
+    return by((name.replace("_", "-"), count) for name, count in attrs.asdict(counters).items())
+
+
 def _store_writes(view: View) -> list[Sample]:
     if view.driver is None:
         return []
@@ -289,6 +302,16 @@ METRICS: tuple[Row | Durations, ...] = (
     Row(
         "timed_transactions", COUNTER, ("step",), "Steps of transactions since the start.",
         lambda view: by(view.counts.transactions.items()),
+    ),
+    Row(
+        "timed_payment_votes", COUNTER, ("event",),
+        "Votes of members for payments: counted, ignored, over a member's or our own budget; what came of them.",
+        _payment_votes,
+    ),
+    Row(
+        "timed_rounds", COUNTER, ("event",),
+        "Rounds of blocks begun; their proposals taken, ignored and forgotten; votes signed and ignored.",
+        _rounds,
     ),
     Row("timed_epoch_transactions", GAUGE, ("state",), "Transactions of the current epoch.", _epoch),
     Row(

@@ -32,6 +32,22 @@ class LockingTests(SynchronousTestCase):
         desk.hear(desk.proposal(block, 1, valid=0))
         self.assertEqual(desk.own_votes()[-1], (1, PREVOTE, block.hash))
 
+    def test_the_locked_block_is_prevoted_again_as_if_it_were_new(self) -> None:
+        """Line 23: who proposes it may not know that it was valid before."""
+        desk, block = locked_in_round_0()
+        desk.hear(desk.proposal(block, 1))
+        self.assertEqual(desk.own_votes()[-1], (1, PREVOTE, block.hash))
+
+    def test_the_locked_block_is_prevoted_again_by_an_older_polka(self) -> None:
+        """Line 29: its proposer has seen the polka of round 0, this member has locked it in round 1."""
+        desk, block = locked_in_round_0()
+        desk.hear(desk.proposal(block, 1, valid=0))
+        desk.prevotes(block.hash, FIRST, SECOND_, round_=1)
+        self.assertEqual(desk.rounds.locked, (1, block.hash))
+        advance(desk, 2)
+        desk.hear(desk.proposal(block, 2, valid=0))
+        self.assertEqual(desk.own_votes()[-1], (2, PREVOTE, block.hash))
+
     def test_the_locked_block_is_prevoted_again_however_old_it_is(self) -> None:
         """[6]: a re-proposal with a valid round is exempt from freshness."""
         desk, block = locked_in_round_0()
@@ -97,11 +113,16 @@ class LockingTests(SynchronousTestCase):
         block = desk.block()
         desk.start()
         desk.hear(desk.proposal(block))
-        desk.prevotes(NIL, FIRST, SECOND_)
+        desk.prevotes(NIL, FIRST)
+        desk.prevotes(block.hash, SECOND_)
         desk.wait(SECOND)
         self.assertEqual(desk.own_votes(PRECOMMIT), [(0, PRECOMMIT, NIL)])
+        self.assertEqual((desk.rounds.locked, desk.rounds.valid), (None, None))
         desk.prevotes(block.hash, THIRD)
-        self.assertEqual(desk.rounds.locked, None)
+        self.assertEqual((desk.rounds.locked, desk.rounds.valid), (None, (0, block.hash)))
+        desk.precommits(NIL, FIRST, SECOND_)
+        advance(desk, 3)
+        self.assertEqual([(one.header, one.valid_round) for one in desk.own_proposals()], [(block, 1)])
 
     def test_the_valid_block_is_proposed_again_with_its_round(self) -> None:
         """Lines 15 and 16."""

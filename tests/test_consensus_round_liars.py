@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.consensus_world import EPOCH, are_good
 from tests.rounds_world import NIL, RoundsDesk, advance, locked_in_round_0, speakers
+from timed.consensus import rounds as module
 from timed.consensus.effects import AskProposal
 from timed.consensus.proposals import MAX_PROPOSALS_AHEAD, MAX_PROPOSALS_BEHIND
 from timed.consensus.rounds import MAX_ROUNDS_AHEAD, MAX_VALUES
@@ -202,6 +203,30 @@ class LiarTests(SynchronousTestCase):
         self.assertEqual(desk.decisions, [])
         desk.judge()
         self.assertEqual([one.block_hash for one in desk.decisions], [proposal.header.hash])
+
+    def test_what_is_proposed_in_this_round_or_a_coming_one_is_not_forgotten(self) -> None:
+        self.patch(module, "MAX_VALUES", 2)
+        desk = RoundsDesk(me=LAST)
+        desk.start()
+        desk.hear(desk.proposal(desk.block("next", 1), 1))
+        desk.hear(desk.proposal(desk.block("later", 2), 2))
+        block = desk.block()
+        desk.hear(desk.proposal(block))
+        self.assertEqual((desk.forgotten, len(desk.rounds.values)), ([], 3))
+        self.assertEqual(desk.own_votes()[-1], (1, PREVOTE, desk.block("next", 1).hash))
+
+    def test_a_body_that_was_found_bad_is_not_judged_again(self) -> None:
+        """Attack: the same worthless body in every round."""
+        desk = RoundsDesk(me=LAST)
+        desk.judge_at_once = False
+        block = desk.block()
+        desk.start()
+        desk.hear(desk.proposal(block))
+        self.assertEqual(len(desk.under_judgement), 1)
+        desk.invalid[block.hash] = None
+        desk.judge()
+        desk.hear(desk.proposal(block, 1))
+        self.assertEqual((desk.under_judgement, desk.rounds.counters.proposals), ([], 2))
 
     def test_a_forgotten_block_can_still_be_decided(self) -> None:
         desk = RoundsDesk(me=LAST)

@@ -127,6 +127,7 @@ class HappyPathTests(SynchronousTestCase):
         proposal = desk.proposal(desk.block())
         desk.start()
         desk.hear(proposal)
+        desk.prevotes(NIL, THIRD)
         desk.prevotes(proposal.header.hash, FIRST, SECOND_)
         first, *votes = desk.records()
         self.assertEqual(first, proposal)
@@ -318,6 +319,24 @@ class TimeoutTests(SynchronousTestCase):
         desk.hear(desk.proposal(block))
         desk.wait(60 * SECOND)
         self.assertEqual(desk.own_votes(), [(0, PREVOTE, block.hash)])
+
+    def test_what_comes_while_a_timeout_runs_does_not_put_it_off(self) -> None:
+        """Attack: a member that keeps its vote back until the others' time is nearly over."""
+        desk = RoundsDesk(me=LAST)
+        block = desk.block()
+        desk.start()
+        desk.hear(desk.proposal(block))
+        desk.prevotes(NIL, FIRST, SECOND_)
+        desk.wait(SECOND - 1)
+        desk.prevotes(b"x" * 32, THIRD)
+        desk.wait(1)
+        self.assertEqual(desk.own_votes(PRECOMMIT), [(0, PRECOMMIT, NIL)])
+        desk.precommits(NIL, FIRST)
+        desk.precommits(block.hash, SECOND_)
+        desk.wait(SECOND - 1)
+        desk.precommits(b"x" * 32, THIRD)
+        desk.wait(1)
+        self.assertEqual(desk.rounds.round, 1)
 
     def test_timeouts_grow_by_half_a_second_a_round_up_to_ten_seconds(self) -> None:
         desk = RoundsDesk(me=LAST, timeout=3 * SECOND)

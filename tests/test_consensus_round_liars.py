@@ -187,6 +187,36 @@ class LiarTests(SynchronousTestCase):
         desk.hear(proposal)
         self.assertEqual([one.block_hash for one in desk.decisions], [proposal.header.hash])
 
+    def test_a_certified_block_is_taken_from_whatever_round_it_is_proposed_in(self) -> None:
+        """Line 49: who locked it again later may have forgotten the proposal of the certificate's round."""
+        desk = RoundsDesk(me=LAST)
+        desk.start()
+        block = desk.block("certified")
+        later = next(number for number in range(1, MAX_PROPOSALS_BEHIND) if desk.proposer(number) != LAST)
+        again = desk.proposal(block, later, valid=0)
+        advance(desk, 2 * MAX_PROPOSALS_BEHIND)
+        desk.hear(again)
+        self.assertEqual((desk.rounds.values, desk.rounds.counters.proposals_ignored), ({}, 1))
+        desk.precommits(block.hash, FIRST, SECOND_, THIRD)
+        desk.hear(again)
+        self.assertEqual([one.block_hash for one in desk.decisions], [block.hash])
+        self.assertNotIn(later, desk.rounds.proposals)
+
+    def test_blocks_that_come_while_the_own_one_is_written_do_not_crowd_it_out(self) -> None:
+        """Attack: proposals of earlier rounds, all that this member has missed, in the moment of its own."""
+        desk = RoundsDesk(me=LAST, manual=True)
+        desk.start()
+        mine = desk.round_of(LAST, after=2 * MAX_VALUES)
+        advance(desk, mine)
+        for round_ in range(mine - MAX_PROPOSALS_BEHIND, mine):
+            if desk.proposer(round_) != LAST:
+                desk.hear(desk.proposal(desk.block(f"{round_}", round_), round_))
+        desk.durable()
+        (own,) = desk.own_proposals()
+        self.assertIn(own.header.hash, desk.forgotten)
+        self.assertEqual(desk.own_votes(), [(mine, PREVOTE, own.header.hash)])
+        self.assertLessEqual(len(desk.rounds.values), MAX_VALUES)
+
     def test_a_certified_block_under_judgement_is_not_forgotten(self) -> None:
         """However many other blocks are proposed until all it rests on is here."""
         desk = RoundsDesk(me=LAST)

@@ -38,6 +38,13 @@ class Proposals(Mapping[int, BlockProposal]):
     def add(self, proposal: BlockProposal) -> None:
         self._by_round.setdefault(proposal.round, proposal)
 
+    def take(self, proposal: BlockProposal, round_: int, bound: Sequence[tuple[int, bytes]]) -> bool:
+        """Keep one that may matter in `round_`; False when it does not, and its block is not one of `bound` either."""
+        if may_matter(proposal.round, round_, bound):
+            self.add(proposal)
+            return True
+        return any(proposal.header.hash == block for _, block in bound)
+
     def since(self, round_: int, earlier: Collection[int] = ()) -> list[BlockProposal]:
         """Those from `round_` on and of the rounds `earlier`, by round."""
         return [one for at, one in sorted(self._by_round.items()) if at >= round_ or at in earlier]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 
 from timed.consensus.effects import AskProposal, Decide, Effects, Forget, Judge, Sign, Tell, ToVoters
-from timed.consensus.proposals import Proposals, may_matter
+from timed.consensus.proposals import Proposals
 from timed.consensus.proposer import proposer
 from timed.consensus.roundstate import RoundCounters, Step, Value
 from timed.consensus.signing import signed
@@ -118,12 +118,11 @@ class Rounds:
                     self._run(now)
             return
         self.votes.heard(self.proposer(proposal.round), proposal.round)
-        if not may_matter(proposal.round, self.round, self._bound()):
-            self.counters.proposals_ignored += 1
-        else:
-            self.proposals.add(proposal)
+        if self.proposals.take(proposal, self.round, self._bound()):
             self.counters.proposals += 1
             self._add_value(proposal)
+        else:
+            self.counters.proposals_ignored += 1
         self._run(now)
 
     def judged(self, proposal: BlockProposal, valid: bool, now: int) -> None:
@@ -159,6 +158,8 @@ class Rounds:
             self.vote(message, now)
         elif message.header.height == self.height:
             self.proposals.add(message)
+            # Enough others may have come while it was written for its block to be forgotten.
+            self._add_value(message)
             self._run(now)
 
     def reports_changed(self, now: int) -> None:

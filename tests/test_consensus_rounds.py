@@ -287,6 +287,16 @@ class TimeoutTests(SynchronousTestCase):
         desk.wait(3600 * SECOND)
         self.assertEqual((desk.rounds.round, desk.own_votes()), (0, [(0, PREVOTE, NIL)]))
 
+    def test_without_a_quorum_of_precommits_it_waits_for_ever(self) -> None:
+        """[9]: line 47; half of the weight moves nobody into the next round."""
+        desk = RoundsDesk(me=LAST)
+        desk.start()
+        desk.wait(SECOND)
+        desk.prevotes(NIL, FIRST, SECOND_)
+        desk.precommits(NIL, FIRST)
+        desk.wait(3600 * SECOND)
+        self.assertEqual((desk.rounds.round, desk.rounds.step), (0, Step.PRECOMMIT))
+
     def test_with_a_divided_quorum_of_prevotes_nil_is_precommitted_after_the_timeout(self) -> None:
         desk = RoundsDesk(me=LAST)
         block = desk.block()

@@ -240,6 +240,21 @@ class Passphrase(SynchronousTestCase):
                 self.assertEqual(keys.signing_key(keys.get(key.hash)).public, key.public)
             self.assertEqual(len(sign(unsigned, spent, REGTEST.chain_id, keys).witnesses), 1)
 
+    def test_a_locked_wallet_has_no_secret_in_memory(self) -> None:
+        encrypt(self.keys)
+        self.unlock(self.keys)
+        self.assertNotEqual(self.keys.seed.secret, b"")
+        self.keys.lock()
+        self.assertEqual([(seed.open, seed.secret) for seed in self.keys.seeds], [(False, b"")])
+        self.assertEqual([key.secret for key in self.keys if key.secret is not None], [])
+        self.assertTrue(self.keys.locked)
+
+    def test_a_seed_under_another_s_name_is_damaged(self) -> None:
+        (record,) = [record for record in self.outbox if "seed" in record]
+        renamed = {"seed": {**record["seed"], "id": "00" * 8}}
+        with self.assertRaises(LocalError):
+            reopened([renamed])
+
     def test_a_locked_wallet_s_pool_ends_and_grows_again(self) -> None:
         encrypt(self.keys)
         handed = [self.keys.take(CHANGE).hash for _ in range(POOL_SIZE)]

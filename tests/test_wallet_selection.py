@@ -84,6 +84,16 @@ class Selecting(SynchronousTestCase):
         large = select(wallet(*[900 * 10**8] * 9, 10_000 * 10**8), 7_000 * 10**8)
         self.assertEqual(len(large.coins), 1)
 
+    def test_a_single_coin_where_several_cost_more(self) -> None:
+        made = select(wallet(95 * 10**8, 90 * 10**8, 165 * 10**8), 160 * 10**8)
+        self.assertEqual([coin.value for coin in made.coins], [165 * 10**8])
+
+    def test_dust_is_refused_by_name(self) -> None:
+        with self.assertRaises(InvalidTransaction) as caught:
+            select(wallet(10**8), DUST - 1)
+        self.assertEqual(caught.exception.rule, "output-dust")
+        self.assertEqual(select(wallet(10**8), DUST).paid, (DUST,))
+
     def test_coins_in_blocks_go_before_final_ones(self) -> None:
         coins = [own(1, 20 * 10**8, None), own(2, 90 * 10**8)]
         self.assertEqual(select(coins, 10**9).coins, (coins[1],))
@@ -191,6 +201,8 @@ class Subtracting(SynchronousTestCase):
         with self.assertRaises(FeeAboveAmount) as caught:
             self.bear([10_000 * 10**8], 10**7)
         self.assertEqual((caught.exception.amount, caught.exception.share), (10**7, UNITS_PER_TIME))
+        self.assertEqual(self.bear([LEAST_FEE + DUST], LEAST_FEE + DUST).paid, (DUST,))
+        self.assertRaises(FeeAboveAmount, self.bear, [LEAST_FEE + DUST - 1], LEAST_FEE + DUST - 1)
 
     @settings(deadline=None, max_examples=100)
     @given(VALUES, st.lists(st.integers(1_000, 10**11), min_size=1, max_size=4), st.data())
@@ -243,11 +255,13 @@ class Sweeping(SynchronousTestCase):
         ):
             with self.assertRaises(InsufficientFunds):
                 planned(wallet(LEAST_FEE + DUST - 1), wish)
+        self.assertEqual(planned(wallet(LEAST_FEE + DUST), Wish((Payee(LOCK, None),))).paid, (DUST,))
 
     def test_more_coins_than_fit_is_a_rule_of_its_own(self) -> None:
         with self.assertRaises(InvalidTransaction) as caught:
             planned(wallet(*[10**8] * 257), Wish((Payee(LOCK, None),)))
         self.assertEqual(caught.exception.rule, "inputs-count")
+        self.assertEqual(len(planned(wallet(*[10**8] * 256), Wish((Payee(LOCK, None),))).coins), 256)
 
 
 class Named(SynchronousTestCase):
@@ -260,11 +274,29 @@ class Named(SynchronousTestCase):
         self.assertEqual((caught.exception.funds.free, caught.exception.funds.coins), (10**8, 1))
 
     def test_with_more_the_rest_is_chosen(self) -> None:
-        coins = wallet(10**8, 5 * 10**8, 9 * 10**8)
+        coins = wallet(10**8, 12 * 10**7, 9 * 10**8)
         wish = Wish(Wish.to(LOCK, 2 * 10**8).payees, inputs=(coins[0],))
         free = {coin.outpoint for coin in coins[1:]}
         made = planned(coins, wish, is_free=lambda coin: coin.outpoint in free)
         self.assertEqual(made.coins, (coins[0], coins[1]))
+
+    def test_named_coins_that_reach_are_enough(self) -> None:
+        coins = wallet(5 * 10**8, 10**8)
+        made = planned(coins, Wish(Wish.to(LOCK, 10**8).payees, inputs=(coins[0],), more=True))
+        self.assertEqual(made.coins, (coins[0],))
+
+    def test_named_coins_leave_room_for_no_more_than_a_transaction_holds(self) -> None:
+        most = REGTEST.max_inputs
+        coins = wallet(*[10**8] * most, 10**12)
+        for named, enough in ((most, False), (most - 1, True)):
+            inputs = tuple(coins[:named])
+            taken = {coin.outpoint for coin in inputs}
+            wish = Wish(Wish.to(LOCK, most * 10**8).payees, inputs=inputs)
+            free = {"is_free": lambda coin, taken=taken: coin.outpoint not in taken}
+            if enough:
+                self.assertEqual(len(planned(coins, wish, **free).coins), most)
+            else:
+                self.assertRaises(InsufficientFunds, planned, coins, wish, **free)
 
     def test_all_named_coins_are_spent_even_if_one_would_do(self) -> None:
         coins = wallet(5 * 10**8, 9 * 10**8)

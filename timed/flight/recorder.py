@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from mmap import MAP_ANONYMOUS, MAP_PRIVATE, mmap
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import attrs
@@ -64,14 +65,18 @@ class RecorderCounters:
     """Exceptions of the recorder itself: bugs. After the first it records nothing more."""
 
 
+def _room(size: int) -> mmap:
+    """Takes memory where it is written to. It is none of the heap's, where one that grows leaves holes of every size."""
+    return mmap(-1, size, flags=MAP_PRIVATE | MAP_ANONYMOUS)
+
+
 @attrs.define
 class _Part:
     """The bytes since one copy of the state."""
 
     state: bytes
     began: int
-    room: bytearray
-    """Made at once: one that grows leaves holes of every size in the heap, with each part again."""
+    room: mmap
     used: int = 0
     count: int = 0
 
@@ -79,7 +84,8 @@ class _Part:
         """One entry more; the room grows when it has to."""
         end = self.used + len(data)
         if end > len(self.room):
-            self.room += bytes(end - len(self.room))
+            smaller, self.room = self.room, _room(2 * end)
+            self.room[: self.used] = smaller[: self.used]
         self.room[self.used : end] = data
         self.used = end
         self.count += 1
@@ -90,7 +96,7 @@ class _Part:
 
     @property
     def size(self) -> int:
-        """Without what is not used of the room, which takes no memory yet."""
+        """Without what is not used of the room: that takes no memory yet."""
         return len(self.state) + self.used
 
 
@@ -308,7 +314,7 @@ class Recorder:
         self.refusal = ""
         for part in self._parts[:-1]:
             self.counters.dropped += part.count
-        self._parts = [*self._parts[-1:], _Part(state, now, bytearray(self._usual_size))]
+        self._parts = [*self._parts[-1:], _Part(state, now, _room(self._usual_size))]
 
     def _hold_the_limit(self) -> None:
         """Let the oldest part go while there are too many bytes; without any there is no recording until a copy."""

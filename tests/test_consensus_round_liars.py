@@ -148,6 +148,16 @@ class LiarTests(SynchronousTestCase):
         self.assertNotIn(block.hash, desk.forgotten)
         self.assertTrue(desk.forgotten)
 
+    def test_the_own_blocks_of_many_rounds_are_bounded_when_nobody_else_proposes(self) -> None:
+        desk = RoundsDesk(me=LAST)
+        desk.start()
+        for round_ in range(1, 8 * MAX_VALUES):
+            advance(desk, round_)
+        self.assertGreater(desk.proposed, MAX_VALUES)
+        self.assertEqual(len(desk.rounds.values), MAX_VALUES)
+        self.assertEqual(len(desk.forgotten), desk.proposed - MAX_VALUES)
+        self.assertIn(desk.own_proposals()[-1].header.hash, desk.rounds.values)
+
     def test_a_height_of_many_rounds_keeps_a_bounded_number_of_proposals(self) -> None:
         """One block proposed again and again; that of the lock's round is not among those forgotten."""
         desk, block = locked_in_round_0()

@@ -286,16 +286,14 @@ class Rounds:
                 self.values[self.valid[1]].proposal, round=self.round, valid_round=self.valid[0] + 1
             )
         else:
-            fresh = self._propose(self.round, now)
-            if fresh is None:
+            if (fresh := self._propose(self.round, now)) is None:
                 return
             proposal = fresh
-            own = self.values.setdefault(proposal.header.hash, Value(proposal))
+            own = self._remember(proposal)
             own.proposal, own.valid = proposal, True
         proposal = signed(proposal, self._operator)
         self._proposed[self.round] = None
-        value = self.values.setdefault(proposal.header.hash, Value(proposal))
-        value.recorded = True
+        self.values[proposal.header.hash].recorded = True
         self._effects.add(Sign(proposal))
 
     def _run(self, now: int) -> None:
@@ -448,25 +446,27 @@ class Rounds:
     # Inside
 
     def _add_value(self, proposal: BlockProposal) -> None:
-        """Remember the proposed block and have it judged; room is made by forgetting the oldest."""
+        """Remember the proposed block and have it judged."""
+        known = self.values.get(proposal.header.hash)
+        if known is None:
+            self._judge(self._remember(proposal), proposal)
+        elif not known.valid and known.proposal.body != proposal.body:
+            known.proposal, known.valid, known.recorded = proposal, None, False
+            self._judge(known, proposal)
+
+    def _remember(self, proposal: BlockProposal) -> Value:
+        """The proposed block; room for a new one is made by forgetting the oldest."""
         block = proposal.header.hash
-        known = self.values.get(block)
-        if known is not None:
-            if not known.valid and known.proposal.body != proposal.body:
-                known.proposal, known.valid, known.recorded = proposal, None, False
-                self._judge(known, proposal)
-            return
+        if block in self.values:
+            return self.values[block]
         bound = {block for _, block in self._bound()}
         bound.update(one.header.hash for one in self.proposals.since(self.round))
-        while len(self.values) >= MAX_VALUES:
-            oldest = next((one for one in self.values if one not in bound), None)
-            if oldest is None:
-                break
+        free = [one for one in self.values if one not in bound]
+        for oldest in free[: max(0, len(self.values) - MAX_VALUES + 1)]:
             del self.values[oldest]
             self.proposals.forget_block(oldest)
             self._effects.add(Forget(oldest))
-        value = self.values[block] = Value(proposal)
-        self._judge(value, proposal)
+        return self.values.setdefault(block, Value(proposal))
 
     def _bound(self) -> list[tuple[int, bytes]]:
         """(round, block) of the lock, of the newest block known to be valid, and of certificates."""

@@ -8,10 +8,11 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.wallet_world import ACCOUNT, CHEAP, PASSPHRASE, encrypt, reopened, seeded, vectors
+from timed.crypto.rule import check
 from timed.errors import LocalError, PoolEmpty, WalletLocked, WrongPassphrase
 from timed.ledger.regtest import well_known_key
 from timed.params import MAINNET, REGTEST, TESTNET
-from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
+from timed.primitives.transaction import Lock, OutPoint, Output, Transaction, signing_hash
 from timed.wallet import sealing
 from timed.wallet.derivation import SecretNode, account_path, format_path, parse_path
 from timed.wallet.keystore import CHANGE, POOL, POOL_SIZE, RECEIVE, REFILL_AT, Keystore
@@ -161,6 +162,18 @@ class Seeds(SynchronousTestCase):
         self.assertEqual((self.keys.owns(key.lock), self.keys.key_of(key.lock)), (True, key))
         foreign = Lock(3, key.hash)
         self.assertEqual((self.keys.owns(foreign), self.keys.key_of(foreign)), (False, None))
+
+    def test_witnesses_stand_by_key_one_for_each(self) -> None:
+        """[5]"""
+        mine = [self.keys.take(RECEIVE) for _ in range(6)]
+        spent = [Output(value=10**9, lock=key.lock) for key in (*mine, mine[0])]
+        inputs = [OutPoint(bytes(32), number) for number in range(7)]
+        made = sign(Transaction.make(inputs=inputs, outputs=spent[:1]), spent, REGTEST.chain_id, self.keys)
+        keys = [witness.public_key for witness in made.witnesses]
+        self.assertEqual(keys, sorted(key.public for key in mine))
+        message = signing_hash(REGTEST.chain_id, made.txid, spent)
+        for witness in made.witnesses:
+            check(witness.public_key, message, witness.signature)
 
     def test_a_restart_goes_on_where_it_was(self) -> None:
         first = [self.keys.take(RECEIVE).hash for _ in range(130)]

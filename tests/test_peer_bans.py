@@ -104,6 +104,30 @@ class StoreTests(SynchronousTestCase):
         self.assertIsNone(bans.get(bytes(32)))
         self.assertEqual(len(list(bans.covering(HOST, START))), 1)
 
+    def test_a_full_table_takes_another_term_for_somebody_who_is_in_it(self) -> None:
+        bans = Bans()
+        for number in range(limits.BANS):
+            bans.put(Ban(number.to_bytes(32, "big"), START + number, "malformed", by_operator=False))
+        again = Ban(bytes(32), START + 10**9, "operator", by_operator=True)
+        bans.put(again)
+        self.assertEqual((len(bans), bans.overflows, bans.get(bytes(32))), (limits.BANS, 0, again))
+
+    def test_without_room_a_ban_without_an_end_goes_last(self) -> None:
+        bans = Bans()
+        bans.put(Ban(PEER, 0, "operator", by_operator=True))
+        for number in range(1, limits.BANS + 1):
+            bans.put(Ban(number.to_bytes(32, "big"), START + number, "operator", by_operator=True))
+        self.assertIsNotNone(bans.get(PEER))
+        self.assertIsNone(bans.get((1).to_bytes(32, "big")))
+
+    def test_places_of_both_kinds_of_addresses_stand_side_by_side(self) -> None:
+        bans = Bans()
+        for text in ("2001:db8::/64", "10.1.0.0/16"):
+            bans.put(Ban(parse_subject(text), 0, "test", True))
+        for host, text in ((HOST, "10.1.0.0/16"), ("2001:db8::1", "2001:db8::/64")):
+            self.assertEqual([ban.subject for ban in bans.covering(host, START)], [parse_subject(text)])
+        self.assertEqual(list(bans.covering("node.example", START)), [])
+
     def test_what_was_removed_leaves_nothing_behind(self) -> None:
         bans = Bans()
         place = parse_subject("10.0.0.0/8")
@@ -173,6 +197,23 @@ class PrecedenceTests(SynchronousTestCase):
         self.assertIsNone(conduct.banned(PEER, PeerClass.MEMBER, START, HOST))
         self.assertIsNone(conduct.banned(PEER, PeerClass.ANONYMOUS, START, "10.1.2.4"))
         self.assertIsNone(conduct.banned(PEER, PeerClass.ANONYMOUS, START + limits.BAN_TIME, HOST))
+
+    def test_an_address_pays_only_for_nodes_that_are_banned_there_now(self) -> None:
+        """[21]: neither elsewhere, nor by the operator, nor long ago; a host name is no address."""
+        others = [number.to_bytes(32, "big") for number in range(1, limits.ADDRESS_BAN_NODES)]
+        for ban, host in (
+            ({"until": 0, "by_operator": False, "host": "10.9.9.9"}, HOST),
+            ({"until": 0, "by_operator": True, "host": HOST}, HOST),
+            ({"until": START, "by_operator": False, "host": HOST}, HOST),
+            ({"until": 0, "by_operator": False, "host": "node.example"}, "node.example"),
+        ):
+            conduct = Conduct()
+            for other in others:
+                conduct.ban(other, reason="test", **ban)  # type: ignore[arg-type]
+            while conduct.ban_of(PEER, START) is None:
+                conduct.report(PEER, PeerClass.ANONYMOUS, "malformed", START, host=host)
+            places = [one for one in conduct.bans(START) if not isinstance(one.subject, bytes)]
+            self.assertEqual(places, [], str(ban))
 
     def test_unbanning_a_place_lifts_what_was_banned_automatically_in_it(self) -> None:
         """F27: nothing keeps a peer out behind the operator's back."""

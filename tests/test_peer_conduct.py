@@ -47,6 +47,9 @@ class PolicyTests(SynchronousTestCase):
         self.assertIs(conduct.class_of(PEER, "127.0.0.1", member=False), PeerClass.ANONYMOUS)
         conduct.regulate(PeerSettings(trusted=[PEER], trust_loopback=False))
         self.assertIs(conduct.class_of(PEER, "192.0.2.1", member=False), PeerClass.TRUSTED)
+        conduct.report(key(5).public, PeerClass.ANONYMOUS, "malformed", START)
+        self.assertEqual(len(conduct.clear_bans()), 1)
+        self.assertEqual(conduct.score(key(5).public, START), 0)
 
     def test_what_honest_nodes_do_to_each_other_costs_nothing(self) -> None:
         """F22, F23, F28, F30: disagreement, haste and lag are counted and never scored."""
@@ -96,6 +99,7 @@ class PolicyTests(SynchronousTestCase):
         before = conduct.score(PEER, START)
         self.assertAlmostEqual(conduct.score(PEER, START + limits.SCORE_HALF_LIFE), before / 2)
         self.assertAlmostEqual(conduct.score(PEER, START + 3 * limits.SCORE_HALF_LIFE), before / 8)
+        self.assertEqual(conduct.score(PEER, START - 3600 * SECOND), before, "a clock set back adds nothing")
 
     @given(st.lists(st.integers(0, 300), max_size=40))
     @settings(deadline=None, max_examples=50)
@@ -144,6 +148,10 @@ class PolicyTests(SynchronousTestCase):
                     PEER, PeerClass.ANONYMOUS, SCORED[number % len(SCORED)], START + number * SECOND
                 )
         self.assertEqual([e.verdict for e in real.ledger], [e.verdict for e in dry.ledger])
+        beyond = [e.verdict.name.lower() for e in real.ledger if e.verdict is not Verdict.COUNT]
+        self.assertEqual(sum(real.verdicts.values()), len(beyond))
+        self.assertEqual(real.verdicts["ban", True], beyond.count("ban"))
+        self.assertGreater(beyond.count("ban"), 0)
         self.assertEqual(
             {verdict: count for (verdict, done), count in real.verdicts.items() if done},
             {verdict: count for (verdict, done), count in dry.verdicts.items() if not done},
@@ -159,6 +167,22 @@ class PolicyTests(SynchronousTestCase):
             conduct.report(number.to_bytes(32, "big"), PeerClass.ANONYMOUS, "over-rate", START + number)
         kept = sum(conduct.score(n.to_bytes(32, "big"), START) > 0 for n in range(limits.CONDUCT_PEERS + 100))
         self.assertEqual(kept, limits.CONDUCT_PEERS)
+
+    def test_without_room_the_lowest_score_is_forgotten(self) -> None:
+        """Attack: fresh keys without number, so that an offender begins anew."""
+        conduct = Conduct()
+        conduct.report(PEER, PeerClass.ANONYMOUS, "malformed", START)
+        others = [number.to_bytes(32, "little") for number in range(1, limits.CONDUCT_PEERS)]
+        for other in others:
+            conduct.report(other, PeerClass.ANONYMOUS, "over-rate", START)
+        conduct.report(PEER, PeerClass.ANONYMOUS, "malformed", START)
+        self.assertEqual(
+            sum(conduct.score(other, START) for other in others), 2 * len(others), "no room is needed"
+        )
+        for number in range(1, 5):
+            conduct.report(b"new" + bytes((number,)) * 29, PeerClass.ANONYMOUS, "malformed", START)
+        self.assertEqual(conduct.score(PEER, START), 50)
+        self.assertEqual(sum(conduct.score(other, START) for other in others), 2 * (len(others) - 4))
 
 
 class BanTests(SynchronousTestCase):

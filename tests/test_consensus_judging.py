@@ -9,6 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import builders
 from tests.judging_world import JudgingDesk
+from timed.consensus import judging as module
 from timed.consensus.effects import AskCertificates
 from timed.consensus.proposer import proposer
 from timed.primitives.block import Evidence
@@ -164,6 +165,17 @@ class RefusedTests(SynchronousTestCase):
         self._refused(desk, desk.propose(payments, reports), "proposal-signature")
         self.assertNotIn(2, desk.closing.reports)
 
+    def test_a_forged_report_of_a_member_whose_report_is_known(self) -> None:
+        """Attack: another report in the name of a member; that its own was checked says nothing of this one."""
+        desk = JudgingDesk()
+        payments = desk.certified(1)
+        honest = desk.report(2)
+        desk.hear_report(honest)
+        forged = msgspec.structs.replace(desk.report(2, payments[0].txid), signature=honest.signature)
+        reports = [*desk.reports_of(payments, 0, 1), forged]
+        self._refused(desk, desk.propose(payments, reports), "proposal-signature")
+        self.assertEqual(desk.closing.reports[2], honest)
+
     def test_a_report_of_another_epoch(self) -> None:
         """Attack: last epoch's reports; the epoch is the header's, so the signature does not fit."""
         desk = JudgingDesk()
@@ -189,6 +201,11 @@ class RefusedTests(SynchronousTestCase):
             desk = JudgingDesk()
             honest = desk.propose((), desk.reports_of(()))
             self._refused(desk, msgspec.structs.replace(honest, **fields), "proposal-round")
+        desk = JudgingDesk()
+        early = msgspec.structs.replace(
+            desk.propose((), desk.reports_of(()), round_=2), round=1, valid_round=1
+        )
+        self._refused(desk, early, "proposal-round")
 
     def test_a_time_off_the_grid_or_not_after_the_parent(self) -> None:
         """[6]"""
@@ -329,7 +346,28 @@ class WaitingTests(SynchronousTestCase):
         payment = desk.pay(1)
         proposal = desk.propose([payment], desk.reports_of([payment]))
         desk.judge(proposal)
+        another = desk.pay(2)
+        other = desk.propose([another], desk.reports_of([another]))
+        desk.judge(other)
         desk.judging.forget(proposal.header.hash)
-        desk.certify_all([payment])
+        desk.certify_all([payment, another])
         desk.retry()
-        self.assertEqual(desk.verdict_on(proposal), [])
+        self.assertEqual((desk.verdict_on(proposal), desk.verdict_on(other)), ([], [True]))
+        self.assertEqual(list(desk.judging.blocks), [other.header.hash])
+        desk.judging.forget(other.header.hash)
+        self.assertEqual(desk.judging.blocks, {})
+
+    def test_no_more_than_so_many_wait(self) -> None:
+        """Attack: body after body under one header, each with reports that nobody can back."""
+        self.patch(module, "MAX_JUDGED", 2)
+        desk = JudgingDesk()
+        payments = [desk.pay(number) for number in (1, 2, 3)]
+        proposals = [
+            desk.propose([one], desk.reports_of([one], *members))
+            for one, members in zip(payments, ((0, 1, 2), (0, 1, 3), (0, 2, 3)), strict=True)
+        ]
+        for proposal in proposals:
+            desk.judge(proposal)
+        desk.certify_all(payments)
+        desk.retry()
+        self.assertEqual([desk.verdict_on(one) for one in proposals], [[True], [True], []])

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from timed.params import REGTEST, SECOND
-from timed.peer import limits
+from tests import peer_harness as harness
+from tests.peer_harness import START, identity
+from timed.errors import Refused
+from timed.params import REGTEST, SECOND, WIRE_VERSION_MIN
+from timed.peer import greeting, limits
 from timed.peer.agenda import Agenda
 from timed.peer.encoder import Encoder, Form
 from timed.peer.requests import Match, Patience, Requests, Served
@@ -224,3 +230,44 @@ class EncoderTests(SynchronousTestCase):
             encoder.parcel(encoded, Form(checksum=False)), encoder.parcel(encoded, Form(checksum=True))
         )
         self.assertEqual(encoder.encodes, 1)
+
+
+class GreetingTests(SynchronousTestCase):
+    """Who can talk to whom, by what a handshake says and what the link has proved."""
+
+    def setUp(self) -> None:
+        self.ours = identity(1)
+        self.theirs = greeting.compose(identity(2), self.ours.node_id, True, 1, (0, bytes(32)), START)
+
+    def refusal(self, *, peer_id: bytes | None = None, expected: bytes | None = None, **changes: Any) -> str:
+        """The rule, or nothing."""
+        theirs = msgspec.structs.replace(self.theirs, **changes)
+        try:
+            proved = greeting.check(self.ours, theirs, peer_id=peer_id, expected=expected, outbound=False)
+        except Refused as refused:
+            return refused.rule
+        self.assertIsNone(proved)
+        return ""
+
+    def test_versions_that_overlap_at_one_end_can_talk(self) -> None:
+        newest = self.ours.dialect.wire_version
+        for least, most, rule in (
+            (WIRE_VERSION_MIN, newest, ""),
+            (newest, newest + 5, ""),
+            (newest + 1, newest + 5, "wire-version"),
+            (0, WIRE_VERSION_MIN, ""),
+            (0, WIRE_VERSION_MIN - 1, "wire-version"),
+        ):
+            self.assertEqual(self.refusal(min_wire_version=least, wire_version=most), rule, f"{least}-{most}")
+
+    def test_the_id_must_be_the_proved_one_and_the_one_that_was_dialled(self) -> None:
+        """[22]: neither another node under that address, nor another id in the handshake."""
+        him, other = self.theirs.node_id, harness.key(3).public
+        for peer_id, expected, rule in (
+            (him, him, ""), (him, None, ""), (None, him, ""),
+            (other, None, "node-id-mismatch"), (None, other, "node-id-mismatch"), (him, other, "node-id-mismatch"),
+        ):  # fmt: skip
+            self.assertEqual(self.refusal(peer_id=peer_id, expected=expected), rule)
+
+    def test_a_plain_link_to_oneself_is_noticed(self) -> None:
+        self.assertEqual(self.refusal(node_id=self.ours.node_id), "self")

@@ -300,14 +300,16 @@ class OneSignatureTests(SynchronousTestCase):
 
     def test_whatever_leads_back_to_a_step_the_old_vote_is_said_again(self) -> None:
         """[16], the last line of defence: the signature is looked up before one is made."""
-        desk, block = locked_in_round_0()
-        again = desk.restarted()
-        again.fresh = False
-        again.rounds._start(0, again.now)
-        again.settle()
-        again.wait(SECOND)
-        self.assertEqual(again.own_votes(PREVOTE), [(0, PREVOTE, block.hash)])
-        self._check(again)
+        for restart in (True, False):
+            desk, block = locked_in_round_0()
+            again = desk.restarted() if restart else desk
+            again.sent.clear()
+            again.fresh = False
+            again.rounds._start(0, again.now)
+            again.settle()
+            again.wait(SECOND)
+            self.assertEqual(again.own_votes(PREVOTE), [(0, PREVOTE, block.hash)])
+            self._check(again)
 
     def test_a_proposal_that_never_became_durable_may_be_made_again(self) -> None:
         """It never left: nobody has seen the first one."""

@@ -17,7 +17,14 @@ from timed.events import SafetyFailure
 from timed.node import future, inbox
 from timed.params import REGTEST, SECOND
 from timed.peer.values import Incoming
-from timed.primitives.certificate import PRECOMMIT, PREVOTE, BundleCertificate, CertificateKind
+from timed.primitives.certificate import (
+    PRECOMMIT,
+    PREVOTE,
+    BundleCertificate,
+    BundleSigner,
+    CertificateKind,
+    bitmap_of,
+)
 from timed.wire.catalogue import MESSAGES
 from timed.wire.message import Message
 from timed.wire.messages import (
@@ -200,6 +207,38 @@ class ForeignTests(SynchronousTestCase):
         world.puppets[0].say(bent(height=1)(world), bent(height=0)(world))
         self.assertEqual(world.told(SafetyFailure), [])
 
+    def test_a_certificate_that_the_same_members_signed_on_another_chain(self) -> None:
+        """Attack: two networks with one roster; the signatures are good, but not for this one."""
+
+        def elsewhere(world: NodeWorld) -> Message:
+            txid = world.payment().txid
+            bundles = [world.bundle(member, txid, chain_id=9) for member in (1, 2, 3)]
+            signers = tuple(BundleSigner(one.signature, one.tick, 0, ()) for one in bundles)
+            return TransactionCertified(
+                BundleCertificate(
+                    kind=int(VOTE), chain_id=9, epoch=world.node.chain.epoch, target=txid,
+                    roster=bundles[0].roster, bitmap=bitmap_of((1, 2, 3), 4), signers=signers,
+                )
+            )  # fmt: skip
+
+        self._refused(elsewhere)
+
+    def test_what_was_checked_after_its_epoch_counts_in_no_other(self) -> None:
+        """§3.4: verification takes time, and the block may come first."""
+        world = second_epoch()
+        txid = b"\7" * 32
+        held: list[Callable[[bool, int], None]] = []
+        check = self.patch(world.node.checks, "check", lambda items, then: held.append(then))
+        world.puppets[0].say(world.report(1), world.bundle(1, txid))
+        check.restore()
+        world.certify(world.puppets[1])
+        before = fingerprint(world)
+        for then in held:
+            then(True, world.now)
+        world.pump()
+        self.assertEqual((len(held), world.node.chain.epoch), (2, 3))
+        self.assertEqual(fingerprint(world), before)
+
     def test_a_strangers_signature_under_a_members_name(self) -> None:
         """The session's operator key proves nothing about what is said: the signature does."""
         world = second_epoch()
@@ -211,20 +250,27 @@ class ForeignTests(SynchronousTestCase):
         stranger.say(bundle)
         self.assertNotEqual(fingerprint(world), before, "what a member signed counts whoever carries it")
 
-    def test_a_forged_certificate_in_a_reply_brings_nothing_with_it(self) -> None:
+    def test_a_certificate_in_a_reply_that_is_not_its_transactions_brings_nothing_with_it(self) -> None:
         """Attack: the answer to a request carries payments past the bounds of the mempool."""
-        world = second_epoch()
-        peer = world.puppets[0]
-        smuggled = world.payment(5)
-        peer.say(world.report(1, smuggled.txid))
-        ((number, ask),) = peer.questions(GetCertificates)
-        self.assertEqual(ask.txids, (smuggled.txid,))
-        real = certificate(world, world.payment().txid)
-        forged = msgspec.structs.replace(real, target=smuggled.txid)
-        entry = CertifiedTransaction(transaction=smuggled, certificate=forged)
-        peer.say(CertificatesResponse(entries=(entry,)), reply_to=number)
-        self.assertNotIn(smuggled.txid, world.node.mempool)
-        self.assertIsNone(world.node.serving.transaction(smuggled.txid))
+        for kind, changed, rules in (
+            (VOTE, True, {}),
+            (VOTE, False, {"certificate-target": 1}),
+            (ACKNOWLEDGEMENT, True, {"certificate-target": 1}),
+        ):
+            world = second_epoch()
+            peer = world.puppets[0]
+            smuggled = world.payment(5)
+            peer.say(world.report(1, smuggled.txid))
+            ((number, ask),) = peer.questions(GetCertificates)
+            self.assertEqual(ask.txids, (smuggled.txid,))
+            changes = {"target": smuggled.txid} if changed else {}
+            forged = certificate(world, world.payment().txid, kind, **changes)
+            entry = CertifiedTransaction(transaction=smuggled, certificate=forged)
+            peer.say(CertificatesResponse(entries=(entry,)), reply_to=number)
+            self.assertNotIn(smuggled.txid, world.node.mempool)
+            self.assertIsNone(world.node.serving.transaction(smuggled.txid))
+            self.assertEqual(world.node.inbox.counters.refused, rules)
+            self.assertNotIn(world.payment().txid, world.node.chain.fastpath.held())
 
     def test_a_certificate_in_a_reply_brings_its_transaction(self) -> None:
         world = second_epoch()

@@ -303,7 +303,10 @@ class FailingToStart(ServicesCase):
         self.assertEqual(error.code, 1)
         self.assertEqual(self.err.getvalue().count("\n"), 1)
         self.assertIn(str(path), self.err.getvalue())
-        self.assertEqual([thread.name for thread in threading.enumerate() if "timed-" in thread.name], [])
+        left = [thread for thread in threading.enumerate() if "timed-" in thread.name]
+        self.assertEqual(
+            [thread.name for thread in left if not thread.daemon], [], "the process would not end"
+        )
 
     def test_a_data_directory_that_another_node_uses_is_refused(self) -> Deferred[None]:
         async def scenario() -> None:

@@ -59,6 +59,14 @@ class RefusalTests(ProcessCase):
         LmdbStore(str(other / CHAIN), REGTEST.name, bytes(32)).close()
         self.refused("belongs to a chain with genesis", datadir=str(other))
 
+    def test_a_cookie_that_cannot_be_written(self) -> None:
+        """The wallet is open by then; its thread would keep the process for ever."""
+        other = self.directory()
+        for name in (NODE_KEY, OPERATOR_KEY):
+            shutil.copy(self.node.datadir / name, other / name)
+        (other / ".cookie").mkdir()
+        self.refused(f"cannot write the RPC cookie {other / '.cookie'}: Is a directory.", datadir=str(other))
+
     def test_a_key_nobody_knows(self) -> None:
         self.refused("there is no key node.membr. The nearest is node.member.", member="yes\nmembr = yes")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Thread
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -27,12 +28,18 @@ class Worker(Protocol):
         """A piece of work is being done now."""
 
 
+class _DaemonThread(Thread):
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, daemon=True, **named)
+
+
 class ThreadWorker:
-    """A thread that lives while there is work."""
+    """A thread that lives while there is work, and keeps no process alive that ends without `stop`."""
 
     def __init__(self, reactor: Any, name: str) -> None:
         self._reactor = reactor
         self._pool = ThreadPool(minthreads=0, maxthreads=1, name=name)
+        self._pool.threadFactory = _DaemonThread
         self._inside = False
 
     def start(self) -> None:

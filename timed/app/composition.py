@@ -18,7 +18,7 @@ from twisted.python.components import Componentized
 
 from timed import __version__
 from timed.allocator import settle_allocator, trim_heap
-from timed.app.collector import collect_recent, settle_collector
+from timed.app.collector import Sweep, settle_collector
 from timed.app.config import Config
 from timed.app.context import Context
 from timed.app.datadir import attach, prepare
@@ -101,9 +101,9 @@ class Application(MultiService):
                 log.failure("the service {name} did not stop cleanly", name=service.name)
 
 
-def tidy_memory() -> None:
+def tidy_memory(sweep: Sweep) -> None:
     """What is in cycles first: it leaves holes."""
-    collect_recent()
+    sweep.collect()
     trim_heap()
 
 
@@ -331,7 +331,8 @@ def compose(
     application.addService(
         Housekeeping("log-summaries", reactor, lambda: observer.window, observer.sweep, context.loops)
     )
-    application.addService(Housekeeping("heap", reactor, TIDY_S, tidy_memory, context.loops))
+    tidy = partial(tidy_memory, Sweep(context.monotonic))
+    application.addService(Housekeeping("heap", reactor, TIDY_S, tidy, context.loops))
     application.addService(ConfigService(live, observer))
     application.addService(DescriptorsService(live))
     application.addService(HangupService(context.reloads, reactor))

@@ -65,16 +65,16 @@ class Judged(SynchronousTestCase):
     def test_only_the_steady_node_s_memory_counts(self) -> None:
         self.assertAlmostEqual(good().slope_mb_per_h, 0.0)
 
-    def test_what_fills_until_everything_has_happened_once_is_no_growth(self) -> None:
+    def test_what_fills_until_everything_has_happened_twice_is_no_growth(self) -> None:
         found = good()
-        self.assertEqual(found.warm_s, len(PERTURBATIONS) * EVERY_S)
+        self.assertEqual(found.warm_s, 2 * len(PERTURBATIONS) * EVERY_S)
         for sample in found.samples["node-1"]:
-            sample.memory_mb = 40 + min(sample.at, found.warm_s) / 30
+            sample.memory_mb = 40 + min(sample.at, found.warm_s) / 60
         self.assertAlmostEqual(found.slope_mb_per_h, 0.0)
         self.assertEqual(found.memory_mb(), (60.0, 60.0, 60.0))
 
-    def test_of_a_short_run_half_is_judged(self) -> None:
-        self.assertEqual(Soak(4, 10.0, 7).warm_s, 120.0)
+    def test_of_a_short_run_three_fifths_are_judged(self) -> None:
+        self.assertEqual(Soak(4, 10.0, 7).warm_s, 96.0)
 
     def test_a_peak_that_goes_is_no_growth_and_a_slow_rise_below_it_is(self) -> None:
         found = good()
@@ -146,7 +146,7 @@ class Page(SynchronousTestCase):
         words = "".join(root.itertext())
         for expected in ("Not everything held", "36000 payments", "kill -9", "1.5 s", "not whole in time",
                          "warn peer: <script>", "A & B", described("pause"),
-                         "0 MB/h", "reached", "judged from minute 10"):  # fmt: skip
+                         "0 MB/h", "reached", "judged from minute 20"):  # fmt: skip
             self.assertIn(expected, words)
         self.assertEqual(len(root.findall(".//polyline")), 2)
         self.assertEqual(len(root.findall(".//line[@class='mark']")), 2)

@@ -53,7 +53,9 @@ def arguments() -> argparse.ArgumentParser:
     long = commands.add_parser(
         "soak", help="load for a while, and something done to the network every minute"
     )
-    long.add_argument("--minutes", type=float, default=30.0, help="(default 30)")
+    long.add_argument(
+        "--minutes", type=float, default=50.0, help="memory is judged by the last three fifths (default 50)"
+    )
     long.add_argument("--rate", type=float, default=10.0, help="payments per second (default 10)")
     long.add_argument(
         "--seed", type=int, default=0, help="of the choices that are left to chance (default 0)"

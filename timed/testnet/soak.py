@@ -6,7 +6,7 @@ the network must be whole again by itself.
 
 Memory is what the process alone has: the pages of the database's files, which the kernel
 lends and takes back, are left out. It is judged once everything has happened to the network
-that will, since caches, and what the allocator keeps of the largest answer, fill until then.
+twice, since caches, and what the allocator keeps of the largest answer, fill until then.
 """
 
 from __future__ import annotations
@@ -41,9 +41,11 @@ HEAL_S = 60.0
 """After a perturbation the network is whole again within this."""
 EXPLAINED_S = 60.0
 """A warning belongs to a perturbation that began this long before it at the most."""
-WARM_SHARE = 1 / 2
-"""What memory and descriptors are not judged by is one round of all perturbations, and at most this share of the
-run: connections open, caches fill, and each kind of call is answered for the first time."""
+WARM_ROUNDS = 2
+"""Memory and descriptors are not judged by the first rounds of all perturbations: connections open, caches fill, each
+kind of call is answered for the first time, and what lasts moves to where a large answer had been."""
+WARM_SHARE = 2 / 5
+"""Of a short run: what is not judged, at the most."""
 END_SHARE = 1 / 4
 """Descriptors are counted as the median of so much of what is judged, at its beginning and at its end: a client
 that is connected at the moment is no leak."""
@@ -109,7 +111,7 @@ class Soak:
     @property
     def warm_s(self) -> float:
         """Seconds from the start of the load that memory and descriptors are not judged by."""
-        return min(len(PERTURBATIONS) * EVERY_S, self.minutes * 60 * WARM_SHARE)
+        return min(WARM_ROUNDS * len(PERTURBATIONS) * EVERY_S, self.minutes * 60 * WARM_SHARE)
 
     @property
     def slope_mb_per_h(self) -> float:

@@ -66,7 +66,7 @@ def _circumstances(found: Soak) -> str:
     began, most, end = found.memory_mb()
     return (
         f"<p>Memory and descriptors are judged from minute {found.warm_s / 60:g} on, where the chart is not shaded: until "
-        "then connections open, caches fill and each kind of call is answered for the first time. Memory is what the "
+        "then connections open, caches fill and everything happens twice. Memory is what the "
         "process alone has, without the pages of the database's files; its growth is the median of the slopes "
         f"between all pairs of samples. It had {began:.1f} MB then, {most:.1f} MB at most and {end:.1f} MB in the "
         f"end, and took {found.cpu_percent:.1f} % of a core.</p>"

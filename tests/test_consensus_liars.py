@@ -88,6 +88,17 @@ class EquivocatingVoterTests(SynchronousTestCase):
                 self.desk.votes(one.txid, 2)
         self.assertEqual(self._liars(), [self.desk.roster.members[2].operator_key])
 
+    def test_a_liar_among_three_rivals_is_noticed_though_one_of_them_is_forgotten(self) -> None:
+        """[12]: two of the three are enough."""
+        third = self.desk.payment(note=b"3")
+        self.desk.know(self.first, self.second, third)
+        self.desk.votes(self.first.txid, 1, 2)
+        self.desk.votes(self.second.txid, 1)
+        self.assertEqual(self._liars(), [self.desk.roster.members[1].operator_key])
+        self.desk.path.forget(third.txid)
+        self.desk.votes(self.second.txid, 2)
+        self.assertEqual(self._liars()[1:], [self.desk.roster.members[2].operator_key])
+
     def test_voters_for_different_sides_of_a_double_spend_are_no_liars(self) -> None:
         """[21] in spirit: honest members see the two transactions in different orders."""
         self.desk.know(self.first, self.second)
@@ -235,6 +246,8 @@ class UnknownTransactionTests(SynchronousTestCase):
         desk = EpochDesk()
         desk.votes(unknown(1), 1, 3)
         desk.wait(MISSING_AFTER_US - 1)
+        desk.path.wake(desk.now)
+        desk.settle()
         self.assertEqual(desk.asked, [])
         desk.wait(1)
         self.assertEqual(desk.asked, [AskTransactions((unknown(1),), (1, 3))])

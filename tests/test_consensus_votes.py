@@ -100,6 +100,29 @@ class VoteBookTests(SynchronousTestCase):
         desk.begin(EPOCH + 1)
         return desk, block.hash
 
+    def test_what_is_known_is_the_very_vote_that_was_counted(self) -> None:
+        """Whoever hands it on again, it is not verified again; anything else is."""
+        desk, block = self._decided()
+        votes, mine = desk.rounds.votes, speakers()[3]
+        counted = msgspec.structs.replace(desk.vote(0, PREVOTE, BLOCK), height=EPOCH + 1)
+        desk.hear_vote(counted)
+        self.assertTrue(votes.knows(counted))
+        for changes in (
+            {"block": OTHER},
+            {"member": 1},
+            {"step": PRECOMMIT},
+            {"round": 1},
+            {"height": EPOCH},
+        ):
+            self.assertFalse(votes.knows(msgspec.structs.replace(counted, **changes)), str(changes))
+        before = desk.vote(speakers()[0], PRECOMMIT, block, height=EPOCH)
+        late = desk.vote(mine, PRECOMMIT, block, height=EPOCH)
+        self.assertEqual([votes.knows(before), votes.knows(late)], [True, False])
+        self.assertEqual([votes.wants_late(before), votes.wants_late(late)], [False, True])
+        for changes in ({"block": OTHER}, {"step": PREVOTE}, {"round": 1}, {"height": EPOCH + 1}):
+            self.assertFalse(votes.wants_late(msgspec.structs.replace(late, **changes)), str(changes))
+        self.assertFalse(VoteBook().wants_late(late), "nothing was decided here")
+
     def test_votes_of_the_height_under_way_count_after_a_decision(self) -> None:
         desk, _ = self._decided()
         vote = msgspec.structs.replace(desk.vote(0, PREVOTE, BLOCK), height=EPOCH + 1)

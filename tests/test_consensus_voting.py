@@ -287,6 +287,8 @@ class BundleTests(SynchronousTestCase):
         desk = EpochDesk()
         desk.know(desk.payment())
         desk.wait(TICK_US - 1)
+        desk.path.wake(desk.now)
+        desk.settle()
         self.assertEqual(desk.sent, [])
         desk.wait(1)
         self.assertEqual(len(desk.sent), 1)

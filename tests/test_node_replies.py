@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import attrs
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -115,6 +115,7 @@ class ReplyTests(SynchronousTestCase):
 
     @settings(deadline=None, max_examples=40)
     @given(block_sizes, st.integers(0, 71), st.integers(0, 512), rooms, st.sampled_from((1, 100, MAX_ROSTER)))
+    @example([1_000, 5_000, 100_000], 1, 500, MAX_MESSAGE_BYTES, MAX_ROSTER)
     def test_blocks_and_headers(
         self, sizes: list[int], start: int, count: int, room: int, signers: int
     ) -> None:

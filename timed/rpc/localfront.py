@@ -60,6 +60,8 @@ class LocalLink(Protocol):
         self._waiting: deque[bytes] = deque()
         self._calls: dict[int, Deferred[Any]] = {}
         self._turn: IDelayedCall | None = None
+        self._working = False
+        """A call is being begun; what is answered at once comes back to here."""
         self._greeted = False
         self._choked = False
         """The transport holds as much as it should."""
@@ -102,11 +104,19 @@ class LocalLink(Protocol):
 
     def _work(self) -> None:
         """Begin a few of the calls that are here; the rest in the next turn of the reactor."""
+        if self._working or self._turn is not None:
+            return
+        self._working = True
+        try:
+            self._begin_some()
+        finally:
+            self._working = False
+
+    def _begin_some(self) -> None:
         begun = 0
         while self._waiting and not self._choked and len(self._calls) < MAX_CALLS:
             if begun == CALLS_PER_TURN:
-                if self._turn is None:
-                    self._turn = self._front.reactor.callLater(0, self._again)
+                self._turn = self._front.reactor.callLater(0, self._again)
                 break
             begun += 1
             try:

@@ -179,15 +179,13 @@ class Http(ServiceTestCase):
         self.assertGreaterEqual(self.rpc.site.counters["full"], 22)
 
     async def test_a_client_that_leaves_while_it_waits_costs_nothing(self) -> None:
-        body = json.dumps({"id": 1, "method": "waittransactionfinality", "params": ["00" * 32, 0.3]}).encode()
-
-        def leave() -> None:
-            connection = http.client.HTTPConnection("127.0.0.1", self.rpc_port, timeout=DEADLINE_S)
-            connection.request("POST", "/", body, self.authorization())
-            connection.close()
-
-        await self.in_thread(leave)
+        body = json.dumps({"id": 1, "method": "waittransactionfinality", "params": ["00" * 32, 60]}).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", self.rpc_port, timeout=DEADLINE_S)
+        await self.in_thread(connection.request, "POST", "/", body, self.authorization())
+        await self.until(lambda: len(self.rpc.waiters) == 1)
+        connection.close()
         await self.until(lambda: len(self.rpc.waiters) == 0)
+        self.assertEqual(len(self.rpc.dispatcher.activity), 0)
 
     async def test_a_client_that_leaves_takes_the_rest_of_its_batch_along(self) -> None:
         """Else a thousand waits go on one after the other for nobody, and hold the places of all others."""

@@ -50,7 +50,9 @@ class SubjectTests(SynchronousTestCase):
             with self.assertRaises(ValueError, msg=text):
                 parse_subject(text)
 
-    @given(st.text(max_size=80))
+    @given(
+        st.text(max_size=80) | st.ip_addresses().map(str) | st.binary(min_size=32, max_size=32).map(bytes.hex)
+    )
     @settings(deadline=None, max_examples=200)
     def test_no_text_does_anything_else(self, text: str) -> None:
         try:

@@ -151,7 +151,16 @@ class LineReaderTests(SynchronousTestCase):
         st.lists(
             st.binary(max_size=80)
             | st.sampled_from(
-                [b"\n", b'{"Ping":', b'{"nonce":1,"time":2}', b"}", b',"id":', b"7", b"[" * 5_000]
+                [
+                    b'{"Ping":{"nonce":1,"time":2},"id":7}\n',
+                    b"\n",
+                    b'{"Ping":',
+                    b'{"nonce":1,"time":2}',
+                    b"}",
+                    b',"id":',
+                    b"7",
+                    b"[" * 5_000,
+                ]
             ),
             max_size=12,
         )

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -142,6 +142,7 @@ class Selecting(SynchronousTestCase):
 
     @settings(deadline=None, max_examples=100)
     @given(VALUES, st.integers(1_000, 10**12), st.integers(0, 2**32))
+    @example([10**7 + LEAST_FEE + DUST - 1], 10**7, 0)
     def test_the_sum_is_right_and_the_fee_sufficient_and_minimal(
         self, values: list[int], amount: int, seed: int
     ) -> None:

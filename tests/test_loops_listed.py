@@ -97,7 +97,7 @@ UNWATCHED = {
     "rpc/desk.py Desk.callInThread": "the reader's, see reader",
     "rpc/http.py RpcEndpoint._turn_away": CONNECTION,
     "rpc/localfront.py LocalFront.stop": ONCE,
-    "rpc/localfront.py LocalLink._work": "the next bytes of that connection have it work again; the other process's calls have deadlines",
+    "rpc/localfront.py LocalLink._begin_some": "the next bytes of that connection have it work again; the other process's calls have deadlines",
     "rpc/site.py BoundedChannel.answer_and_drain": CONNECTION,
     "rpc/site.py BoundedChannel.hang_up": CONNECTION,
     "rpc/site.py BoundedSite.close": ONCE,

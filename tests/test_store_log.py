@@ -252,7 +252,8 @@ class DamageTests(RealLogCase):
             self.rewrite(path, sealed(header) + data[SEGMENT_HEADER_SIZE:])
             self.assertIn("another version of timed", str(self.assertRaises(StoreError, self.log)))
 
-    def test_a_damaged_older_file_is_refused(self) -> None:
+    def oldest_of_several(self) -> tuple[str, bytes]:
+        """The first of the files that a log has left, and what is in it."""
         log = self.log(segment_size=200)
         for number in range(12):
             log.append((bytes([number]) * 60,))
@@ -260,25 +261,21 @@ class DamageTests(RealLogCase):
         first = os.path.join(self.directory, min(os.listdir(self.directory)))
         with open(first, "rb") as file:
             data = file.read()
-        with open(first, "wb") as file:
-            file.write(data[:-1])
+        return first, data
+
+    def test_a_damaged_older_file_is_refused(self) -> None:
+        first, data = self.oldest_of_several()
+        self.rewrite(first, data[:-1])
         error = self.assertRaises(StoreError, self.log)
         self.assertIn(first, str(error))
 
     def test_an_older_file_without_its_last_frame_is_refused(self) -> None:
         """[16] It ends cleanly, but the file behind it says that more was durable."""
-        log = self.log(segment_size=200)
-        for number in range(12):
-            log.append((bytes([number]) * 60,))
-        log.close()
-        first = os.path.join(self.directory, min(os.listdir(self.directory)))
-        with open(first, "rb") as file:
-            data = file.read()
+        first, data = self.oldest_of_several()
         frames = scan(data, read_segment_header(first, data))
         self.assertGreater(len(frames.batches), 1)
         last = len(frame(bytes(8), 0, frames.batches[-1].records))
-        with open(first, "wb") as file:
-            file.write(data[:-last])
+        self.rewrite(first, data[:-last])
         error = self.assertRaises(StoreError, self.log)
         self.assertIn(
             f"{first} is damaged at byte {len(data) - last}: frames that were durable are missing", str(error)

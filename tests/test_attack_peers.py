@@ -8,7 +8,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import builders
 from tests.node_world import TICK, NodeWorld
-from timed.consensus.rounds import MAX_ROUNDS_AHEAD
+from timed.consensus.votes import MAX_ROUNDS_AHEAD
 from timed.events import TransactionAccepted
 from timed.node.serving import MAX_REPLY_BYTES, Serving
 from timed.params import REGTEST

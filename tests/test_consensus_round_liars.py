@@ -9,9 +9,10 @@ from tests.consensus_world import EPOCH, are_good
 from tests.rounds_world import NIL, RoundsDesk, advance, locked_in_round_0, speakers
 from timed.consensus import rounds as module
 from timed.consensus.effects import AskProposal
-from timed.consensus.proposals import MAX_PROPOSALS_AHEAD, MAX_PROPOSALS_BEHIND
-from timed.consensus.rounds import MAX_ROUNDS_AHEAD, MAX_VALUES
+from timed.consensus.proposals import MAX_PROPOSALS_AHEAD
+from timed.consensus.rounds import MAX_TIMEOUT_US, MAX_VALUES
 from timed.consensus.signing import signed
+from timed.consensus.votes import MAX_ROUNDS_AHEAD, MAX_ROUNDS_BEHIND
 from timed.events import Equivocation
 from timed.primitives.block import BlockHeader
 from timed.primitives.certificate import PRECOMMIT, PREVOTE
@@ -161,12 +162,12 @@ class LiarTests(SynchronousTestCase):
     def test_a_height_of_many_rounds_keeps_a_bounded_number_of_proposals(self) -> None:
         """One block proposed again and again; that of the lock's round is not among those forgotten."""
         desk, block = locked_in_round_0()
-        for round_ in range(1, 3 * MAX_PROPOSALS_BEHIND):
+        for round_ in range(1, 3 * MAX_ROUNDS_BEHIND):
             advance(desk, round_)
             if desk.proposer(round_) != LAST:
                 desk.hear(desk.proposal(block, round_, valid=0))
         rounds = desk.rounds
-        near = range(rounds.round - MAX_PROPOSALS_BEHIND, rounds.round + 1)
+        near = range(rounds.round - MAX_ROUNDS_BEHIND, rounds.round + 1)
         self.assertEqual(list(rounds.proposals), [0, *near])
         self.assertEqual(rounds.counters.proposals_forgotten, rounds.round + 1 - len(rounds.proposals))
         self.assertEqual([one.round for one in rounds.messages_for(rounds.round)][:2], [0, rounds.round])
@@ -175,25 +176,23 @@ class LiarTests(SynchronousTestCase):
         """Attack: who proposed in rounds that nobody needs any more tells of them now."""
         desk = RoundsDesk(me=LAST)
         desk.start()
-        advance(desk, 2 * MAX_PROPOSALS_BEHIND)
-        past = [number for number in range(MAX_PROPOSALS_BEHIND) if desk.proposer(number) != LAST]
+        advance(desk, 2 * MAX_ROUNDS_BEHIND)
+        past = [number for number in range(MAX_ROUNDS_BEHIND) if desk.proposer(number) != LAST]
         for round_ in past:
             desk.hear(desk.proposal(desk.block(f"{round_}", round_), round_))
         self.assertEqual((dict(desk.rounds.proposals), desk.rounds.values), ({}, {}))
         self.assertEqual(desk.rounds.counters.proposals_ignored, len(past))
 
     def test_a_block_of_a_round_long_past_can_still_be_decided(self) -> None:
-        """Line 49: the precommits of any round decide."""
+        """Line 49: the precommits of any round decide; a quorum of them is kept until the block is here."""
         desk = RoundsDesk(me=LAST)
         proposal = desk.proposal(desk.block("early"))
         desk.start()
-        desk.hear(proposal)
-        advance(desk, 2 * MAX_PROPOSALS_BEHIND)
-        advance(desk, 4 * MAX_PROPOSALS_BEHIND)
-        self.assertNotIn(0, desk.rounds.proposals)
-        del desk.rounds.values[proposal.header.hash]
+        advance(desk, MAX_ROUNDS_BEHIND)
         desk.precommits(proposal.header.hash, FIRST, SECOND_, THIRD)
         self.assertEqual([ask.round for ask in desk.wanted(AskProposal)], [0])
+        advance(desk, 4 * MAX_ROUNDS_BEHIND)
+        self.assertEqual(desk.decisions, [])
         desk.hear(proposal)
         self.assertEqual([one.block_hash for one in desk.decisions], [proposal.header.hash])
 
@@ -202,15 +201,56 @@ class LiarTests(SynchronousTestCase):
         desk = RoundsDesk(me=LAST)
         desk.start()
         block = desk.block("certified")
-        later = next(number for number in range(1, MAX_PROPOSALS_BEHIND) if desk.proposer(number) != LAST)
-        again = desk.proposal(block, later, valid=0)
-        advance(desk, 2 * MAX_PROPOSALS_BEHIND)
-        desk.hear(again)
-        self.assertEqual((desk.rounds.values, desk.rounds.counters.proposals_ignored), ({}, 1))
+        later = next(number for number in range(1, MAX_ROUNDS_BEHIND) if desk.proposer(number) != LAST)
         desk.precommits(block.hash, FIRST, SECOND_, THIRD)
-        desk.hear(again)
+        advance(desk, 2 * MAX_ROUNDS_BEHIND)
+        desk.hear(desk.proposal(block, later, valid=0))
         self.assertEqual([one.block_hash for one in desk.decisions], [block.hash])
         self.assertNotIn(later, desk.rounds.proposals)
+
+    def test_a_height_of_many_rounds_keeps_a_bounded_number_of_votes(self) -> None:
+        """Those of rounds long past go, the own ones, too; what proves the lock stays."""
+        desk, block = locked_in_round_0()
+        for round_ in range(1, 3 * MAX_ROUNDS_BEHIND):
+            advance(desk, round_)
+            desk.wait(MAX_TIMEOUT_US)
+        rounds = desk.rounds
+        kept = rounds.votes.since(0)
+        near = range(rounds.round - MAX_ROUNDS_BEHIND, rounds.round + 1)
+        self.assertEqual(sorted({vote.round for vote in kept}), [0, *near])
+        polka = [one for one in rounds.messages_for(rounds.round) if one in rounds.votes.prevotes(0)]
+        self.assertEqual([vote.block for vote in polka], 3 * [block.hash])
+        self.assertEqual(rounds.counters.votes_forgotten + len(kept), 6 + 2 * rounds.round)
+        self.assertEqual(len(desk.own_votes()), 2 + rounds.round)
+        self.assertLessEqual(len(rounds._signed), 2, "the own ones")
+
+    def test_votes_for_rounds_long_past_are_not_kept_unless_they_prove_a_proposal(self) -> None:
+        """Line 28: the prevotes of the round that a proposal names, however long ago."""
+        desk = RoundsDesk(me=LAST)
+        desk.start()
+        block = desk.block("valid long ago")
+        now = desk.round_of(FIRST, after=3 * MAX_ROUNDS_BEHIND)
+        advance(desk, now)
+        before = desk.rounds.counters.votes_ignored
+        desk.prevotes(block.hash, FIRST, SECOND_, THIRD, round_=5)
+        self.assertEqual(desk.rounds.votes.prevotes(5), [])
+        self.assertEqual(desk.rounds.counters.votes_ignored, before + 3)
+        desk.hear(desk.proposal(block, now, valid=5))
+        self.assertEqual(desk.own_votes(), [])
+        desk.prevotes(block.hash, FIRST, SECOND_, THIRD, round_=5)
+        self.assertEqual(desk.own_votes(), [(now, PREVOTE, block.hash)])
+        advance(desk, now + 2 * MAX_ROUNDS_BEHIND)
+        self.assertEqual(desk.rounds.votes.prevotes(5), [])
+
+    def test_a_proposal_cannot_ask_for_votes_of_rounds_to_come(self) -> None:
+        """Attack: a valid round that has not been yet opens no place for votes."""
+        desk = RoundsDesk(me=LAST)
+        desk.start()
+        far = 10 * MAX_ROUNDS_AHEAD
+        number = desk.round_of(FIRST, after=0)
+        desk.hear(desk.proposal(desk.block("far", number), number, valid=far))
+        desk.prevotes(NIL, SECOND_, round_=far)
+        self.assertEqual(desk.rounds.votes.since(far), [])
 
     def test_blocks_that_come_while_the_own_one_is_written_do_not_crowd_it_out(self) -> None:
         """Attack: proposals of earlier rounds, all that this member has missed, in the moment of its own."""
@@ -218,7 +258,7 @@ class LiarTests(SynchronousTestCase):
         desk.start()
         mine = desk.round_of(LAST, after=2 * MAX_VALUES)
         advance(desk, mine)
-        for round_ in range(mine - MAX_PROPOSALS_BEHIND, mine):
+        for round_ in range(mine - MAX_ROUNDS_BEHIND, mine):
             if desk.proposer(round_) != LAST:
                 desk.hear(desk.proposal(desk.block(f"{round_}", round_), round_))
         desk.durable()
@@ -235,7 +275,7 @@ class LiarTests(SynchronousTestCase):
         desk.start()
         desk.hear(proposal)
         desk.precommits(proposal.header.hash, FIRST, SECOND_, THIRD)
-        for round_ in range(1, 3 * MAX_PROPOSALS_BEHIND):
+        for round_ in range(1, 3 * MAX_ROUNDS_BEHIND):
             advance(desk, round_)
             if desk.proposer(round_) != LAST:
                 desk.hear(desk.proposal(desk.block(f"{round_}", round_), round_))

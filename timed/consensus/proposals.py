@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from timed.consensus.votes import is_near
 from timed.wire.messages import BlockProposal
 
 MAX_PROPOSALS_AHEAD = 8
 """A proposal for a later round than this is asked for again when its round is there."""
-MAX_PROPOSALS_BEHIND = 64
-"""A proposal for an earlier round than this is forgotten, and counted, unless a lock or a certificate is of its round.
-
-Nothing else asks for it: a lock is proved by prevotes, and the block of a later proposal comes with that."""
 
 
 def may_matter(number: int, round_: int, bound: Sequence[tuple[int, bytes]]) -> bool:
     """Whether a member in `round_` keeps the proposal of round `number`; `bound` are (round, block) it rests on."""
-    near = round_ - MAX_PROPOSALS_BEHIND <= number <= round_ + MAX_PROPOSALS_AHEAD
-    return near or any(number == at for at, _ in bound)
+    return is_near(number, round_, MAX_PROPOSALS_AHEAD) or any(number == at for at, _ in bound)
 
 
 class Proposals(Mapping[int, BlockProposal]):
@@ -48,6 +44,14 @@ class Proposals(Mapping[int, BlockProposal]):
     def since(self, round_: int, earlier: Collection[int] = ()) -> list[BlockProposal]:
         """Those from `round_` on and of the rounds `earlier`, by round."""
         return [one for at, one in sorted(self._by_round.items()) if at >= round_ or at in earlier]
+
+    def valid_rounds(self, round_: int = 0) -> set[int]:
+        """The rounds whose prevotes prove a proposal of `round_` or a later one."""
+        return {
+            one.valid_round - 1
+            for at, one in self._by_round.items()
+            if at >= round_ and 0 < one.valid_round <= at
+        }
 
     def forget_block(self, block: bytes) -> None:
         self._by_round = {at: one for at, one in self._by_round.items() if one.header.hash != block}

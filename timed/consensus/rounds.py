@@ -16,7 +16,7 @@ from timed.consensus.proposals import Proposals
 from timed.consensus.proposer import proposer
 from timed.consensus.roundstate import RoundCounters, Step, Value
 from timed.consensus.signing import signed
-from timed.consensus.votes import NIL, VoteBook
+from timed.consensus.votes import MAX_ROUNDS_AHEAD, NIL, VoteBook, is_near
 from timed.crypto.keys import SigningKey
 from timed.events import Equivocation
 from timed.params import SECOND, NetworkParams
@@ -24,9 +24,6 @@ from timed.primitives.certificate import PRECOMMIT, PREVOTE
 from timed.primitives.roster import Roster
 from timed.wire.messages import BlockProposal, BlockVote, RoundState
 
-MAX_ROUNDS_AHEAD = 64
-"""Votes for rounds beyond this distance only say where their signer is; a member that gets there is told
-them again. Whoever signs for rounds to come fills no more than this, and no longer answer to `RoundState`."""
 TIMEOUT_STEP_US = SECOND // 2
 MAX_TIMEOUT_US = 10 * SECOND
 STATUS_EVERY_US = 2 * SECOND
@@ -146,7 +143,7 @@ class Rounds:
             self.counters.votes_ignored += 1
             return
         self.votes.heard(vote.member, vote.round)
-        if vote.round > self.round + MAX_ROUNDS_AHEAD:
+        if not is_near(vote.round, self.round, MAX_ROUNDS_AHEAD) and vote.round not in self._needed():
             self.counters.votes_ignored += 1
         elif self.votes.at(vote.round, vote.step).add(vote) is not None:
             self._equivocation(vote.member, "block-vote")
@@ -237,8 +234,8 @@ class Rounds:
         With a proposal that was valid before go the prevotes that prove it: who lost
         them could never vote for what the others are locked on.
         """
-        proved = {one[0] for one in (self.locked, self.valid) if one is not None}
-        proved.update(one.valid_round - 1 for one in self.proposals.since(round_) if one.valid_round)
+        proved = self.proposals.valid_rounds(round_)
+        proved.update(one[0] for one in (self.locked, self.valid) if one is not None)
         earlier = sorted(number for number in proved if number < round_)
         proposals = self.proposals.since(round_, earlier)
         polkas = [vote for number in earlier for vote in self.votes.prevotes(number)]
@@ -259,7 +256,9 @@ class Rounds:
         self.round = round_
         self.step = Step.PROPOSE
         self.counters.rounds += 1
-        self.counters.proposals_forgotten += self.proposals.forget_past(self.round, self._bound())
+        self.counters.proposals_forgotten += self.proposals.forget_past(round_, self._bound())
+        self.counters.votes_forgotten += self.votes.forget_past(round_, self._needed())
+        self._signed = {key: vote for key, vote in self._signed.items() if key[0] >= round_}
         self._status_at = now if round_ else now + STATUS_EVERY_US
         self._arm(now)
         self._try_to_propose(now)
@@ -271,9 +270,8 @@ class Rounds:
         self._timeout_at = now + self._timeout_us() if self._timeout_armed else None
 
     def _timeout_us(self) -> int:
-        return min(
-            self._base_timeout_us + self.round * TIMEOUT_STEP_US, max(MAX_TIMEOUT_US, self._base_timeout_us)
-        )
+        base = self._base_timeout_us
+        return min(base + self.round * TIMEOUT_STEP_US, max(MAX_TIMEOUT_US, base))
 
     def _try_to_propose(self, now: int) -> None:
         """Lines 14 to 19; waits when too few reports count yet, or the rounds have begun before the slot."""
@@ -360,8 +358,7 @@ class Rounds:
 
     def _polka(self) -> bytes | None:
         """A block of this round that a quorum prevoted and that we know to be valid."""
-        block = self.votes.at(self.round, PREVOTE).winner()
-        if block is None:
+        if (block := self.votes.at(self.round, PREVOTE).winner()) is None:
             return None
         value = self.values.get(block)
         if value is None:
@@ -472,6 +469,10 @@ class Rounds:
         """(round, block) of the lock, of the newest block known to be valid, and of certificates."""
         return [one for one in (self.locked, self.valid, *self.votes.precommitted()) if one is not None]
 
+    def _needed(self) -> set[int]:
+        """The rounds whose votes prove a block that this member, or the proposer of a round, rests on."""
+        return {round_ for round_, _ in self._bound()} | self.proposals.valid_rounds()
+
     def _judge(self, value: Value, proposal: BlockProposal) -> None:
         value.pending += 1
         self._effects.add(Judge(proposal))
@@ -496,5 +497,4 @@ class Rounds:
         """Told once a height: a liar's votes come back with every answer to `RoundState`."""
         if (member, what) not in self._liars:
             self._liars[member, what] = None
-            key = self.roster.members[member].operator_key
-            self._effects.add(Tell(Equivocation(key, self.height, what)))
+            self._effects.add(Tell(Equivocation(self.roster.members[member].operator_key, self.height, what)))

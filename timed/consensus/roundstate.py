@@ -41,3 +41,4 @@ class RoundCounters:
     votes_ignored: int = 0
     proposals_ignored: int = 0
     proposals_forgotten: int = 0
+    votes_forgotten: int = 0

@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from timed.params import NULL_HASH
 from timed.primitives.certificate import PRECOMMIT, PREVOTE, BlockCertificate, bitmap_of
 from timed.primitives.roster import Roster, is_quorum
 from timed.wire.messages import BlockVote
 
 NIL = NULL_HASH
+
+MAX_ROUNDS_AHEAD = 64
+"""Votes for rounds beyond this distance only say where their signer is; a member that gets there is told
+them again. Whoever signs for rounds to come fills no more than this, and no longer answer to `RoundState`."""
+MAX_ROUNDS_BEHIND = 64
+"""Votes and proposals of earlier rounds than this are forgotten, unless a lock, a certificate or the proof of a
+proposal is of their round.
+
+Nothing else asks for them: a quorum of precommits that nobody has whole is locked on its block, and takes it
+through a later round.
+"""
+
+
+def is_near(number: int, round_: int, ahead: int) -> bool:
+    """Whether round `number` is one that a member in `round_` keeps something of, whatever it is."""
+    return round_ - MAX_ROUNDS_BEHIND <= number <= round_ + ahead
 
 
 class VoteSet:
@@ -117,6 +135,11 @@ class VoteBook:
         if votes is None and self._previous is not None and vote.height == self._previous[0]:
             votes = self._previous[3]
         return votes is not None and votes.knows(vote)
+
+    def forget_past(self, round_: int, needed: Collection[int]) -> int:
+        """Forget the votes of rounds that are long past for a member in `round_`, but those `needed`; how many."""
+        past = [key for key in self._sets if key[0] < round_ - MAX_ROUNDS_BEHIND and key[0] not in needed]
+        return sum(len(self._sets.pop(key).all()) for key in past)
 
     def heard(self, member: int, round_: int) -> None:
         """A member has signed something in `round_`."""

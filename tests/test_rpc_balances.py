@@ -331,6 +331,15 @@ class Counted(BalancesCase):
 
 
 class Index(SynchronousTestCase):
+    def test_the_coins_of_a_lock_share_it(self) -> None:
+        """Each block pays a member's reward under a lock that is read anew."""
+        index = CoinIndex(lambda lock: True, lambda lock: True)
+        for number in range(3):
+            output = Output(7, Lock.key_hash(FRIEND.public))
+            index.block(number, [Transaction.make(inputs=[outpoint(number)], outputs=[output])])
+        self.assertEqual(len({id(coin.output.lock) for coin in index}), 1)
+        self.assertEqual(index.total_of(FRIEND_LOCK), 21)
+
     def test_sums_and_orders_follow_whatever_happens(self) -> None:
         """Against a plain list of what is there, through blocks, final payments, repetitions and new keys."""
         choice = random.Random(3)

@@ -83,7 +83,8 @@ class CoinIndex:
         self._saw = saw
         self._spent = spent
         self._coins: dict[OutPoint, OwnCoin] = {}
-        self._totals: dict[Lock, int] = {}
+        self._totals: dict[Lock, tuple[Lock, int]] = {}
+        """The one object that all its coins share, and units."""
         self._young: dict[OutPoint, OwnCoin] = {}
         """Rewards that may be too young to spend; looked through when somebody asks."""
         self._foreign: set[OutPoint] = set()
@@ -109,7 +110,7 @@ class CoinIndex:
 
     def total_of(self, lock: Lock) -> int:
         """Units under one lock."""
-        return self._totals.get(lock, 0)
+        return self._totals.get(lock, (lock, 0))[1]
 
     def shelf_of(self, coin: OwnCoin) -> Shelf:
         """Where a coin in here stands."""
@@ -164,11 +165,13 @@ class CoinIndex:
                 self._take(OwnCoin(outpoint, output, height, coinbase))
 
     def _take(self, coin: OwnCoin) -> None:
-        outpoint, lock = coin.outpoint, coin.output.lock
+        outpoint = coin.outpoint
         if outpoint in self._coins:
             self._drop(outpoint)
+        lock, total = self._totals.get(coin.output.lock, (coin.output.lock, 0))
+        coin = msgspec.structs.replace(coin, output=Output(coin.value, lock))
         self._coins[outpoint] = coin
-        self._totals[lock] = self._totals.get(lock, 0) + coin.value
+        self._totals[lock] = (lock, total + coin.value)
         if coin.coinbase:
             self._young[outpoint] = coin
         if not self._owns(lock):
@@ -179,8 +182,8 @@ class CoinIndex:
     def _drop(self, outpoint: OutPoint) -> None:
         coin = self._coins.pop(outpoint)
         self._young.pop(outpoint, None)
-        left = self._totals.pop(coin.output.lock) - coin.value
-        if left:
-            self._totals[coin.output.lock] = left
+        lock, total = self._totals.pop(coin.output.lock)
+        if total > coin.value:
+            self._totals[lock] = (lock, total - coin.value)
         self.shelf_of(coin).order_of(coin).remove(coin)
         self._foreign.discard(outpoint)

@@ -113,12 +113,17 @@ class FromAnotherThread(EventsCase):
         return Deferred.fromCoroutine(scenario())
 
 
+def passing_on(response: Any, told: Deferred[None]) -> Any:
+    """The response, once its head is here."""
+    told.callback(None)
+    return response
+
+
 class Refusing(Protocol):
     """A server that begins to say why it refuses, and never ends."""
 
     def dataReceived(self, data: bytes) -> None:
         self.transport.write(b"HTTP/1.1 503 Busy\r\nContent-Length: 99\r\n\r\nbusy")
-        self.factory.asked.callback(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.factory.gone.callback(None)
@@ -179,14 +184,15 @@ class Asynchronous(EventsCase):
     def test_who_closes_while_a_refusal_comes_is_let_go_at_once(self) -> Deferred[None]:
         async def scenario() -> None:
             factory = Factory.forProtocol(Refusing)
-            factory.asked, factory.gone = Deferred(), Deferred()
+            factory.gone, answered = Deferred(), Deferred()
             port = reactor.listenTCP(0, factory, interface="127.0.0.1")
-            agent = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
+            plain = Agent(reactor, pool=HTTPConnectionPool(reactor, persistent=False))
+            agent = mock.Mock(request=lambda *args: plain.request(*args).addCallback(passing_on, answered))
             location = self.location._replace(port=port.getHost().port)
             events = AsyncClient(location, reactor, agent).events()
             coming = Deferred.fromCoroutine(events.__anext__()).addTimeout(DEADLINE_S, reactor)
-            await factory.asked
-            await deferLater(reactor, 0.2)
+            await answered
+            await deferLater(reactor, 0)
             events.close()
             await self.assertFailure(coming, StopAsyncIteration)
             await factory.gone

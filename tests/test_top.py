@@ -20,7 +20,7 @@ from tests.test_monitor_dashboard import PictureCase
 from timed.errors import LocalError
 from timed.testnet.layout import State as Network
 from timed.top import main as program
-from timed.top import reading
+from timed.top import reading, source
 from timed.top.frame import MAX_LINES, SORTS, State, frame
 from timed.top.loop import once, watch
 from timed.top.source import Place, Source, Unreachable, place_of
@@ -207,6 +207,11 @@ class Sources(SynchronousTestCase):
     def test_whatever_is_no_monitor_is_named_and_never_a_traceback(self) -> None:
         for status, body in ((200, b"<html>"), (200, b"[]"), (200, b"{}"), (200, b"[" * 100_000), (404, b"")):
             self.assertRaises(Unreachable, Source([self.serve(status, body)]).picture)
+
+    def test_an_answer_that_is_too_long_is_called_that(self) -> None:
+        self.patch(source, "MAX_BYTES", 2**20)
+        error = self.assertRaises(Unreachable, Source([self.serve(200, b" " * (2**20 + 1))]).picture)
+        self.assertIn("its answer is longer than 1 MiB", str(error))
 
     def test_the_next_node_is_asked_when_one_does_not_answer(self) -> None:
         good = self.serve(200, json.dumps({"nodes": [], "metrics": {}}).encode())

@@ -93,8 +93,10 @@ class Source:
             raise Unreachable("what answers there speaks no HTTP") from None
         finally:
             connection.close()
-        if answer.status != 200 or len(body) > MAX_BYTES:
+        if answer.status != 200:
             raise Unreachable(f"it answers with HTTP {answer.status}")
+        if len(body) > MAX_BYTES:
+            raise Unreachable(f"its answer is longer than {MAX_BYTES // 2**20} MiB")
         try:
             value = json.loads(body)
         except (ValueError, RecursionError):

@@ -337,8 +337,11 @@ class Index(SynchronousTestCase):
         for number in range(3):
             output = Output(7, Lock.key_hash(FRIEND.public))
             index.block(number, [Transaction.make(inputs=[outpoint(number)], outputs=[output])])
+        self.assertEqual(len({id(coin.output) for coin in index}), 1)
+        other = Output(8, Lock.key_hash(FRIEND.public))
+        index.block(3, [Transaction.make(inputs=[outpoint(3)], outputs=[other])])
         self.assertEqual(len({id(coin.output.lock) for coin in index}), 1)
-        self.assertEqual(index.total_of(FRIEND_LOCK), 21)
+        self.assertEqual(index.total_of(FRIEND_LOCK), 29)
 
     def test_sums_and_orders_follow_whatever_happens(self) -> None:
         """Against a plain list of what is there, through blocks, final payments, repetitions and new keys."""

@@ -83,8 +83,9 @@ class CoinIndex:
         self._saw = saw
         self._spent = spent
         self._coins: dict[OutPoint, OwnCoin] = {}
-        self._totals: dict[Lock, tuple[Lock, int]] = {}
-        """The one object that all its coins share, and units."""
+        self._totals: dict[Lock, tuple[Output, int]] = {}
+        """The newest output of the lock, and units. Its coins share the lock, those like the newest all of it: a member's
+        rewards are alike."""
         self._young: dict[OutPoint, OwnCoin] = {}
         """Rewards that may be too young to spend; looked through when somebody asks."""
         self._foreign: set[OutPoint] = set()
@@ -110,7 +111,7 @@ class CoinIndex:
 
     def total_of(self, lock: Lock) -> int:
         """Units under one lock."""
-        return self._totals.get(lock, (lock, 0))[1]
+        return self._totals[lock][1] if lock in self._totals else 0
 
     def shelf_of(self, coin: OwnCoin) -> Shelf:
         """Where a coin in here stands."""
@@ -168,10 +169,12 @@ class CoinIndex:
         outpoint = coin.outpoint
         if outpoint in self._coins:
             self._drop(outpoint)
-        lock, total = self._totals.get(coin.output.lock, (coin.output.lock, 0))
-        coin = msgspec.structs.replace(coin, output=Output(coin.value, lock))
+        newest, total = self._totals.get(coin.output.lock, (coin.output, 0))
+        lock = newest.lock
+        output = newest if coin.output == newest else Output(coin.value, lock)
+        coin = msgspec.structs.replace(coin, output=output)
         self._coins[outpoint] = coin
-        self._totals[lock] = (lock, total + coin.value)
+        self._totals[lock] = (output, total + coin.value)
         if coin.coinbase:
             self._young[outpoint] = coin
         if not self._owns(lock):
@@ -182,8 +185,8 @@ class CoinIndex:
     def _drop(self, outpoint: OutPoint) -> None:
         coin = self._coins.pop(outpoint)
         self._young.pop(outpoint, None)
-        lock, total = self._totals.pop(coin.output.lock)
+        newest, total = self._totals.pop(coin.output.lock)
         if total > coin.value:
-            self._totals[lock] = (lock, total - coin.value)
+            self._totals[newest.lock] = (newest, total - coin.value)
         self.shelf_of(coin).order_of(coin).remove(coin)
         self._foreign.discard(outpoint)

@@ -48,9 +48,7 @@ class Retention:
         kept = self._kept.setdefault(node_id, OrderedDict())
         kept[(number, name)] = Kept(number, payload, now)
         self._add(node_id, len(payload))
-        while len(kept) > limits.RETAINED_MESSAGES or (
-            len(kept) > 1 and self._sizes[node_id] > limits.RETAINED_BYTES
-        ):
+        while len(kept) > limits.RETAINED_MESSAGES or self._sizes[node_id] > limits.RETAINED_BYTES:
             self._forget_oldest(node_id)
         while self.total > limits.RETAINED_TOTAL_BYTES:
             self._forget_oldest(next(iter(self._kept)))
@@ -64,7 +62,6 @@ class Retention:
         kept = self._kept.get(node_id)
         while kept and now - next(iter(kept.values())).kept_at >= limits.RETAINED_AGE:
             self._forget_oldest(node_id)
-            kept = self._kept.get(node_id)
         return list(kept.values()) if kept else []
 
     def expire(self, now: int) -> int | None:

@@ -67,7 +67,7 @@ class Seats:
         ]
         gone: list[Session] = []
         while strangers and len(inbound) - len(gone) > self.most:
-            loser = _youngest_of_the_largest(_exposed(strangers) or strangers)
+            loser = _youngest_of_the_largest(_exposed(strangers))
             strangers.remove(loser)
             gone.append(loser.session)
         return gone
@@ -85,8 +85,8 @@ class Seats:
         strangers = [seat for seat in inbound if not seat.preferred]
         exposed = _exposed(strangers)
         if newcomer.preferred:
-            if strangers:
-                return _youngest_of_the_largest(exposed or strangers).session
+            if exposed:
+                return _youngest_of_the_largest(exposed).session
             if len(inbound) < self.most + limits.RESERVED_INBOUND:
                 return None
         elif exposed:

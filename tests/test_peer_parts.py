@@ -18,6 +18,7 @@ from timed.peer.agenda import Agenda
 from timed.peer.encoder import Encoder, Form
 from timed.peer.requests import Match, Patience, Requests, Served
 from timed.peer.retention import Retention
+from timed.wire.catalogue import MESSAGES
 from timed.wire.message import Priority
 from timed.wire.messages import GetBlocks
 
@@ -86,6 +87,23 @@ class PatienceTests(SynchronousTestCase):
             patience.answered(10 * SECOND)
         self.assertGreaterEqual(patience.deadline(), 20 * SECOND)
 
+    def test_deadline_is_twice_the_mean_and_four_times_the_deviation(self) -> None:
+        """They follow what comes by an eighth and by a quarter, as TCP's do."""
+        patience = Patience()
+        for elapsed, deadline in ((8_000_000, 32_000_000), (8_000_000, 28_000_000), (16_000_000, 35_000_000)):
+            patience.answered(elapsed)
+            self.assertEqual(patience.deadline(), deadline)
+
+    def test_five_expiries_of_the_quickest_come_to_the_maximum_and_an_answer_forgives_them(self) -> None:
+        patience = Patience()
+        patience.answered(1)
+        for _ in range(5):
+            self.assertLess(patience.deadline(), limits.REQUEST_DEADLINE_MAX)
+            patience.expired()
+        self.assertEqual(patience.deadline(), limits.REQUEST_DEADLINE_MAX)
+        patience.answered(1)
+        self.assertEqual(patience.deadline(), limits.REQUEST_DEADLINE_MIN)
+
     def test_each_expiry_doubles(self) -> None:
         patience = Patience()
         deadlines = [patience.deadline()]
@@ -107,8 +125,10 @@ class RequestsTests(SynchronousTestCase):
     def test_window_holds_back_and_an_answer_lets_go(self) -> None:
         for request_id in (1, 2, 3):
             self.ask(request_id)
+        self.assertEqual(len(self.requests), 3)
         self.assertEqual([e.request_id for e in self.requests.send(0, 0)], [1, 2])
         self.assertIs(self.requests.match(1, "BlocksResponse", SECOND), Match.ASKED)
+        self.assertEqual(len(self.requests), 2)
         self.assertEqual([e.request_id for e in self.requests.send(SECOND, 0)], [3])
         self.assertEqual(len(self.requests), 2)
 
@@ -121,11 +141,44 @@ class RequestsTests(SynchronousTestCase):
         self.assertIs(self.requests.match(1, "BlocksResponse", 9 * SECOND), Match.LATE)
         self.assertIs(self.requests.match(1, "BlocksResponse", 9 * SECOND), Match.UNASKED)
 
+    def test_what_is_waited_for(self) -> None:
+        self.ask(1)
+        self.assertFalse(self.requests.expects(1))
+        self.requests.send(0, 0)
+        self.assertEqual([self.requests.expects(n) for n in (1, 9)], [True, False])
+        self.assertEqual(
+            [self.requests.awaits(name) for name in ("BlocksResponse", "PeersResponse")], [True, False]
+        )
+        self.requests.expire(limits.REQUEST_DEADLINE_FIRST, 0)
+        self.assertFalse(self.requests.expects(1))
+        self.assertTrue(self.requests.awaits("BlocksResponse"))
+        self.requests.match(1, "BlocksResponse", 9 * SECOND)
+        self.assertFalse(self.requests.awaits("BlocksResponse"))
+
+    def test_an_answer_teaches_be_it_late(self) -> None:
+        """The next deadline is four times what the only answer took."""
+        for late in (False, True):
+            self.requests = Requests(1)
+            self.ask(1)
+            self.requests.send(5 * SECOND, 0)
+            if late:
+                self.requests.expire(5 * SECOND + limits.REQUEST_DEADLINE_FIRST, 0)
+            self.requests.match(1, "BlocksResponse", 14 * SECOND)
+            self.ask(2)
+            self.requests.send(20 * SECOND, 0)
+            self.assertEqual(self.requests.next_deadline(), (20 + 4 * 9) * SECOND)
+
+    def test_next_deadline_is_the_first(self) -> None:
+        for request_id in (1, 2):
+            self.ask(request_id)
+            self.requests.send(request_id * SECOND, 0)
+        self.assertEqual(self.requests.next_deadline(), SECOND + limits.REQUEST_DEADLINE_FIRST)
+
     def test_long_answer_that_arrives_is_waited_for_up_to_64_seconds(self) -> None:
         self.ask(1)
         self.requests.send(0, 0)
         received = limits.MIB
-        now = limits.REQUEST_DEADLINE_FIRST
+        now = limits.REQUEST_DEADLINE_FIRST + SECOND
         while not self.requests.expire(now, received):
             received += limits.MIB
             now = self.requests.next_deadline() or 0
@@ -134,7 +187,15 @@ class RequestsTests(SynchronousTestCase):
     def test_usual_chatter_is_no_progress(self) -> None:
         self.ask(1)
         self.requests.send(0, 0)
-        self.assertEqual(self.requests.expire(limits.REQUEST_DEADLINE_FIRST, 10_000), [1])
+        self.assertEqual(self.requests.expire(limits.REQUEST_DEADLINE_FIRST, 32 * 1024 - 1), [1])
+
+    def test_32_kib_of_an_answer_buy_2_seconds(self) -> None:
+        self.ask(1)
+        self.requests.send(0, 0)
+        self.assertEqual(self.requests.expire(limits.REQUEST_DEADLINE_FIRST, 32 * 1024), [])
+        due = limits.REQUEST_DEADLINE_FIRST + 2 * SECOND
+        self.assertEqual(self.requests.next_deadline(), due)
+        self.assertEqual(self.requests.expire(due, 64 * 1024 - 1), [1])
 
     def test_end_of_the_session_names_every_request_once(self) -> None:
         for request_id in range(1, 8):
@@ -151,18 +212,26 @@ class RequestsTests(SynchronousTestCase):
             requests.send(0, 0)
         requests.expire(limits.REQUEST_DEADLINE_MAX, 0)
         late = [requests.match(n, "BlocksResponse", 0) for n in range(1, 2 * limits.LATE_REPLIES + 1)]
-        self.assertEqual(late.count(Match.LATE), limits.LATE_REPLIES)
+        self.assertEqual(late, [Match.UNASKED] * limits.LATE_REPLIES + [Match.LATE] * limits.LATE_REPLIES)
 
 
 class ServedTests(SynchronousTestCase):
     def test_bound_and_its_relief(self) -> None:
         served = Served()
-        accepted = [served.accept(number, 0) for number in range(limits.SERVED_REQUESTS + 5)]
+        accepted = [served.accept(number, 7) for number in range(limits.SERVED_REQUESTS + 5)]
         self.assertEqual(accepted.count(False), 5)
         served.answered(0)
-        self.assertTrue(served.accept(9_000, 0))
-        self.assertFalse(served.accept(9_001, 0))
-        self.assertTrue(served.accept(9_001, limits.REQUEST_DEADLINE_FIRST))
+        self.assertTrue(served.accept(9_000, 8))
+        self.assertFalse(served.accept(9_001, 6 + limits.REQUEST_DEADLINE_FIRST))
+        self.assertTrue(served.accept(9_001, 7 + limits.REQUEST_DEADLINE_FIRST))
+        self.assertEqual(len(served), limits.SERVED_REQUESTS)
+
+    def test_request_under_an_id_that_is_open_counts_from_now(self) -> None:
+        served = Served(3)
+        for request_id, now in ((1, 0), (2, 1), (1, 2), (3, 3)):
+            self.assertTrue(served.accept(request_id, now))
+        self.assertTrue(served.accept(9, 1 + limits.REQUEST_DEADLINE_FIRST))
+        self.assertFalse(served.accept(4, 1 + limits.REQUEST_DEADLINE_FIRST))
 
 
 class RetentionTests(SynchronousTestCase):
@@ -188,7 +257,28 @@ class RetentionTests(SynchronousTestCase):
         retention = Retention()
         for number in range(20):
             self.keep(retention, PEER, number, size=limits.MIB)
-        self.assertLessEqual(retention.total, limits.RETAINED_BYTES)
+        self.assertEqual(retention.total, limits.RETAINED_BYTES)
+
+    def test_the_longest_message_has_room(self) -> None:
+        self.assertLess(max(kind.max_size for kind in MESSAGES if kind.requires_ack), limits.RETAINED_BYTES)
+        retention = Retention()
+        for number in range(2):
+            self.keep(retention, PEER, number, size=limits.RETAINED_BYTES)
+        self.assertEqual((len(retention), retention.forgotten), (1, 1))
+
+    def test_the_oldest_of_all_peers_says_when_to_look_again(self) -> None:
+        retention = Retention()
+        self.assertIsNone(retention.expire(0))
+        self.keep(retention, PEER, 1, now=5)
+        self.keep(retention, OTHER, 1, now=3)
+        self.assertEqual(retention.expire(9), 3 + limits.RETAINED_AGE)
+        self.assertEqual(retention.expire(3 + limits.RETAINED_AGE), 5 + limits.RETAINED_AGE)
+
+    def test_nothing_is_left_of_a_peer_that_acknowledged_everything(self) -> None:
+        retention = Retention()
+        self.keep(retention, PEER, 1)
+        retention.acknowledged(PEER, 32, (1).to_bytes(32, "big"))
+        self.assertEqual((retention._kept, retention._sizes), ({}, {}))
 
     def test_bytes_of_all_peers_are_bounded(self) -> None:
         retention = Retention()

@@ -13,7 +13,8 @@ from tests.node_world import NodeWorld
 from timed.errors import Refused
 from timed.params import SECOND
 from timed.peer import limits
-from timed.peer.seats import Seat, Seats
+from timed.peer.seats import Seat, Seats, _exposed
+from timed.peer.traffic import Traffic
 from timed.sim.world import Scenario, World
 from timed.wire.messages import TransactionBroadcast
 
@@ -25,6 +26,8 @@ class Named:
     """What stands for a session here."""
 
     name: str
+    host: str = ""
+    traffic: Traffic = attrs.field(factory=Traffic)
 
 
 def seat(
@@ -80,6 +83,36 @@ class RoomTests(SynchronousTestCase):
         self.assertEqual(give_way(inbound, seat("n", "other"), HOUSE), str(HOUSE - 1))
         self.assertFull(inbound, seat("n", "one"), HOUSE)
 
+    def test_stranger_finds_no_place_among_members(self) -> None:
+        self.assertFull([seat("m", preferred=True)] * 3, STRANGER, 3)
+
+    def test_stranger_takes_a_place_from_a_group_with_two_sessions_more_than_its_own_has(self) -> None:
+        inbound = [seat("a", "one"), seat("b", "two"), seat("c", "one")]
+        self.assertFull(inbound, seat("n", "two"), 3)
+        self.assertEqual(give_way(inbound, seat("n", "three"), 3), "c")
+
+    def test_groups_are_networks_where_addresses_are_public_and_hosts_elsewhere(self) -> None:
+        for public, hosts, newcomer, full in (
+            (True, ("8.8.1.1", "8.8.2.2", "9.9.1.1"), "7.7.1.1", False),
+            (False, ("8.8.1.1", "8.8.2.2", "9.9.1.1"), "7.7.1.1", True),
+            (False, ("8.8.1.1", "8.8.1.1", "9.9.1.1"), "8.8.2.2", False),
+        ):
+            inbound: list[Any] = [Named(host, host) for host in hosts]
+            come: Any = Named("newcomer", newcomer)
+            seats = Seats(SECRET, len(hosts), public=public)
+            if full:
+                with self.assertRaises(Refused):
+                    seats.give_way(inbound, come, lambda session: False)
+            else:
+                self.assertIs(seats.give_way(inbound, come, lambda session: False), inbound[1])
+
+    def test_with_fewer_places_as_many_strangers_go_as_there_are_too_many(self) -> None:
+        inbound: list[Any] = [Named(str(n), "8.8.8.8") for n in range(20)]
+        inbound[18].traffic.last_block = 7
+        seats = Seats(SECRET, 15, public=False)
+        gone = seats.too_many(inbound, lambda session: session in inbound[15:17])
+        self.assertEqual([int(session.name) for session in gone], [19, 17, 14, 13, 12])
+
 
 class MeritTests(SynchronousTestCase):
     """Strangers of one group fill the house; a member comes. Without merits the youngest goes."""
@@ -107,6 +140,24 @@ class MeritTests(SynchronousTestCase):
     def test_news_protects(self) -> None:
         self.assertEqual(self.losers(transaction_at=7), self.NEXT)
         self.assertEqual(self.losers(block_at=7), self.NEXT)
+
+    def test_of_those_who_have_a_merit_the_best_are_protected(self) -> None:
+        for merit, values in (
+            ("number", range(HOUSE, 0, -1)),
+            ("round_trip", range(HOUSE, 0, -1)),
+            ("transaction_at", range(1, HOUSE + 1)),
+            ("block_at", range(1, HOUSE + 1)),
+        ):
+            inbound: list[Any] = [seat(str(n), "g", **{merit: value}) for n, value in enumerate(values)]
+            self.assertEqual(give_way(inbound, MEMBER, HOUSE), self.NEXT[0], merit)
+
+    def test_a_tenth_for_each_merit_is_protected_and_four_at_most(self) -> None:
+        """Everybody has a number and an age; who never did something has no merit for it."""
+        for house, kept in ((9, 0), (10, 1), (29, 2), (30, 3), (HOUSE, 4)):
+            plain = [seat(str(n)) for n in range(house)]
+            self.assertEqual(house - len(_exposed(plain)), 2 * kept)
+            good = [seat(str(n), round_trip=1, transaction_at=1, block_at=1) for n in range(house)]
+            self.assertEqual(house - len(_exposed(good)), 5 * kept)
 
     def test_group_whose_number_nobody_can_guess_protects(self) -> None:
         self.assertEqual(self.losers(number=3), self.NEXT)

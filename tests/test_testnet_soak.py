@@ -12,16 +12,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from timed.bench.measure import MAX_POINTS, robust_slope
 from timed.testnet.perturb import PERTURBATIONS, described, restart
-from timed.testnet.soak import EVERY_S, EXPLAINED_S, Done, Sample, Soak, _Run
+from timed.testnet.soak import EVERY_S, EXPLAINED_S, INTERVAL, SAMPLE_S, Done, Sample, Soak, _Run
 from timed.testnet.soakpage import page
 
 
 def good() -> Soak:
-    """A run of an hour in which all held."""
-    found = Soak(60, 10.0, 7, steady="node-1")
+    """A run in which all held."""
+    found = Soak(70, 10.0, 7, steady="node-1")
     found.samples = {
-        "node-1": [Sample(at, 60.0, 40) for at in range(0, 3600, 60)],
-        "node-2": [Sample(at, 50.0 + at / 360, 40) for at in range(0, 3600, 60)],
+        "node-1": [Sample(at, 60.0, 40) for at in range(0, 4200, 20)],
+        "node-2": [Sample(at, 50.0 + at / 360, 40) for at in range(0, 4200, 20)],
     }
     found.perturbations = [Done("kill -9", "node-2", 30.0, 42.0, 1.5)]
     found.lags_ms = [0.5] * 100
@@ -37,10 +37,10 @@ class Judged(SynchronousTestCase):
 
     def test_each_thing_alone_fails_it(self) -> None:
         def grown(found: Soak) -> None:
-            found.samples["node-1"] = [Sample(at, 60.0 + at / 3600, 40) for at in range(0, 3600, 60)]
+            found.samples["node-1"] = [Sample(at, 60.0 + at / 3600, 40) for at in range(0, 4200, 20)]
 
         def leaked(found: Soak) -> None:
-            for sample in found.samples["node-1"][-20:]:
+            for sample in found.samples["node-1"][-45:]:
                 sample.descriptors = 46
 
         cases: dict[str, Any] = {
@@ -65,16 +65,28 @@ class Judged(SynchronousTestCase):
     def test_only_the_steady_node_s_memory_counts(self) -> None:
         self.assertAlmostEqual(good().slope_mb_per_h, 0.0)
 
-    def test_what_fills_until_everything_has_happened_twice_is_no_growth(self) -> None:
+    def test_what_fills_until_everything_has_happened_four_times_is_no_growth(self) -> None:
         found = good()
-        self.assertEqual(found.warm_s, 2 * len(PERTURBATIONS) * EVERY_S)
+        self.assertEqual(found.warm_s, 4 * len(PERTURBATIONS) * EVERY_S)
         for sample in found.samples["node-1"]:
             sample.memory_mb = 40 + min(sample.at, found.warm_s) / 60
         self.assertAlmostEqual(found.slope_mb_per_h, 0.0)
-        self.assertEqual(found.memory_mb(), (60.0, 60.0, 60.0))
+        self.assertEqual(found.memory_mb(), (80.0, 80.0, 80.0))
 
-    def test_of_a_short_run_three_fifths_are_judged(self) -> None:
-        self.assertEqual(Soak(4, 10.0, 7).warm_s, 96.0)
+    def test_garbage_until_it_is_collected_is_no_growth_and_what_is_left_of_it_is(self) -> None:
+        found = good()
+        for sample in found.samples["node-1"]:
+            sample.memory_mb += sample.at % 60 / 20
+        self.assertAlmostEqual(found.slope_mb_per_h, 0.0)
+        for sample in found.samples["node-1"]:
+            sample.memory_mb += sample.at // 60 * 0.1
+        self.assertAlmostEqual(found.slope_mb_per_h, 6.0)
+
+    def test_of_a_short_run_three_sevenths_are_judged(self) -> None:
+        self.assertAlmostEqual(Soak(7, 10.0, 7).warm_s, 240.0)
+
+    def test_samples_are_spread_over_the_time_between_two_blocks(self) -> None:
+        self.assertEqual(INTERVAL % SAMPLE_S, 1.0)
 
     def test_a_peak_that_goes_is_no_growth_and_a_slow_rise_below_it_is(self) -> None:
         found = good()
@@ -146,7 +158,7 @@ class Page(SynchronousTestCase):
         words = "".join(root.itertext())
         for expected in ("Not everything held", "36000 payments", "kill -9", "1.5 s", "not whole in time",
                          "warn peer: <script>", "A & B", described("pause"),
-                         "0 MB/h", "reached", "judged from minute 20"):  # fmt: skip
+                         "0 MB/h", "reached", "judged from minute 40"):  # fmt: skip
             self.assertIn(expected, words)
         self.assertEqual(len(root.findall(".//polyline")), 2)
         self.assertEqual(len(root.findall(".//line[@class='mark']")), 2)

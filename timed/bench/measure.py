@@ -7,7 +7,8 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -71,6 +72,12 @@ def percentile(values: Sequence[float], percent: float) -> float:
     ordered = sorted(values)
     rank = -(-len(ordered) * percent // 100)
     return ordered[max(0, min(len(ordered), int(rank)) - 1)]
+
+
+def least_of_each(seconds: float, points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Of points in the order of their times, the one with the least value in each span of `seconds`."""
+    spans = groupby(points, key=lambda point: point[0] // seconds)
+    return [min(span, key=lambda point: point[1]) for _, span in spans]
 
 
 MAX_POINTS = 400

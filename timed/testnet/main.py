@@ -54,7 +54,7 @@ def arguments() -> argparse.ArgumentParser:
         "soak", help="load for a while, and something done to the network every minute"
     )
     long.add_argument(
-        "--minutes", type=float, default=50.0, help="memory is judged by the last three fifths (default 50)"
+        "--minutes", type=float, default=70.0, help="memory is judged by the last three sevenths (default 70)"
     )
     long.add_argument("--rate", type=float, default=10.0, help="payments per second (default 10)")
     long.add_argument(

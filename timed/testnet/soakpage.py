@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from html import escape
 
-from timed.bench.measure import percentile
+from timed.bench.measure import MAX_POINTS, percentile
 from timed.bench.report import Goal, short
 from timed.testnet.page import STYLE, document, measured_on
 from timed.testnet.perturb import PERTURBATIONS, described
@@ -66,9 +66,9 @@ def _circumstances(found: Soak) -> str:
     began, most, end = found.memory_mb()
     return (
         f"<p>Memory and descriptors are judged from minute {found.warm_s / 60:g} on, where the chart is not shaded: until "
-        "then connections open, caches fill and everything happens twice. Memory is what the "
+        "then connections open, caches fill and everything happens several times. Memory is what the "
         "process alone has, without the pages of the database's files; its growth is the median of the slopes "
-        f"between all pairs of samples. It had {began:.1f} MB then, {most:.1f} MB at most and {end:.1f} MB in the "
+        f"between all pairs of the least of each minute. It had {began:.1f} MB then, {most:.1f} MB at most and {end:.1f} MB in the "
         f"end, and took {found.cpu_percent:.1f} % of a core.</p>"
     )
 
@@ -98,7 +98,8 @@ def _chart(found: Soak) -> str:
     legend = []
     for place, (name, samples) in enumerate(sorted(found.samples.items())):
         colour = COLOURS[place % len(COLOURS)]
-        points = " ".join(f"{x(one.at):.1f},{y(one.memory_mb):.1f}" for one in samples)
+        shown = samples[:: -(-len(samples) // MAX_POINTS) or 1]
+        points = " ".join(f"{x(one.at):.1f},{y(one.memory_mb):.1f}" for one in shown)
         parts.append(f'<polyline class="series" stroke="{colour}" points="{points}"/>')
         legend.append(f'<span style="color:{colour}">■</span> {escape(name)}')
     parts.append(f'<text x="{LEFT}" y="{HEIGHT - 4}">0</text>')

@@ -104,6 +104,19 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(self.told()["BlockVote"], 0)
         self.assertEqual((self.told(1)["EpochReport"], self.told(0)["BlockVote"]), (0, first))
 
+    def test_what_was_sent_is_not_kept_for_longer_than_the_rounds_keep_it(self) -> None:
+        """Attack: a member that says it is in round 0, for as long as nothing is decided."""
+        self.world.pass_time(20 * SECOND)
+        self.assertGreater(self.told()["BlockVote"], 0)
+        rounds = self.world.node.chain.rounds
+        self.assertGreater(rounds.votes.forget_past(1_000, ()), 0)
+        self.world.pass_time(ANSWER_EVERY_US)
+        self.told()
+        kept = {id(one) for one in rounds.messages_for(0)}
+        (sent,) = [last.sent for last in self.world.node.exchange._answered.values() if last.sent]
+        late = [one for one in sent if isinstance(one, wire.BlockVote) and id(one) not in kept]
+        self.assertEqual(late, [])
+
 
 class AssertionTests(SynchronousTestCase):
     """F34: what a peer asserts of a coin is nothing; only certified payments change its state ([14])."""

@@ -43,6 +43,10 @@ class Sent:
     def add(self, message: Message) -> None:
         self._by_id[id(message)] = message
 
+    def keep(self, messages: Iterable[Message]) -> None:
+        """Forget all but those of `messages`: what the machines have forgotten is not kept alive here."""
+        self._by_id = {id(message): message for message in messages if message in self}
+
     def __getstate__(self) -> list[Message]:
         return list(self)
 
@@ -124,6 +128,7 @@ class Exchange:
         reports = self._chain.closing.reports
         messages: list[Message] = list(self._chain.rounds.messages_for(round_))
         messages.extend(reports[member] for member in sorted(reports))
+        last.sent.keep(messages)
         self._send_while_room(peer.node_id, messages, last.sent)
 
     def _send_while_room(self, node_id: bytes, messages: Sequence[Message], sent: Sent) -> None:

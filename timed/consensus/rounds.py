@@ -14,9 +14,9 @@ import msgspec
 from timed.consensus.effects import AskProposal, Decide, Effects, Forget, Judge, Sign, Tell, ToVoters
 from timed.consensus.proposals import Proposals
 from timed.consensus.proposer import proposer
-from timed.consensus.roundstate import RoundCounters, Step, Value
+from timed.consensus.roundstate import RoundCounters, Step, Value, timeout_us
 from timed.consensus.signing import signed
-from timed.consensus.votes import MAX_ROUNDS_AHEAD, NIL, VoteBook, is_near
+from timed.consensus.votes import MAX_ROUNDS_AHEAD, MAX_ROUNDS_BEHIND, NIL, VoteBook, is_near
 from timed.crypto.keys import SigningKey
 from timed.events import Equivocation
 from timed.params import SECOND, NetworkParams
@@ -24,8 +24,6 @@ from timed.primitives.certificate import PRECOMMIT, PREVOTE
 from timed.primitives.roster import Roster
 from timed.wire.messages import BlockProposal, BlockVote, RoundState
 
-TIMEOUT_STEP_US = SECOND // 2
-MAX_TIMEOUT_US = 10 * SECOND
 STATUS_EVERY_US = 2 * SECOND
 MAX_VALUES = 32
 """Blocks remembered at one height; the oldest that nobody here is bound to is forgotten."""
@@ -79,7 +77,9 @@ class Rounds:
         self.values: dict[bytes, Value] = {}
         self.proposals = Proposals()
         self._signed: dict[tuple[int, int], BlockVote] = {}
-        self._proposed: dict[int, None] = {}
+        self._last_proposed = -1
+        self._logged = NIL
+        """The block of the newest proposal in the log."""
         self._timeout_at: int | None = None
         self._timeout_armed = False
         self._status_at: int | None = None
@@ -129,7 +129,6 @@ class Rounds:
             return
         value.pending -= 1
         if valid and not value.valid:
-            value.recorded = value.recorded and value.proposal.body == proposal.body
             value.proposal, value.valid = proposal, True
         elif value.valid is None and value.pending <= 0:
             value.valid = False
@@ -164,16 +163,15 @@ class Rounds:
         self._try_to_propose(now)
 
     def restore(self, message: BlockVote | BlockProposal) -> None:
-        """A vote or proposal from the log, before `begin`'s height has started."""
+        """A vote or proposal from the log, before `begin`'s height has started; bounded as when it was written."""
         if isinstance(message, BlockProposal):
             if message.header.height != self.height:
                 return
-            block = message.header.hash
-            value = self.values.setdefault(block, Value(message))
-            value.recorded = True
+            self._logged = message.header.hash
+            self._remember(message)
             self.proposals.add(message)
             if self.me is not None and self.proposer(message.round) == self.me:
-                self._proposed[message.round] = None
+                self._last_proposed = message.round
                 self._at_least(message.round, Step.PROPOSE)
             return
         if message.height != self.height:
@@ -182,9 +180,9 @@ class Rounds:
         if message.member != self.me:
             return
         self._signed[message.round, message.step] = message
-        self._at_least(message.round, Step.PREVOTE if message.step == PREVOTE else Step.PRECOMMIT)
         if message.step == PRECOMMIT and message.block != NIL:
             self.locked = self.valid = (message.round, message.block)
+        self._at_least(message.round, Step.PREVOTE if message.step == PREVOTE else Step.PRECOMMIT)
 
     def resume(self, now: int) -> None:
         """The log is read: judge again what it proposed and go on in the round it ended in."""
@@ -256,9 +254,7 @@ class Rounds:
         self.round = round_
         self.step = Step.PROPOSE
         self.counters.rounds += 1
-        self.counters.proposals_forgotten += self.proposals.forget_past(round_, self._bound())
-        self.counters.votes_forgotten += self.votes.forget_past(round_, self._needed())
-        self._signed = {key: vote for key, vote in self._signed.items() if key[0] >= round_}
+        self._forget_past()
         self._status_at = now if round_ else now + STATUS_EVERY_US
         self._arm(now)
         self._try_to_propose(now)
@@ -267,17 +263,14 @@ class Rounds:
     def _arm(self, now: int) -> None:
         """The timeout of the step: propose at once, the others when a quorum has voted."""
         self._timeout_armed = self.step is Step.PROPOSE
-        self._timeout_at = now + self._timeout_us() if self._timeout_armed else None
-
-    def _timeout_us(self) -> int:
-        base = self._base_timeout_us
-        return min(base + self.round * TIMEOUT_STEP_US, max(MAX_TIMEOUT_US, base))
+        timeout = timeout_us(self._base_timeout_us, self.round)
+        self._timeout_at = now + timeout if self._timeout_armed else None
 
     def _try_to_propose(self, now: int) -> None:
         """Lines 14 to 19; waits when too few reports count yet, or the rounds have begun before the slot."""
         if self.step is not Step.PROPOSE or not self.may_sign or self._operator is None:
             return
-        if self.proposer(self.round) != self.me or self.round in self._proposed:
+        if self.proposer(self.round) != self.me or self.round == self._last_proposed:
             return
         if self.valid is not None and self.valid[1] in self.values:
             proposal = msgspec.structs.replace(
@@ -287,11 +280,11 @@ class Rounds:
             if (fresh := self._propose(self.round, now)) is None:
                 return
             proposal = fresh
-            own = self._remember(proposal)
-            own.proposal, own.valid = proposal, True
+            self._remember(proposal).valid = True
         proposal = signed(proposal, self._operator)
-        self._proposed[self.round] = None
-        self.values[proposal.header.hash].recorded = True
+        self.values[proposal.header.hash].proposal = proposal
+        self._last_proposed = self.round
+        self._logged = proposal.header.hash
         self._effects.add(Sign(proposal))
 
     def _run(self, now: int) -> None:
@@ -343,7 +336,7 @@ class Rounds:
             return True
         if votes.any_quorum() and not self._timeout_armed:
             self._timeout_armed = True
-            self._timeout_at = now + self._timeout_us()
+            self._timeout_at = now + timeout_us(self._base_timeout_us, self.round)
         return False
 
     def _apply_precommit(self, now: int) -> bool:
@@ -353,7 +346,7 @@ class Rounds:
             self.valid = (self.round, block)
         if self.votes.at(self.round, PRECOMMIT).any_quorum() and not self._timeout_armed:
             self._timeout_armed = True
-            self._timeout_at = now + self._timeout_us()
+            self._timeout_at = now + timeout_us(self._base_timeout_us, self.round)
         return False
 
     def _polka(self) -> bytes | None:
@@ -431,13 +424,12 @@ class Rounds:
         self._effects.add(Sign(vote, self._grounds(step, block)))
 
     def _grounds(self, step: int, block: bytes) -> tuple[BlockProposal | BlockVote, ...]:
-        """What a vote rests on: the proposal, and for a lock the polka, which nobody else may have kept."""
-        value = self.values.get(block)
-        if value is None:
+        """What a lock rests on, which nobody else may have kept: the proposal and the polka."""
+        if step != PRECOMMIT or block == NIL:
             return ()
-        proposal = () if value.recorded else (value.proposal,)
-        value.recorded = True
-        polka = self.votes.prevotes(self.round) if step == PRECOMMIT else []
+        proposal = () if block == self._logged else (self.values[block].proposal,)
+        self._logged = block
+        polka = self.votes.prevotes(self.round)
         return (*proposal, *(one for one in polka if one.block == block and one.member != self.me))
 
     # Inside
@@ -448,7 +440,7 @@ class Rounds:
         if known is None:
             self._judge(self._remember(proposal), proposal)
         elif not known.valid and known.proposal.body != proposal.body:
-            known.proposal, known.valid, known.recorded = proposal, None, False
+            known.proposal, known.valid = proposal, None
             self._judge(known, proposal)
 
     def _remember(self, proposal: BlockProposal) -> Value:
@@ -480,6 +472,14 @@ class Rounds:
     def _at_least(self, round_: int, step: Step) -> None:
         if (round_, step) > (self.round, self.step) or self.step is Step.WAITING:
             self.round, self.step = max(self.round, round_), step
+            self._forget_past()
+
+    def _forget_past(self) -> None:
+        """Forget what the round under way leaves behind."""
+        self.counters.proposals_forgotten += self.proposals.forget_past(self.round, self._bound())
+        self.counters.votes_forgotten += self.votes.forget_past(self.round, self._needed())
+        oldest = self.round - MAX_ROUNDS_BEHIND
+        self._signed = {at: vote for at, vote in self._signed.items() if at[0] >= oldest}
 
     def _ask_for(self, round_: int, step: int, block: bytes) -> None:
         """Peers voted for a block whose proposal never came: ask them, once a round."""

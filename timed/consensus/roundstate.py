@@ -6,7 +6,11 @@ from enum import IntEnum
 
 import attrs
 
+from timed.params import SECOND
 from timed.wire.messages import BlockProposal
+
+TIMEOUT_STEP_US = SECOND // 2
+MAX_TIMEOUT_US = 10 * SECOND
 
 
 class Step(IntEnum):
@@ -24,13 +28,12 @@ class Value:
     `valid` is None until a body proved good, or every body seen proved bad.
     """
 
-    __slots__ = ("pending", "proposal", "recorded", "valid")
+    __slots__ = ("pending", "proposal", "valid")
 
     def __init__(self, proposal: BlockProposal) -> None:
         self.proposal = proposal
         self.valid: bool | None = None
         self.pending = 0
-        self.recorded = False
 
 
 @attrs.define
@@ -42,3 +45,8 @@ class RoundCounters:
     proposals_ignored: int = 0
     proposals_forgotten: int = 0
     votes_forgotten: int = 0
+
+
+def timeout_us(base: int, round_: int) -> int:
+    """How long a member of `round_` waits in one step, where `base` is the time of round 0."""
+    return min(base + round_ * TIMEOUT_STEP_US, max(MAX_TIMEOUT_US, base))

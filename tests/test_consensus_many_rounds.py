@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rounds_world import NIL, RoundsDesk, advance, locked_in_round_0, speakers
+from timed.consensus import votes
 from timed.consensus.effects import AskProposal
 from timed.consensus.judging import MAX_JUDGED
 from timed.consensus.rounds import MAX_VALUES
@@ -141,3 +142,29 @@ class LogTests(SynchronousTestCase):
         self.assertEqual(len(logged_proposals(desk)), 1)
         polkas = [one for one in desk.records() if isinstance(one, BlockVote) and one.member != LAST]
         self.assertEqual({vote.round for vote in polkas}, {0, 1, 2, 4, 5})
+
+
+class ProofTests(SynchronousTestCase):
+    """A lock of a round long past can be proved to who has forgotten that round, in the round in which it is proposed."""
+
+    def test_a_proof_is_not_spent_on_who_has_no_use_for_it_yet(self) -> None:
+        """What a session was sent is not sent again in that round, and votes that no proposal needs are ignored."""
+        self.patch(votes, "MAX_ROUNDS_BEHIND", 2)
+        desk, block = locked_in_round_0()
+        mine = desk.round_of(LAST, after=6)
+        advance(desk, mine - 1)
+        peer = RoundsDesk(me=FIRST)
+        peer.start()
+        peer.prevotes(NIL, SECOND_, THIRD, round_=mine)
+        self.assertEqual(
+            (desk.rounds.round, peer.rounds.round), (mine - 1, mine), "the peer is a moment ahead"
+        )
+        sent: list[BlockProposal | BlockVote] = []
+        for _ in range(2):
+            for message in desk.rounds.messages_for(mine):
+                if message in sent:
+                    continue
+                sent.append(message)
+                peer.hear_vote(message) if isinstance(message, BlockVote) else peer.hear(message)
+            advance(desk, mine)
+        self.assertIn((mine, PREVOTE, block.hash), peer.own_votes())

@@ -229,12 +229,12 @@ class Rounds:
     def messages_for(self, round_: int) -> list[BlockProposal | BlockVote]:
         """What a peer that is in `round_` of this height may lack, oldest first.
 
-        With a proposal that was valid before go the prevotes that prove it: who lost
-        them could never vote for what the others are locked on.
+        With a proposal that was valid before go the prevotes that prove it. A peer
+        ignores those of rounds long past until it has the proposal, and is not sent them twice.
         """
-        proved = self.proposals.valid_rounds(round_)
-        proved.update(one[0] for one in (self.locked, self.valid) if one is not None)
-        earlier = sorted(number for number in proved if number < round_)
+        own = {one[0] for one in (self.locked, self.valid) if one is not None}
+        proofs = {at for at in own if is_near(at, round_, 0)} | own & self.proposals.valid_rounds()
+        earlier = sorted(one for one in proofs | self.proposals.valid_rounds(round_) if one < round_)
         proposals = self.proposals.since(round_, earlier)
         polkas = [vote for number in earlier for vote in self.votes.prevotes(number)]
         return [*proposals, *polkas, *self.votes.since(round_)]
@@ -263,8 +263,8 @@ class Rounds:
     def _arm(self, now: int) -> None:
         """The timeout of the step: propose at once, the others when a quorum has voted."""
         self._timeout_armed = self.step is Step.PROPOSE
-        timeout = timeout_us(self._base_timeout_us, self.round)
-        self._timeout_at = now + timeout if self._timeout_armed else None
+        until = now + timeout_us(self._base_timeout_us, self.round)
+        self._timeout_at = until if self._timeout_armed else None
 
     def _try_to_propose(self, now: int) -> None:
         """Lines 14 to 19; waits when too few reports count yet, or the rounds have begun before the slot."""

@@ -354,7 +354,22 @@ class RateTests(SynchronousTestCase):
     def test_what_a_node_sends_must_be_allowed(self) -> None:
         for bucket, rate in RATES.items():
             self.assertLessEqual(10 * (least(bucket) - 1), rate.per_second)
-            self.assertGreaterEqual(least(bucket), 1)
+            self.assertGreaterEqual(10 * least(bucket), rate.per_second)
+            self.assertGreaterEqual(rate.burst, rate.per_second)
+
+    def test_link_is_not_read_for_a_second_after_an_excess(self) -> None:
+        allowance = Allowance(Rates())
+        self.assertFalse(allowance.holds_back(5))
+        self.assertTrue(allowance.exceeded("flood", 5))
+        self.assertEqual(allowance.excess_until, 5 + SECOND)
+        self.assertEqual([allowance.holds_back(now) for now in (4 + SECOND, 5 + SECOND)], [True, False])
+        self.assertIsNone(allowance.excess_until)
+
+    def test_an_ack_that_nothing_called_for_is_charged(self) -> None:
+        allowance = Allowance(Rates())
+        allowance.owed = 1
+        self.assertEqual([allowance.settled() for _ in range(2)], [True, False])
+        self.assertEqual(allowance.owed, 0)
 
     def test_buckets_are_separate(self) -> None:
         allowance = Allowance(Rates())

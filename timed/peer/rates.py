@@ -26,7 +26,7 @@ class Rate:
 
     def scaled(self, per_second: int) -> Rate:
         """Another rate with a burst of as many seconds."""
-        return Rate(per_second, max(1, self.burst * per_second // self.per_second))
+        return Rate(per_second, self.burst * per_second // self.per_second)
 
 
 RATES: dict[str, Rate] = {

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from timed.params import SECOND
 from timed.peer import limits
 from timed.peer.outbox import Admission, Budget, Outbox, Parcel
+from timed.peer.traffic import Flush, Traffic
 from timed.wire import framing
 from timed.wire.message import Priority
 
@@ -108,6 +110,14 @@ class OrderTests(SynchronousTestCase):
         data = b"".join(written(self.outbox) for _ in range(3))
         self.assertEqual(data, b"1" * 3 * FRAME + b"2" * 3 * FRAME)
 
+    def test_without_priorities_all_leave_as_they_came(self) -> None:
+        outbox = Outbox(Budget(), priorities=False)
+        order = [Priority.BULK, Priority.CONTROL, Priority.TRANSACTIONS, Priority.CONSENSUS]
+        for priority in order:
+            outbox.push(parcel(priority, 10, mark=bytes([priority])), 0)
+        self.assertEqual(outbox.depth(Priority.BULK), len(order))
+        self.assertEqual(written(outbox), b"".join(bytes([priority]) * 10 for priority in order))
+
 
 class TimeTests(SynchronousTestCase):
     def setUp(self) -> None:
@@ -139,8 +149,66 @@ class TimeTests(SynchronousTestCase):
 
     def test_votes_wait_5_ms_at_most(self) -> None:
         self.busy()
+        self.outbox.push(parcel(Priority.TRANSACTIONS, 10), 1_000)
+        self.assertGreater(self.outbox.ready_at(1_000) or 0, 1_000 + limits.HOLD_MAX_URGENT)
         self.outbox.push(parcel(Priority.CONSENSUS, 10), 1_000)
-        self.assertLessEqual(self.outbox.ready_at(1_000) or 0, 1_000 + limits.HOLD_MAX_URGENT)
+        self.assertEqual(self.outbox.ready_at(1_000), 1_000 + limits.HOLD_MAX_URGENT)
+
+    def test_what_comes_later_makes_nothing_wait_longer(self) -> None:
+        for priority in (Priority.TRANSACTIONS, Priority.CONSENSUS):
+            self.outbox = Outbox(Budget())
+            self.busy()
+            self.outbox.push(parcel(priority, 10), 1_000)
+            due = self.outbox.ready_at(1_000)
+            for now in (2_000, 3_000):
+                self.outbox.push(parcel(priority, 10), now)
+                self.assertEqual(self.outbox.ready_at(now), due)
+
+    def test_idle_link_writes_at_once_though_it_was_slow(self) -> None:
+        self.busy()
+        self.outbox.drained(1_000)
+        self.outbox.push(parcel(Priority.BULK, 10), 2_000)
+        self.assertEqual(self.outbox.ready_at(2_000), 2_000)
+
+    def test_vote_does_not_make_the_batch_wait_in_which_it_leaves(self) -> None:
+        self.busy()
+        self.outbox.push(parcel(Priority.TRANSACTIONS, 10), 0)
+        due = self.outbox.ready_at(0) or 0
+        self.outbox.push(parcel(Priority.CONSENSUS, 10), due - 10)
+        self.assertEqual(self.outbox.ready_at(due - 10), due)
+        self.assertEqual(self.outbox.ready_at(due + 10), due + 10)
+
+    def test_each_write_begins_another_batch(self) -> None:
+        for priority in (Priority.TRANSACTIONS, Priority.CONSENSUS):
+            self.outbox = Outbox(Budget())
+            self.busy()
+            for size in (10, 1_000):
+                self.outbox.push(parcel(priority, size), 1_000)
+            hold = (self.outbox.ready_at(1_000) or 0) - 1_000
+            self.assertEqual(len(self.outbox.take(3_000, limits.CONTROL_AHEAD_BYTES + 500)), 10)
+            self.assertEqual(self.outbox.ready_at(3_000), 3_000 + hold)
+            self.outbox.take(4_000)
+            self.outbox.push(parcel(priority, 10), 50_000)
+            self.assertEqual(self.outbox.ready_at(50_000), 50_000 + hold)
+
+    def test_without_batching_each_message_is_a_write_of_its_own(self) -> None:
+        traffic = Traffic()
+        self.outbox = Outbox(Budget(), traffic=traffic, batching=False)
+        self.outbox.push(parcel(Priority.BULK, 100), 0)
+        self.outbox.take(0)
+        self.outbox.drained(40_000)
+        for _ in range(3):
+            self.outbox.push(parcel(Priority.BULK, 100, 100), 50_000)
+        for _ in range(3):
+            self.assertEqual(self.outbox.ready_at(50_000), 50_000)
+            self.assertEqual(len(self.outbox.take(50_000)), 200)
+        self.assertEqual(traffic.writes, {Flush.SINGLE: 4})
+
+    def test_transport_that_has_not_drained_yet_makes_nothing_wait(self) -> None:
+        for now in (6, 7):
+            self.outbox.push(parcel(Priority.BULK, 10), now)
+            self.assertEqual(self.outbox.ready_at(now), now)
+            self.outbox.take(now)
 
     def test_pong_leaves_at_once(self) -> None:
         """[20]"""
@@ -158,9 +226,28 @@ class TimeTests(SynchronousTestCase):
         self.outbox.push(parcel(Priority.TRANSACTIONS, 10), 1_000)
         self.assertLessEqual(self.outbox.ready_at(1_000) or 0, 1_010)
 
+    def test_link_gathers_for_half_of_what_its_transport_takes_on_the_average(self) -> None:
+        for took, hold in (
+            (10_000, 2_500),
+            (10_000, 3_750),
+            (SECOND, limits.HOLD_MAX),
+            (0, limits.HOLD_MAX // 2),
+        ):
+            self.outbox.push(parcel(Priority.BULK, 10), 5)
+            self.outbox.take(5)
+            self.outbox.drained(5 + took)
+            self.outbox.push(parcel(Priority.BULK, 10), 7)
+            self.outbox.take(7)
+            self.outbox.push(parcel(Priority.BULK, 10), 9)
+            self.assertEqual(self.outbox.ready_at(9), 9 + hold)
+            self.outbox.take(9)
+            self.outbox.drained(7 + 2 * hold)
+
     def test_stalled_transport_is_seen(self) -> None:
         self.outbox.push(parcel(Priority.BULK, 1), 5)
         self.outbox.take(6)
+        self.outbox.push(parcel(Priority.BULK, 1), 7)
+        self.outbox.take(8)
         self.assertEqual(self.outbox.stalled_since(), 6)
         self.outbox.drained(9)
         self.assertIsNone(self.outbox.stalled_since())
@@ -181,8 +268,8 @@ class CutTests(SynchronousTestCase):
         self.payload = bytes(range(256)) * (4 * KIB)
         frames = framing.frames_of(b"TIME", 1, self.payload, checksum=True)
         self.whole = b"".join(frames)
-        self.message = Parcel("BlockResponse", Priority.BULK, frames, False)
         self.cut.clear()
+        self.message = Parcel("BlockResponse", Priority.BULK, frames, False)
 
     def drain(self, *boxes: Outbox) -> list[bytes]:
         found = [b""] * len(boxes)
@@ -202,12 +289,12 @@ class CutTests(SynchronousTestCase):
         self.assertEqual(sum(self.cut), len(self.payload))
 
     def test_for_several_peers_each_frame_is_cut_once(self) -> None:
-        """[18]"""
+        """[18]: whether they keep step or not."""
         budget = Budget()
-        boxes = [Outbox(budget) for _ in range(3)]
+        boxes = [Outbox(budget) for _ in range(2)]
         for box in boxes:
             box.push(self.message, 0)
-        self.assertEqual(self.drain(*boxes), [self.whole] * 3)
+        self.assertEqual([self.drain(box) for box in boxes], [[self.whole]] * 2)
         self.assertEqual(sum(self.cut), len(self.payload))
         self.assertEqual(budget.held, 0)
 
@@ -240,6 +327,33 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(self.outbox.ready_at(0), 0)
         self.assertEqual(self.outbox.take(0), b"p" * 32)
 
+    def test_the_last_4_kib_ahead_of_the_network_are_controls(self) -> None:
+        self.outbox.push(parcel(Priority.BULK, 60 * KIB), 0)
+        self.assertEqual(len(self.outbox.take(0)), 60 * KIB)
+        for priority in (Priority.BULK, Priority.QUERIES):
+            self.outbox.push(parcel(priority, 1), 0)
+            self.assertIsNone(self.outbox.ready_at(0))
+            self.assertEqual(self.outbox.take(0), b"")
+        for size in (4 * KIB - 1, 1):
+            self.outbox.push(parcel(Priority.CONTROL, size), 0)
+            self.assertEqual(self.outbox.ready_at(0), 0)
+            self.assertEqual(len(self.outbox.take(0)), size)
+        self.outbox.push(parcel(Priority.CONTROL, 1), 0)
+        self.assertIsNone(self.outbox.ready_at(0))
+        self.assertEqual(self.outbox.take(0), b"")
+
+    def test_several_classes_leave_control_its_room_too(self) -> None:
+        for priority in (Priority.BULK, Priority.QUERIES):
+            self.outbox.push(large(priority, limits.MIB), 0)
+        self.assertEqual(len(self.outbox.take(0)), 3 * FRAME)
+        for _ in range(16):
+            self.outbox.push(parcel(Priority.CONTROL, KIB, mark=b"p"), 0)
+        self.assertEqual(self.outbox.take(0), b"p" * 16 * KIB)
+
+    def test_control_alone_has_all_the_room(self) -> None:
+        self.outbox.push(parcel(Priority.CONTROL, *[KIB] * 65), 0)
+        self.assertEqual(len(self.outbox.take(0)), limits.AHEAD_BYTES)
+
     def test_gossip_without_room_is_dropped_and_counted(self) -> None:
         self.fill()
         self.assertIs(
@@ -252,6 +366,25 @@ class BoundTests(SynchronousTestCase):
         self.fill(gossip=True)
         self.assertIs(self.outbox.push(parcel(Priority.QUERIES, 200), 0), Admission.QUEUED)
         self.assertEqual(self.outbox.dropped, 1)
+        self.assertEqual(self.budget.held, self.outbox.waiting)
+
+    def test_no_more_gossip_is_pushed_out_than_what_comes_needs(self) -> None:
+        for _ in range(3):
+            self.outbox.push(parcel(Priority.TRANSACTIONS, 10, gossip=True), 0)
+        self.assertEqual(self.outbox.shed_gossip(10), 10)
+        self.outbox.push(parcel(Priority.BULK, limits.PEER_QUEUE_BYTES - 20), 0)
+        self.assertIs(self.outbox.push(parcel(Priority.QUERIES, 10), 0), Admission.QUEUED)
+        self.assertEqual((self.outbox.dropped, self.outbox.room()), (2, 0))
+
+    def test_longest_message_pushes_all_gossip_out(self) -> None:
+        self.fill(gossip=True)
+        self.assertIs(self.outbox.push(large(Priority.BULK, 5 * limits.MIB), 0), Admission.QUEUED)
+        self.assertEqual(self.outbox.depth(Priority.TRANSACTIONS), 0)
+        self.assertEqual(self.outbox.room(), 0)
+
+    def test_gossip_longer_than_the_bound_fits_an_empty_queue(self) -> None:
+        longest = parcel(Priority.TRANSACTIONS, limits.PEER_QUEUE_BYTES + 1, gossip=True)
+        self.assertIs(self.outbox.push(longest, 0), Admission.QUEUED)
 
     def test_vote_has_room_beside_a_block_that_fills_the_bound(self) -> None:
         self.outbox.push(large(Priority.BULK), 0)
@@ -294,14 +427,62 @@ class BoundTests(SynchronousTestCase):
 
     def test_outboxes_that_keep_step_write_the_same_bytes_without_a_copy(self) -> None:
         """[18]"""
-        shared = large(Priority.CONSENSUS, 7 * FRAME)
-        boxes = [Outbox(self.budget) for _ in range(10)]
-        for box in boxes:
-            box.push(shared, 0)
-        while boxes[0].queued:
-            writes = [written(box) for box in boxes]
-            self.assertTrue(all(one is writes[0] for one in writes))
+        for number in (2, 10):
+            shared = large(Priority.CONSENSUS, 9 * FRAME)
+            boxes = [Outbox(self.budget) for _ in range(number)]
+            for box in boxes:
+                box.push(shared, 0)
+            while boxes[0].queued:
+                writes = [written(box) for box in boxes]
+                self.assertTrue(all(one is writes[0] for one in writes))
+            self.assertEqual(self.budget.held, 0)
+
+    def test_message_for_one_peer_is_not_held_twice(self) -> None:
+        alone = large(Priority.CONSENSUS, 9 * FRAME)
+        self.outbox.push(alone, 0)
+        written(self.outbox)
+        self.assertEqual(alone._joined[2], b"")
+
+    def test_urgent_message_longer_than_the_bound_fits_an_empty_queue(self) -> None:
+        longest = parcel(Priority.CONSENSUS, limits.URGENT_QUEUE_BYTES + 1)
+        self.assertIs(self.outbox.push(longest, 0), Admission.QUEUED)
+        self.assertEqual(self.outbox.room(urgent=True), 0)
+        self.assertIs(self.outbox.push(parcel(Priority.CONSENSUS, 1), 0), Admission.OVERFLOW)
+
+    def test_what_fills_a_bound_to_the_byte_is_within_it(self) -> None:
+        budget = Budget(limits.PEER_QUEUE_BYTES + limits.URGENT_QUEUE_BYTES)
+        outbox = Outbox(budget)
+        for priority, bound in (
+            (Priority.BULK, limits.PEER_QUEUE_BYTES),
+            (Priority.CONSENSUS, limits.URGENT_QUEUE_BYTES),
+        ):
+            for size in (1, bound - 1):
+                self.assertIs(outbox.push(parcel(priority, size), 0), Admission.QUEUED)
+                room = outbox.room(urgent=priority is Priority.CONSENSUS)
+                self.assertEqual(room, bound - 1 if size == 1 else 0)
+            self.assertIs(outbox.push(parcel(priority, 1), 0), Admission.OVERFLOW)
+        self.assertFalse(budget.exceeded)
+        Outbox(budget).push(parcel(Priority.CONTROL, 1), 0)
+        self.assertTrue(budget.exceeded)
+
+    def test_outbox_that_was_cleared_is_as_new(self) -> None:
+        cut = Parcel("BlockResponse", Priority.BULK, [b"a" * FRAME] * 9, False, whole=True)
+        self.outbox.push(cut, 0)
+        self.outbox.push(parcel(Priority.QUERIES, FRAME), 0)
+        self.outbox.push(parcel(Priority.CONSENSUS, 1), 0)
+        self.outbox.take(0)
+        self.outbox.take(0, 2 * FRAME)
+        self.outbox.clear()
+        self.outbox.drained(0)
         self.assertEqual(self.budget.held, 0)
+        self.assertEqual(self.outbox.queues(9), Outbox(self.budget).queues(9))
+        self.assertFalse(self.outbox.broken)
+        self.assertIsNone(self.outbox.ready_at(9))
+        for queue in (self.outbox.queued, self.outbox.waiting, self.outbox.waiting_urgent, self.outbox._busy):
+            self.assertEqual(queue, 0)
+        self.assertEqual([lane.debt for lane in self.outbox._lanes], [0] * len(Priority))
+        self.outbox.push(parcel(Priority.BULK, 1, 2), 9)
+        self.assertEqual(self.outbox.take(9), b"xxx")
 
     def test_gossip_among_urgent_messages_is_not_shed(self) -> None:
         self.outbox.push(parcel(Priority.CONSENSUS, FRAME, gossip=True), 0)
@@ -344,6 +525,7 @@ class BoundTests(SynchronousTestCase):
             if size % 3 == 0:
                 written(outbox)
             self.assertGreaterEqual(outbox.queued, outbox.waiting + outbox.waiting_urgent)
+            self.assertEqual(outbox._busy, sum(outbox.depth(priority) > 0 for priority in Priority))
         while outbox.queued:
             self.assertTrue(written(outbox))
         self.assertEqual((outbox.queued, outbox.waiting, outbox.waiting_urgent, budget.held), (0, 0, 0, 0))

@@ -353,9 +353,11 @@ class Outbox:
                 self._written(lane, size, count)
                 continue
             size = lane.first()
-            if self._broken is None and self._is_kept_free(lane, room - total - size):
+            if self._broken is None and room - total - size < limits.CONTROL_AHEAD_BYTES:
                 lane = self._control
-                size = lane.first() if lane.parcels else room + 1
+                if not lane.parcels:
+                    break
+                size = lane.first()
             if total + size > room:
                 break
             frames.append(lane.parcels[0].piece(lane.frame, 1))
@@ -372,10 +374,6 @@ class Outbox:
         self._since = now if self.queued else None
         self._since_urgent = now if self._lanes[Priority.CONSENSUS].parcels else None
         return frames[0] if len(frames) == 1 else b"".join(frames)
-
-    def _is_kept_free(self, lane: _Lane, left: int) -> bool:
-        """True when a lane's frame would leave control too little room ahead of the network."""
-        return lane is not self._control and left < limits.CONTROL_AHEAD_BYTES
 
     def _rule(self) -> Flush:
         """Why a write leaves now."""

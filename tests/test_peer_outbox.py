@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import groupby
 from typing import Any
 
 from hypothesis import given, settings
@@ -117,6 +118,75 @@ class OrderTests(SynchronousTestCase):
             outbox.push(parcel(priority, 10, mark=bytes([priority])), 0)
         self.assertEqual(outbox.depth(Priority.BULK), len(order))
         self.assertEqual(written(outbox), b"".join(bytes([priority]) * 10 for priority in order))
+
+
+class TurnTests(SynchronousTestCase):
+    """The turns of classes that all have more than enough, in KiB: what is owed is paid between two of the first."""
+
+    def setUp(self) -> None:
+        self.outbox = Outbox(Budget(2**40), 2**40, urgent_limit=2**40)
+
+    def fill(self, size: int = limits.MIB, **sizes: int) -> None:
+        for name, piece in sizes.items():
+            for _ in range(size // piece):
+                self.outbox.push(parcel(Priority[name], piece, mark=bytes([Priority[name]])), 0)
+
+    def next(self, count: int, room: int = FRAME + limits.CONTROL_AHEAD_BYTES) -> list[tuple[str, float]]:
+        data = b""
+        while len(runs := [(mark, len(list(run))) for mark, run in groupby(data)]) <= count:
+            data += self.outbox.take(0, room)
+            self.outbox.drained(0)
+        return [(Priority(mark).name[0] if mark else "!", size / KIB) for mark, size in runs[:count]]
+
+    def turns(self, count: int, **sizes: int) -> list[tuple[str, float]]:
+        self.outbox = Outbox(Budget(2**40), 2**40, urgent_limit=2**40)
+        self.fill(**sizes)
+        return self.next(count)
+
+    def test_small_debts_are_paid_after_each_turn_of_the_most_urgent(self) -> None:
+        """12 % of 16 KiB are not quite two, and seven times that thirteen."""
+        for size in (KIB, FRAME):
+            turns = self.turns(14, CONSENSUS=size, BULK=KIB)
+            self.assertEqual(turns, [("C", 16), ("B", 2)] * 6 + [("C", 16), ("B", 3)])
+
+    def test_debts_are_paid_when_they_are_worth_a_frame(self) -> None:
+        turns = self.turns(4, CONSENSUS=KIB, BULK=FRAME)
+        self.assertEqual(turns, [("C", 144), ("B", 16), ("C", 112), ("B", 16)])
+
+    def test_whoever_is_owed_most_is_paid_first(self) -> None:
+        turns = self.turns(8, TRANSACTIONS=KIB, QUERIES=KIB, BULK=KIB)
+        paid = [("Q", 2), ("B", 4), ("Q", 4), ("B", 5)]
+        self.assertEqual(turns, [turn for each in paid for turn in (("T", 16), each)])
+
+    def test_between_two_turns_that_pay_the_most_urgent_has_one(self) -> None:
+        turns = self.turns(24, CONSENSUS=KIB, TRANSACTIONS=FRAME, QUERIES=FRAME, BULK=KIB // 2)
+        self.assertEqual(turns[::2], [("C", 16)] * 12)
+        paid = [
+            ("B", 2), ("B", 2), ("B", 2), ("B", 2.5), ("B", 2), ("B", 2.5),
+            ("T", 16), ("Q", 16), ("B", 10.5), ("T", 16), ("B", 6.5), ("Q", 16),
+        ]  # fmt: skip
+        self.assertEqual(turns[1::2], paid)
+
+    def test_who_is_owed_more_than_can_be_paid_has_turns_of_16_kib_and_no_longer_ones(self) -> None:
+        """Were control never empty, the others would be owed more than every other turn."""
+        self.fill(**{priority.name: KIB for priority in Priority})
+        turns = self.next(50, limits.MIB)
+        self.assertEqual(turns[::2], [("!", 16)] * 25)
+        self.assertEqual({size for _, size in turns[21::2]}, {16})
+        owed = [lane.debt for lane in self.outbox._lanes]
+        self.assertLessEqual(max(owed), 100 * 2 * FRAME)
+
+    def test_class_that_had_nothing_more_is_owed_nothing(self) -> None:
+        self.fill(CONSENSUS=KIB)
+        for _ in range(2):
+            self.fill(FRAME, BULK=FRAME)
+            self.assertEqual(self.next(2), [("C", 144), ("B", 16)])
+
+    def test_who_was_the_most_urgent_owes_nothing_for_it(self) -> None:
+        self.fill(QUERIES=KIB, BULK=KIB)
+        self.next(20)
+        self.fill(TRANSACTIONS=KIB)
+        self.assertIn(("Q", 5), self.next(6))
 
 
 class TimeTests(SynchronousTestCase):

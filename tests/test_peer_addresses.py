@@ -13,7 +13,7 @@ from tests.test_peer_sessions import open_stranger
 from timed.errors import LocalError
 from timed.params import SECOND
 from timed.peer import addressbook, limits
-from timed.peer.addressbook import AddressBook, Record, group_of, is_routable
+from timed.peer.addressbook import AddressBook, Record, group_of, is_routable, spelled
 from timed.peer.dialing import Dialing, Origin
 from timed.peer.discovery import TOLD_FOR, Discovery
 from timed.peer.memory import Memory
@@ -37,19 +37,29 @@ class StoringTests(SynchronousTestCase):
             "fe80::1", "localhost", "example.org", "", "1.2.3", "8.8.8.8 ", "８.8.8.8",
         ):  # fmt: skip
             self.assertIsNone(known.add(host, 24_000, None, START, "8.8.8.8", START), host)
+        self.assertEqual(known.rejected, 15)
         for port in (0, -1, 65_536):
             self.assertIsNone(known.add("8.8.8.8", port, None, START, "8.8.8.8", START))
-        self.assertEqual(len(known), 0)
+        self.assertEqual((len(known), known.rejected, known.changes), (0, 18, 0))
+        for port in (1, 65_535):
+            self.assertIsNotNone(known.add("8.8.8.8", port, None, START, "8.8.8.8", START))
+        self.assertEqual((len(known), known.rejected, known.changes), (2, 18, 2))
 
     def test_laboratories_may_use_private_addresses(self) -> None:
         self.assertTrue(is_routable("127.0.0.1", public=False))
         self.assertTrue(is_routable("10.1.2.3", public=False))
-        self.assertFalse(is_routable("0.0.0.0", public=False))
+        for host in ("0.0.0.0", "169.254.1.1", "fe80::1", "224.0.0.1", "localhost"):
+            self.assertFalse(is_routable(host, public=False), host)
 
     def test_groups(self) -> None:
         self.assertEqual(group_of("8.8.4.4"), group_of("8.8.200.1"))
         self.assertNotEqual(group_of("8.8.4.4"), group_of("8.9.4.4"))
         self.assertEqual(group_of("2001:db8:1::1"), group_of("2001:db8:2::1"))
+        for host, group in (
+            ("8.9.4.4", "8.9.0.0/16"), ("2001:db8:1::1", "2001:db8::/32"), ("example.org", "example.org"),
+        ):  # fmt: skip
+            self.assertEqual(group_of(host), group)
+        self.assertEqual(spelled("example.org"), "example.org")
 
     def test_one_address_is_one_record_however_it_is_written(self) -> None:
         known = book()
@@ -82,11 +92,16 @@ class StoringTests(SynchronousTestCase):
     def test_address_that_answered_is_tried_and_stays(self) -> None:
         known = book()
         known.add("8.8.8.8", 24_000, None, START, "9.9.9.9", START)
-        known.attempted("8.8.8.8", 24_000, START)
-        known.succeeded("8.8.8.8", 24_000, bytes(32), START)
         record = known.at("8.8.8.8", 24_000)
-        self.assertTrue(record.tried)  # type: ignore[union-attr]
-        self.assertEqual(record.attempts, 0)  # type: ignore[union-attr]
+        assert record is not None
+        for attempts in (1, 2):
+            known.attempted("8.8.8.8", 24_000, START + attempts)
+            self.assertEqual((record.attempts, record.last_try), (attempts, START + attempts))
+        changes = known.changes
+        known.succeeded("8.8.8.8", 24_000, bytes(32), START + 5)
+        self.assertEqual((record.tried, record.attempts, record.node_id), (True, 0, bytes(32)))
+        self.assertEqual({record.last_seen, record.last_try, record.last_success}, {START + 5})
+        self.assertEqual(known.changes, changes + 1)
         known.add("8.8.8.8", 24_000, b"\x01" * 32, START, "9.9.9.9", START)
         self.assertEqual(record.node_id, bytes(32))  # type: ignore[union-attr]
 
@@ -108,6 +123,46 @@ class StoringTests(SynchronousTestCase):
         self.assertIsNone(known.to_test())
         self.assertTrue(known.at(*first).tried)  # type: ignore[union-attr]
         self.assertFalse(known.at(*second).tried)  # type: ignore[union-attr]
+
+    def test_session_at_an_address_that_is_not_kept_changes_nothing(self) -> None:
+        known = book()
+        known.is_own("8.8.8.8", 24_000)
+        for host in ("10.1.2.3", "8.8.8.8"):
+            known.attempted(host, 24_000, START)
+            known.succeeded(host, 24_000, bytes(32), START)
+            known.met(host, 24_000, bytes(32))
+            known.failed_test(host, 24_000)
+        self.assertEqual((len(known), known.changes, known._proved), (0, 0, {}))
+
+    def test_tests_that_wait_are_bounded_and_each_is_about_its_own_address(self) -> None:
+        known = book()
+        for number in range(5_000):
+            known.succeeded(f"8.8.{number // 250}.{number % 250}", 24_000, bytes(32), START)
+        tests = dict(known._tests)
+        self.assertEqual(len(tests), addressbook.TESTS_PENDING)
+        (first, *_, last) = ((wants, held) for wants, held in tests.items())
+        known.failed_test(*last[1].address)
+        self.assertEqual((known.at(*last[0]).tried, last[1].tried), (True, False))  # type: ignore[union-attr]
+        self.assertEqual((known.at(*first[0]).tried, first[1].tried), (False, True))  # type: ignore[union-attr]
+        known.failed_test(*last[0])
+        self.assertTrue(known.at(*last[0]).tried)  # type: ignore[union-attr]
+        known.is_own(*first[0])
+        self.assertNotIn(first[0], known._tests)
+
+    def test_address_gives_way_to_one_that_stands_where_it_will_be_heard_of(self) -> None:
+        known = book()
+        places: dict[object, Record] = {}
+        for number in range(2_000):
+            second = Record(f"8.8.{number // 250}.{number % 250}", 24_000, None, "8.8.0.0/16", START)
+            first = places.setdefault((known._tried_place(second), known._new_place(second)), second)
+            if first is not second:
+                break
+        for record in (first, second):
+            known.succeeded(*record.address, bytes(32), START)
+        known.failed_test(*first.address)
+        tried = {record.address: record.tried for record in known}
+        self.assertEqual(tried, {first.address: False, second.address: True})
+        self.assertEqual({r.address for r in (*known._new.values(), *known._tried.values())}, set(tried))
 
     def collide(self, known: AddressBook) -> tuple[tuple[str, int], tuple[str, int]]:
         """Fill the tried table until two addresses want one place; who has it, and who wants it."""
@@ -140,6 +195,49 @@ class StoringTests(SynchronousTestCase):
         known.add("8.8.8.8", 24_000, None, START - 31 * addressbook.DAY, "9.9.9.9", START)
         known.add("8.9.8.8", 24_000, None, START, "9.9.9.9", START)
         self.assertEqual([record.host for record in known.sample(10, START)], ["8.9.8.8"])
+
+    def test_hopeless_is_what_is_stale_or_ahead_of_time_or_failed_three_times_and_a_week_ago(self) -> None:
+        stale, week = addressbook.STALE_AGE, addressbook.STALE_AGE // 4
+        for seen, success, attempts, hopeless in (
+            (-stale, 0, 0, False), (-stale - 1, 0, 0, True),
+            (addressbook.FUTURE_TOLERATED, 0, 0, False), (addressbook.FUTURE_TOLERATED + 1, 0, 0, True),
+            (0, -week - 1, 2, False), (0, -week - 1, 3, True), (0, -week, 3, False),
+        ):  # fmt: skip
+            record = Record(
+                "8.8.8.8", 24_000, None, "", START + seen, last_success=START + success, attempts=attempts
+            )
+            self.assertIs(record.hopeless(START), hopeless, (seen, success, attempts))
+
+    def test_hopeless_address_gives_way_to_who_wants_its_place(self) -> None:
+        known = book()
+        first = known.add("8.8.0.0", 24_000, None, START, "9.9.9.9", START)
+        later = START + addressbook.STALE_AGE
+        for now in (later, later + 1):
+            for number in range(1, 20_000):
+                if known.at("8.8.0.0", 24_000) is not first:
+                    break
+                known.add(f"8.8.{number // 250}.{number % 250}", 24_000, None, now, "9.9.9.9", now)
+            self.assertIs(known.at("8.8.0.0", 24_000), first if now == later else None)
+        self.assertEqual(len(known), len(known._new))
+
+    def test_what_is_told_of_an_address_again_makes_it_younger_and_never_older(self) -> None:
+        known = book()
+        record = known.add("8.8.8.8", 24_000, None, START - 5, "9.9.9.9", START)
+        for told, seen in ((START - 7, START - 5), (START - 3, START - 3)):
+            known.add("8.8.8.8", 24_000, None, told, "9.9.9.9", START)
+            self.assertEqual(record.last_seen, seen)  # type: ignore[union-attr]
+
+    def test_hearsay_about_who_is_there_holds_until_the_node_is_met(self) -> None:
+        known = book()
+        record = known.add("8.8.8.8", 24_000, None, START, "9.9.9.9", START)
+        assert record is not None
+        one, other = b"\x01" * 32, b"\x02" * 32
+        for told, held in ((one, one), (None, one), (other, other)):
+            known.add("8.8.8.8", 24_000, told, START, "9.9.9.9", START)
+            self.assertEqual((record.node_id, known.proved(record)), (held, False))
+        known.met("8.8.8.8", 24_000, one)
+        known.add("8.8.8.8", 24_000, other, START, "9.9.9.9", START)
+        self.assertEqual((record.node_id, known.proved(record)), (one, True))
 
     def test_claimed_times_in_the_future_count_as_now(self) -> None:
         record = book().add("8.8.8.8", 24_000, None, START * 2, "9.9.9.9", START)

@@ -183,8 +183,7 @@ class AddressBook:
             return
         self.changes += 1
         record.node_id = node_id
-        record.last_success = record.last_seen = now
-        record.last_try = max(record.last_try, now)
+        record.last_success = record.last_seen = record.last_try = now
         record.attempts = 0
         self._tests = {wants: tested for wants, tested in self._tests.items() if tested is not record}
         if record.tried:
@@ -215,8 +214,8 @@ class AddressBook:
         del self._tests[waiting]
         record = self._records.get(waiting)
         if record is not None and not record.tried:
-            self._demote(held)
             self._promote(record)
+            self._demote(held)
 
     def to_test(self) -> Record | None:
         """A tried address whose place another one wants."""
@@ -276,7 +275,7 @@ class AddressBook:
         self._tried[self._tried_place(record)] = record
 
     def _demote(self, record: Record) -> None:
-        del self._tried[self._tried_place(record)]
+        """Back to those heard of; another has its place among the tried by now, and may have had this one."""
         record.tried = False
         place = self._new_place(record)
         held = self._new.get(place)

@@ -176,7 +176,10 @@ class StoringTests(SynchronousTestCase):
     def test_own_address_is_forgotten_for_good(self) -> None:
         known = book()
         known.add("8.8.8.8", 24_000, None, START, "9.9.9.9", START)
-        known.is_own("8.8.8.8", 24_000)
+        known.met("8.8.8.8", 24_000, bytes(32))
+        changes = known.changes
+        known.is_own("::ffff:8.8.8.8", 24_000)
+        self.assertEqual((known.changes, known._proved), (changes + 1, {}))
         self.assertIsNone(known.add("8.8.8.8", 24_000, None, START, "9.9.9.9", START))
         self.assertEqual(len(known), 0)
 
@@ -189,6 +192,57 @@ class StoringTests(SynchronousTestCase):
         known.attempted("8.8.8.8", 24_000, START)
         self.assertIsNone(known.choose(START + SECOND, nothing))
         self.assertIsNotNone(known.choose(START + addressbook.RETRY_PAUSE, nothing))
+
+    def test_tried_and_heard_of_have_equal_chances(self) -> None:
+        known = book()
+        known.succeeded("8.8.8.8", 24_000, bytes(32), START)
+        for number in range(20):
+            known.add(f"8.{number}.8.9", 24_000, None, START, f"9.{number}.9.9", START)
+        chosen = [known.choose(START, nothing) for _ in range(1_000)]
+        self.assertLess(abs(sum(record.tried for record in chosen if record) - 500), 50)
+        self.assertEqual(len({record.address for record in chosen if record}), len(known))
+        self.assertFalse(any(known.choose(START, nothing, untried=True).tried for _ in range(50)))  # type: ignore[union-attr]
+
+    def test_often_failed_addresses_are_chosen_rarely_unless_there_is_nothing_else(self) -> None:
+        for attempts, expected in ((0, 500), (1, 330), (4, 95), (8, 18), (16, 18)):
+            known = book()
+            bad = known.add("8.8.8.8", 24_000, None, START, "9.9.9.9", START)
+            assert bad is not None
+            bad.attempts = attempts
+            self.assertIs(known.choose(START, nothing), bad)
+            known.add("8.9.8.8", 24_000, None, START, "9.9.9.9", START)
+            chosen = sum(known.choose(START, nothing) is bad for _ in range(1_000))
+            self.assertLess(abs(chosen - expected), 10 + expected // 10, attempts)
+
+    def test_address_that_nobody_dialled_is_chosen_whatever_its_times_say(self) -> None:
+        known = book()
+        known.restore(Record("8.8.8.8", 24_000, None, "9.9.0.0/16", START, last_try=START))
+        self.assertIsNotNone(known.choose(START, nothing))
+
+    def test_no_more_are_told_than_asked_for(self) -> None:
+        known = book()
+        for number in range(3):
+            known.add(f"8.{number}.8.8", 24_000, None, START, f"9.{number}.9.9", START)
+        self.assertEqual([len(known.sample(limit, START)) for limit in (0, 2, 9)], [0, 2, 3])
+
+    def test_records_of_an_earlier_process_stand_where_they_stood(self) -> None:
+        known = book()
+        for number in range(40):
+            known.add(f"8.{number}.8.8", 24_000, None, START, f"9.{number}.9.9", START)
+            known.succeeded(f"7.{number}.8.8", 24_000, bytes(32), START)
+        again = book()
+        for record in (*known.snapshot(), *known.snapshot(), Record("10.1.2.3", 24_000, None, "", START)):
+            again.restore(record)
+        self.assertEqual(again.snapshot(), known.snapshot())
+        for mine, theirs in ((again._new, known._new), (again._tried, known._tried)):
+            self.assertEqual(mine, theirs)
+
+    def test_record_of_an_earlier_process_takes_no_place_that_is_taken(self) -> None:
+        known, count = book(), 2_000
+        for number in range(count):
+            known.restore(Record(f"8.8.{number // 250}.{number % 250}", 24_000, None, "8.8.0.0/16", START))
+        self.assertEqual(len(known), addressbook.BUCKET_SIZE)
+        self.assertEqual(sorted(r.address for r in known), sorted(r.address for r in known._new.values()))
 
     def test_hopeless_addresses_are_not_told(self) -> None:
         known = book()
@@ -537,8 +591,9 @@ class DiscoveryTests(SynchronousTestCase):
         known = book()
         for number in range(addressbook.OWN_ADDRESSES + 10):
             known.is_own(f"8.8.{number // 250}.{number % 250}", 24_000)
-        self.assertIsNotNone(known.add("8.8.0.0", 24_000, None, START, "9.9.9.9", START))
-        self.assertIsNone(known.add("8.8.1.15", 24_000, None, START, "9.9.9.9", START))
+        self.assertIsNotNone(known.add("8.8.0.9", 24_000, None, START, "9.9.9.9", START))
+        for host in ("8.8.0.10", "8.8.1.15"):
+            self.assertIsNone(known.add(host, 24_000, None, START, "9.9.9.9", START))
 
     def test_restarted_node_dials_its_anchors_first(self) -> None:
         wire = Wire()

@@ -542,6 +542,7 @@ class BoundTests(SynchronousTestCase):
         self.outbox.push(parcel(Priority.CONSENSUS, 1), 0)
         self.outbox.take(0)
         self.outbox.take(0, 2 * FRAME)
+        self.assertTrue(self.outbox.broken)
         self.outbox.clear()
         self.outbox.drained(0)
         self.assertEqual(self.budget.held, 0)
@@ -552,6 +553,7 @@ class BoundTests(SynchronousTestCase):
             self.assertEqual(queue, 0)
         self.assertEqual([lane.debt for lane in self.outbox._lanes], [0] * len(Priority))
         self.outbox.push(parcel(Priority.BULK, 1, 2), 9)
+        self.assertEqual(self.outbox.queues(9)[Priority.BULK].age, 0)
         self.assertEqual(self.outbox.take(9), b"xxx")
 
     def test_gossip_among_urgent_messages_is_not_shed(self) -> None:

@@ -49,6 +49,12 @@ class Turns(SynchronousTestCase):
         self.assertEqual(turn.stack[-1], "send (twisted/internet/base.py:7)")
         self.assertEqual(self.turns.counts, {"received, BlockVote": 1})
 
+    def test_the_names_of_a_function_are_one_text(self) -> None:
+        self.turn(0.3)
+        self.turn(0.3)
+        first, second = self.turns.kept
+        self.assertTrue(all(one is other for one, other in zip(first.stack, second.stack, strict=True)))
+
     def test_one_that_nobody_looked_at_is_told_all_the_same(self) -> None:
         self.turn(0.3, looks=0)
         self.assertEqual([(turn.doing, turn.functions) for turn in self.turns.kept], [(UNSEEN, ())])

@@ -5,6 +5,7 @@ Functions stand for themselves, without lines: a stack is the tuple of its code 
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -58,8 +59,11 @@ def is_waiting(code: CodeType) -> bool:
 
 
 def label(code: CodeType) -> str:
-    """`Node.received (timed/node/node.py:120)`; files of libraries go by package and name."""
-    return f"{code.co_qualname} ({place(code.co_filename)}:{code.co_firstlineno})"
+    """`Node.received (timed/node/node.py:120)`; files of libraries go by package and name.
+
+    The same text of one function, however many kept stacks it is in.
+    """
+    return sys.intern(f"{code.co_qualname} ({place(code.co_filename)}:{code.co_firstlineno})")
 
 
 def place(file: str) -> str:

@@ -371,3 +371,43 @@ class WaitingTests(SynchronousTestCase):
         desk.certify_all(payments)
         desk.retry()
         self.assertEqual([desk.verdict_on(one) for one in proposals], [[True], [True], []])
+
+    def test_reports_are_asked_about_no_longer_than_a_proposal_with_them_is_judged(self) -> None:
+        """Attack: in each of its rounds another report of its own, with transactions that nobody has."""
+        desk = JudgingDesk()
+        kept = desk.report(3, bytes(32))
+        proposals = [
+            desk.propose([], [desk.report(1), desk.report(2), desk.report(3, bytes([number]) * 32)])
+            for number in range(40)
+        ]
+        for proposal in proposals:
+            self.assertEqual(desk.judge(proposal), [])
+        self.assertEqual(len(desk.closing.unbacked()), 40)
+        for proposal in proposals:
+            desk.judging.forget(proposal.header.hash)
+        self.assertEqual(desk.closing.unbacked(), [kept], "that of the member itself is the first one")
+        self.assertLess(len(desk.closing._asked_at) + len(desk.closing._backed), 8)
+
+    def test_what_another_proposal_rests_on_is_still_asked_about(self) -> None:
+        desk = JudgingDesk()
+        payment = desk.pay(1)
+        reports = [desk.report(1), desk.report(2), desk.report(3, payment.txid)]
+        desk.hear_report(desk.report(3))
+        forgotten = desk.propose([payment], [*reports[:2], desk.report(3, bytes(32), payment.txid)])
+        kept = desk.propose([payment, desk.pay(2)], reports)
+        for proposal in (forgotten, desk.propose([payment], reports), kept):
+            desk.judge(proposal)
+        self.assertEqual(len(desk.closing.unbacked()), 2)
+        desk.judging.forget(forgotten.header.hash)
+        self.assertEqual(desk.closing.unbacked(), [reports[2]])
+
+    def test_nothing_is_asked_about_for_a_proposal_that_finds_no_place(self) -> None:
+        self.patch(module, "MAX_JUDGED", 1)
+        desk = JudgingDesk()
+        for number in range(3):
+            desk.hear_report(desk.report(number))
+        for number in range(3):
+            desk.judge(
+                desk.propose([], [desk.report(0), desk.report(1), desk.report(3, bytes([number]) * 32)])
+            )
+        self.assertEqual(len(desk.closing.unbacked()), 1)

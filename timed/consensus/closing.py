@@ -43,7 +43,6 @@ class Closing:
         self._alone: set[bytes] = set()
         """Certified, with body, and no input made in this epoch: backed in whichever report names them."""
         self._asked_at: dict[bytes, int] = {}
-        self._expected: dict[bytes, EpochReport] = {}
         self._wanting: dict[bytes, EpochReport] = {}
         """By hash, those held or expected that were not backed when last looked at."""
         self._liars: set[int] = set()
@@ -111,7 +110,7 @@ class Closing:
         self._wanting.setdefault(known.hash, known)
         if known.hash != report.hash:
             self._equivocation(report)
-            if report.hash not in self._expected:
+            if report.hash not in self._wanting:
                 return
         self._ask_for_missing(report, now)
 
@@ -124,7 +123,15 @@ class Closing:
 
     def expect(self, report: EpochReport) -> None:
         """A proposal rests on this report: fetch what backs it, even if its member sent us another one."""
-        self._expected[report.hash] = self._wanting[report.hash] = report
+        self._wanting[report.hash] = report
+
+    def expect_no_more(self, report: EpochReport) -> None:
+        """No proposal under judgement rests on it now; the first report of its member counts all the same."""
+        known = self.reports.get(report.member)
+        if known is None or known.hash != report.hash:
+            self._wanting.pop(report.hash, None)
+            self._backed.pop(report.hash, None)
+            self._asked_at.pop(report.hash, None)
 
     def counted(self) -> tuple[EpochReport, ...]:
         """The reports that count now, in roster order."""

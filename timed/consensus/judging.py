@@ -72,8 +72,11 @@ class Judging:
 
     def forget(self, block_hash: bytes) -> None:
         self.blocks.pop(block_hash, None)
-        for key in [key for key in self._waiting if key[0] == block_hash]:
-            del self._waiting[key]
+        dropped = [self._waiting.pop(key) for key in tuple(self._waiting) if key[0] == block_hash]
+        expected = {report.hash for judged in self._waiting.values() for report in judged.reports}
+        for report in (report for judged in dropped for report in judged.reports):
+            if report.hash not in expected:
+                self._closing.expect_no_more(report)
 
     def build(
         self,
@@ -141,9 +144,10 @@ class Judging:
             return
         for report in judged.reports:
             self._closing.report(report, now)
-            self._closing.expect(report)
         if len(self._waiting) < MAX_JUDGED:
             self._waiting[_key(judged.proposal)] = judged
+            for report in judged.reports:
+                self._closing.expect(report)
         self._finish(judged, now)
 
     def _finish(self, judged: Judged, now: int) -> None:

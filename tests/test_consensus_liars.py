@@ -210,6 +210,21 @@ class FloodTests(SynchronousTestCase):
         self.desk.votes(last.txid, 1)
         self.assertEqual(self.desk.path.tallies[last.txid].votes.weight, 1)
 
+    def test_old_entries_beside_a_new_one_cost_budget(self) -> None:
+        """Attack: 1,023 old entries and a new one, again and again; each bundle is kept whole for the new one."""
+        old = [unknown(number) for number in range(3)]
+        for kind, budget in ((VOTE, self.budget), (ACKNOWLEDGEMENT, 2 * self.budget)):
+            desk = EpochDesk(params=self.desk.params)
+            for number in range(3, 100):
+                desk.hear(desk.bundle(3, *old, unknown(number), kind=kind))
+            kept = {
+                ballot.bundle.tick: ballot.bundle
+                for tally in desk.path.tallies.values()
+                for ballot in tally.count(kind).signers.values()
+            }
+            self.assertLess(sum(len(bundle.entries) for bundle in kept.values()), budget + 4)
+            self.assertFalse(desk.path.wants(desk.bundle(3, *old, unknown(100), kind=kind)))
+
     def test_everything_an_honest_member_may_sign_in_one_epoch_is_counted(self) -> None:
         """It votes for one budget of transactions, and acknowledges whatever is certified: up to two."""
         payments = [self.desk.payment(number) for number in range(2 * self.budget)]

@@ -24,7 +24,7 @@ from timed.consensus.effects import (
 )
 from timed.consensus.equivocation import Rivals
 from timed.consensus.missing import ASK_AGAIN_US, MAX_ASK, Children, Missing
-from timed.consensus.tally import Ballot, Count, FastPathCounters, Tally, by_signers
+from timed.consensus.tally import Ballot, Count, FastPathCounters, Tally, adds_something, by_signers
 from timed.crypto.keys import SigningKey
 from timed.errors import StoreError
 from timed.events import (
@@ -318,11 +318,11 @@ class FastPath:
         return self._params.epoch_transactions * (1 if kind == VOTE else 2)
 
     def _count(self, ballot: Ballot, now: int) -> list[bytes]:
-        """Add one member's entries and return the new ones. Those in the log were within the budget when
-        they came, maybe in another order."""
-        bundle = ballot.bundle
-        member, kind = bundle.member, bundle.kind
-        weight = self.roster.members[member].weight
+        """Add one member's entries and return the new ones. A bundle is kept whole, so what it repeats costs
+        budget, too. Those in the log were within the budget when they came, maybe in another order."""
+        bundle, member, kind = ballot.bundle, ballot.bundle.member, ballot.bundle.kind
+        if not adds_something(self.tallies, bundle):
+            return []
         spent, budget = self._entries_of.get((member, kind), 0), self._budget(kind)
         touched = []
         for txid in bundle.entries:
@@ -330,8 +330,8 @@ class FastPath:
                 self.counters.votes_over_budget += 1
                 continue
             tally = self._tally(txid, now)
-            if tally.count(kind).add(ballot, weight):
-                spent += 1
+            spent += 1
+            if tally.count(kind).add(ballot, self.roster.members[member].weight):
                 touched.append(txid)
                 if kind == VOTE:
                     self._tell_equivocations(self.rivals.liars(tally, (member,)))

@@ -136,6 +136,14 @@ class Tally(msgspec.Struct, gc=False):
         return count.certificate if count.complete else None
 
 
+def adds_something(tallies: Mapping[bytes, Tally], bundle: TransactionVote) -> bool:
+    """The bundle has an entry that its author has not been counted for."""
+    return any(
+        (tally := tallies.get(txid)) is None or bundle.member not in tally.count(bundle.kind).signers
+        for txid in bundle.entries
+    )
+
+
 def by_signers(tallies: Iterable[Tally]) -> dict[tuple[int, ...], list[bytes]]:
     """The txids by who has signed for them: one question for all that the same members can answer, so
     that made-up ids do not cost one each."""

@@ -85,9 +85,8 @@ class PeerTable(Sessions):
     def peers(self) -> tuple[PeerHandle, ...]:
         """Open sessions by node id."""
         if self._open is None:
-            handles = [session.handle for session in self._by_node.values() if session.state is State.OPEN]
-            found = [handle for handle in handles if handle is not None]
-            self._open = tuple(sorted(found, key=lambda handle: handle.node_id))
+            handles = [handle for session in self._by_node.values() if (handle := session.handle) is not None]
+            self._open = tuple(sorted(handles, key=lambda handle: handle.node_id))
         return self._open
 
     def get(self, node_id: bytes) -> PeerHandle | None:
@@ -151,9 +150,6 @@ class PeerTable(Sessions):
         self._last_request = self._last_request % (_REQUEST_IDS - 1) + 1
         request_id = self._last_request
         asked = session.ask(request_id, self.encoder.encode(message, request_id=request_id), time)
-        deadline = session.deadline()
-        if deadline is not None:
-            self._agenda.earlier(session.link, deadline)
         self._sent(session)
         return request_id if asked else None
 

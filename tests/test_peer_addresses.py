@@ -405,6 +405,7 @@ class MemoryTests(SynchronousTestCase):
         reborn = Wire().host(2, discover=True)
         reborn.table.remember(memory)
         again = reborn.table.remembered()
+        self.assertEqual(again.secret, memory.secret)
         self.assertEqual(sorted(r.address for r in again.records), sorted(r.address for r in memory.records))
         self.assertEqual(again.bans, memory.bans)
 

@@ -15,6 +15,7 @@ from tests.test_peer_sessions import handshake_of, open_stranger
 from timed.events import Pause, PeerClosed, PeerOpened, PeerRefused, Resume
 from timed.params import REGTEST, SECOND
 from timed.peer import limits, rates
+from timed.peer.settings import PeerSettings
 from timed.wire import catalogue
 from timed.wire.catalogue import MESSAGES
 from timed.wire.framing import frames_of
@@ -257,6 +258,14 @@ class IncompleteTests(SynchronousTestCase):
         self.assertEqual([closed.peer.node_id for closed in self.host.closed()], [key(62).public])
         modest.send(Ping(nonce=5, time=0))
         self.assertIn(5, [message.nonce for message in modest.heard() if isinstance(message, Pong)])
+
+    def test_stranger_who_keeps_nothing_waiting_does_not_pay_for_members(self) -> None:
+        members = [open_stranger(self.host, 60 + n, 9_000 + n) for n in range(2)]
+        self.host.table.regulate(PeerSettings(trusted=[key(60).public, key(61).public]), self.wire.now)
+        open_stranger(self.host, 70, 9_100)
+        for member, size in zip(members, (170_000, 130_000), strict=True):
+            member.send_bytes(self.pieces(size))
+        self.assertEqual([closed.peer.node_id for closed in self.host.closed()], [key(60).public])
 
     def test_a_message_that_is_complete_counts_no_more(self) -> None:
         stranger = open_stranger(self.host)

@@ -10,7 +10,9 @@ from timed.errors import LocalError
 from timed.events import Write
 from timed.params import SECOND
 from timed.peer import limits
+from timed.peer.discovery import ANCHORS
 from timed.peer.retention import reference
+from timed.peer.values import PeerAddress
 from timed.primitives.certificate import BlockCertificate
 from timed.primitives.transaction import Transaction
 from timed.wire.message import Message
@@ -95,7 +97,7 @@ class SendTests(SynchronousTestCase):
     def test_broadcast_may_name_or_leave_out_peers(self) -> None:
         one, two, three = self.strangers(3)
         ids = [key(10 + n).public for n in range(3)]
-        self.assertEqual(self.host.table.broadcast(news(1), to=ids[:2]), 2)
+        self.assertEqual(self.host.table.broadcast(news(1), to=[*ids[:2], key(99).public]), 2)
         self.assertEqual(self.host.table.broadcast(news(2), exclude=ids[0]), 2)
         self.assertEqual(self.host.table.broadcast(news(3), exclude=ids[:2]), 1)
         self.host.call(None)
@@ -223,7 +225,10 @@ class BoundTests(SynchronousTestCase):
         self.slow.send(GetPendingTransactions(), request_id=5)
         self.host.table.send_to_peer(key(10).public, long_reply(), reply_to=5)
         self.assertLess(self.host.table.room(key(10).public), limits.PEER_QUEUE_BYTES - limits.MIB)
+        self.assertEqual(self.host.table.room(key(10).public, urgent=True), limits.URGENT_QUEUE_BYTES)
         self.assertEqual(self.host.table.room(key(99).public), 0)
+        self.host.table.budget.limit = self.host.table.budget.held - 1
+        self.assertEqual(self.host.table.room(key(11).public), 0)
 
     def test_bound_for_all_peers_closes_the_fullest(self) -> None:
         self.host.table.budget.limit = 3 * limits.MIB
@@ -322,7 +327,13 @@ class RequestTests(SynchronousTestCase):
         self.wire.run(SECOND)
         self.assertEqual(len(self.b.incoming()), len(requests))
 
+    def test_ids_go_round_and_leave_out_0(self) -> None:
+        self.a.table._last_request = 2**32 - 2
+        self.assertEqual([self.ask() for _ in range(2)], [2**32 - 1, 1])
+
     def test_nobody_can_be_asked_without_a_session(self) -> None:
+        self.assertFalse(self.a.table.ping(key(50).public, self.wire.now))
+        self.assertTrue(self.a.table.ping(self.b.node_id, self.wire.now))
         self.assertIsNone(self.a.table.request(key(50).public, GetBlocks(start=1, count=1), self.wire.now))
 
     def test_backlog_is_bounded(self) -> None:
@@ -399,6 +410,51 @@ class AcknowledgementTests(SynchronousTestCase):
         for height in range(limits.RETAINED_MESSAGES + 10):
             self.a.table.send_to_peer(self.b.node_id, commit(height))
         self.assertEqual(len(self.a.table.retention), limits.RETAINED_MESSAGES)
+
+
+class WishTests(SynchronousTestCase):
+    """Addresses to dial, and what a later process is told of them."""
+
+    def setUp(self) -> None:
+        self.wire = Wire()
+        for number in range(2, 10):
+            self.wire.host(number)
+
+    def test_address_is_dialled_once_as_long_as_there_are_not_too_many(self) -> None:
+        host = self.wire.host(1)
+        self.assertTrue(host.table.try_once("10.0.0.2", 7000))
+        host.call([])
+        self.wire.run(SECOND)
+        self.assertEqual([peer.node_id for peer in host.table.peers()], [key(2).public])
+        for number in range(limits.WANTED_ADDRESSES):
+            host.table.try_once("10.9.0.1", 1 + number)
+        self.assertFalse(host.table.try_once("10.9.0.2", 7000))
+        self.assertFalse(host.table.want("10.9.0.2", 7000))
+        self.assertTrue(host.table.want("10.9.0.1", 1))
+
+    def test_anchors_are_some_of_those_that_answered_where_they_were_dialled(self) -> None:
+        host = self.wire.host(1, wanted=range(2, 10))
+        open_stranger(host, 60, 100)
+        accepted = Stranger(host, number=70, link=200, outbound=True)
+        accepted.send(handshake_of(host, 70, outbound=False))
+        self.assertEqual(host.table.remembered().anchors, ())
+        self.wire.run(SECOND)
+        anchors = host.table.remembered().anchors
+        self.assertEqual(len(anchors), ANCHORS)
+        self.assertTrue({anchor.host for anchor in anchors} <= {f"10.0.0.{n}" for n in range(2, 10)})
+        for _ in range(2):
+            host.call(host.table.stop(self.wire.now))
+            self.assertEqual((host.table.peers(), host.table.remembered().anchors), ((), anchors))
+        self.assertFalse(host.table.seeking(self.wire.now))
+
+    def test_seed_is_dialled_unless_somebody_is_linked_at_its_address(self) -> None:
+        host = self.wire.host(1, wanted=[2])
+        self.wire.run(SECOND)
+        host.table.forget("10.0.0.2", 7000)
+        for linked in (True, False):
+            host.table.try_seed(PeerAddress("10.0.0.2", 7000, None), self.wire.now)
+            self.assertEqual(len(list(host.table.dialing)), 0 if linked else 1)
+            host.table.disconnect(key(2).public, "operator", self.wire.now)
 
 
 class StatisticsTests(SynchronousTestCase):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.peer_harness import START, Wire, identity, key
-from tests.test_peer_sessions import open_stranger
+from tests.peer_harness import START, Stranger, Wire, identity, key
+from tests.test_peer_sessions import accept, handshake_of, open_stranger
 from timed.errors import LocalError
 from timed.params import SECOND
 from timed.peer import addressbook, limits
@@ -17,7 +18,7 @@ from timed.peer.addressbook import AddressBook, Record, group_of, is_routable, s
 from timed.peer.dialing import Dialing, Origin
 from timed.peer.discovery import TOLD_FOR, Discovery
 from timed.peer.memory import Memory
-from timed.wire.messages import PeerAddress, PeersResponse
+from timed.wire.messages import GetPeers, PeerAddress, PeersResponse
 
 
 def book(*, public: bool = True, seed: int = 1) -> AddressBook:
@@ -447,6 +448,76 @@ class DiscoveryTests(SynchronousTestCase):
         self.assertGreaterEqual(len(host.table.peers()), limits.OUTBOUND_TARGET)
         wire.run(600 * SECOND)
         self.assertLessEqual(len(host.table.peers()), limits.OUTBOUND_TARGET + 1)
+
+    def test_peer_that_came_by_itself_is_known_where_it_listens_and_not_whence_it_came(self) -> None:
+        host = Wire().host(1, discover=True)
+        known = host.table.discovery.book
+        open_stranger(host, 10, 100)
+        self.assertEqual([(r.address, r.tried) for r in known], [(("192.0.2.1", 7000), False)])
+        for number, boot in ((10, 2), (11, 1)):
+            open_stranger(host, number, 200 + number, boot=boot)
+            host.table.disconnect(key(number).public, "operator", host.wire.now)
+        self.assertEqual([record.address for record in known], [("192.0.2.1", 7000)])
+
+    def test_peer_that_does_not_listen_is_not_known(self) -> None:
+        host = Wire().host(1, discover=True)
+        stranger = Stranger(host)
+        (theirs,) = stranger.heard()
+        stranger.send(msgspec.structs.replace(handshake_of(host), listen_port=0))
+        accept(stranger, theirs)  # type: ignore[arg-type]
+        self.assertEqual(len(host.table.peers()), 1)
+        self.assertEqual((len(host.table.discovery.book), host.table.discovery.book.rejected), (0, 0))
+
+    def test_node_hears_nothing_of_the_questions_for_addresses(self) -> None:
+        wire = Wire()
+        host = wire.host(1, discover=True)
+        stranger = open_stranger(host)
+        wire.run(limits.REQUEST_DEADLINE_FIRST)
+        self.assertEqual(host.table.conduct.counts["request-timeout"], 1)
+        stranger.send(PeersResponse(peers=()), request_id=1, reply=True)
+        open_stranger(host, 67, 9_001).send(PeersResponse(peers=()), request_id=2, reply=True)
+        self.assertEqual((host.failed(), host.incoming()), ([], []))
+        self.assertEqual(host.table._asked_peers, set())
+
+    def test_node_that_does_not_discover_asks_for_no_addresses(self) -> None:
+        for discover in (False, True):
+            host = Wire().host(1, discover=discover)
+            stranger = Stranger(host)
+            (theirs,) = stranger.heard()
+            stranger.send(handshake_of(host))
+            accept(stranger, theirs)  # type: ignore[arg-type]
+            asked = [message for message in stranger.heard() if isinstance(message, GetPeers)]
+            self.assertEqual(len(asked), discover)
+
+    def test_dial_that_met_somebody_proves_who_is_there_though_no_session_opened(self) -> None:
+        wire = Wire(tls=False)
+        wire.host(2, max_inbound=0)
+        host = wire.host(1, discover=True)
+        known = host.table.discovery.book
+        for number in (1, 2):
+            known.add(f"10.0.0.{number}", 7000, None, START, "10.0.0.9", START)
+        wire.run(SECOND)
+        (record,) = known
+        self.assertEqual((record.address, record.node_id), (("10.0.0.2", 7000), key(2).public))
+        self.assertEqual((record.tried, known.proved(record)), (False, True))
+        self.assertIsNone(known.add("10.0.0.1", 7000, None, START, "10.0.0.9", START))
+
+    def test_address_that_does_not_answer_its_test_gives_way(self) -> None:
+        wire = Wire()
+        host = wire.host(1, discover=True)
+        held, wants = StoringTests().collide(host.table.discovery.book)
+        host.table.dialing.try_once(*held, None, Origin.FEELER)
+        wire.run(SECOND)
+        self.assertFalse(host.table.discovery.book.at(*held).tried)  # type: ignore[union-attr]
+        self.assertTrue(host.table.discovery.book.at(*wants).tried)  # type: ignore[union-attr]
+
+    def test_node_that_stops_looks_for_nobody(self) -> None:
+        wire = Wire()
+        host = wire.host(1, discover=True)
+        host.table.discovery.book.add("10.0.0.2", 7000, None, START, "10.0.0.9", START)
+        host.call(host.table.stop(wire.now))
+        wire.run(60 * SECOND)
+        self.assertEqual((host.dials, host.table.next_deadline()), ([], None))
 
     def test_thousand_questions_are_one_choice_while_the_book_stays_as_it_is(self) -> None:
         discovery = Discovery(Dialing(SECOND, random.Random(1)), random.Random(1), public=True)

@@ -220,8 +220,12 @@ class RoomTests(SynchronousTestCase):
         for number in (61, 62):
             open_stranger(self.host, number, 300 + number)
         self.assertEqual(len(self.host.table.peers()), 4)
+        self.wire.host(2)
+        self.host.table.want("10.0.0.2", 7000)
+        self.host.call([])
+        self.wire.run(SECOND)
         regulate(0)
-        self.assertEqual(len(self.host.table.peers()), 0)
+        self.assertEqual([peer.node_id for peer in self.host.table.peers()], [key(2).public])
 
     def test_links_that_never_greet_do_not_pile_up(self) -> None:
         for number in range(limits.GREETING_LINKS + 10):

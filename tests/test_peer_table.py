@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.peer_harness import DELAY, Stranger, Wire, identity, key
+from tests.peer_harness import DELAY, START, Stranger, Wire, identity, key
 from tests.test_peer_sessions import NEWS, handshake_of, open_stranger
 from timed.errors import LocalError
-from timed.events import Write
+from timed.events import PeerBanned, Write
 from timed.params import SECOND
 from timed.peer import limits
 from timed.peer.discovery import ANCHORS
@@ -470,6 +470,31 @@ class StatisticsTests(SynchronousTestCase):
         self.assertEqual(other.received["BlockAnnouncement"], 1)  # type: ignore[union-attr]
         self.assertEqual(other.operator, key(101).public)  # type: ignore[union-attr]
         self.assertIsNone(a.table.statistics(key(9).public))
+
+    def test_news_count_for_who_brought_them_alone(self) -> None:
+        host = Wire().host(1)
+        for number in (10, 11):
+            open_stranger(host, number, number)
+        host.table.useful(key(10).public, START + 7)
+        host.table.useful(key(11).public, START + 8, block=True)
+        for block in (False, True):
+            host.table.useful(key(99).public, START + 9, block=block)
+        known = [host.table.statistics(key(number).public) for number in (10, 11)]
+        self.assertEqual(
+            [(each.last_transaction, each.last_block) for each in known if each],
+            [(START + 7, 0), (0, START + 8)],
+        )
+
+    def test_ban_is_told_with_its_reason_and_its_seconds(self) -> None:
+        host = Wire().host(1)
+        open_stranger(host).send_bytes(b"\xff" * 16)
+        for link in range(1, 9):
+            open_stranger(host, link=link).send_bytes(b"\xff" * 16)
+            banned = [event for event in host.events if isinstance(event, PeerBanned)]
+            if banned:
+                break
+        (ban,) = banned
+        self.assertEqual((ban.node_id, ban.address, ban.seconds), (key(66).public, "192.0.2.1", 600))
 
     def test_totals_never_go_back(self) -> None:
         wire = Wire()

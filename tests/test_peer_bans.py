@@ -388,6 +388,42 @@ class ReturnTests(SynchronousTestCase):
             self.assertFalse(host.table.unban(parse_subject(text), START))
         host.table.ban(parse_subject("10.0.0.2"), 1, "test", START)
         self.assertFalse(host.table.unban(parse_subject("10.0.0.2"), START + SECOND))
+        host.table.ban(parse_subject("10.0.0.2"), 1, "test", START + SECOND)
+        self.assertFalse(host.table.clear_bans(START + 2 * SECOND))
+
+    def test_operators_ban_says_since_when_and_where_the_node_was(self) -> None:
+        wire = Wire()
+        host = wire.host(1)
+        open_stranger(host)
+        for subject, seconds, until, where in (
+            (key(66).public, 5, START + 7 + 5 * SECOND, "192.0.2.1"),
+            (key(67).public, 0, 0, ""),
+            (parse_subject("10.0.0.0/8"), 0, 0, ""),
+        ):
+            host.table.ban(subject, seconds, "test", START + 7)
+            self.assertIn(
+                Ban(subject, until, "test", True, START + 7, where), host.table.conduct.bans(START + 7)
+            )
+
+    def test_some_known_nodes_that_the_ban_kept_out_are_dialled_and_nobody_else(self) -> None:
+        for text in ("10.9.0.0/16", None):
+            host = Wire().host(1, discover=True)
+            known = host.table.discovery.book
+            for number in range(1, 20):
+                known.add(f"10.9.0.{number}", 7000, bytes([number]) * 32, START, f"10.9.1.{number}", START)
+                known.add(f"10.9.2.{number}", 7000, None, START, f"10.9.3.{number}", START)
+                known.add(
+                    f"10.8.0.{number}", 7000, bytes([99, number] * 16), START, f"10.8.1.{number}", START
+                )
+            self.assertGreater(len(known), 50)
+            subject = bytes([5]) * 32 if text is None else parse_subject(text)
+            host.table.ban(subject, 0, "test", START)
+            self.assertTrue(host.table.unban(subject, START))
+            dialled = {target.host for target in host.table.dialing}
+            self.assertEqual(len(dialled), 1 if text is None else limits.DIAL_BACKS)
+            self.assertTrue(
+                dialled <= {f"10.9.0.{number}" for number in ([5] if text is None else range(1, 20))}
+            )
 
     def test_without_discovery_only_wanted_addresses_are_dialled_back(self) -> None:
         wire = Wire()

@@ -241,6 +241,16 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual([closed.peer.node_id for closed in self.host.closed()], [key(10).public])
         self.assertLessEqual(self.host.table.budget.held, 3 * limits.MIB)
 
+    def test_bound_for_all_peers_costs_the_fullest_gossip_first_and_no_more_than_it_must(self) -> None:
+        table = self.host.table
+        for _ in range(20):
+            table.broadcast(gossip(), to=[key(10).public])
+        table.budget.limit = table.budget.held
+        self.assertTrue(table.send_to_peer(key(11).public, news(1)))
+        known = [table.statistics(key(number).public) for number in (10, 11)]
+        self.assertEqual([each.dropped for each in known if each], [1, 0])
+        self.assertEqual((table.overflows, table.budget.exceeded), (0, False))
+
 
 class RequestTests(SynchronousTestCase):
     def setUp(self) -> None:

@@ -53,6 +53,21 @@ class InventedTransactionTests(SynchronousTestCase):
         )
 
 
+class RivalTests(SynchronousTestCase):
+    """A member votes for thousands of transactions that spend one output."""
+
+    def test_who_is_proven_to_lie_costs_no_more_looks_at_what_it_votes_for(self) -> None:
+        desk = EpochDesk()
+        rivals = [desk.payment(note=b"%d" % number) for number in range(100)]
+        desk.know(*rivals)
+        table = Counting(desk.path.tallies)
+        desk.path.rivals._tallies = table
+        for one in rivals:
+            desk.votes(one.txid, 1)
+        self.assertEqual(len(desk.heard(Equivocation)), 1)
+        self.assertLess(table.looks, 3 * len(rivals))
+
+
 class InventedReportTests(SynchronousTestCase):
     """A member's report names ids that stand for nothing, or it signs one report after the other."""
 

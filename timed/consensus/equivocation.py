@@ -44,7 +44,8 @@ class Rivals:
     def liars(self, tally: Tally, voters: Iterable[int]) -> list[int]:
         """Those of `voters`, who voted for `tally`, that voted for a rival of it, too. Nobody is named twice:
         who lies can do so for thousands of outpoints."""
-        if tally.transaction is None:
+        unnamed = [voter for voter in voters if voter not in self._named]
+        if tally.transaction is None or not unnamed:
             return []
         found: list[int] = []
         for outpoint in tally.transaction.inputs:
@@ -54,7 +55,7 @@ class Rivals:
             rivals = [rival for txid in others if txid != tally.txid and (rival := self._tallies.get(txid))]
             found += [
                 voter
-                for voter in voters
+                for voter in unnamed
                 if voter not in self._named and any(voter in rival.votes.signers for rival in rivals)
             ]
             self._named.update(found)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.peer_harness import START, Host, Stranger, Wire, identity, key, link_state
-from timed.events import PeerOpened, PeerRefused
+from timed.events import PeerClosed, PeerOpened, PeerRefused
 from timed.params import SECOND, TESTNET
 from timed.peer import greeting, limits
 from timed.peer.retention import reference
@@ -386,6 +386,75 @@ class OnePerPairTests(SynchronousTestCase):
         a.call(a.table.disconnected(end.link, "connection-lost", wire.now))
         self.assertEqual(a.table.peers(), ())
         self.assertIsNone(a.table.session_with(key(2).public))
+
+
+class LinkTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.wire = Wire()
+        self.host = self.wire.host(1)
+
+    def test_dialler_greets_at_once_where_the_transport_names_the_peer_and_else_in_its_turn(self) -> None:
+        for tls in (True, False):
+            host = self.wire.host(1)
+            stranger = Stranger(host, tls=tls, outbound=True)
+            self.assertEqual(len(stranger.heard()), tls)
+            stranger.send(handshake_of(host, outbound=False))
+            said = [type(message) for message in stranger.heard()]
+            self.assertEqual(said, [Ack] if tls else [Handshake, Ack])
+
+    def test_what_arrives_for_a_link_that_is_gone_or_was_never_there_is_nothing(self) -> None:
+        table, now = self.host.table, self.wire.now
+        stranger = open_stranger(self.host)
+        table.disconnect(key(66).public, "operator", now)
+        self.host.call(None)
+        count = len(self.host.deliveries)
+        stranger.send(NEWS)
+        for _ in range(2):
+            table.drained(stranger.link, now)
+            self.host.call(table.disconnected(stranger.link, "connection-done", now))
+            stranger.send(NEWS)
+        self.host.call(table.dial_failed("10.0.0.9", 7000, "timeout", now))
+        self.assertEqual((len(self.host.deliveries), table.violations), (count, {}))
+        self.host.call(table.tick(now))
+        self.assertIsNone(table.next_deadline())
+
+    def test_events_say_who_ended_a_session(self) -> None:
+        for ours in (False, True):
+            stranger = open_stranger(self.host)
+            if ours:
+                self.host.table.disconnect(key(66).public, "operator", self.wire.now)
+            self.host.call(self.host.table.disconnected(stranger.link, "connection-lost", self.wire.now))
+            ended = [event for event in self.host.events if isinstance(event, PeerClosed)][-1]
+            self.assertEqual((ended.reason, ended.ours), ("operator" if ours else "connection-lost", ours))
+
+    def test_what_a_busy_link_gathers_leaves_in_time(self) -> None:
+        stranger = open_stranger(self.host)
+        self.host.call(self.host.table.tick(self.wire.now))
+        for _ in range(5):
+            self.host.table.broadcast(NEWS)
+            self.host.call(None)
+            self.wire.now += 40_000
+            stranger.heard()
+        for _ in range(2):
+            self.host.table.broadcast(NEWS)
+            self.host.call(None)
+        self.assertEqual(len(self.host.writes), 1)
+        due = self.wire.now + limits.HOLD_MAX_URGENT
+        self.assertEqual(self.host.table.next_deadline(), due)
+        self.wire.now = due
+        self.host.call(self.host.table.tick(due))
+        self.assertEqual(stranger.heard(), [NEWS, NEWS])
+
+    def test_a_link_makes_room_for_the_next_dial(self) -> None:
+        wire = Wire(manual=True)
+        host = wire.host(1, wanted=range(2, 4 + limits.DIALS_AT_ONCE))
+        wire.host(2)
+        host.call(host.table.tick(wire.now))
+        self.assertEqual(len(host.dials), limits.DIALS_AT_ONCE)
+        dialled = host.dials[0][1]
+        host.call(host.table.connected(5, True, dialled.expected, dialled.host, dialled.port, wire.now))
+        host.call(host.table.tick(wire.now))
+        self.assertEqual(len(host.dials), limits.DIALS_AT_ONCE + 1)
 
 
 class SurvivorRuleTests(SynchronousTestCase):

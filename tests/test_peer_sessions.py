@@ -17,7 +17,7 @@ from timed.peer import greeting, limits
 from timed.peer.retention import reference
 from timed.peer.session import State
 from timed.peer.settings import PeerSettings
-from timed.wire.messages import Ack, BlockAnnouncement, Goodbye, Handshake, Ping
+from timed.wire.messages import Ack, BlockAnnouncement, Goodbye, Handshake, Ping, Pong
 
 NEWS = BlockAnnouncement(height=1, hash=bytes(32))
 
@@ -112,7 +112,7 @@ class RefusalTests(SynchronousTestCase):
         self.assertEqual([message.reason for message in said], [rule])
         self.assertEqual(self.host.closes[-1].link, stranger.link)
         refused = [event for event in self.host.events if isinstance(event, PeerRefused)]
-        self.assertEqual([event.rule for event in refused], [rule])
+        self.assertEqual([(event.rule, event.ours) for event in refused], [(rule, True)])
         self.assertEqual(self.host.table.refusals[rule], 1)
         self.assertEqual(self.host.table.peers(), ())
         self.assertEqual(self.host.deliveries, [])
@@ -444,6 +444,68 @@ class LinkTests(SynchronousTestCase):
         self.wire.now = due
         self.host.call(self.host.table.tick(due))
         self.assertEqual(stranger.heard(), [NEWS, NEWS])
+
+    def test_older_session_is_asked_for_a_sign_of_life_at_once_and_lives(self) -> None:
+        first = open_stranger(self.host, link=1, boot=2)
+        Stranger(self.host, link=2).send(handshake_of(self.host, boot=1))
+        (ping,) = (message for message in first.heard() if isinstance(message, Ping))
+        self.wire.now += SECOND
+        first.send(Pong(nonce=ping.nonce, time=self.wire.now))
+        self.wire.run(2 * limits.PROBE_LIMIT)
+        self.assertEqual(len(self.host.table.peers()), 1)
+
+    def test_another_node_at_a_wanted_address_is_refused(self) -> None:
+        wire = Wire(tls=False)
+        host = wire.host(1, wanted=[2])
+        wire.host(2, identity=identity(3))
+        wire.run(SECOND)
+        self.assertEqual(set(host.table.refusals), {"node-id-mismatch"})
+
+    def test_ack_of_what_was_never_sent_is_counted(self) -> None:
+        stranger = open_stranger(self.host)
+        stranger.send(Ack(number=34, reference=bytes(32)))
+        self.assertEqual(self.host.table.conduct.counts["unknown-ack"], 1)
+
+    def test_goodbye_is_answered_with_a_close_and_with_another_when_no_end_is_reported(self) -> None:
+        open_stranger(self.host).send(Goodbye(reason="stopping"))
+        self.wire.run(limits.CLOSING_DEADLINE)
+        closes = [(close.reason, close.abort) for close in self.host.closes]
+        self.assertEqual(closes, [("stopping", False), ("stopping", True)])
+        self.assertIsNone(link_state(self.host.table, 9_000))
+
+    def test_reasons_of_others_that_this_node_does_not_know_are_kept_as_detail(self) -> None:
+        for link, (reason, rule, detail) in enumerate(
+            (("full", "full", "a"), ("tired", "other", "tired: a"))
+        ):
+            Stranger(self.host, link=link).send(Goodbye(reason=reason, detail="a"))
+            refused = [event for event in self.host.events if isinstance(event, PeerRefused)][-1]
+            self.assertEqual((refused.rule, refused.detail), (rule, detail))
+
+    def test_each_session_has_a_number_that_never_comes_twice(self) -> None:
+        for link in (1, 2, 3):
+            self.wire.now += SECOND
+            open_stranger(self.host, link=link, boot=link)
+            (peer,) = self.host.table.peers()
+            known = self.host.table.session_with(peer.node_id)
+            self.assertEqual((peer.generation, known and known.opened_host_time), (link, self.wire.now))
+
+    def test_what_comes_before_the_greeting_is_nobodys_misconduct(self) -> None:
+        Stranger(self.host).send_bytes(b"\xff" * 16)
+        self.assertEqual(sum(self.host.table.violations.values()), 1)
+        self.assertEqual(sum(self.host.table.conduct.counts.values()), 0)
+
+    def test_session_is_closed_once(self) -> None:
+        open_stranger(self.host)
+        self.host.table.disconnect(key(66).public, "operator", self.wire.now)
+        self.host.call(self.host.table.stop(self.wire.now))
+        self.assertEqual([close.reason for close in self.host.closes], ["operator"])
+        self.assertEqual([closed.reason for closed in self.host.closed()], ["operator"])
+
+    def test_who_is_silent_is_told_nothing_any_more(self) -> None:
+        stranger = open_stranger(self.host)
+        self.wire.run(limits.SILENCE_LIMIT + SECOND)
+        self.assertEqual([(close.reason, close.abort) for close in self.host.closes], [("silent", True)])
+        self.assertNotIn(Goodbye, [type(message) for message in stranger.heard()])
 
     def test_a_link_makes_room_for_the_next_dial(self) -> None:
         wire = Wire(manual=True)

@@ -318,6 +318,7 @@ class RequestTests(SynchronousTestCase):
         self.b.call(None)
         self.wire.run(SECOND // 10)
         self.assertEqual([closed.reason for closed in self.a.closed()], ["wrong-reply"])
+        self.assertEqual(self.a.table.conduct.counts["wrong-reply"], 1)
         self.assertEqual([failed.request_id for failed in self.a.failed()], [request])
 
     def test_requests_of_a_session_that_ends_fail(self) -> None:
@@ -336,6 +337,17 @@ class RequestTests(SynchronousTestCase):
         self.b.call(None)
         self.wire.run(SECOND)
         self.assertEqual(len(self.b.incoming()), len(requests))
+
+    def test_node_wakes_when_an_answer_is_due(self) -> None:
+        request = self.ask()
+        self.wire.run(limits.REQUEST_DEADLINE_FIRST)
+        self.assertEqual([failed.request_id for failed in self.a.failed()], [request])
+
+    def test_question_that_is_given_up_makes_room_for_one_that_waits(self) -> None:
+        for _ in range(limits.REQUEST_WINDOW + 1):
+            self.ask()
+        self.wire.run(limits.REQUEST_DEADLINE_FIRST + SECOND)
+        self.assertEqual(len(self.b.incoming()), limits.REQUEST_WINDOW + 1)
 
     def test_ids_go_round_and_leave_out_0(self) -> None:
         self.a.table._last_request = 2**32 - 2

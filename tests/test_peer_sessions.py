@@ -227,6 +227,28 @@ class RoomTests(SynchronousTestCase):
         regulate(0)
         self.assertEqual([peer.node_id for peer in self.host.table.peers()], [key(2).public])
 
+    def test_sessions_that_this_node_dialled_take_no_place(self) -> None:
+        host = self.wire.host(1, wanted=[2], max_inbound=1)
+        self.wire.host(2)
+        self.wire.run(SECOND)
+        open_stranger(host, 10, 100)
+        self.assertEqual({peer.node_id for peer in host.table.peers()}, {key(2).public, key(10).public})
+        full = self.wire.host(3, wanted=[2], max_inbound=0)
+        self.wire.run(SECOND)
+        self.assertEqual(len(full.table.peers()), 1)
+
+    def test_node_that_this_one_wants_takes_a_strangers_place(self) -> None:
+        self.host.table.want("10.0.0.60", 7000, key(60).public)
+        open_stranger(self.host, 60)
+        self.assertIsNotNone(self.host.table.get(key(60).public))
+        self.assertEqual(self.host.closed()[0].peer.node_id, key(12).public)
+
+    def test_where_nobody_who_greets_is_a_stranger_the_oldest_link_goes(self) -> None:
+        Stranger(self.host, number=61, link=9_999, outbound=True)
+        for number in range(limits.GREETING_LINKS + 1):
+            Stranger(self.host, number=90, link=10_000 + number)
+        self.assertEqual([(close.link, close.abort) for close in self.host.closes], [(10_000, True)])
+
     def test_links_that_never_greet_do_not_pile_up(self) -> None:
         for number in range(limits.GREETING_LINKS + 10):
             Stranger(self.host, number=60, link=10_000 + number)
@@ -506,6 +528,32 @@ class LinkTests(SynchronousTestCase):
         self.wire.run(limits.SILENCE_LIMIT + SECOND)
         self.assertEqual([(close.reason, close.abort) for close in self.host.closes], [("silent", True)])
         self.assertNotIn(Goodbye, [type(message) for message in stranger.heard()])
+
+    def test_end_of_a_session_is_a_failure_unless_it_lived_or_the_peer_left_in_order(self) -> None:
+        for opens, lived, how, failures in (
+            (True, 0, "cut", 1), (True, limits.LIVED - 1, "cut", 1), (True, limits.LIVED, "cut", 0),
+            (True, 0, "goodbye", 0), (False, 0, "goodbye", 1), (True, 0, "operator", 1),
+        ):  # fmt: skip
+            wire = Wire(manual=True)
+            wire.now += 100 * SECOND
+            host = wire.host(1)
+            host.table.want("192.0.2.1", 5000, key(66).public)
+            host.call(host.table.tick(wire.now))
+            stranger = Stranger(host, outbound=True)
+            if opens:
+                (theirs,) = stranger.heard()
+                stranger.send(handshake_of(host, outbound=False))
+                accept(stranger, theirs)  # type: ignore[arg-type]
+                self.assertEqual(len(host.table.peers()), 1)
+            wire.run(lived)
+            if how == "cut":
+                host.call(host.table.disconnected(stranger.link, "lost", wire.now))
+            elif how == "goodbye":
+                stranger.send(Goodbye(reason="stopping"))
+            else:
+                host.table.disconnect(key(66).public, how, wire.now)
+            target = host.table.dialing.at("192.0.2.1", 5000)
+            self.assertEqual(target and target.failures, failures, (opens, lived, how))
 
     def test_a_link_makes_room_for_the_next_dial(self) -> None:
         wire = Wire(manual=True)

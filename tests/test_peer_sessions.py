@@ -233,8 +233,11 @@ class RoomTests(SynchronousTestCase):
         self.wire.run(SECOND)
         open_stranger(host, 10, 100)
         self.assertEqual({peer.node_id for peer in host.table.peers()}, {key(2).public, key(10).public})
-        full = self.wire.host(3, wanted=[2], max_inbound=0)
-        self.wire.run(SECOND)
+        full = self.wire.host(3, max_inbound=0)
+        stranger = Stranger(full, outbound=True)
+        (theirs,) = stranger.heard()
+        stranger.send(handshake_of(full, outbound=False))
+        accept(stranger, theirs)  # type: ignore[arg-type]
         self.assertEqual(len(full.table.peers()), 1)
 
     def test_node_that_this_one_wants_takes_a_strangers_place(self) -> None:

@@ -104,7 +104,9 @@ class StoringTests(SynchronousTestCase):
         self.assertEqual({record.last_seen, record.last_try, record.last_success}, {START + 5})
         self.assertEqual(known.changes, changes + 1)
         known.add("8.8.8.8", 24_000, b"\x01" * 32, START, "9.9.9.9", START)
-        self.assertEqual(record.node_id, bytes(32))  # type: ignore[union-attr]
+        self.assertEqual(record.node_id, bytes(32))
+        known.succeeded("8.8.8.8", 24_000, b"\x02" * 32, START + 6)
+        self.assertEqual(record.node_id, b"\x02" * 32)
 
     def test_tried_address_gives_way_only_after_it_failed_a_test(self) -> None:
         known = book()

@@ -111,6 +111,8 @@ class ProfileTests(RpcCase):
         try:
             until("the profile begins", lambda: self.world.call(1, "getrpcinfo")["active"] > 1)
             self.world.wait_final(self.world.pay())
+            while running.poll() is None:
+                self.world.call(1, "getblockchaininfo")
             said, _ = running.communicate(timeout=120)
         finally:
             running.kill()
@@ -119,7 +121,7 @@ class ProfileTests(RpcCase):
         self.assertIn("Functions by their own time", said)
         self.assertIn("CPU by type of message", said)
         page = target.read_text(encoding="utf-8")
-        for part in ("reactor", "sendtoaddress", "NodeDriver", "timed-store-0", 'class="flame"'):
+        for part in ("reactor", "sendtoaddress", "(timed/rpc/", "timed-store-0", 'class="flame"'):
             self.assertIn(part, page)
         self.assertGreaterEqual(self.world.metric(1, "timed_profiles"), 1)
 

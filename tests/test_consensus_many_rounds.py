@@ -40,6 +40,16 @@ def lock(desk: RoundsDesk, block: BlockHeader, round_: int) -> None:
     desk.prevotes(block.hash, FIRST, SECOND_, round_=round_)
 
 
+def after_an_own_proposal() -> tuple[RoundsDesk, int, BlockProposal]:
+    """In the first round that is its own a member has proposed: it, the round, the proposal."""
+    desk = RoundsDesk(me=LAST)
+    desk.start()
+    mine = desk.round_of(LAST)
+    advance(desk, mine)
+    (own,) = desk.own_proposals()
+    return desk, mine, own
+
+
 class LogTests(SynchronousTestCase):
     """What a member writes while nothing is decided, and what a restart makes of it."""
 
@@ -101,11 +111,7 @@ class LogTests(SynchronousTestCase):
 
     def test_whatever_is_locked_can_be_proposed_after_a_restart(self) -> None:
         """An own block of an earlier round, somebody else's, and the two in turn."""
-        desk = RoundsDesk(me=LAST)
-        desk.start()
-        mine = desk.round_of(LAST)
-        advance(desk, mine)
-        (own,) = desk.own_proposals()
+        desk, mine, own = after_an_own_proposal()
         desk.prevotes(NIL, FIRST, SECOND_, THIRD, round_=mine)
         later = desk.round_of(LAST, after=mine)
         advance(desk, later)
@@ -123,11 +129,7 @@ class LogTests(SynchronousTestCase):
 
     def test_what_is_written_with_a_lock_is_signed_by_its_proposer(self) -> None:
         """It is handed to peers after a restart, and who hands on a bad signature is a liar to them."""
-        desk = RoundsDesk(me=LAST)
-        desk.start()
-        mine = desk.round_of(LAST)
-        advance(desk, mine)
-        (own,) = desk.own_proposals()
+        desk, mine, own = after_an_own_proposal()
         advance(desk, desk.round_of(LAST, after=mine))
         lock(desk, own.header, desk.round_of(FIRST, after=3 * mine))
         self.assertEqual(logged_proposals(desk).count(own), 2, "when it left, and with the lock")

@@ -83,7 +83,7 @@ class CoinIndex:
         self._saw = saw
         self._spent = spent
         self._coins: dict[OutPoint, OwnCoin] = {}
-        self._totals: dict[Lock, tuple[Output, int]] = {}
+        self._by_lock: dict[Lock, tuple[Output, int]] = {}
         """The newest output of the lock, and units. Its coins share the lock, those like the newest all of it: a member's
         rewards are alike."""
         self._young: dict[OutPoint, OwnCoin] = {}
@@ -111,7 +111,7 @@ class CoinIndex:
 
     def total_of(self, lock: Lock) -> int:
         """Units under one lock."""
-        return self._totals[lock][1] if lock in self._totals else 0
+        return self._by_lock[lock][1] if lock in self._by_lock else 0
 
     def shelf_of(self, coin: OwnCoin) -> Shelf:
         """Where a coin in here stands."""
@@ -146,7 +146,7 @@ class CoinIndex:
 
     def claim(self, lock: Lock) -> None:
         """The wallet has got the key of a lock that it only watched."""
-        if lock not in self._totals:
+        if lock not in self._by_lock:
             return
         for order, mine in zip(self.watched.orders, self.own.orders, strict=True):
             for coin in [coin for coin in order.ascending() if coin.output.lock == lock]:
@@ -169,12 +169,12 @@ class CoinIndex:
         outpoint = coin.outpoint
         if outpoint in self._coins:
             self._drop(outpoint)
-        newest, total = self._totals.get(coin.output.lock, (coin.output, 0))
+        newest, total = self._by_lock.get(coin.output.lock, (coin.output, 0))
         lock = newest.lock
         output = newest if coin.output == newest else Output(coin.value, lock)
         coin = msgspec.structs.replace(coin, output=output)
         self._coins[outpoint] = coin
-        self._totals[lock] = (output, total + coin.value)
+        self._by_lock[lock] = (output, total + coin.value)
         if coin.coinbase:
             self._young[outpoint] = coin
         if not self._owns(lock):
@@ -185,8 +185,8 @@ class CoinIndex:
     def _drop(self, outpoint: OutPoint) -> None:
         coin = self._coins.pop(outpoint)
         self._young.pop(outpoint, None)
-        newest, total = self._totals.pop(coin.output.lock)
+        newest, total = self._by_lock.pop(coin.output.lock)
         if total > coin.value:
-            self._totals[newest.lock] = (newest, total - coin.value)
+            self._by_lock[newest.lock] = (newest, total - coin.value)
         self.shelf_of(coin).order_of(coin).remove(coin)
         self._foreign.discard(outpoint)

@@ -71,9 +71,6 @@ class IdleWorker:
 
     inside = False
 
-    def start(self) -> None:
-        """It lives already."""
-
     def run(self, work: Callable[[], Any]) -> Deferred[Any]:
         raise NotImplementedError
 
@@ -257,7 +254,7 @@ class Memory(MemoryCase):
 
     def test_a_write_whose_answer_is_lost_is_given_up_and_done_again(self) -> None:
         loops, memory = self.loops, self.writer
-        lost = self.threads.waiting.popleft()
+        lost = self.crew.waiting.popleft()
         until(self.reactor, lambda: "peer-book" in troubles(loops), 4 * PERIOD_S, LOOK_S)
         self.assertIn(Cause.WAITS.value, troubles(loops)["peer-book"])
         self.pass_time(PERIOD_S)
@@ -273,7 +270,7 @@ class Memory(MemoryCase):
         for _ in range(100):
             self.reactor.advance(LOOK_S)
         self.assertIn(Cause.THREAD.value, troubles(loops)["peer-book"])
-        self.assertEqual((len(self.threads.waiting), loops.restarts()["peer-book"]), (1, 0))
+        self.assertEqual((len(self.crew.waiting), loops.restarts()["peer-book"]), (1, 0))
         memory._inside = False
         self.pass_time(PERIOD_S)
         self.assertEqual(len(self.stored().bans), 1)

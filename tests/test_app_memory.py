@@ -7,6 +7,7 @@ import os
 import stat
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.peer_harness import START, Wire, identity, key
 from tests.test_app_services import ServicesCase
 from timed.app import memory as room
 from timed.app.memory import PERIOD_S, PeerMemory
+from timed.crew import Crew
 from timed.errors import LocalError
 from timed.params import SECOND
 from timed.peer.bans import parse_subject
@@ -27,22 +29,15 @@ from timed.peer.table import PeerTable
 from timed.wallet.walletfile import replace_file
 
 
-class HeldThreads:
-    """A pool whose threads work when they are told to."""
+class HeldCrew(Crew):
+    """Works when it is told to."""
 
     def __init__(self) -> None:
-        self.waiting: deque[Callable[[], None]] = deque()
+        super().__init__("held", 1)
+        self.waiting: deque[Callable[[], object]] = deque()
 
-    def callInThreadWithCallback(self, done: Any, function: Any, *args: object) -> None:
-        def work() -> None:
-            try:
-                done(True, function(*args))
-            except OSError:
-                from twisted.python.failure import Failure
-
-                done(False, Failure())
-
-        self.waiting.append(work)
+    def callInThread(self, func: Callable[..., object], *args: object) -> None:
+        self.waiting.append(partial(func, *args))
 
     def run(self) -> None:
         while self.waiting:
@@ -55,7 +50,7 @@ class MemoryCase(SynchronousTestCase):
         directory.mkdir()
         self.path = directory / "peers.json"
         self.reactor = ThreadsOnClock()
-        self.threads = HeldThreads()
+        self.crew = HeldCrew()
         self.table = self.make_table()
         self.lines: list[LogEvent] = []
         globalLogPublisher.addObserver(self.lines.append)
@@ -65,12 +60,11 @@ class MemoryCase(SynchronousTestCase):
         return Wire().host(1, discover=True).table
 
     def memory(self, table: PeerTable | None = None, **options: Any) -> PeerMemory:
-        threads: Any = self.threads
-        return PeerMemory(self.path, table or self.table, self.reactor, threads, **options)
+        return PeerMemory(self.path, table or self.table, self.reactor, self.crew, **options)
 
     def pass_time(self, seconds: float) -> None:
         self.reactor.advance(seconds)
-        self.threads.run()
+        self.crew.run()
         self.reactor.advance(0)
 
     def ban(self, number: int) -> None:
@@ -147,7 +141,7 @@ class WritingTests(MemoryCase):
         memory.start()
         for _ in range(5):
             self.reactor.advance(PERIOD_S)
-        self.assertEqual(len(self.threads.waiting), 1)
+        self.assertEqual(len(self.crew.waiting), 1)
         stopped = memory.stop()
         self.assertNoResult(stopped)
         self.ban(9)

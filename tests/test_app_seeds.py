@@ -11,7 +11,6 @@ from typing import Any
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.logger import LogEvent, globalLogPublisher
-from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.server import NOT_DONE_YET, Site
 
@@ -23,6 +22,7 @@ from timed.app import seeds as room
 from timed.app.config import load, override
 from timed.app.seedcache import KEPT, SeedCache
 from timed.app.seeds import LOOK_S, Askers, Chain, Seeds, seeds_of
+from timed.crew import Crew
 from timed.errors import ConfigError, RemoteError
 from timed.ledger.regtest import builtin_regtest
 from timed.params import SECOND
@@ -38,16 +38,11 @@ GENESIS = bytes(32)
 NODE = PeerAddress("192.0.2.7", 24_100, key(1).public)
 
 
-class ThreadsAtOnce:
-    """A pool whose thread has worked when it is asked to."""
+class CrewAtOnce(Crew):
+    """Has done its work when it is asked to."""
 
-    def callInThreadWithCallback(self, done: Any, function: Any, *args: object) -> None:
-        try:
-            result = function(*args)
-        except OSError:
-            done(False, Failure())
-        else:
-            done(True, result)
+    def callInThread(self, func: Callable[..., object], *args: object) -> None:
+        func(*args)
 
 
 class FakeNode:
@@ -102,13 +97,13 @@ class SeedsCase(SynchronousTestCase):
                 return answer
             return fail(answer) if isinstance(answer, Exception) else succeed(answer)
 
-        pool: Any = ThreadsAtOnce()
+        crew = CrewAtOnce("seeds", 1)
         cache = SeedCache(
             self.path, [seed.name for seed in seeds], **({"replace": replace} if replace else {})
         )
         made = Seeds(
             Seeding(seeds, random.Random(1)), Chain("testnet", GENESIS, (SIGNER.public,), 24_100),
-            Askers(ask, ask), cache, self.node, self.clock, pool,
+            Askers(ask, ask), cache, self.node, self.clock, crew,
         )  # fmt: skip
         made.start()
         self.addCleanup(self.stop, made)

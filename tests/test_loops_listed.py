@@ -24,8 +24,8 @@ ASKS = (
     "callLater", "later", "_later", "deferLater", "Ticker", "Steps", "LoopingCall", "TimerService", "Cooperator",
 )  # fmt: skip
 """What asks the reactor to come back; every loop hangs on one of them or on a thread."""
-THREADS = ("callInThread", "deferToThread", "deferToThreadPool", "ThreadWorker")
-REACTORS = ("callLater", "deferToThreadPool")
+THREADS = ("callInThread", "deferToThread", "deferToThreadPool", "defer_to_thread", "ThreadWorker")
+REACTORS = ("callLater", "deferToThreadPool", "defer_to_thread")
 """The same, handed to somebody who asks later."""
 
 WATCHED = {

@@ -45,9 +45,6 @@ class InlineWorker:
 
     inside = False
 
-    def start(self) -> None:
-        """It is there."""
-
     def run(self, work: Callable[[], Any]) -> Deferred[Any]:
         return maybeDeferred(work)
 

@@ -10,14 +10,11 @@ from functools import partial
 
 from twisted.application.service import Service
 from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.threadpool import ThreadPool
 
 from timed import __version__
 from timed.app.config import Config
 from timed.app.context import Context, Running
-from timed.app.crew import Crew
 from timed.app.driver import Hands, NodeDriver
 from timed.app.frozen import Freezing, why_frozen
 from timed.app.memory import PeerMemory
@@ -26,6 +23,7 @@ from timed.app.nodeloops import watch_driver, watch_memory
 from timed.app.recordings import Recordings
 from timed.app.registry import choose
 from timed.app.schema import P2PSection
+from timed.crew import Crew
 from timed.crypto.batch import verify_batch
 from timed.flight.recorder import Recorder
 from timed.interfaces import IEventSink, IStore, IStoreBackend
@@ -60,7 +58,7 @@ class ChainService(Service):
     def __init__(self, context: Context) -> None:
         self.setName("chain")
         self._context = context
-        self._pools: list[ThreadPool | Crew] = []
+        self._crews: list[Crew] = []
         self._memory: PeerMemory | None = None
         self._unsubscribe: Callable[[], None] | None = None
         self._unwatch: list[Callable[[], None]] = []
@@ -88,7 +86,7 @@ class ChainService(Service):
         except BaseException:
             store.close()
             raise
-        memory = PeerMemory(context.datadir.peers, node.peers, context.reactor, self._pool("memory", 1))
+        memory = PeerMemory(context.datadir.peers, node.peers, context.reactor, self._crew("memory", 1))
         memory.load()
         driver.add_sink(Freezing(note))
         context.running = Running(node, driver, store, memory.counters, memory.save, self._recordings(driver))
@@ -120,9 +118,9 @@ class ChainService(Service):
         if self._memory is not None:
             await self._memory.stop()
         self._context.running = None
-        for pool in self._pools:
-            pool.stop()
-        self._pools.clear()
+        for crew in self._crews:
+            crew.stop()
+        self._crews.clear()
         running.store.close()
 
     def _make_node(self, store: IStore, frozen: str | None) -> tuple[Node, Recorder | None]:
@@ -138,11 +136,11 @@ class ChainService(Service):
         """What writes recordings, when the node is recorded."""
         if driver.recorder is None:
             return None
-        context, pool = self._context, self._pool("recordings", 1)
+        context, crew = self._context, self._crew("recordings", 1)
         recordings = Recordings(
             driver.recorder,
             context.datadir.recordings,
-            partial(deferToThreadPool, context.reactor, pool),
+            partial(crew.defer_to_thread, context.reactor),
             context.clock,
         )
         driver.faulted = recordings.faulted
@@ -191,14 +189,8 @@ class ChainService(Service):
 
     def _crew(self, name: str, threads: int) -> Crew:
         crew = Crew(f"timed-{name}", threads)
-        self._pools.append(crew)
+        self._crews.append(crew)
         return crew
-
-    def _pool(self, name: str, threads: int) -> ThreadPool:
-        pool = ThreadPool(minthreads=0, maxthreads=threads, name=f"timed-{name}")
-        pool.start()
-        self._pools.append(pool)
-        return pool
 
 
 def _stopwatch() -> int:

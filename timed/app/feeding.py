@@ -64,7 +64,6 @@ class FeedService(Service):
         teller = Teller(backend)
         scribe = Scribe(writer, feed, teller, context.reactor, context.monotonic, self._in_thread)
         self._worker = worker = ThreadWorker(context.reactor, "timed-feed")
-        worker.start()
         feed.tell, feed.scribe = scribe.put, scribe
         feed.failure = lambda: scribe.failed
         self._scribe, context.feed = scribe, feed

@@ -257,7 +257,6 @@ class IndexService(Service):
         context.indexes = ReadIndexes(directory, store, reader, indexer.sharpen)
         if builders:
             self._worker = worker = ThreadWorker(context.reactor, "timed-index")
-            worker.start()
             self._unwatch = watch_indexes(context.loops, indexer, worker)
             context.driver.add_sink(indexer)
             indexer.start()

@@ -14,11 +14,10 @@ from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import Deferred, fail
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
+from timed.crew import Crew
 from timed.errors import LocalError
 from timed.loops import Cause, Ticker
 from timed.peer.memory import Memory
@@ -60,14 +59,14 @@ class PeerMemory:
         path: Path,
         peers: Remembering,
         reactor: Any,
-        threads: ThreadPool,
+        crew: Crew,
         replace: Callable[[str, bytes], None] = replace_file,
     ) -> None:
         self.counters = MemoryCounters()
         self._path = path
         self._peers = peers
         self._reactor = reactor
-        self._threads = threads
+        self._crew = crew
         self._replace = replace
         self._written: Memory | None = None
         self._writing: Deferred[None] | None = None
@@ -142,8 +141,8 @@ class PeerMemory:
         self.ticker.restart()
 
     def _save(self) -> None:
-        writing: Deferred[bool] = deferToThreadPool(
-            self._reactor, self._threads, self._write, self._peers.remembered()
+        writing: Deferred[bool] = self._crew.defer_to_thread(
+            self._reactor, self._write, self._peers.remembered()
         )
         done: Deferred[None] = Deferred()
         self._writing = done

@@ -10,12 +10,12 @@ from twisted.application.service import Service
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
 from timed.app.context import Context
 from timed.app.schema import P2PSection
 from timed.app.seedcache import SeedCache
 from timed.app.seeds import FETCH_S, LOOKUP_S, Askers, Chain, Seeds, seeds_of
+from timed.crew import Crew
 from timed.net.fetch import fetch
 from timed.net.limits import NetworkLimits
 from timed.net.lookup import Lookup
@@ -43,7 +43,7 @@ class P2PService(Service):
         self._context = context
         self._seeds: Seeds | None = None
         self._unsubscribe: Callable[[], None] | None = None
-        self._pool: ThreadPool | None = None
+        self._crew: Crew | None = None
         self._unwatch: Callable[[], None] | None = None
 
     def startService(self) -> None:
@@ -77,8 +77,7 @@ class P2PService(Service):
             return
         reactor = context.reactor
         lookup = Lookup(reactor, SEED_NAME_ADDRESSES, LOOKUP_S)
-        self._pool = ThreadPool(minthreads=0, maxthreads=1, name="timed-seeds")
-        self._pool.start()
+        self._crew = Crew("timed-seeds", 1)
         self._seeds = context.seeds = Seeds(
             Seeding(found, random.Random(os.urandom(32))),
             Chain(
@@ -91,7 +90,7 @@ class P2PService(Service):
             SeedCache(context.datadir.seeds, [seed.name for seed in found]),
             _SeededNode(context),
             reactor,
-            self._pool,
+            self._crew,
         )  # fmt: skip
         self._seeds.start()
         self._unwatch = context.loops.add_ticker(
@@ -117,9 +116,9 @@ class P2PService(Service):
         if self._seeds is not None:
             await self._seeds.stop()
             self._seeds = self._context.seeds = None
-        if self._pool is not None:
-            self._pool.stop()
-            self._pool = None
+        if self._crew is not None:
+            self._crew.stop()
+            self._crew = None
         if network is None:
             return
         if self._context.running is not None:

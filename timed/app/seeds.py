@@ -12,14 +12,13 @@ from typing import Any, Protocol
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
 from timed.app.kinds import show_host_port
 from timed.app.schema import P2PSection
 from timed.app.seedcache import KEPT, SeedCache
+from timed.crew import Crew
 from timed.errors import RemoteError
 from timed.loops import Ticker
 from timed.params import SECOND
@@ -84,7 +83,7 @@ class Seeds:
         cache: SeedCache,
         node: Seeded,
         reactor: Any,
-        threads: ThreadPool,
+        crew: Crew,
     ) -> None:
         self.seeding = seeding
         self._chain = chain
@@ -92,7 +91,7 @@ class Seeds:
         self._cache = cache
         self._node = node
         self._reactor = reactor
-        self._threads = threads
+        self._crew = crew
         self.ticker = Ticker(reactor, LOOK_S, self._look)
         self._running = False
         self._waiting: dict[str, Deferred[Any]] = {}
@@ -194,7 +193,7 @@ class Seeds:
 
     async def _store(self, data: bytes) -> None:
         try:
-            await deferToThreadPool(self._reactor, self._threads, self._cache.write, data)
+            await self._crew.defer_to_thread(self._reactor, self._cache.write, data)
         except OSError as error:
             self._log.warn("cannot write seeds.json: {reason}", reason=error.strerror or str(error))
 

@@ -28,7 +28,7 @@ LOG, COMMIT = "log", "commit"
 
 
 class Threads(Protocol):
-    """What the queue needs of a `timed.app.crew.Crew`, or a twisted ThreadPool."""
+    """What the queue needs of a `timed.crew.Crew`."""
 
     def callInThread(self, func: Callable[..., object], *args: object) -> None:  # noqa: N802
         """Run `func` on one of the threads."""

@@ -14,9 +14,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
 from timed import __version__
+from timed.crew import Crew
 from timed.errors import LocalError
 from timed.monitor.profiler import Profiler
 from timed.rpc.activity import Activity
@@ -53,7 +53,7 @@ class Desk:
         activity = Activity(context.monotonic, context.clock, ended=call_log(context.log_levels))
         self._profiler = Profiler(context.reactor, context.monotonic)
         self.parts = Parts(activity, self.toll, self.waiters, self._profiler)
-        self._pool: ThreadPool | None = None
+        self._crew: Crew | None = None
         self._ends: list[Callable[[], None]] = []
         """End what follows the configuration and watches the loops."""
 
@@ -108,8 +108,7 @@ class Desk:
     def start(self) -> None:
         context, loops = self._context, self._context.loops
         context.calls = self.parts.activity
-        self._pool = ThreadPool(minthreads=0, maxthreads=1, name="timed-reader")
-        self._pool.start()
+        self._crew = Crew("timed-reader", 1)
         self._ends = [
             context.live.subscribe(self._keys, self._regulate),
             watch_lanes(loops, self.toll.lanes),
@@ -119,9 +118,9 @@ class Desk:
 
     def callInThread(self, func: Callable[..., object], *args: object) -> None:  # noqa: N802 - as a ThreadPool's
         """`timed.rpc.reader.Threads`."""
-        if self._pool is None:
+        if self._crew is None:
             raise LocalError("the desk is closed.")
-        self._pool.callInThread(func, *args)
+        self._crew.callInThread(func, *args)
 
     async def end_calls(self) -> None:
         """Every call under way is answered soon; a second time does nothing more."""
@@ -138,9 +137,9 @@ class Desk:
     async def stop(self) -> None:
         """Once no front hands in calls any more."""
         await self.end_calls()
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.stop()
+        crew, self._crew = self._crew, None
+        if crew is not None:
+            crew.stop()
 
     def _new_event(self, newest: int) -> None:
         self.waiters.tell(NEW_EVENT, newest)

@@ -110,7 +110,6 @@ class WalletHost:
             keys.adopt(seed, "regtest")
         keys.refill()
         self._file.append(self.wallet.take_outbox())
-        self._worker.start()
         self._running = True
         self._chain.subscribe(self)
         self.chronicle.start(newborn)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from threading import Thread
 from typing import Any, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
-from twisted.internet.threads import deferToThreadPool
-from twisted.python.threadpool import ThreadPool
+
+from timed.crew import Crew
 
 T = TypeVar("T")
 
@@ -16,7 +15,6 @@ T = TypeVar("T")
 class Worker(Protocol):
     """Does pieces of work in the order they were handed in, each after the one before it."""
 
-    def start(self) -> None: ...
     def run(self, work: Callable[[], T]) -> Deferred[T]:
         """Fires on the reactor's side with what `work` returned or raised."""
 
@@ -28,25 +26,16 @@ class Worker(Protocol):
         """A piece of work is being done now."""
 
 
-class _DaemonThread(Thread):
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, daemon=True, **named)
-
-
 class ThreadWorker:
-    """A thread that lives while there is work, and keeps no process alive that ends without `stop`."""
+    """A thread that begins with the first piece of work, and keeps no process alive that ends without `stop`."""
 
     def __init__(self, reactor: Any, name: str) -> None:
         self._reactor = reactor
-        self._pool = ThreadPool(minthreads=0, maxthreads=1, name=name)
-        self._pool.threadFactory = _DaemonThread
+        self._crew = Crew(name, 1)
         self._inside = False
 
-    def start(self) -> None:
-        self._pool.start()
-
     def run(self, work: Callable[[], T]) -> Deferred[T]:
-        return deferToThreadPool(self._reactor, self._pool, self._do, work)
+        return self._crew.defer_to_thread(self._reactor, self._do, work)
 
     @property
     def inside(self) -> bool:
@@ -61,4 +50,4 @@ class ThreadWorker:
             self._inside = False
 
     def stop(self) -> None:
-        self._pool.stop()
+        self._crew.stop()

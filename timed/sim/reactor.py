@@ -69,9 +69,6 @@ class ProcessWorker:
         self._entropy = entropy
         self._pending: deque[tuple[Callable[[], Any], Deferred[Any]]] = deque()
 
-    def start(self) -> None:
-        """There is no thread."""
-
     def run(self, work: Callable[[], T]) -> Deferred[T]:
         done: Deferred[T] = Deferred()
         self._pending.append((work, done))

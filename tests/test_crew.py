@@ -9,10 +9,12 @@ import threading
 import time
 from queue import SimpleQueue
 
+from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from timed.app import crew as crew_module
-from timed.app.crew import Crew
+from tests.app_world import ThreadsOnClock
+from timed import crew as crew_module
+from timed.crew import Crew
 from timed.monitor.stacks import is_waiting
 
 DEADLINE_S = 60
@@ -85,6 +87,25 @@ class CrewTests(SynchronousTestCase):
         self.assertEqual(done, [1])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_after_a_stop_nothing_is_taken(self) -> None:
+        done: list[int] = []
+        crew = self.crew(1)
+        crew.stop()
+        self.assertRaises(RuntimeError, crew.callInThread, done.append, 1)
+        self.failureResultOf(crew.defer_to_thread(Clock(), done.append, 1), RuntimeError)
+        self.assertEqual((done, crew.threads), ([], 0))
+
+    def test_an_answer_comes_on_the_side_of_the_reactor(self) -> None:
+        clock, crew = ThreadsOnClock(), self.crew(1)
+        answer = crew.defer_to_thread(clock, divmod, 7, 2)
+        refusal = crew.defer_to_thread(clock, divmod, 7, 0)
+        crew.stop()
+        self.assertNoResult(answer)
+        self.assertNoResult(refusal)
+        clock.advance(0)
+        self.assertEqual(self.successResultOf(answer), (3, 1))
+        self.failureResultOf(refusal, ZeroDivisionError)
+
     def test_a_thread_without_work_is_one_that_waits(self) -> None:
         """For a profile, which tells the two apart by where a thread is."""
         idents: list[int] = []
@@ -101,7 +122,10 @@ class CrewTests(SynchronousTestCase):
         gc.collect()
         gc.disable()
         self.addCleanup(gc.enable)
+        clock = ThreadsOnClock()
         for _ in range(500):
             crew.callInThread(int, 1)
+            crew.defer_to_thread(clock, int, 1)
         crew.stop()
+        clock.advance(0)
         self.assertLess(gc.collect(), 50)

@@ -1,7 +1,7 @@
 """Threads that take calls in the order in which they were handed in.
 
-As a pool of Twisted's, for those who hand in hundreds a second: a call there makes four
-objects in a circle, which only the collector of garbage finds, and its stops are the reactor's.
+Instead of a pool of Twisted's: a call there makes eight objects in a circle, which only the collector
+of garbage finds. Ten calls a second are most of what a node keeps for it.
 """
 
 from __future__ import annotations
@@ -9,14 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from queue import SimpleQueue
 from threading import Thread
+from typing import Any, TypeVar
 
+from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
+T = TypeVar("T")
 Call = tuple[Callable[..., object], tuple[object, ...]]
 
 
 class Crew:
-    """At most `size` threads, which begin with the first calls. Whoever hands in bounds how many calls wait."""
+    """At most `size` threads, which begin with the first calls. Whoever hands in bounds how many calls wait.
+
+    The threads keep no process alive that ends without `stop`.
+    """
 
     _log = Logger()
 
@@ -25,6 +32,7 @@ class Crew:
         self._size = size
         self._calls: SimpleQueue[Call | None] = SimpleQueue()
         self._threads: list[Thread] = []
+        self._stopped = False
 
     @property
     def threads(self) -> int:
@@ -34,11 +42,22 @@ class Crew:
     def callInThread(self, func: Callable[..., object], *args: object) -> None:  # noqa: N802 - as a ThreadPool's
         """`func(*args)` on one of the threads; what it raises is a bug and goes to the log.
 
-        RuntimeError, and the call was not taken, when the system has no room for the first thread.
+        RuntimeError, and the call was not taken, after `stop` and when the system has no room for the first thread.
         """
+        if self._stopped:
+            raise RuntimeError(f"the threads of {self._name} have ended")
         if len(self._threads) < self._size:
             self._grow()
         self._calls.put((func, args))
+
+    def defer_to_thread(self, reactor: Any, func: Callable[..., T], *args: object) -> Deferred[T]:
+        """The same; fires on the reactor's thread with what `func` returned or raised, or why it was not called."""
+        done: Deferred[T] = Deferred()
+        try:
+            self.callInThread(_answer, reactor, done, func, args)
+        except RuntimeError as error:
+            return fail(error)
+        return done
 
     def _grow(self) -> None:
         thread = Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
@@ -52,6 +71,7 @@ class Crew:
 
     def stop(self) -> None:
         """Over when everything handed in is done and the threads are gone."""
+        self._stopped = True
         for _ in self._threads:
             self._calls.put(None)
         for thread in self._threads:
@@ -70,3 +90,12 @@ class Crew:
             except Exception:  # noqa: BLE001 - the thread is needed for the next call
                 self._log.failure("{what} raised on a thread of {name}", what=repr(func), name=self._name)
             del call, func, args
+
+
+def _answer(reactor: Any, done: Deferred[T], func: Callable[..., T], args: tuple[object, ...]) -> None:
+    try:
+        result = func(*args)
+    except BaseException as error:  # noqa: BLE001 - whoever waits must hear of it
+        reactor.callFromThread(done.errback, Failure(error))
+    else:
+        reactor.callFromThread(done.callback, result)

@@ -371,6 +371,7 @@ class WaitingTests(SynchronousTestCase):
         desk.certify_all(payments)
         desk.retry()
         self.assertEqual([desk.verdict_on(one) for one in proposals], [[True], [True], []])
+        self.assertEqual((desk.judging.overflow, desk.judging.refused), (1, {}))
 
     def test_reports_are_asked_about_no_longer_than_a_proposal_with_them_is_judged(self) -> None:
         """Attack: in each of its rounds another report of its own, with transactions that nobody has."""

@@ -258,6 +258,9 @@ class Table(SynchronousTestCase):
         )
         rules = {(labels["what"], labels["rule"]): value for labels, value in found["timed_refused_total"]}
         self.assertEqual(rules, {("session", "wrong-genesis"): 1, ("transaction", "signature"): 1})
+        self.context.running.node.chain.judging.refused["proposal-contents"] = 2
+        rules = {(one["what"], one["rule"]): value for one, value in self.samples()["timed_refused_total"]}
+        self.assertEqual(rules[("proposal", "proposal-contents")], 2)
         self.assertEqual(found["timed_double_spends_total"], [({}, 1.0)])
         self.assertEqual(found["timed_equivocations_total"], [({}, 1.0)])
 

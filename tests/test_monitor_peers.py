@@ -102,6 +102,7 @@ class PeerMetrics(SynchronousTestCase):
         node.admission.counters.overflow, node.relay.fetching.overflow, node.relay.overflow = 1, 2, 3
         table.overflows, table.conduct._bans.overflows = 4, 5
         node.inbox.counters.overload, node.inbox.counters.future_dropped = 6, 7
+        node.chain.judging.overflow = 8
         self.assertEqual(
             self.values("timed_overflows"),
             {
@@ -110,6 +111,7 @@ class PeerMetrics(SynchronousTestCase):
                 ("held",): 3,
                 ("unchecked",): 6,
                 ("future",): 7,
+                ("judged",): 8,
                 ("outbox",): 4,
                 ("transport",): 0,
                 ("bans",): 5,

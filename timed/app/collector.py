@@ -5,7 +5,7 @@ through those that live costs what matters here: with Python's own thresholds a 
 of the time in which blocks are decoded, and milliseconds at once where the list of a
 block's transactions is young.
 
-What is in a cycle is little, a call in a thread or a connection that failed, but it
+What is in a cycle is little, a session or a connection that failed, but it
 waits for the next look and keeps megabytes meanwhile: a quiet node would not look at
 it for ten minutes. What was looked at twice while it lived, as a session, waits until
 the old are a quarter more, for hours. So all are looked at by the clock as well.

@@ -44,6 +44,9 @@ class Judging:
         self._closing = closing
         self._check = check
         self.refused: dict[str, int] = {}
+        """Proposals found invalid, by rule."""
+        self.overflow = 0
+        """Those that could not be judged at once, and found no place to wait."""
         self.begin(Roster(members=()))
 
     def begin(self, roster: Roster) -> None:
@@ -148,11 +151,13 @@ class Judging:
             self._waiting[_key(judged.proposal)] = judged
             for report in judged.reports:
                 self._closing.expect(report)
+        elif not self._backed(judged):
+            self.overflow += 1
         self._finish(judged, now)
 
     def _finish(self, judged: Judged, now: int) -> None:
         """With every report backed, the block is computed and compared."""
-        if not all(self._closing.backed(report) for report in judged.reports):
+        if not self._backed(judged):
             return
         header = judged.proposal.header
         self._waiting.pop(_key(judged.proposal), None)
@@ -171,6 +176,9 @@ class Judging:
             judged.verdict(judged.proposal, True, now)
         else:
             self._refuse(judged, "proposal-contents", now)
+
+    def _backed(self, judged: Judged) -> bool:
+        return all(self._closing.backed(report) for report in judged.reports)
 
     def _refuse(self, judged: Judged, rule: str, now: int) -> None:
         self.refused[rule] = self.refused.get(rule, 0) + 1

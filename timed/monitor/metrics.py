@@ -59,6 +59,8 @@ def _refused(view: View) -> list[Sample]:
             found.append((("admission", rule), float(count)))
         for rule, count in view.node.inbox.counters.refused.items():
             found.append((("message", rule), float(count)))
+        for rule, count in view.node.chain.judging.refused.items():
+            found.append((("proposal", rule), float(count)))
     if view.context.network is not None:
         for rule, count in view.context.network.counters.refused.items():
             found.append((("connection", rule), float(count)))
@@ -77,6 +79,7 @@ def _overflows(view: View) -> list[Sample]:
             "held": relay.overflow,
             "unchecked": inbox.counters.overload,
             "future": inbox.counters.future_dropped,
+            "judged": view.node.chain.judging.overflow,
             "outbox": peers.overflows,
             "transport": 0 if network is None else network.counters.write_overflows,
             "bans": peers.conduct.bans_overflows,
@@ -339,8 +342,8 @@ METRICS: tuple[Row | Durations, ...] = (
     ),
     Row("timed_refused", COUNTER, ("what", "rule"), "What was refused since the start, by rule.", _refused),
     Row("timed_overflows", COUNTER, ("queue",),
-        "What met a full place: transactions (checking, fetching, held), messages (unchecked, future), sessions whose peer "
-        "took nothing (outbox, transport), bans.",
+        "What met a full place: transactions (checking, fetching, held), messages (unchecked, future), proposals "
+        "(judged), sessions whose peer took nothing (outbox, transport), bans.",
         _overflows),
     Row("timed_violations", COUNTER, ("rule",), "Bytes of peers that broke a rule and ended a session.", _violations),
     Row("timed_conduct", COUNTER, ("event",), "What peers did, by the events of the conduct policy.", _conduct),

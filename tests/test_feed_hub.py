@@ -44,6 +44,10 @@ class HubCase(SynchronousTestCase):
 
 
 class Following(HubCase):
+    def bound(self, most: int, fresh: int) -> None:
+        self.patch(windows, "MAX_EVENTS", most)
+        self.patch(windows, "FRESH_EVENTS", fresh)
+
     def test_the_past_and_what_comes_are_one_sequence(self) -> None:
         self.write(600)
         listener = self.listen()
@@ -59,7 +63,7 @@ class Following(HubCase):
         self.assertEqual((listener.sequences, newest.sequences), ([4, 5, 6], [6]))
 
     def test_events_too_old_for_memory_come_from_the_disk(self) -> None:
-        self.patch(windows, "MAX_EVENTS", 50)
+        self.bound(50, fresh=10)
         self.write(400)
         listener = self.listen()
         self.world.settle()
@@ -68,22 +72,51 @@ class Following(HubCase):
 
     def test_no_more_leaves_memory_than_must(self) -> None:
         """A half that left at once would be a wave of memory whose top the process keeps."""
-        self.patch(windows, "MAX_EVENTS", 50)
+        self.bound(50, fresh=10)
         self.write(50)
+        recent = self.world.window._recent
         for newest in range(51, 60):
             self.write(1)
-            kept = [event.sequence for event in self.world.window._recent]
-            self.assertEqual(kept, list(range(newest - 49, newest + 1)))
+            self.assertEqual((recent.first, recent.last, len(recent)), (newest - 49, newest, 50))
 
-    def test_many_addresses_in_memory_are_bounded_too(self) -> None:
-        self.patch(windows, "MAX_TOUCHES", 10)
+    def test_of_all_but_the_newest_only_what_is_on_disk_is_kept(self) -> None:
+        self.bound(50, fresh=10)
+        self.write(30)
+        recent = self.world.window._recent
+        self.assertEqual((len(recent._packed), len(recent._fresh)), (20, 10))
+        log = self.world.window._log()
+        assert log is not None
+        written = log.after(0, 30, 1 << 20)
+        self.assertEqual([(event.sequence, event.record) for event in recent.after(0, 30)], written)
+        self.assertEqual([event.sequence for event in recent.after(18, 5)], [19, 20, 21, 22, 23])
+        listener = self.listen()
+        self.world.settle()
+        self.assertEqual((listener.sequences, self.world.window.from_disk), (list(range(1, 31)), 0))
+
+    def test_many_addresses_are_kept_as_objects_no_longer_than_few(self) -> None:
+        self.patch(windows, "FRESH_TOUCHES", 10)
         touches = (LockTouch(LOCKS[0], 1, 0), LockTouch(LOCKS[1], 0, 1))
         self.world.tell(*[attrs.evolve(draft(), touches=touches) for _ in range(20)])
         self.world.settle()
-        self.assertEqual(len(self.world.window._recent), 5)
+        recent = self.world.window._recent
+        self.assertEqual((len(recent._packed), len(recent._fresh)), (15, 5))
+        self.world.tell(attrs.evolve(draft(), touches=touches * 20))
+        self.world.settle()
+        self.assertEqual(len(recent._packed), 20, "one stays, whatever it names")
         listener = self.listen()
         self.world.settle()
-        self.assertEqual(listener.sequences, list(range(1, 21)))
+        self.assertEqual(listener.sequences, list(range(1, 22)))
+
+    def test_large_events_in_memory_are_bounded_too(self) -> None:
+        self.bound(50, fresh=10)
+        self.patch(windows, "MAX_BYTES", 5_000)
+        self.write(40, size=900)
+        recent = self.world.window._recent
+        self.assertEqual((len(recent), recent.first, recent.last), (15, 26, 40))
+        self.assertEqual(recent._bytes, sum(map(len, recent._packed)))
+        listener = self.listen()
+        self.world.settle()
+        self.assertEqual(listener.sequences, list(range(1, 41)))
 
     def test_types_families_and_addresses_choose(self) -> None:
         def payment(kind: str, *locks: int) -> Draft:

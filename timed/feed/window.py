@@ -18,8 +18,12 @@ from timed.feed.records import LogState, StoredEvent
 
 MAX_EVENTS = 8_192
 """Events kept in memory."""
-MAX_TOUCHES = 200_000
-"""Locks they may name together; about 32 MiB."""
+MAX_BYTES = 8 * 1024 * 1024
+"""What those of them take that are kept as the log writes them."""
+FRESH_EVENTS = 512
+"""The newest of them are kept as objects: all readers that are up to date take them from here."""
+FRESH_TOUCHES = 20_000
+"""Locks that these may name together; about 3 MiB."""
 PAGE_EVENTS = 256
 """Events that one step of one reader looks at."""
 PAGE_BYTES = 256 * 1024
@@ -50,6 +54,77 @@ class Page:
         return len(self.stream)
 
 
+class Recent:
+    """Events that follow one another, the newest as objects and those before them as the log writes them.
+
+    What a node knows of one is some ten objects, which live for minutes among those that live for a moment, and keep the
+    memory between them. Bytes are one, and half as large.
+    """
+
+    def __init__(self, presenter: Presenter) -> None:
+        self._presenter = presenter
+        self.clear()
+
+    def clear(self) -> None:
+        self.first = 0
+        """The sequence number of the oldest, when there are any."""
+        self._packed: list[bytes] = []
+        self._bytes = 0
+        self._fresh: list[Event] = []
+        """What follows them."""
+        self._touches = 0
+
+    def __len__(self) -> int:
+        return len(self._packed) + len(self._fresh)
+
+    @property
+    def last(self) -> int:
+        """The newest, when there are any."""
+        return self.first + len(self) - 1
+
+    def add(self, sequence: int, record: StoredEvent) -> None:
+        """It comes after `last`, or instead of all of them."""
+        if self and self.last + 1 != sequence:
+            self.clear()
+        if not self:
+            self.first = sequence
+        self._fresh.append(self._presenter.event(sequence, record))
+        self._touches += len(record.touches)
+
+    def after(self, sequence: int, limit: int) -> list[Event]:
+        """Up to `limit` events after this one, which is the one before `first` or a later one."""
+        start = sequence + 1 - self.first
+        found = [
+            self._presenter.event(number, StoredEvent.decode(data))
+            for number, data in enumerate(self._packed[start : start + limit], sequence + 1)
+        ]
+        start = max(0, start - len(self._packed))
+        return found + self._fresh[start : start + limit - len(found)]
+
+    def trim(self) -> None:
+        """The oldest go, no more than must: what stays takes the same memory all the time."""
+        self._pack()
+        gone = 0
+        while len(self) - gone > MAX_EVENTS or self._bytes > MAX_BYTES:
+            self._bytes -= len(self._packed[gone])
+            gone += 1
+        del self._packed[:gone]
+        self.first += gone
+
+    def _pack(self) -> None:
+        """All but the newest, of which one stays however many locks it names."""
+        packed = 0
+        while (fresh := len(self._fresh) - packed) > FRESH_EVENTS or (
+            self._touches > FRESH_TOUCHES and fresh > 1
+        ):
+            record = self._fresh[packed].record
+            self._packed.append(record.encode())
+            self._bytes += len(self._packed[-1])
+            self._touches -= len(record.touches)
+            packed += 1
+        del self._fresh[:packed]
+
+
 class Window:
     """The durable events of one log, as `Event`."""
 
@@ -58,8 +133,7 @@ class Window:
         self._log = log
         self.presenter = presenter
         self.state: LogState | None = None
-        self._recent: list[Event] = []
-        self._touches = 0
+        self._recent = Recent(presenter)
         self._pages: dict[tuple[int, Filter], Page] = {}
         self.from_disk = 0
         """Pages that came from the disk."""
@@ -92,19 +166,16 @@ class Window:
     def add(self, added: Sequence[tuple[int, StoredEvent]], state: LogState) -> None:
         """What has become durable."""
         if self.state is None or self.state.log_id != state.log_id:
-            self._recent, self._touches = [], 0
+            self._recent.clear()
             self.presenter.log_id = state.log_id.hex()
         self.state = state
         self._pages.clear()
         for sequence, record in added:
-            if self._recent and self._recent[-1].sequence + 1 != sequence:
-                self._recent, self._touches = [], 0
-            self._recent.append(self.presenter.event(sequence, record))
-            self._touches += len(record.touches)
-        if self._recent and self._recent[-1].sequence != state.newest:
+            self._recent.add(sequence, record)
+        if self._recent and self._recent.last != state.newest:
             # Not all that is new was handed over: what is in memory must reach up to the newest.
-            self._recent, self._touches = [], 0
-        self._trim()
+            self._recent.clear()
+        self._recent.trim()
 
     def refresh(self) -> bool:
         """Look what another process has written; True when there is something new."""
@@ -142,22 +213,11 @@ class Window:
             return []
         if sequence + 1 < state.first:
             raise CursorLost(sequence + 1, state.first - 1)
-        if self._recent and self._recent[0].sequence <= sequence + 1:
-            start = sequence + 1 - self._recent[0].sequence
-            return self._recent[start : start + limit]
+        if self._recent and self._recent.first <= sequence + 1:
+            return self._recent.after(sequence, limit)
         log = self._log()
         if log is None:
             raise StoreError("the event log is not open.", "Ask again in a moment.")
         self.from_disk += 1
         found = log.after(sequence, limit, PAGE_BYTES)
         return [self.presenter.event(*each) for each in found if each[0] <= state.newest]
-
-    def _trim(self) -> None:
-        """The oldest go, no more than must: what stays takes the same memory all the time."""
-        gone = 0
-        while len(self._recent) - gone > MAX_EVENTS or (
-            self._touches > MAX_TOUCHES and len(self._recent) - gone > 1
-        ):
-            self._touches -= len(self._recent[gone].record.touches)
-            gone += 1
-        del self._recent[:gone]

@@ -133,6 +133,21 @@ class Payments(WriterCase):
         found = {r.type: r.touches for _, r in self.world.stored() if r.subject == txid}
         self.assertEqual(found, {ACCEPTED: wanted, FINAL: wanted, CONFIRMED: wanted})
 
+    def test_no_outputs_are_kept_of_a_block_whose_payments_were_pending_here(self) -> None:
+        kept = self.world.writer._outputs._recent
+        for number in range(3):
+            self.world.pay(number, 1)
+            self.world.block()
+            self.world.settle()
+        self.assertEqual(len(kept), 0)
+        heights = []
+        for number in range(2):
+            self.world.pay(number, 2)
+            heights.append(self.world.block(publish=False).height)
+        self.world.scribe.put(UpTo(heights[-1], 5))
+        self.world.settle()
+        self.assertLessEqual(set(heights), set(kept._kept))
+
     def test_a_payment_that_was_dropped_may_be_accepted_again(self) -> None:
         txid = self.world.pay(0, 1)
         transaction = self.world.pool.transactions.pop(txid)

@@ -189,7 +189,10 @@ class FeedWriter:
 
     def _tell_block(self, change: Change, height: int, before: Block | None, until: UpTo) -> Block:
         block, size = block_at(self._store, height, None if before is None else before.hash)
-        self._outputs.add(block)
+        if any(transaction.txid not in until.touches for transaction in block.transactions[1:]):
+            # What its transactions spend must be looked up: they may spend each other's outputs, and the next
+            # blocks theirs. Where all were pending here before, nobody asks.
+            self._outputs.add(block)
 
         def touched(transaction: Transaction) -> tuple[LockTouch, ...]:
             known = until.touches.get(transaction.txid)

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 import attrs
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -26,7 +27,7 @@ from timed.events import (
     TransactionReleased,
 )
 from timed.feed import writer
-from timed.feed.attendance import MISSED_IN_A_ROW, absent_of
+from timed.feed.attendance import MISSED_IN_A_ROW, absent_from, absent_of
 from timed.feed.blocks import drafts_of
 from timed.feed.cursor import BadCursor
 from timed.feed.event import (
@@ -47,6 +48,8 @@ from timed.feed.telling import PEER_EVENTS, PEER_WINDOW_US
 from timed.feed.touching import touches_of
 from timed.feed.writer import UpTo
 from timed.primitives.block import Block
+from timed.primitives.certificate import bitmap_of
+from timed.primitives.roster import Roster, Tier
 from timed.store.memory import MemoryStore
 
 
@@ -365,6 +368,14 @@ class Masternodes(SynchronousTestCase):
         everybody, three = (0, 1, 2, 3), (0, 1, 2)
         told = self.told_of(*[three] * (2 * MISSED_IN_A_ROW), everybody)
         self.assertEqual([kind for _, kind, _ in told], [MISSED, RETURNED])
+
+
+    def test_a_member_without_weight_is_never_missed(self) -> None:
+        """Protocol §2: free members have no weight, so they vote for nothing and no certificate can hold them."""
+        weighty, free = roster(1, 2).members
+        mixed = Roster(members=(weighty, msgspec.structs.replace(free, tier=Tier.FREE, weight=0)))
+        self.assertEqual(absent_from(bitmap_of((0,), 2), mixed), frozenset())
+        self.assertEqual(absent_from(bitmap_of((), 2), mixed), {weighty.operator_key})
 
 
 class Peers(WriterCase):

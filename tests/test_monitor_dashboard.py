@@ -201,7 +201,7 @@ class Blocks(SynchronousTestCase):
             return SimpleNamespace(round=0, bitmap=self.bitmaps.get(height, b"\x05"))
 
         header = SimpleNamespace(hash=b"\x01", time=100, proposer=b"\x02")
-        members = [SimpleNamespace(operator_key=bytes([number])) for number in range(3)]
+        members = [SimpleNamespace(operator_key=bytes([number]), weight=1) for number in range(3)]
         ledger = SimpleNamespace(
             tip=SimpleNamespace(height=tip), header=lambda height: header, certificate=certificate,
             roster=lambda height: SimpleNamespace(members=members),

@@ -23,10 +23,12 @@ Absent = Callable[[int], frozenset[bytes]]
 
 
 def absent_from(bitmap: bytes, roster: Roster) -> frozenset[bytes]:
-    """Operator keys of the members whose signature a certificate lacks."""
+    """Operator keys of the members whose signature a certificate lacks; those without weight never vote."""
     signed = set(indices_of(bitmap, len(roster.members)))
     return frozenset(
-        member.operator_key for index, member in enumerate(roster.members) if index not in signed
+        member.operator_key
+        for index, member in enumerate(roster.members)
+        if member.weight and index not in signed
     )
 
 

@@ -90,6 +90,9 @@ class Figures(SynchronousTestCase):
         self.check(Value("m"), readings, 3.0)
         self.check(Value("m", (("a", "y"),)), readings, 2.0)
         self.check(Value("m", (("a", "z"),)), readings, None)
+        self.check(Value("m", (("a", "z"),), absent=7.0), readings, 7.0)
+        self.check(Value("m", (("a", "y"),), absent=7.0), readings, 2.0)
+        self.check(Value("m", absent=7.0), [], None)
         self.check(Count("m"), readings, 2.0)
         self.check(Count("none"), readings, 0.0)
 
@@ -275,6 +278,19 @@ class TableOfRules(SynchronousTestCase):
             alarms.judge(readings)
             now += EVERY_S * SECOND
         self.assertEqual([alert.rule.name for alert in alarms.active() if "finality" in alert.rule.name], [])
+
+    def test_who_is_no_member_any_more_lacks_no_quorum(self) -> None:
+        """A follower has no margin at all: an alert that was raised before must not stay for ever."""
+        rules = [rule for rule in RULES if rule.name == "quorum-thin"]
+        alarms, readings = Alarms(lambda alert: None, rules), Readings()
+        alarms.regulate({"quorum-thin": 10})
+        names: list[list[str]] = []
+        for number in range(60):
+            values = {"timed_quorum_margin": (({}, -1.0),)} if number < 30 else {}
+            readings.add(Reading(number * EVERY_S * SECOND, values))
+            alarms.judge(readings)
+            names.append([alert.rule.name for alert in alarms.active()])
+        self.assertEqual((names[29], names[-1]), (["quorum-thin"], []))
 
     def test_names_are_unique_and_every_rule_says_what_to_do(self) -> None:
         self.assertEqual(len({rule.name for rule in RULES}), len(RULES))

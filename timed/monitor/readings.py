@@ -98,13 +98,17 @@ class Readings:
 
 @attrs.frozen
 class Value:
-    """A metric now."""
+    """A metric now; `absent` while it has no series, None where that means that it is not known."""
 
     metric: str
     labels: Labels = ()
+    absent: float | None = None
 
     def of(self, readings: Readings) -> float | None:
-        return None if readings.last is None else readings.last.total(self.metric, self.labels)
+        if readings.last is None:
+            return None
+        found = readings.last.total(self.metric, self.labels)
+        return self.absent if found is None else found
 
     @property
     def promql(self) -> str:

@@ -136,7 +136,7 @@ RULES: tuple[Rule, ...] = (
         for_s=0,
     ),
     Rule(
-        "quorum-thin", WARNING, Value("timed_quorum_margin"), 0,
+        "quorum-thin", WARNING, Value("timed_quorum_margin", absent=float("inf")), 0,
         "{value} weight to spare: the connected members are no quorum",
         "masternodelist shows who is away; without them nothing becomes final.",
         for_s=2 * MINUTE, below=True,

@@ -369,7 +369,6 @@ class Masternodes(SynchronousTestCase):
         told = self.told_of(*[three] * (2 * MISSED_IN_A_ROW), everybody)
         self.assertEqual([kind for _, kind, _ in told], [MISSED, RETURNED])
 
-
     def test_a_member_without_weight_is_never_missed(self) -> None:
         """Protocol §2: free members have no weight, so they vote for nothing and no certificate can hold them."""
         weighty, free = roster(1, 2).members

@@ -22,6 +22,8 @@ from timed.monitor import observer
 from timed.monitor.exposition import Exposition
 from timed.monitor.health import CHECKS, DEGRADED, FAILED, OK, Board
 from timed.monitor.metrics import METRICS
+from timed.monitor.pulse import feel
+from timed.monitor.readings import read
 from timed.monitor.view import View
 from timed.monitor.watch import Watch
 from timed.params import SECOND
@@ -78,6 +80,22 @@ class Checks(SynchronousTestCase):
         reasons.append(self.board.look()["voting"]["reason"])
         for reason, why in zip(reasons, ("its log", "its clock", "its store"), strict=True):
             self.assertIn(why, reason)
+
+    def test_a_check_that_raises_says_so_and_hides_no_other(self) -> None:
+        """What breaks a check at night, such as a disk that cannot be read, must not silence the rest."""
+        node = self.context.running.node
+        node.gate.failure = "EIO"
+
+        def broken() -> None:
+            raise ZeroDivisionError
+
+        self.patch(node, "sync_state", broken)
+        found = self.board.look()
+        self.assertEqual((found["sync"]["state"], found["disk"]["state"]), (DEGRADED, FAILED))
+        self.assertIn("ZeroDivisionError", found["sync"]["reason"])
+        self.assertIn("log", found["sync"]["remedy"])
+        self.assertEqual(self.board.ready()[0], 503)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_since_is_the_time_of_the_last_change(self) -> None:
         begun = self.time // SECOND
@@ -202,6 +220,31 @@ class Table(SynchronousTestCase):
         for row in METRICS:
             self.assertEqual(families[row.name].documentation, row.help)
             self.assertEqual(families[row.name].type, row.type)
+
+    def test_a_row_that_cannot_be_read_hides_no_other(self) -> None:
+        def broken() -> None:
+            raise ZeroDivisionError
+
+        self.patch(self.context.running.node, "sync_state", broken)
+        found = self.samples()
+        self.assertNotIn("timed_blocks_behind", found)
+        self.assertEqual(found["timed_height"], [({}, 0.0)])
+        self.assertIn(({"check": "sync"}, 1.0), found["timed_check_state"])
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+        reading = read(METRICS, self.view)
+        self.assertIsNone(reading.total("timed_blocks_behind", ()))
+        self.assertEqual(reading.total("timed_check_state", (("check", "sync"),)), 1.0)
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+        moment = feel(METRICS, self.view, 0.0)
+        self.assertEqual((moment.total("timed_blocks_behind"), moment.total("timed_height")), (None, 0.0))
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+
+    def test_a_distribution_that_cannot_be_read_hides_no_other(self) -> None:
+        del self.watch.stages.since_accepted
+        self.assertNotIn("timed_finality_seconds_count", self.samples())
+        self.assertNotIn("timed_finality_seconds", read(METRICS, self.view).spreads)
+        self.assertEqual(feel(METRICS, self.view, 0.0).spreads["timed_finality_seconds"], {})
+        self.assertEqual(len(self.flushLoggedErrors(AttributeError)), 3)
 
     def test_values_are_the_node_s(self) -> None:
         found = self.samples()

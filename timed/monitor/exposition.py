@@ -67,10 +67,10 @@ class Exposition:
             for row, about in self._rows:
                 lines.append(about)
                 if isinstance(row, Durations):
-                    for labels, histogram in row.source(view):
+                    for labels, histogram in row.read(view):
                         lines += self._spread(row, tuple(labels), histogram)
                     continue
-                for labels, value in row.source(view):
+                for labels, value in row.read(view):
                     key = (row.name, tuple(labels))
                     name = self._series.get(key) or self._named(row, key)
                     lines.append(f"{name} {floatToGoString(value)}\n")

@@ -49,6 +49,15 @@ class Check:
     find: Callable[[View], Finding]
     ready: bool = False
 
+    def look(self, view: View) -> Finding:
+        """What `find` says. A bug, or a disk that cannot be read, must not hide what the other checks say."""
+        try:
+            return self.find(view)
+        except Exception as error:  # noqa: BLE001 - see above
+            view.watch.raised(f"the check {self.name}")
+            reason = f"this check cannot be made: {type(error).__name__}"
+            return Finding(DEGRADED, reason, REMEDIES["check-bugs"])
+
 
 def _chain(view: View) -> Finding:
     if view.node is not None or view.context.config.apart:
@@ -281,7 +290,7 @@ class Board:
         now = self._view.now()
         shown = {}
         for check in CHECKS:
-            found = check.find(self._view)
+            found = check.look(self._view)
             state, since = self._since.get(check.name, ("", now))
             if state != found.state:
                 since = now

@@ -153,7 +153,7 @@ def _stages(view: View) -> list[Distribution]:
 
 
 def _checks(view: View) -> list[Sample]:
-    return by((check.name, SEVERITY[check.find(view).state]) for check in CHECKS)
+    return by((check.name, SEVERITY[check.look(view).state]) for check in CHECKS)
 
 
 def _quorum_margin(view: View) -> list[Sample]:

@@ -71,10 +71,10 @@ def feel(rows: Iterable[Row | Durations], view: View, at_s: float) -> Pulse:
             if isinstance(row, Durations):
                 spreads[row.name] = {
                     labels: Spread(histogram.bounds, tuple(histogram.counts), histogram.sum)
-                    for labels, histogram in row.source(view)
+                    for labels, histogram in row.read(view)
                 }
             else:
-                values[row.name] = dict(row.source(view))
+                values[row.name] = dict(row.read(view))
     return Pulse(at_s, values, spreads)
 
 

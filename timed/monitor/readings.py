@@ -51,7 +51,7 @@ def read(rows: Iterable[Row | Durations], view: View) -> Reading:
     with view.moment():
         for row in rows:
             if isinstance(row, Durations):
-                found = tuple(row.source(view))
+                found = row.read(view)
                 if found:
                     spreads[row.name] = tuple(
                         (dict(zip(row.labels, labels, strict=True)), tuple(map(float, histogram.counts)))
@@ -60,7 +60,7 @@ def read(rows: Iterable[Row | Durations], view: View) -> Reading:
                     bounds[row.name] = found[0][1].bounds
             else:
                 values[row.name] = tuple(
-                    (dict(zip(row.labels, labels, strict=True)), value) for labels, value in row.source(view)
+                    (dict(zip(row.labels, labels, strict=True)), value) for labels, value in row.read(view)
                 )
     return Reading(view.now(), values, spreads, bounds)
 

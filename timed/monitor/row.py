@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import attrs
 
@@ -12,6 +13,8 @@ from timed.monitor.view import View
 COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 UNITS = ("seconds", "bytes", "time", "ratio")
 """What a name may end with; a metric without one of them counts things."""
+
+T = TypeVar("T")
 
 Sample = tuple[tuple[str, ...], float]
 Source = Callable[[View], Iterable[Sample]]
@@ -28,6 +31,10 @@ class Row:
     labels: tuple[str, ...]
     help: str
     source: Source
+
+    def read(self, view: View) -> list[Sample]:
+        """What `source` gives now; nothing when it raises."""
+        return _read(self.name, self.source, view)
 
     @property
     def unit(self) -> str:
@@ -46,6 +53,19 @@ class Durations:
     source: Distributions
     type: str = HISTOGRAM
     unit: str = "seconds"
+
+    def read(self, view: View) -> list[Distribution]:
+        """What `source` gives now; nothing when it raises."""
+        return _read(self.name, self.source, view)
+
+
+def _read(name: str, source: Callable[[View], Iterable[T]], view: View) -> list[T]:
+    """A bug, or a disk that cannot be read, must not hide what the other rows say."""
+    try:
+        return list(source(view))
+    except Exception:  # noqa: BLE001 - see above
+        view.watch.raised(f"the metric {name}")
+        return []
 
 
 def one(value: float | None) -> list[Sample]:

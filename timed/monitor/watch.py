@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from twisted.logger import Logger
+
 from timed.interfaces import IEventSink
 from timed.monitor.blocks import RecentBlocks
 from timed.monitor.lateness import Lateness, Pauses
@@ -15,6 +17,8 @@ from timed.monitor.turns import SlowTurns
 
 class Watch:
     """The counters of one node, from `start` to `stop`."""
+
+    _log = Logger()
 
     def __init__(
         self,
@@ -35,6 +39,10 @@ class Watch:
     def sinks(self) -> tuple[IEventSink, ...]:
         """Those who want to hear the node's events."""
         return (self.counts, self.stages, self.blocks)
+
+    def raised(self, what: str) -> None:
+        """Whoever looks at all metrics or checks goes on after one that raised; the log has its traceback."""
+        self._log.failure("{what} raised", what=what)
 
     def start(self) -> None:
         self.turns.start()

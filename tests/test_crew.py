@@ -87,6 +87,32 @@ class CrewTests(SynchronousTestCase):
         self.assertEqual(done, [1])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_a_call_that_would_end_its_thread_ends_nothing(self) -> None:
+        done: list[int] = []
+        crew = self.crew(1)
+        crew.callInThread(sys.exit, "a library that means well")
+        crew.callInThread(done.append, 1)
+        crew.stop()
+        self.assertEqual(done, [1])
+        self.assertEqual(len(self.flushLoggedErrors(SystemExit)), 1)
+
+    def test_where_no_thread_can_begin_what_is_waited_for_is_done_by_whoever_asks(self) -> None:
+        """A record of the wallet that nobody writes would be missing from its file for good."""
+
+        class Refused(threading.Thread):
+            def start(self) -> None:
+                raise RuntimeError("can't start new thread")
+
+        self.patch(crew_module, "Thread", Refused)
+        clock, crew, done = ThreadsOnClock(), self.crew(1), list[int]()
+        answer = crew.defer_to_thread(clock, done.append, 1)
+        refusal = crew.defer_to_thread(clock, divmod, 7, 0)
+        self.assertEqual((done, crew.threads), ([1], 0))
+        self.assertNoResult(answer)
+        clock.advance(0)
+        self.assertIs(self.successResultOf(answer), None)
+        self.failureResultOf(refusal, ZeroDivisionError)
+
     def test_after_a_stop_nothing_is_taken(self) -> None:
         done: list[int] = []
         crew = self.crew(1)

@@ -51,12 +51,21 @@ class Crew:
         self._calls.put((func, args))
 
     def defer_to_thread(self, reactor: Any, func: Callable[..., T], *args: object) -> Deferred[T]:
-        """The same; fires on the reactor's thread with what `func` returned or raised, or why it was not called."""
+        """The same; fires on the reactor's thread with what `func` returned or raised, or RuntimeError after `stop`.
+
+        Called on the reactor's thread. Where the system has no room for the first thread, that one does the
+        work, here and now: not all of it is asked for again, and nothing is under way that it could overtake.
+        """
         done: Deferred[T] = Deferred()
         try:
             self.callInThread(_answer, reactor, done, func, args)
         except RuntimeError as error:
-            return fail(error)
+            if self._stopped:
+                return fail(error)
+            self._log.warn(
+                "{name} works on the reactor's thread: {reason}", name=self._name, reason=str(error)
+            )
+            _answer(reactor, done, func, args)
         return done
 
     def _grow(self) -> None:
@@ -87,7 +96,7 @@ class Crew:
             func, args = call
             try:
                 func(*args)
-            except Exception:  # noqa: BLE001 - the thread is needed for the next call
+            except BaseException:  # noqa: BLE001 - the thread is needed for the next call
                 self._log.failure("{what} raised on a thread of {name}", what=repr(func), name=self._name)
             del call, func, args
 

@@ -366,7 +366,7 @@ class WaitingTests(SynchronousTestCase):
             desk.propose([one], desk.reports_of([one], *members))
             for one, members in zip(payments, ((0, 1, 2), (0, 1, 3), (0, 2, 3)), strict=True)
         ]
-        for proposal in proposals:
+        for proposal in (*proposals, proposals[0]):
             desk.judge(proposal)
         desk.certify_all(payments)
         desk.retry()

@@ -147,8 +147,9 @@ class Judging:
             return
         for report in judged.reports:
             self._closing.report(report, now)
-        if len(self._waiting) < MAX_JUDGED:
-            self._waiting[_key(judged.proposal)] = judged
+        key = _key(judged.proposal)
+        if key in self._waiting or len(self._waiting) < MAX_JUDGED:
+            self._waiting[key] = judged
             for report in judged.reports:
                 self._closing.expect(report)
         elif not self._backed(judged):

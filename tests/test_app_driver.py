@@ -327,6 +327,13 @@ class Stopping(DriverCase):
         self.successResultOf(stopped)
         self.assertEqual(self.store.durable, [[b"vote"]])
 
+    def test_after_stop_no_signature_is_checked_that_no_thread_has(self) -> None:
+        self.turn(Verify(6, ((b"k", b"m", b"s"),) * 300))
+        self.driver.stop()
+        self.verifier_threads.run()
+        self.reactor.advance(0)
+        self.assertEqual(self.verifier_threads.calls, [])
+
     def test_after_stop_no_call_is_left(self) -> None:
         self.driver.received(1, b"x")
         self.driver.stop()

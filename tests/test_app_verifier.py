@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -73,6 +73,37 @@ class Verifying(SynchronousTestCase):
         self.run_all()
         self.assertEqual(self.answers, {1: (False,)})
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_without_a_thread_the_caller_pays(self) -> None:
+        """The system may refuse one, and give one later: no verdict waits for it."""
+        refused: list[str] = []
+        give = self.threads.callInThread
+
+        def refuse(func: Callable[..., object], *args: object) -> None:
+            if len(refused) == 3:
+                give(func, *args)
+            else:
+                refused.append("can't start new thread")
+                raise RuntimeError(refused[-1])
+
+        self.patch(self.threads, "callInThread", refuse)
+        for token in range(3):
+            self.verifier.put(Verify(token, (item(True), item(False))))
+            self.verifier.dispatch()
+        self.assertEqual(self.answers, dict.fromkeys(range(3), (True, False)))
+        self.assertEqual(self.verifier.counters.waiting_items, 0)
+        self.verifier.put(Verify(3, tuple(item(True) for _ in range(300))))
+        self.verifier.dispatch()
+        self.assertEqual(len(self.threads.calls), 2)
+
+    def test_after_a_stop_nothing_is_handed_to_a_thread(self) -> None:
+        """The threads end before the batches that are under way are known here."""
+        self.verifier.put(Verify(1, tuple(item(True) for _ in range(300))))
+        self.verifier.dispatch()
+        self.verifier.stop()
+        self.threads.run()
+        self.assertEqual((self.threads.calls, len(self.batches)), ([], 2))
+        self.assertEqual(self.verifier.counters.waiting_items, 0)
 
     def test_a_request_without_items_is_answered(self) -> None:
         self.verifier.put(Verify(1, ()))

@@ -236,6 +236,7 @@ class NodeDriver:
             self._call(self._calls.stop)
             self._flush()
             self._running = False
+            self.verifier.stop()
             for call in (self._flush_call, self._wake_call):
                 if call is not None and call.active():
                     call.cancel()

@@ -111,10 +111,23 @@ class Verifier:
             self._idle_workers -= 1
             self.counters.batches += 1
             self._under_way[self.counters.batches] = batch
-            self._threads.callInThread(self._check, self.counters.batches, batch)
+            self._begin(self.counters.batches, batch)
         if self._slots and not self._under_way and not self._here:
             self._here = True
             self._from_thread(self._check_here)
+
+    def _begin(self, number: int, batch: tuple[_Slot, ...]) -> None:
+        try:
+            self._threads.callInThread(self._check, number, batch)
+        except RuntimeError as error:
+            self._log.warn("signatures are checked on the reactor's thread: {reason}", reason=str(error))
+            self.counters.inline += len(batch)
+            self._check(number, batch)
+
+    def stop(self) -> None:
+        """Begin no further batch: nobody waits for verdicts any more, and the threads end."""
+        self.counters.waiting_items -= len(self._slots)
+        self._slots.clear()
 
     def take_back(self) -> None:
         """Check what threads have not answered on this one; a thread that answers after all works again.
@@ -130,12 +143,14 @@ class Verifier:
     def _check_here(self) -> None:
         """One batch a turn, while no thread works."""
         self._here = False
+        if not self._slots:
+            return
         batch = tuple(self._slots.popleft() for _ in range(min(BATCH_MAX, len(self._slots))))
         self._settle(batch, self._verdicts(batch))
         self.dispatch()
 
     def _check(self, number: int, batch: tuple[_Slot, ...]) -> None:
-        """On a verifier thread."""
+        """On a verifier thread, or where there is none."""
         self._from_thread(self._checked, number, self._verdicts(batch))
 
     def _verdicts(self, batch: tuple[_Slot, ...]) -> Sequence[bool]:

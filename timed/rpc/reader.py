@@ -143,19 +143,13 @@ class Reader:
     def read(self, read: Read) -> Deferred[Any]:
         """Fires with the answer, or with what it raised; to cancel it ends the reading at its next slice.
 
-        Busy when too many wait.
+        Busy when too many wait, or the system has no thread for it.
         """
         if self._stopped:
             raise stopping()
         if len(self._waiting) >= MAX_WAITING:
             self.counters.refused += 1
-            raise Busy(
-                503,
-                RETRY_AFTER_S,
-                f"{MAX_WAITING} questions to the chain are waiting",
-                rule="reader-full",
-                hint="Try again in a moment, and ask for less at once.",
-            )
+            raise _full(f"{MAX_WAITING} questions to the chain are waiting")
         reading: _Reading
 
         def cancel(done: Deferred[Any]) -> None:
@@ -167,8 +161,19 @@ class Reader:
             self._waiting.append(reading)
             begin, self._busy = not self._busy, True
         if begin:
-            self._threads.callInThread(self._run)
+            self._begin()
         return reading.done
+
+    def _begin(self) -> None:
+        """Have the thread run; Busy, and the one reading that waits is none, where the system has no room for it."""
+        try:
+            self._threads.callInThread(self._run)
+        except RuntimeError as error:
+            with self._lock:
+                self._waiting.clear()
+                self._busy = False
+            self.counters.refused += 1
+            raise _full(f"There is no thread to read on ({error})") from error
 
     def _whose(self) -> Call | None:
         call = None if self._activity is None else self._activity.running
@@ -279,6 +284,16 @@ class Reader:
         except Exception as error:  # noqa: BLE001 - as above
             result = Failure(error)
         self._from_thread(self._fire, reading, result)
+
+
+def _full(message: str) -> Busy:
+    return Busy(
+        503,
+        RETRY_AFTER_S,
+        message,
+        rule="reader-full",
+        hint="Try again in a moment, and ask for less at once.",
+    )
 
 
 def watch_reader(loops: Watchdog, reader: Reader) -> Callable[[], None]:

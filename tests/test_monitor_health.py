@@ -20,7 +20,7 @@ from timed.consensus.tally import FastPathCounters
 from timed.errors import StoreError
 from timed.monitor import observer
 from timed.monitor.exposition import Exposition
-from timed.monitor.health import CHECKS, DEGRADED, FAILED, OK, Board
+from timed.monitor.health import CHECKS, DEGRADED, FAILED, LATE_INTERVALS, OK, Board
 from timed.monitor.metrics import METRICS
 from timed.monitor.pulse import feel
 from timed.monitor.readings import read
@@ -38,6 +38,8 @@ class Checks(SynchronousTestCase):
         self.context = make_context(self.directory)
         self.time = self.context.started_at
         self.context.clock = lambda: self.time
+        self.steady_s = 100.0
+        self.context.monotonic = lambda: self.steady_s
         self.context.running.node.start(self.time)
         self.watch = Watch(Clock(), lambda: 0.0)
         self.counts = self.watch.counts
@@ -45,6 +47,28 @@ class Checks(SynchronousTestCase):
 
     def states(self) -> dict[str, str]:
         return {name: check["state"] for name, check in self.board.look().items()}
+
+    def pass_time(self, seconds: int) -> None:
+        self.time += seconds * SECOND
+        self.steady_s += seconds
+
+    def test_a_network_is_late_after_ten_intervals_without_a_block(self) -> None:
+        """Of the time that the process has run: before it began somebody else may have seen blocks."""
+        self.time = max(self.time, self.context.running.node.ledger.tip.header.time * SECOND) + 10**6 * SECOND
+        self.assertEqual(self.states()["blocks"], OK)
+        self.pass_time(LATE_INTERVALS * 600)
+        self.assertEqual(self.states()["blocks"], OK)
+        self.pass_time(1)
+        self.assertEqual(self.board.look()["blocks"]["reason"], "no block for 6001 s")
+
+    def test_a_clock_that_was_set_after_the_start_neither_hides_a_late_block_nor_makes_one(self) -> None:
+        """A machine without a battery for its clock begins in another year; a step back is no new start."""
+        begun = self.time
+        self.time += 86_400 * SECOND
+        self.assertEqual(self.states()["blocks"], OK)
+        self.context.started_at = begun + 10 * 86_400 * SECOND
+        self.pass_time(LATE_INTERVALS * 600 + 1)
+        self.assertEqual(self.states()["blocks"], DEGRADED)
 
     def test_a_good_node_is_ok_and_ready(self) -> None:
         self.assertEqual(self.states(), dict.fromkeys([check.name for check in CHECKS], OK))
@@ -56,7 +80,7 @@ class Checks(SynchronousTestCase):
         node.gate.failure = "EIO"
         node.chain.fail_safely("two certified blocks at height 3")
         self.context.running.driver.counters.faults = 2
-        self.time += 11 * 600 * SECOND
+        self.pass_time(11 * 600)
         found = self.board.look()
         self.assertEqual({name for name, check in found.items() if check["state"] != OK},
                          {"disk", "safety", "blocks", "bugs"})  # fmt: skip
@@ -252,6 +276,14 @@ class Table(SynchronousTestCase):
         self.assertEqual(found["timed_coins"], [({}, 100.0)])
         self.assertEqual(found["timed_supply_time"], [({}, 1_000_000.0)])
         self.assertEqual(found["timed_info"][0][0]["network"], "regtest")
+
+    def test_a_clock_that_is_set_does_not_change_for_how_long_it_runs(self) -> None:
+        steady = [50.0]
+        self.context.monotonic = lambda: steady[0]
+        self.view = View(self.context, self.watch, lambda name: None)
+        steady[0] = 57.0
+        self.context.clock = lambda: self.context.started_at - 86_400 * SECOND
+        self.assertEqual(self.samples()["timed_uptime_seconds"], [({}, 7.0)])
 
     def test_dialling_shows_its_progress(self) -> None:
         """F12: the counter grows as long as somebody who is wanted is missing."""

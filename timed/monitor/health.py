@@ -157,8 +157,7 @@ def _blocks(view: View) -> Finding:
     node = view.node
     if node is None:
         return Finding()
-    latest = max(node.ledger.tip.header.time * SECOND, view.context.started_at)
-    age_s = (view.now() - latest) // SECOND
+    age_s = min(view.now() // SECOND - node.ledger.tip.header.time, int(view.uptime_s))
     if age_s <= LATE_INTERVALS * node.config.genesis.interval:
         return Finding()
     return Finding(DEGRADED, f"no block for {age_s} s", "A quorum of members must be connected and awake.")

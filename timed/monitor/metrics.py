@@ -18,7 +18,7 @@ from timed.monitor.process import PROCESS_METRICS
 from timed.monitor.row import COUNTER, GAUGE, Distribution, Durations, Row, Sample, Source, by, one
 from timed.monitor.view import View
 from timed.monitor.wallet import WALLET_METRICS
-from timed.params import SECOND, UNITS_PER_TIME
+from timed.params import UNITS_PER_TIME
 from timed.primitives.roster import Roster
 
 MAX_MISSING = 100
@@ -284,7 +284,7 @@ METRICS: tuple[Row | Durations, ...] = (
     Row("timed_info", GAUGE, ("version", "network", "node_id"), "What this node is; always 1.", _node_info),
     Row(
         "timed_uptime_seconds", GAUGE, (), "Seconds since the process was composed.",
-        lambda view: one((view.now() - view.context.started_at) / SECOND),
+        lambda view: one(view.uptime_s),
     ),
     Row("timed_height", GAUGE, (), "Height of the newest certified block.", _height),
     Row("timed_tip_time_seconds", GAUGE, (), "Grid time of the newest block, unix seconds.", _tip_time),

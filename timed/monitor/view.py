@@ -33,6 +33,7 @@ class View:
         self.context = context
         self.watch = watch
         self._sibling = sibling
+        self._begun_s = context.monotonic()
         self._found: dict[str, Any] | None = None
         """What was found in the moment that lasts."""
 
@@ -58,6 +59,11 @@ class View:
     def now(self) -> int:
         """Microseconds of unix time."""
         return self.context.clock()
+
+    @property
+    def uptime_s(self) -> float:
+        """Since the process was composed, whatever became of the clock."""
+        return self.context.monotonic() - self._begun_s
 
     @property
     def node_id(self) -> str:

@@ -42,6 +42,36 @@ class StartCase(SynchronousTestCase):
         self.assertNotIn("Traceback", done.stdout)
 
 
+SET_BACK = """
+import time
+true_time, wrong_by = time.time, 0
+time.time = lambda: true_time() - wrong_by
+from timed.app import composition, tap
+composition.compose = lambda *given, **named: None
+options = tap.Options()
+options.parseOptions(["--node-id", "1"])
+tap.makeService(options)
+from twisted.internet import reactor
+def set_back():
+    global wrong_by
+    wrong_by = 3600
+reactor.callWhenRunning(set_back)
+reactor.callLater(0.1, reactor.stop)
+reactor.run()
+"""
+
+
+class Timers(StartCase):
+    def test_a_clock_that_is_set_back_holds_no_timer_up(self) -> None:
+        """By an hour: without a steady reactor nothing is looked at, dialled or told to systemd for that hour."""
+        done = subprocess.run(
+            [sys.executable, "-c", SET_BACK],
+            cwd=self.directory, env=dict(os.environ, PYTHONPATH=str(ROOT)), capture_output=True, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+        self.assertEqual((done.stderr, done.returncode), ("", 0))
+
+
 class Usage(StartCase):
     def test_an_unknown_option_is_status_2(self) -> None:
         self.assert_refused(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -116,6 +117,14 @@ def log_file(options: Any, config: Config) -> TextIO:
         raise LocalError(f"cannot write the log file {path}: {error.strerror}.", "Set --logfile.") from error
 
 
+def keep_steady(reactor: Any) -> None:
+    """Let the reactor's timers, of which there are none yet, run on a clock that only goes forward.
+
+    Twisted takes the time of day: a clock set back by an hour would hold every timer up for that hour.
+    """
+    reactor.seconds = time.monotonic
+
+
 def makeService(options: Options) -> IService:
     """The whole node as one service. A LocalError is one sentence and exit status 1."""
     from twisted.internet import reactor
@@ -124,6 +133,7 @@ def makeService(options: Options) -> IService:
     from timed.app.ports import inherited
     from timed.app.signals import Stopping
 
+    keep_steady(reactor)
     try:
         config = load(options["config"], options.entries(), node_id=options["node-id"])
         out = log_file(options, config)

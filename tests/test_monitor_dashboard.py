@@ -161,6 +161,24 @@ class Pictures(PictureCase):
         self.assertIsNone(picture["details"])
         self.assertEqual(picture["health"]["state"], "failed")
 
+    def test_details_that_cannot_be_read_hide_nothing_else(self) -> None:
+        """A disk that cannot be read at night is what the page is opened for."""
+        node = self.context.running.node
+        node.gate.failure = "EIO"
+
+        def broken() -> None:
+            raise ZeroDivisionError
+
+        self.patch(node.peers, "peers", broken)
+        picture = self.picture()
+        self.assertIsNone(picture["details"])
+        self.assertEqual(picture["health"]["checks"]["disk"]["state"], "failed")
+        self.assertEqual(picture["metrics"]["timed_height"][0]["value"], 0.0)
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+        self.clock.advance(1.0)
+        self.assertEqual(self.picture()["number"], 2)
+        self.assertTrue(self.flushLoggedErrors(ZeroDivisionError))
+
     def test_the_summary_is_the_node_in_one_line(self) -> None:
         for value in (0.02, 0.02, 0.3):
             self.watch.stages.since_accepted["final"].observe(value)
@@ -549,6 +567,20 @@ class Http(ServiceTestCase):
         self.assertEqual(error["data"]["rule"], "peer-unknown")
         self.context.desk = None
         self.assertEqual((await self.get("/explain?peer=x"))[0], 503)
+
+    async def test_a_bug_in_explain_is_answered_and_logged(self) -> None:
+        async def answer(body: bytes, caller: object) -> None:
+            raise ZeroDivisionError
+
+        self.context.desk = SimpleNamespace(dispatcher=SimpleNamespace(answer=answer))
+        asked: Any = self.in_thread(fetch, self.monitor_port, "GET", "/explain?peer=x")
+        self.assertEqual((await asked.addTimeout(10, self.context.reactor))[0], 500)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    async def test_a_monitor_that_stands_still_is_said_to_raise_no_alert(self) -> None:
+        remedies = {standing.loop.name: standing.loop.remedy for standing, _ in self.context.loops}
+        self.assertIn("no alert is raised", remedies["monitor"])
+        self.assertNotIn("alert", remedies["lateness"] + remedies["dashboard"])
 
     async def test_the_time_of_each_method_is_a_distribution(self) -> None:
         body = b'{"id": 1, "method": "getblockcount"}'

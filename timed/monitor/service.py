@@ -180,8 +180,9 @@ class MonitorService(Service):
 
     def _watched_loops(self) -> list[Callable[[], None]]:
         loops, look = self._context.loops, "Restart the node in a quiet hour; only its picture suffers."
+        blind = "Restart the node soon: it works on, and no alert is raised meanwhile."
         return [
-            loops.add_ticker("monitor", self._ticker, look),
+            loops.add_ticker("monitor", self._ticker, blind),
             loops.add_ticker("lateness", self._watch.lateness.ticker, look),
             loops.add(
                 "dashboard", lambda: self.viewers.ticker.turns, VIEWERS_S, look,
@@ -269,7 +270,10 @@ class MonitorService(Service):
             body = msgspec.json.encode({"jsonrpc": "2.0", "id": 1, "method": "explainpeer", "params": [peer]})
             done: Deferred[Reply] = Deferred.fromCoroutine(desk.dispatcher.answer(body, PAGE))
             request.notifyFinish().addErrback(lambda failure: done.cancel())
-            done.addCallbacks(lambda reply: self._plain(request, reply.body), self._unexplained)
+            done.addCallbacks(
+                lambda reply: self._plain(request, reply.body),
+                lambda failure: self._unexplained(request, failure),
+            )
 
     def _log_lines(self, request: BoundedRequest) -> None:
         """The newest lines as JSON, from the number `since` on."""
@@ -282,10 +286,11 @@ class MonitorService(Service):
             return
         self._plain(request, b'{"lines":' + encoded(self._context.log_tail.since(int(since))) + b"}")
 
-    def _unexplained(self, failure: Failure) -> None:
+    def _unexplained(self, request: BoundedRequest, failure: Failure) -> None:
         """Whoever asked has gone; anything else is a bug."""
         if failure.check(CancelledError) is None:
             self._log.failure("explainpeer failed for the dashboard", failure)
+            request.respond(500, TEXT, b"A bug of the node: the log has the traceback.\n")
 
     @staticmethod
     def _plain(request: BoundedRequest, body: bytes) -> None:

@@ -7,7 +7,7 @@ the node's own machine.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import attrs
 import msgspec
@@ -20,6 +20,9 @@ from timed.monitor.pulse import EVERY_S, LEAST_S, Pulse, Pulses, feel, percentil
 from timed.monitor.summary import Link, Summary, alert_lines
 from timed.monitor.view import View
 from timed.params import SECOND
+
+if TYPE_CHECKING:
+    from timed.node.node import Node
 
 FRESH_S = 0.9
 """A picture younger than this is not taken anew, however many ask."""
@@ -95,11 +98,9 @@ class Snapshots:
         pulse = feel(METRICS, view, now)
         before = last.pulse if last is not None else self._pulses.before(now)
         begin = self._pulses.begin(now)
-        detail = None
-        if node is not None:
-            past, seconds = (last.traffic, now - last.pulse.at_s) if last is not None else ({}, 0.0)
-            detail = details(node, view.watch.blocks, view.context.node_key.public, past, seconds)
-        self._last = _Moment(pulse, traffic_of(node) if node is not None else {})
+        past, seconds = (last.traffic, now - last.pulse.at_s) if last is not None else ({}, 0.0)
+        detail, traffic = self._details(node, past, seconds) if node is not None else (None, {})
+        self._last = _Moment(pulse, traffic)
         self.taken += 1
         common = {
             "number": self.taken,
@@ -123,6 +124,16 @@ class Snapshots:
             encode(bare),
             encode(full),
         )
+
+    def _details(self, node: Node, past: Traffic, seconds: float) -> tuple[Object | None, Traffic]:
+        """Details, and the traffic now; none when something raises: the rest of the picture says why."""
+        view = self._view
+        try:
+            detail = details(node, view.watch.blocks, view.context.node_key.public, past, seconds)
+            return detail, traffic_of(node)
+        except Exception:  # noqa: BLE001 - see above
+            view.watch.raised("reading the details of a picture")
+            return None, {}
 
     def _summary(self, pulse: Pulse, before: Pulse | None, begin: Pulse | None) -> Summary:
         """The node in one line: what stands beside the same of other nodes."""

@@ -11,6 +11,7 @@ import { Mempool, Process, Rpc } from "./work.js";
 const STALE_S = 3;
 const LOOK_MS = 250;
 const AGAIN_MS = 2000;
+const SILENT_S = 20;
 const TONES = { ok: "good", degraded: "warn", failed: "bad" };
 
 const logs = new Logs();
@@ -19,8 +20,11 @@ let last = null;
 let lastAt = null;
 let drawn = false;
 let source = null;
+let askedAt = null;
 
 function connect() {
+  source?.close();
+  askedAt = performance.now();
   source = new EventSource("/live");
   source.addEventListener("picture", (event) => {
     last = JSON.parse(event.data);
@@ -53,6 +57,8 @@ function draw() {
 function tell() {
   const age = lastAt === null ? null : (performance.now() - lastAt) / 1000;
   const stale = age === null || age > STALE_S;
+  // A connection may die without a word, as while this machine sleeps: the browser waits for ever.
+  if ((performance.now() - Math.max(askedAt, lastAt ?? 0)) / 1000 > SILENT_S) connect();
   document.body.classList.toggle("stale", lastAt !== null && stale);
   const state = last === null ? "" : stale ? "unknown" : last.health.state;
   setText(byId("state"), state);

@@ -3,11 +3,13 @@
 import { keyed, setAttribute, setText, shape } from "./dom.js";
 
 const POINTS = 120;
+const JOINED = 5;
 
 /** The last two minutes of one figure. */
 export class Line {
   constructor(svg, label) {
     this.values = [];
+    this.last = null;
     this.svg = svg;
     this.area = shape("path", { class: "area" });
     this.stroke = shape("path", { class: "stroke" });
@@ -16,21 +18,27 @@ export class Line {
     svg.append(this.area, this.stroke);
   }
 
-  /** Add a value, null for one that is not known, and draw. */
-  add(value, least = 0) {
+  /** Add a value, null for one that is not known, of a time in seconds, and draw. What was not seen is not known. */
+  add(value, time, least = 0) {
+    const unseen = this.last === null ? 0 : Math.round(time - this.last) - 1;
+    this.last = time;
+    for (let left = Math.min(unseen, POINTS); left > 0; left -= 1) this.values.push(null);
     this.values.push(value);
-    if (this.values.length > POINTS) this.values.shift();
+    this.values.splice(0, Math.max(0, this.values.length - POINTS));
     const [, , width, height] = this.svg.getAttribute("viewBox").split(" ").map(Number);
     const top = Math.max(least, ...this.values.map((each) => each ?? 0)) || 1;
     const step = width / (POINTS - 1), left = width - step * (this.values.length - 1);
-    const points = this.values
-      .map((each, place) => [left + place * step, each])
-      .filter(([, each]) => each !== null && each !== undefined)
-      .map(([x, each]) => `${x.toFixed(1)},${(height - (height - 2) * each / top).toFixed(1)}`);
-    if (!points.length) return;
-    const last = points.at(-1).split(",")[0], first = points[0].split(",")[0];
-    setAttribute(this.stroke, "d", `M${points.join("L")}`);
-    setAttribute(this.area, "d", `M${first},${height}L${points.join("L")}L${last},${height}Z`);
+    const runs = [];
+    let before = -Infinity;
+    this.values.forEach((each, place) => {
+      if (each === null || each === undefined) return;
+      if (place - before > JOINED) runs.push([]);
+      before = place;
+      runs.at(-1).push([(left + place * step).toFixed(1), (height - (height - 2) * each / top).toFixed(1)]);
+    });
+    const path = (run) => run.map(([x, y]) => `${x},${y}`).join("L");
+    setAttribute(this.stroke, "d", runs.map((run) => `M${path(run)}`).join(""));
+    setAttribute(this.area, "d", runs.map((run) => `M${run[0][0]},${height}L${path(run)}L${run.at(-1)[0]},${height}Z`).join(""));
   }
 }
 

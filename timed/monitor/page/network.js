@@ -55,7 +55,7 @@ function nodeName(row) {
 export class Network {
   constructor() {
     this.table = new Table(byId("nodes"), COLUMNS, {
-      key: (row) => row.own ? "own" : `${row.address} ${nameOf(row)}`,
+      key: (row) => `${row.own ? "own" : row.address} ${nameOf(row)}`,
       caption: "Nodes side by side",
       rowClass: (row) => [row.own ? "own" : null, isAway(row) ? "away" : null].filter(Boolean).join(" ") || null,
     });

@@ -26,7 +26,7 @@ export class Peers {
       { title: "score", value: (row) => row.score, text: (row) => number(row.score), help: "points for misconduct", less: true },
       { title: "for", value: (row) => row.age, text: (row) => span(row.age), less: true },
       { title: "software", kind: "text", value: (row) => row.software, less: true },
-    ], { key: (row) => String(row.id), caption: "Open sessions", sort: 0, empty: "no open session, or not shown to this browser" });
+    ], { key: (row) => `${row.id} ${row.node} ${row.address}`, caption: "Open sessions", sort: 0, empty: "no open session, or not shown to this browser" });
   }
 
   button(row) {
@@ -61,6 +61,7 @@ async function explain(node, address) {
   if (!dialog.open) dialog.showModal();
   try {
     const response = await fetch(`/explain?peer=${encodeURIComponent(node)}`, { cache: "no-store" });
+    if (!response.ok) throw new Error(await response.text());
     const answer = await response.json();
     if (answer.error) {
       setText(byId("explain-summary"), answer.error.message);

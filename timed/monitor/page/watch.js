@@ -61,6 +61,7 @@ function together(alerts, named) {
 
 const LEVELS = ["debug", "info", "warn", "error", "critical"];
 const MAX_LINES = 500;
+const keyOf = (line) => `${line.number}-${line.time}`;
 
 /** The section of log lines. */
 export class Logs {
@@ -75,14 +76,10 @@ export class Logs {
     this.follow.addEventListener("change", () => this.draw());
   }
 
-  /** Lines that are new, oldest first. A node that was restarted counts anew. */
+  /** Lines, oldest first, of which some may be known. A node that was restarted counts anew. */
   add(lines) {
-    const last = this.lines.at(-1);
-    if (last && lines.length && lines[0].number <= last.number) {
-      const again = lines[0].number === 0 && lines[0].time > last.time;
-      lines = again ? lines : lines.filter((line) => line.number > last.number);
-    }
-    this.lines.push(...lines);
+    const known = new Set(this.lines.map(keyOf));
+    this.lines.push(...lines.filter((line) => !known.has(keyOf(line))));
     this.lines.splice(0, Math.max(0, this.lines.length - MAX_LINES));
     this.draw();
   }
@@ -91,7 +88,7 @@ export class Logs {
     const least = LEVELS.indexOf(this.level.value), wanted = this.filter.value.trim().toLowerCase();
     const shown = this.lines.filter((line) => LEVELS.indexOf(line.level) >= least &&
       (!wanted || `${line.namespace} ${line.text}`.toLowerCase().includes(wanted)));
-    const made = keyed(this.box, shown.map((line) => `${line.number}-${line.time}`), () => element("div"));
+    const made = keyed(this.box, shown.map(keyOf), () => element("div"));
     made.forEach((node, place) => {
       const line = shown[place];
       setAttribute(node, "class", line.level);

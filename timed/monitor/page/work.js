@@ -22,7 +22,7 @@ export class Mempool {
 
   show(picture) {
     const waiting = valueOf(picture, "timed_mempool_transactions");
-    this.line.add(waiting, 10);
+    this.line.add(waiting, picture.time, 10);
     const refused = seriesOf(picture, "timed_refused", { what: "admission" }).reduce((sum, each) => sum + each.value, 0);
     figures(byId("mempool-figures"), [
       ["waiting for a block", count(waiting)],
@@ -53,7 +53,7 @@ export class Rpc {
   show(picture) {
     const calls = rateOf(picture, "timed_rpc_calls");
     const errors = (found) => calls === null ? null : found ?? 0;
-    this.line.add(calls, 5);
+    this.line.add(calls, picture.time, 5);
     figures(byId("rpc-figures"), [
       ["calls", perSecond(calls)],
       ["errors", perSecond(errors(rateOf(picture, "timed_rpc_errors")))],
@@ -130,7 +130,7 @@ export class Process {
       const [, read, format, least] = LINES[place];
       const found = read(picture);
       setText(value, format(found));
-      line.add(found, least);
+      line.add(found, picture.time, least);
     });
     this.costs.show(seriesOf(picture, "timed_message_cpu_seconds").map((series) => ({
       name: series.labels.type,

@@ -32,7 +32,7 @@ class RecordingStore:
 
     def __init__(self) -> None:
         self.durable: list[object] = []
-        self.fail: Exception | None = None
+        self.fail: BaseException | None = None
 
     def append(self, records: Sequence[bytes]) -> None:
         if self.fail is not None:
@@ -114,11 +114,14 @@ class Queueing(SynchronousTestCase):
         self.assertEqual(self.outcomes, [(1, "the disk is full"), (2, "the disk is full")])
 
     def test_a_bug_in_the_store_is_a_failure_and_not_a_dead_thread(self) -> None:
-        self.store.fail = RuntimeError("bug")
-        self.queue.put(Persist(1, (b"a",)))
-        self.threads.run()
-        self.assertEqual(self.outcomes, [(1, "RuntimeError: bug")])
-        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+        """Also one that is no Exception: a thread that ended so would leave all later ones waiting."""
+        for bug in (RuntimeError("bug"), SystemExit("bug")):
+            self.setUp()
+            self.store.fail = bug
+            self.queue.put(Persist(1, (b"a",)))
+            self.threads.run()
+            self.assertEqual(self.outcomes, [(1, f"{type(bug).__name__}: bug")])
+            self.assertEqual(len(self.flushLoggedErrors(type(bug))), 1)
 
     def test_more_than_the_bound_counts_as_a_failing_disk(self) -> None:
         self.queue.put(Persist(1, (bytes(999),)))

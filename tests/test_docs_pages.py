@@ -9,6 +9,7 @@ import shlex
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 
+from docutils.core import publish_doctree
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.test_docs_protocol import RENEW, ROOT, tables
@@ -162,6 +163,18 @@ class Commands(SynchronousTestCase):
 def identifier(title: str) -> str:
     """The anchor of a heading, as docutils makes it: it begins with a letter."""
     return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-").lstrip("0123456789-")
+
+
+class Markup(SynchronousTestCase):
+    def test_pages_have_a_title_and_nothing_that_docutils_complains_of(self) -> None:
+        for path in [*PAGES, ROOT / "CHANGELOG.rst"]:
+            complaints = io.StringIO()
+            document = publish_doctree(
+                path.read_text(encoding="utf-8"),
+                settings_overrides={"warning_stream": complaints, "_disable_config": True},
+            )
+            self.assertEqual((path.name, complaints.getvalue()), (path.name, ""))
+            self.assertTrue(document.get("title"), path.name)
 
 
 class Links(SynchronousTestCase):

@@ -162,7 +162,7 @@ class StoreQueue:
                 )
         except StoreError as error:
             self.broken = str(error)
-        except Exception as error:  # noqa: BLE001 - whatever it was, it is not durable
+        except BaseException as error:  # noqa: BLE001 - whatever it was, it is not durable
             self._log.failure("the store raised what it should not")
             self.broken = f"{type(error).__name__}: {error}"
         return self.broken

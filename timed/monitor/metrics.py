@@ -393,7 +393,7 @@ METRICS: tuple[Row | Durations, ...] = (
     ),
     Row("timed_verifier_items", COUNTER, (), "Signatures checked.", _verifier("items")),
     Row("timed_verifier_batches", COUNTER, (), "Batches of signatures checked.", _verifier("batches")),
-    Row("timed_verifier_inline", COUNTER, (), "Requests checked on the reactor thread.", _verifier("inline")),
+    Row("timed_verifier_inline", COUNTER, (), "Signatures checked on the reactor's thread.", _verifier("inline")),
     Row("timed_verifier_waiting", GAUGE, (), "Signatures that wait for a thread.", _verifier("waiting_items")),
     Row("timed_turns", COUNTER, (), "Turns of the node's driver.", _driver("turns")),
     Row("timed_faults", COUNTER, (), "Exceptions out of the core or of a sink: bugs.", _driver("faults")),

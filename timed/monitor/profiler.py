@@ -67,7 +67,7 @@ def threads_now() -> list[Thread]:
 
 
 def _short(name: str) -> str:
-    """`timed-store-0` out of the name that a Twisted pool gives its threads."""
+    """Without what a pool of Twisted's puts before the names of its threads."""
     return name.removeprefix("PoolThread-")
 
 

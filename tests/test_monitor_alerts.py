@@ -109,6 +109,8 @@ class Figures(SynchronousTestCase):
 
     def test_a_rate_wants_a_full_window(self) -> None:
         self.check(Rate("m", 60), series(0, 5, 10), None)
+        self.check(Rate("m", 60), series(*range(5)), None)
+        self.check(Rate("m", 60), series(*range(6)), 0.1)
         self.check(Rate("m", 60), series(*(9 * number for number in range(7))), 0.9)
 
     def test_a_slope_is_per_hour_and_wants_a_full_window(self) -> None:
@@ -132,6 +134,13 @@ class Figures(SynchronousTestCase):
         self.check(Quantile("m", 0.99, 60), readings, float("inf"))
         self.check(Quantile("m", 0.99, 0, labels), readings, None)
 
+    def test_a_quantile_of_a_node_that_began_anew_counts_no_bucket_below_nothing(self) -> None:
+        readings = [
+            Reading(number * 10 * SECOND, {}, {"m": (({}, counts),)}, {"m": (0.1, 1.0)})
+            for number, counts in enumerate([(50.0, 0.0, 0.0), (0.0, 4.0, 0.0)])
+        ]
+        self.check(Quantile("m", 0.99, 60), readings, 1.0)
+
     def test_a_quantile_of_nothing_new_is_nothing(self) -> None:
         """As in PromQL: without a value nothing is slow, and what was raised is over."""
         readings = [
@@ -154,6 +163,11 @@ class Figures(SynchronousTestCase):
         figure = Increase("m", 60)
         readings = self.read(figure, [Reading(7, {"m": (({}, 1.0),)})] * 50)
         self.assertLessEqual(len(readings.within(figure)), 60 // EVERY_S + SPARE)
+
+    def test_two_readings_of_one_moment_are_both_kept(self) -> None:
+        """A counter's growth between them is not lost."""
+        readings = [Reading(0, {"m": (({}, value),)}) for value in (0.0, 4.0)]
+        self.check(Increase("m", 60), [*readings, Reading(10 * SECOND, {"m": (({}, 5.0),)})], 5.0)
 
     def test_what_was_read_before_the_clock_was_set_back_is_dropped(self) -> None:
         figure = Increase("m", 60)
@@ -230,6 +244,24 @@ class Hysteresis(SynchronousTestCase):
         self.seconds -= 1000
         self.assertEqual(self.step(11, 3), [])
         self.assertEqual(len(self.step(11)), 1)
+
+    def test_a_clock_set_back_clears_once_it_has_been_right_for_long_enough(self) -> None:
+        self.step(11, 4)
+        self.step(1)
+        self.seconds -= 1000
+        self.assertEqual(len(self.step(1, 2)), 1)
+        self.assertEqual(self.step(1), [])
+
+    def test_what_is_over_is_told_newest_first(self) -> None:
+        self.step(11, 4)
+        self.step(1, 3)
+        self.step(11, 4)
+        self.step(1, 3)
+        self.assertEqual([each["since"] for each in self.alarms.as_object()["over"]], [70, 0])
+
+    def test_a_figure_above_every_bound_is_no_number_in_json_and_a_word_in_the_text(self) -> None:
+        (alert,) = self.step(float("inf"), 4)
+        self.assertEqual((alert.as_object()["value"], alert.text), (None, "30+ too many"))
 
     def test_what_is_over_is_bounded(self) -> None:
         for _ in range(MAX_HISTORY + 3):

@@ -7,8 +7,10 @@ import os
 import signal
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import attrs
 from twisted.internet.error import ProcessDone, ProcessTerminated
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
@@ -19,6 +21,7 @@ from tests.rpc_service import ServiceTestCase, fetch
 from tests.rpc_world import World
 from timed.app.config import override, settings_from
 from timed.errors import ConfigError
+from timed.feed.event import CLEARED, RAISED
 from timed.monitor.alerts import Alarms, Alert
 from timed.monitor.command import LEADER, MAX_WAITING, MAX_WORDS, TIMEOUT_S, AlertCommand
 from timed.monitor.readings import Reading, Readings, read
@@ -310,3 +313,45 @@ class Alerted(ServiceTestCase):
         self.assertEqual([each["name"] for each in json.loads(answer)["result"]["active"]], ["check-bugs"])
         await self.monitor.disownServiceParent()
         self.assertIsNone(self.context.alarms)
+
+    async def test_the_log_has_critical_alerts_as_errors_and_the_feed_when_each_is_over(self) -> None:
+        told: list[dict[str, Any]] = []
+        drafts: list[Any] = []
+        levels: list[str] = []
+        self.patch(self.monitor.command, "tell", told.append)
+        self.context.feed = SimpleNamespace(tell=drafts.append)
+        self.addCleanup(setattr, self.context, "feed", None)
+        observer = lambda event: levels.append(event["log_level"].name)  # noqa: E731
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
+        config = self.context.live.config
+        changed = (override("monitor.name", "north", "--set"),)
+        self.context.live.config = config.with_layers(attrs.evolve(config.layers, changed=changed))
+        rules = {rule.severity: rule for rule in RULES}
+        critical = Alert(rules["critical"], 5 * SECOND, 2.0)
+        for alert in (
+            critical,
+            Alert(rules["warning"], 5 * SECOND, 2.0),
+            attrs.evolve(critical, until_us=9 * SECOND),
+        ):
+            self.monitor._alerted(alert)
+        self.assertEqual(levels, ["error", "warn", "info"])
+        self.assertEqual([draft.type for draft in drafts], [RAISED, RAISED, CLEARED])
+        self.assertEqual([each["until"] for each in told], [None, None, 9])
+        self.assertEqual({each["called"] for each in told}, {"north"})
+
+    async def test_it_looks_also_when_nobody_asks(self) -> None:
+        """Every ten seconds: since when a check is not ok, what rates are compared with, and the watchdog."""
+        restarts: list[None] = []
+        self.patch(self.context.loops, "late_s", lambda: 30.0)
+        self.patch(self.context.loops, "restart", lambda: restarts.append(None))
+        node: Any = self.context.running.node
+        node.gate.failure = "EIO"
+        kept, now = len(self.monitor._snapshots._pulses._kept), self.context.clock()
+        self.monitor._look()
+        node.gate.failure = "EIO still"
+        self.context.clock = lambda: now + 500 * SECOND
+        self.assertLessEqual(self.monitor.board.look()["disk"]["since"], now // SECOND + 60)
+        self.assertEqual((len(self.monitor._snapshots._pulses._kept), len(restarts)), (kept + 1, 1))
+        self.assertIn("check-disk", [alert.rule.name for alert in self.monitor.alarms.active()])
+        node.gate.failure = None

@@ -18,12 +18,15 @@ from timed.app.config import override
 from timed.consensus.roundstate import RoundCounters
 from timed.consensus.tally import FastPathCounters
 from timed.errors import StoreError
-from timed.monitor import observer
+from timed.feed.attendance import MISSED_IN_A_ROW
+from timed.monitor import metrics, observer
 from timed.monitor.exposition import Exposition
-from timed.monitor.health import CHECKS, DEGRADED, FAILED, LATE_INTERVALS, OK, Board
-from timed.monitor.metrics import METRICS
+from timed.monitor.health import BEHIND, CHECKS, DEGRADED, FAILED, LATE_INTERVALS, LATE_SINK_S, OK, Board
+from timed.monitor.metrics import METRICS, ROWS
+from timed.monitor.observer import OTHER
 from timed.monitor.pulse import feel
 from timed.monitor.readings import read
+from timed.monitor.row import Row
 from timed.monitor.view import View
 from timed.monitor.watch import Watch
 from timed.params import SECOND
@@ -51,6 +54,69 @@ class Checks(SynchronousTestCase):
     def pass_time(self, seconds: int) -> None:
         self.time += seconds * SECOND
         self.steady_s += seconds
+
+    def test_a_few_blocks_are_on_their_way_and_more_are_catching_up(self) -> None:
+        node = self.context.running.node
+        found = []
+        for behind in (BEHIND, BEHIND + 1):
+            self.patch(node, "sync_state", lambda behind=behind: SimpleNamespace(behind=behind))
+            found.append(self.states()["sync"])
+        self.assertEqual(found, [OK, DEGRADED])
+
+    def alone(self) -> str:
+        """What the check says of a member that is no quorum by itself, and has no session."""
+        node = self.context.running.node
+        state = attrs.evolve(node.consensus_state(), member=None)
+        self.patch(node, "consensus_state", lambda: state)
+        return str(self.board.look()["peers"]["reason"])
+
+    def test_without_a_session_it_says_whether_there_is_anybody_to_dial(self) -> None:
+        peers = self.context.running.node.peers
+        nobody = "no session with any peer, and nobody to dial"
+        self.assertEqual(self.alone(), nobody)
+        self.context.seeds = SimpleNamespace()
+        self.assertEqual(self.alone(), "no session with any peer")
+        self.context.seeds = None
+        book, peers.discovery.book = peers.discovery.book, [object()]
+        self.assertEqual(self.alone(), "no session with any peer", "an address that was heard of")
+        peers.discovery.book = book
+        self.assertEqual(self.alone(), nobody)
+        peers.want("192.0.2.9", 7000, None)
+        self.assertEqual(self.alone(), "no session with any peer", "an address of addnode")
+
+    def test_a_watchdog_that_does_not_look_is_told(self) -> None:
+        self.patch(self.context.loops, "late_s", lambda: 21.4)
+        check = self.board.look()["loops"]
+        self.assertEqual(
+            (check["state"], check["reason"]), (DEGRADED, "the watchdog has not looked at the loops for 21 s")
+        )
+
+    def test_of_several_loops_the_first_is_told_and_how_many_more(self) -> None:
+        troubles = [SimpleNamespace(reason=f"loop {number}", remedy="wait") for number in range(3)]
+        self.patch(self.context.loops, "troubles", lambda: troubles)
+        self.assertEqual(self.board.look()["loops"]["reason"], "loop 0 (and 2 more)")
+        self.patch(self.context.loops, "troubles", lambda: troubles[:1])
+        self.assertEqual(self.board.look()["loops"]["reason"], "loop 0")
+
+    def test_an_index_that_is_off_may_be_broken(self) -> None:
+        statuses = [SimpleNamespace(name="a", enabled=False, error="EIO", height=1)]
+        self.context.indexes = SimpleNamespace(statuses=lambda: statuses)
+        self.assertEqual(self.states()["indexes"], OK)
+        statuses.append(SimpleNamespace(name="b", enabled=True, error="EIO", height=1))
+        self.assertIn("index b", self.board.look()["indexes"]["reason"])
+
+    def sink(self, late_s: int, failure: str | None, oldest_us: int | None) -> str:
+        sink = SimpleNamespace(
+            late_us=lambda now: late_s * SECOND, failure=failure, oldest_us=oldest_us, behind=3,
+            sink=SimpleNamespace(title="the receiver"), state=SimpleNamespace(value="waiting"),
+        )  # fmt: skip
+        self.context.feed = SimpleNamespace(failure=lambda: None, sinks=[sink])
+        return str(self.board.look()["sinks"]["state"])
+
+    def test_a_receiver_of_events_may_be_late_for_a_minute(self) -> None:
+        self.assertEqual(self.sink(LATE_SINK_S, "refused", 5), OK)
+        self.assertEqual(self.sink(LATE_SINK_S + 1, None, 5), DEGRADED)
+        self.assertEqual(self.sink(0, "its place is unknown", None), DEGRADED)
 
     def test_a_network_is_late_after_ten_intervals_without_a_block(self) -> None:
         """Of the time that the process has run: before it began somebody else may have seen blocks."""
@@ -363,6 +429,80 @@ class Table(SynchronousTestCase):
         found = self.samples()
         self.assertNotIn("timed_height", found)
         self.assertIn("timed_log_lines_total", found)
+
+
+class Weights(SynchronousTestCase):
+    """What the rows say of members: five of them, the last without weight, seen by the second."""
+
+    def setUp(self) -> None:
+        weights = (5, 4, 3, 2, 0)
+        members = tuple(
+            SimpleNamespace(weight=weight, operator_key=bytes([number]), network_address=b"m%d" % number)
+            for number, weight in enumerate(weights)
+        )
+        self.heights: list[int] = []
+        self.there = {0}
+        self.member: int | None = 1
+        self.in_a_row: dict[bytes, int] = {}
+        self.liars: set[bytes] = set()
+        self.roster = SimpleNamespace(members=members)
+        self.voters = SimpleNamespace(
+            weight=lambda roster, own: sum(weights[each] for each in {own, *self.there}),
+            is_connected=lambda index: index in self.there,
+        )
+
+    def values(self, name: str) -> list[tuple[tuple[str, ...], float]]:
+        def roster(height: int) -> Any:
+            self.heights.append(height)
+            return self.roster
+
+        view: Any = SimpleNamespace(
+            node=SimpleNamespace(
+                ledger=SimpleNamespace(roster=roster, tip=SimpleNamespace(height=7)), voters=self.voters
+            ),
+            consensus=SimpleNamespace(member=self.member, height=8, quorum_weight=10, total_weight=14),
+            counts=SimpleNamespace(equivocators=self.liars),
+            watch=SimpleNamespace(blocks=SimpleNamespace(absent_in_a_row=lambda node: self.in_a_row)),
+        )
+        row = ROWS[name]
+        assert isinstance(row, Row)
+        return list(row.source(view))
+
+    def test_the_margin_is_what_a_member_and_those_it_sees_have_above_a_quorum(self) -> None:
+        self.assertEqual(self.values("timed_quorum_margin"), [((), -1.0)])
+        self.there = {0, 2, 3}
+        self.assertEqual(self.values("timed_quorum_margin"), [((), 4.0)])
+        self.member = None
+        self.assertEqual(self.values("timed_quorum_margin"), [])
+        self.assertEqual(set(self.heights), {8})
+
+    def test_less_than_twice_a_quorum_minus_everything_may_lie(self) -> None:
+        """Two quorums of 10 in 14 share 6: with 5 that lie one of them is honest, and known liars are taken off."""
+        self.assertEqual(self.values("timed_safety_margin"), [((), 5.0)])
+        self.liars = {b"\2", b"\x09"}
+        self.assertEqual(self.values("timed_safety_margin"), [((), 2.0)])
+
+    def test_missing_is_who_has_weight_and_no_session_and_is_not_this_node(self) -> None:
+        self.assertEqual(self.values("timed_members_missing"), [(("2 m2",), 3.0), (("3 m3",), 2.0)])
+        self.member = None
+        self.assertEqual(self.values("timed_members_missing"), [])
+
+    def test_missed_is_who_lacks_in_six_certificates_of_the_next_roster(self) -> None:
+        self.in_a_row = {b"\1": MISSED_IN_A_ROW - 1, b"\2": MISSED_IN_A_ROW, b"\x09": 30}
+        self.assertEqual(self.values("timed_members_missed"), [(("2 m2",), float(MISSED_IN_A_ROW))])
+        self.assertEqual(self.heights, [8])
+
+    def test_members_beyond_the_bound_are_one_sum(self) -> None:
+        self.patch(metrics, "MAX_MISSING", 1)
+        self.there = set()
+        self.assertEqual(self.values("timed_members_missing"), [(("0 m0",), 5.0), ((OTHER,), 5.0)])
+
+    def test_sessions_are_told_by_who_began_them(self) -> None:
+        peers = [SimpleNamespace(outbound=outbound) for outbound in (True, False, False)]
+        view: Any = SimpleNamespace(node=SimpleNamespace(peers=SimpleNamespace(peers=lambda: peers)))
+        row = ROWS["timed_sessions"]
+        assert isinstance(row, Row)
+        self.assertEqual(dict(row.source(view)), {("inbound",): 2.0, ("outbound",): 1.0})
 
 
 class Http(ServiceTestCase):

@@ -116,7 +116,8 @@ def _peers(view: View) -> Finding:
     node = view.node
     if node is None or view.peers or _is_whole_quorum(node):
         return Finding()
-    if not node.config.wanted and view.context.seeds is None:
+    peers = node.peers
+    if not any(peers.dialing) and not len(peers.discovery.book) and view.context.seeds is None:
         return Finding(
             DEGRADED,
             "no session with any peer, and nobody to dial",

@@ -147,6 +147,12 @@ class FetchTests(FetchCase):
         port = self.serve(file=redirect(b"file:///etc/passwd"))
         self.assertEqual(await self.refused(f"http://127.0.0.1:{port}/file"), "http-broken")
 
+    async def test_redirect_to_what_is_no_port_is_refused(self) -> None:
+        """A resolver chokes on a number that is none, and answers no more."""
+        for number in (b"0", b"-1", b"65536", b"9" * 30):
+            port = self.serve(away=redirect(b"http://127.0.0.1:" + number + b"/"))
+            self.assertEqual(await self.refused(f"http://127.0.0.1:{port}/away"), "http-broken", number)
+
     async def test_other_status_is_refused_by_name(self) -> None:
         port = self.serve(gone=status(404), broken=status(500), same=status(304))
         for page in ("gone", "broken", "same", "nowhere"):
@@ -242,6 +248,16 @@ class FetchTests(FetchCase):
         policy = BrowserLikePolicyForHTTPS(trustRoot=ssl.Certificate(certificate.original))
         self.assertEqual(await self.refused(f"https://127.0.0.1:{port}/good", policy=policy), "certificate")
         self.assertEqual(await self.get(f"https://localhost:{port}/good", policy=policy), b"here")
+
+    async def test_redirects_over_tls_are_followed(self) -> None:
+        """What the first connections were is gone when the last one is cut."""
+        certificate = self.certificate()
+        port = self.serve(
+            certificate.options(), good=lambda request: b"here", a=redirect(b"/b"), b=redirect(b"/good")
+        )
+        policy = BrowserLikePolicyForHTTPS(trustRoot=ssl.Certificate(certificate.original))
+        self.assertEqual(await self.get(f"https://localhost:{port}/a", policy=policy), b"here")
+        self.assertEqual(len(self.ended), 3)
 
     async def test_endless_body_over_tls_is_cut_too(self) -> None:
         certificate = self.certificate()

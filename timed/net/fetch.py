@@ -173,10 +173,12 @@ class _Endpoints:
         self._reactor = reactor
         self._policy = policy
         self._timeout_s = timeout_s
-        self._opened: list[IProtocol] = []
+        self._opened: list[_Bounded] = []
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         host = uri.host.decode("ascii")
+        if not 0 < uri.port < 65536:
+            raise ValueError(f"{uri.port} is no port")  # a resolver may choke on it and never answer
         plain = HostnameEndpoint(self._reactor, host, uri.port, self._timeout_s)
         if uri.scheme == b"http":
             return _Noted(plain, self._opened.append, self._most)
@@ -186,11 +188,9 @@ class _Endpoints:
         raise SchemeNotSupported(f"Unsupported scheme: {uri.scheme!r}")
 
     def abandon(self, result: object) -> Any:
-        """Cut every connection, and pass the result on."""
-        for protocol in self._opened:
-            transport: Any = getattr(protocol, "transport", None)
-            if transport is not None:
-                transport.abortConnection()
+        """Cut every connection that is left, and pass the result on."""
+        for connection in self._opened:
+            connection.cut()
         self._opened.clear()
         return result
 
@@ -200,7 +200,7 @@ class _Noted:
     """An endpoint that tells of the connections it made, and bounds what they carry."""
 
     def __init__(
-        self, endpoint: IStreamClientEndpoint, opened: Callable[[IProtocol], None], most: int
+        self, endpoint: IStreamClientEndpoint, opened: Callable[[_Bounded], None], most: int
     ) -> None:
         self._endpoint = endpoint
         self._opened = opened
@@ -221,6 +221,13 @@ class _Bounded(ProtocolWrapper):
     """A connection that is cut when it has carried too much."""
 
     _left: int | None = None
+    _lost = False
+
+    def cut(self) -> None:
+        """Drop the connection, unless it is gone: TLS cannot be aborted then."""
+        if not self._lost:
+            transport: Any = self.transport
+            transport.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
         left = (self.factory.most if self._left is None else self._left) - len(data)
@@ -228,10 +235,10 @@ class _Bounded(ProtocolWrapper):
         if left >= 0:
             super().dataReceived(data)
         else:
-            transport: Any = self.transport
-            transport.abortConnection()
+            self.cut()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost = True
         if self._left is not None and self._left < 0:
             reason = Failure(
                 RemoteError(HTTP_TOO_LONG, f"more than {self.factory.most} bytes with its headers")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from twisted.internet import reactor, ssl
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -251,6 +254,16 @@ class Forms(SynchronousTestCase):
             "9" * 300: 1e9,
             "Mon, 21 Sep 2026 14:13:50 GMT": 30.0,
             "Mon, 21 Sep 2020 14:13:50 GMT": 0.0,
+            "Mon, 21 Sep 99999999999 14:13:50 GMT": 0.0,
+            "Mon, 21 Sep 2026 14:13:50 +99999999999": 0.0,
+            "Mon, 99999999999999999999 Sep 2026 14:13:50 GMT": 0.0,
         }
         for text, expected in cases.items():
             self.assertEqual(retry_after_s(text, NOW_S), expected, text)
+
+    def test_retry_after_without_a_zone_is_not_in_that_of_this_machine(self) -> None:
+        """The third form of RFC 9110 §5.6.7 names none."""
+        self.addCleanup(time.tzset)
+        with mock.patch.dict(os.environ, TZ="EAST-9"):
+            time.tzset()
+            self.assertEqual(retry_after_s("Mon Sep 21 14:13:50 2026", NOW_S), 30.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -170,6 +171,8 @@ def retry_after_s(text: str, now_s: int) -> float:
         return float(min(int(word[:12]), MOST_RETRY_AFTER_S))
     try:
         date = parsedate_to_datetime(word)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
     return float(max(0, min(int(date.timestamp()) - now_s, MOST_RETRY_AFTER_S)))

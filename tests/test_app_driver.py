@@ -292,6 +292,14 @@ class Bugs(DriverCase):
         self.assertEqual(self.driver.counters.faults, 1)
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
+    def test_a_link_that_the_core_did_not_take_in_is_not_kept(self) -> None:
+        """Nobody would look after it, and its place would be gone for as long as the peer likes."""
+        self.node.fail = KeyError("bug")
+        self.driver.connected(3, False, None, "192.0.2.1", 5555)
+        self.driver.drained(4)
+        self.assertEqual(self.transport.calls, [("close", link, "internal-error", True) for link in (3, 4)])
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
+
     def test_a_sink_that_raises_does_not_cost_the_others_the_event(self) -> None:
         self.sink.fail = True
         other = RecordingSink([])

@@ -113,6 +113,16 @@ class Queueing(SynchronousTestCase):
         self.assertEqual(self.store.durable, [])
         self.assertEqual(self.outcomes, [(1, "the disk is full"), (2, "the disk is full")])
 
+    def test_a_failure_without_a_word_is_one(self) -> None:
+        self.store.fail = StoreError("")
+        self.queue.put(Persist(1, (b"a",)))
+        self.threads.run()
+        self.store.fail = None
+        self.queue.put(Persist(2, (b"b",)))
+        self.threads.run()
+        self.assertEqual(self.store.durable, [])
+        self.assertEqual(self.outcomes, [(1, "StoreError"), (2, "StoreError")])
+
     def test_a_bug_in_the_store_is_a_failure_and_not_a_dead_thread(self) -> None:
         """Also one that is no Exception: a thread that ended so would leave all later ones waiting."""
         for bug in (RuntimeError("bug"), SystemExit("bug")):

@@ -74,6 +74,12 @@ class Verifying(SynchronousTestCase):
         self.assertEqual(self.answers, {1: (False,)})
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
+    def test_what_the_caller_could_not_check_is_answered_too(self) -> None:
+        self.failure = ZeroDivisionError()
+        self.verifier.put(Verify(1, tuple(item(True) for _ in range(501))))
+        self.assertEqual(self.answers, {1: (False,) * 501})
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_without_a_thread_the_caller_pays(self) -> None:
         """The system may refuse one, and give one later: no verdict waits for it."""
         refused: list[str] = []

@@ -251,11 +251,10 @@ class NodeDriver:
     # The network's side.
 
     def connected(self, link: int, outbound: bool, peer_id: bytes | None, host: str, port: int) -> None:
-        self._call(self._calls.connected, link, outbound, peer_id, host, port)
+        self._call_of(link, self._calls.connected, outbound, peer_id, host, port)
 
     def received(self, link: int, data: bytes) -> None:
-        if not self._call(self._calls.received, link, data):
-            self._close(Close(link, "internal-error", abort=True))
+        self._call_of(link, self._calls.received, data)
 
     def disconnected(self, link: int, reason: str) -> None:
         self._call(self._calls.disconnected, link, reason)
@@ -264,7 +263,7 @@ class NodeDriver:
         self._call(self._calls.dial_failed, host, port, reason)
 
     def drained(self, link: int) -> None:
-        self._call(self._calls.drained, link)
+        self._call_of(link, self._calls.drained)
 
     # Outcomes of actions.
 
@@ -276,6 +275,11 @@ class NodeDriver:
 
     def _verified(self, token: int, verdicts: tuple[bool, ...]) -> None:
         self._call(self._calls.verified, token, verdicts)
+
+    def _call_of(self, link: int, method: Callable[..., object], *args: object) -> None:
+        """Call the node about a link, and end that one when it raised: nobody knows what state it is in."""
+        if not self._call(method, link, *args):
+            self._close(Close(link, "internal-error", abort=True))
 
     def _call(self, method: Callable[..., object], *args: object) -> bool:
         """Call the node and see to the flush. False when it raised."""

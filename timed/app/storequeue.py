@@ -161,7 +161,7 @@ class StoreQueue:
                     [record for job in group if isinstance(job, Persist) for record in job.records]
                 )
         except StoreError as error:
-            self.broken = str(error)
+            self.broken = str(error) or type(error).__name__
         except BaseException as error:  # noqa: BLE001 - whatever it was, it is not durable
             self._log.failure("the store raised what it should not")
             self.broken = f"{type(error).__name__}: {error}"

@@ -93,8 +93,8 @@ class Verifier:
         self.counters.items += count
         if count == 0 or self.counters.waiting_items + count > self.max_items:
             self.counters.inline += count
-            verdicts = tuple(self._verify_batch(action.items)) if count else ()
-            self._from_thread(self._done, action.token, verdicts)
+            verdicts = self._verdicts(action.items) if count else ()
+            self._from_thread(self._done, action.token, tuple(verdicts))
             return
         request = _Request(action.token, [False] * count, count)
         self._slots.extend(_Slot(request, index, item) for index, item in enumerate(action.items))
@@ -137,7 +137,7 @@ class Verifier:
         for number in tuple(self._under_way):
             batch = self._under_way.pop(number)
             self.counters.taken_back += 1
-            self._settle(batch, self._verdicts(batch))
+            self._settle(batch, self._verdicts_of(batch))
         self.dispatch()
 
     def _check_here(self) -> None:
@@ -146,19 +146,22 @@ class Verifier:
         if not self._slots:
             return
         batch = tuple(self._slots.popleft() for _ in range(min(BATCH_MAX, len(self._slots))))
-        self._settle(batch, self._verdicts(batch))
+        self._settle(batch, self._verdicts_of(batch))
         self.dispatch()
 
     def _check(self, number: int, batch: tuple[_Slot, ...]) -> None:
         """On a verifier thread, or where there is none."""
-        self._from_thread(self._checked, number, self._verdicts(batch))
+        self._from_thread(self._checked, number, self._verdicts_of(batch))
 
-    def _verdicts(self, batch: tuple[_Slot, ...]) -> Sequence[bool]:
+    def _verdicts_of(self, batch: tuple[_Slot, ...]) -> Sequence[bool]:
+        return self._verdicts([slot.item for slot in batch])
+
+    def _verdicts(self, items: Sequence[Item]) -> Sequence[bool]:
         try:
-            return self._verify_batch([slot.item for slot in batch])
+            return self._verify_batch(items)
         except Exception:  # noqa: BLE001 - what could not be checked is not accepted
             self._log.failure("the batch verifier raised what it should not")
-            return [False] * len(batch)
+            return [False] * len(items)
 
     def _checked(self, number: int, verdicts: Sequence[bool]) -> None:
         self._idle_workers += 1

@@ -181,6 +181,13 @@ class GroupTests(MemoryNetTestCase):
         inside[0].connectionLost(Failure(error.ConnectionLost()))
         self.assertIsNotNone(self.arrive(network, "203.0.113.3"))
 
+    def test_other_bounds_count_for_whoever_comes(self):
+        network = self.network(NetworkLimits(max_half_open_per_group=1))
+        self.arrive(network, "203.0.113.1")
+        network.regulate(NetworkLimits(max_half_open_per_group=2))
+        found = [self.arrive(network, f"203.0.113.{n}") for n in (2, 3)]
+        self.assertEqual([one is not None for one in found], [True, False])
+
     def test_loopback_is_no_group(self):
         network = self.network(NetworkLimits(max_half_open_per_group=1))
         self.assertTrue(all(self.arrive(network, "127.0.0.1") for _ in range(5)))
@@ -276,6 +283,31 @@ class DialBoundTests(MemoryNetTestCase):
         self.assertTrue(self.reactor.connectors[0].stoppedConnecting)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
+    def test_a_deadline_between_tcp_and_its_first_byte(self):
+        for plain in (False, True):
+            network = self.network(plain=plain)
+            network.dial("192.0.2.1", 24000, None)
+            self.reactor.advance(0)
+            address = IPv4Address("TCP", "192.0.2.1", 24000)
+            protocol = self.reactor.tcpClients[0][2].buildProtocol(address)
+            self.reactor.advance(10.1)
+            transport = Aborting(peerAddress=address)
+            protocol.makeConnection(transport)
+            self.assertTrue(transport.aborted)
+            protocol.connectionLost(Failure(error.ConnectionAborted()))
+            self.assertEqual(self.host.events, [("dial_failed", "192.0.2.1", 24000, "timeout")])
+            self.successResultOf(network.stop())
+
+    def test_a_second_address_that_answers_is_closed(self):
+        """A name may have several; the first to answer is the link."""
+        network = self.network(plain=True)
+        network.dial("192.0.2.1", 24000, None)
+        self.reactor.advance(0)
+        connecting = self.reactor.tcpClients[0][2]
+        address = IPv4Address("TCP", "192.0.2.1", 24000)
+        self.assertIsNotNone(connecting.buildProtocol(address))
+        self.assertIsNone(connecting.buildProtocol(address))
+
     def test_no_outcome_is_reported_from_inside_dial(self):
         network = self.network(NetworkLimits(max_outbound=1))
         for host in ("192.0.2.1", "192.0.2.2", "-bad-"):
@@ -292,6 +324,23 @@ class DialBoundTests(MemoryNetTestCase):
             self.host.events, [("dial_failed", f"192.0.2.{n}", 24000, "dial-limit") for n in (3, 4)]
         )
         self.assertEqual(network.counters.dials_failed, {"dial-limit": 2})
+
+    def test_links_that_were_dialled_count_until_they_end(self):
+        network = self.network(NetworkLimits(max_outbound=1), plain=True)
+        network.dial("192.0.2.1", 24000, None)
+        self.reactor.advance(0)
+        address = IPv4Address("TCP", "192.0.2.1", 24000)
+        first = self.reactor.tcpClients[0][2].buildProtocol(address)
+        first.makeConnection(Aborting(peerAddress=address))
+        self.assertEqual(len(self.host.of("connected")), 1)
+        network.dial("192.0.2.2", 24000, None)
+        self.reactor.advance(0)
+        self.assertEqual(self.host.of("dial_failed"), [("192.0.2.2", 24000, "dial-limit")])
+        first.connectionLost(Failure(error.ConnectionLost()))
+        network.dial("192.0.2.3", 24000, None)
+        self.reactor.advance(0)
+        self.assertEqual([client[0] for client in self.reactor.tcpClients], ["192.0.2.1", "192.0.2.3"])
+        self.assertEqual(network.counters.dialled, 2)
 
     def test_what_no_resolver_should_see_is_a_bad_address(self):
         """[21] Addresses come from peers: none of them is a traceback."""

@@ -35,6 +35,12 @@ class LinkTests(NetTestCase):
             unsent = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
             self.assertEqual(unsent, buffers.UNSENT_IN_KERNEL)
 
+    async def test_small_messages_leave_at_once(self):
+        """Nagle's algorithm would hold a vote back until what was sent before is acknowledged."""
+        (client, _, near), (server, _, far) = await self.linked(plain=self.plain)
+        for network, link in ((client, near), (server, far)):
+            self.assertTrue(network._links[link]._tcp().getTcpNoDelay())
+
     if not hasattr(socket, "TCP_NOTSENT_LOWAT"):
         skip = "this system has no such option"
 

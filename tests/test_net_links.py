@@ -72,11 +72,14 @@ class LinkTests(NetTestCase):
             piece = len(sent).to_bytes(4, "big") * 10_000
             client.write(near, piece)
             sent += piece
-        client.write(near, b"behind")
-        self.assertEqual(here.of("drained"), [])
+        behind = bytes(900_000)
+        client.write(near, behind)
+        for _ in range(3):
+            await a_turn()
+            self.assertEqual(here.of("drained"), [], "what left at once before it has not left for all")
         server.resume(far)
-        await there.until(lambda: len(there.data[far]) == len(sent) + 6)
-        self.assertEqual(there.data[far], sent + b"behind")
+        await there.until(lambda: len(there.data[far]) == len(sent) + len(behind))
+        self.assertEqual(there.data[far], sent + behind)
         await here.first("drained")
 
     async def test_a_host_that_waits_for_drained_moves_megabytes(self):
@@ -117,7 +120,8 @@ class LinkTests(NetTestCase):
         self.assertEqual(there.data[far], b"".join(bytes([number]) * 65_000 for number in range(200)))
 
     async def test_link_that_is_not_read_closes_in_order(self):
-        (client, here, near), (server, there, far) = await self.pair()
+        """It is read again for that: nobody waits until the patience is at its end."""
+        (client, here, near), (server, there, far) = await self.pair(limits=NetworkLimits(closing_s=3600))
         server.pause(far)
         client.write(near, b"x" * 100)
         server.close(far, "stopping")
@@ -126,7 +130,7 @@ class LinkTests(NetTestCase):
         self.assertEqual(there.of("disconnected"), [(far, "stopping")])
 
     async def test_nothing_is_delivered_after_close_but_its_end(self):
-        (client, here, near), (server, _, far) = await self.pair()
+        (client, here, near), (server, there, far) = await self.pair()
         server.write(far, b"late")
         client.close(near, "duplicate")
         client.write(near, b"not sent")
@@ -134,6 +138,8 @@ class LinkTests(NetTestCase):
         await here.first("disconnected")
         self.assertEqual(here.of("disconnected"), [(near, "duplicate")])
         self.assertEqual(here.data[near], b"")
+        await there.first("disconnected")
+        self.assertEqual(there.data[far], b"")
 
     async def test_what_was_written_before_close_arrives(self):
         (client, here, near), (_, there, far) = await self.pair()

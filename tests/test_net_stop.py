@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 
 from tests.net_world import HOST, NetTestCase, a_turn, key, node_context, turns
+from tests.test_net_bounds import MemoryNetTestCase
 from timed.errors import LocalError
 
 
@@ -93,6 +97,29 @@ class StopTests(NetTestCase):
         network.close(1, "x")
         await a_turn()
         self.assertEqual(host.events, [])
+
+
+class WaitingTests(MemoryNetTestCase):
+    def test_who_is_not_yet_a_link_is_dropped_at_once_and_waited_for(self):
+        network = self.network()
+        door = self.arrive(network, "203.0.113.1")
+        stopped = network.stop()
+        self.assertTrue(door.transport.aborted)
+        self.assertNoResult(stopped)
+        door.connectionLost(Failure(ConnectionAborted()))
+        self.successResultOf(stopped)
+        self.assertEqual([reason for _, reason in self.host.of("disconnected")], ["stopping"])
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_ports_are_waited_for(self):
+        network = self.network()
+        port = self.successResultOf(network.listen(7000))
+        closed = Deferred()
+        self.patch(port, "stopListening", lambda: closed)
+        stopped = network.stop()
+        self.assertNoResult(stopped)
+        closed.callback(None)
+        self.successResultOf(stopped)
 
 
 class ListenTests(NetTestCase):

@@ -141,6 +141,9 @@ class RecordingSink:
 
 
 class DriverCase(SynchronousTestCase):
+    clock_is_ahead_s = 0
+    """How far the wall clock was set since the start."""
+
     def setUp(self) -> None:
         self.reactor = Clock()
         self.node = ScriptedNode()
@@ -153,7 +156,7 @@ class DriverCase(SynchronousTestCase):
             self.node,
             self.store,
             self.reactor,
-            lambda: int(self.reactor.seconds() * SECOND),
+            lambda: int((self.reactor.seconds() + self.clock_is_ahead_s) * SECOND),
             Hands(
                 store=self.store_threads,
                 verifier=self.verifier_threads,
@@ -178,6 +181,9 @@ class DriverCase(SynchronousTestCase):
 
 
 class Turns(DriverCase):
+    def test_what_the_node_decides_at_its_start_is_done_in_that_turn(self) -> None:
+        self.assertEqual(self.node.flushes, 1)
+
     def test_many_calls_of_a_turn_are_one_flush(self) -> None:
         before = self.node.flushes
         for _ in range(5):
@@ -283,13 +289,44 @@ class Waking(DriverCase):
         self.reactor.pump([0.5] * 2)
         self.assertEqual([call[0] for call in self.node.calls].count("wake"), 1)
 
+    def test_turns_put_no_look_at_the_clock_off(self) -> None:
+        before = self.driver.counters.wakes
+        for _ in range(6):
+            self.turn()
+            self.reactor.advance(0.5)
+        self.assertEqual(self.driver.counters.wakes - before, 3)
+
+    def test_a_clock_that_is_set_on_is_noticed_within_a_second(self) -> None:
+        self.node.wake_at = 3600 * SECOND
+        self.turn()
+        self.reactor.pump([0.5] * 5)
+        self.clock_is_ahead_s = 7200
+        self.reactor.advance(1)
+        self.assertIn("wake", [call[0] for call in self.node.calls])
+
+    def test_a_node_that_raises_when_it_is_woken_is_woken_again_a_second_later(self) -> None:
+        """What it could not do is still due: without a pause it would do nothing else."""
+
+        def wake(now: int) -> None:
+            self.node._record("wake", now)
+
+        self.patch(self.node, "wake", wake)
+        self.node.wake_at = 0
+        self.node.fail = KeyError("bug")
+        self.reactor.pump([0.1] * 25)
+        self.assertEqual([call[0] for call in self.node.calls].count("wake"), 2)
+        self.assertEqual(len(self.flushLoggedErrors(KeyError)), 2)
+
 
 class Bugs(DriverCase):
     def test_an_exception_in_the_core_costs_its_session_and_nothing_else(self) -> None:
+        faults: list[str] = []
+        self.driver.faulted = faults.append
         self.node.fail = KeyError("bug")
         self.driver.received(3, b"x")
         self.assertEqual(self.transport.calls, [("close", 3, "internal-error", True)])
         self.assertEqual(self.driver.counters.faults, 1)
+        self.assertEqual(faults, ["ScriptedNode.received"])
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
     def test_a_link_that_the_core_did_not_take_in_is_not_kept(self) -> None:
@@ -348,4 +385,8 @@ class Stopping(DriverCase):
         self.assertEqual(self.reactor.getDelayedCalls(), [])
         self.driver.received(1, b"late")
         self.assertEqual(self.driver.counters.after_stop, 1)
+        self.driver.submit(b"late")
+        self.driver.rearm()
+        self.driver.wake_alone(MACHINES[0])
+        self.assertEqual(self.node.waking.woken[MACHINES[0]], 0)
         self.assertEqual(self.reactor.getDelayedCalls(), [])

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from twisted.internet.task import Clock
+from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from timed.app.storequeue import QUEUE_FULL, StoreQueue
+from timed.app.storequeue import COMMIT, LOG, QUEUE_FULL, StoreQueue
 from timed.errors import StoreError
 from timed.events import CommitBlock, Persist
 from timed.interfaces import BlockCommit
@@ -69,6 +71,7 @@ class Queueing(SynchronousTestCase):
     def test_what_waits_together_is_one_append(self) -> None:
         for token in range(3):
             self.queue.put(Persist(token, (b"r%d" % token,)))
+        self.assertEqual(len(self.threads.calls), 1, "one thread at a time is at work")
         self.threads.run()
         self.assertEqual(self.store.durable, [[b"r0", b"r1", b"r2"]])
         self.assertEqual(self.outcomes, [(0, ""), (1, ""), (2, "")])
@@ -82,6 +85,24 @@ class Queueing(SynchronousTestCase):
         self.assertEqual(self.store.durable, [[b"a"], 7, [b"b"]])
         self.assertEqual([token for token, _ in self.outcomes], [1, 2, 3])
 
+    def test_steps_are_counted_and_timed_by_kind(self) -> None:
+        clock = Clock()
+        self.queue._monotonic = clock.seconds
+        for name, seconds in (("append", 0.25), ("commit", 2.0)):
+            write = getattr(self.store, name)
+            self.patch(self.store, name, lambda job, write=write, s=seconds: (clock.advance(s), write(job)))
+        self.queue.put(Persist(1, (b"a", b"b")))
+        self.queue.put(CommitBlock(2, block(7)))
+        self.queue.put(Persist(3, (b"c",)))
+        self.assertEqual(self.queue.counters.waiting_bytes, 2 + 101 + 1)
+        self.threads.run()
+        counters = self.queue.counters
+        self.assertEqual((counters.records, counters.commits, counters.groups), (3, 1, 3))
+        self.assertEqual(
+            {kind: (spent.count, spent.sum) for kind, spent in counters.durations.items()},
+            {LOG: (2, 0.5), COMMIT: (1, 2.0)},
+        )
+
     def test_nothing_is_reported_before_it_is_durable(self) -> None:
         self.queue.put(Persist(1, (b"a",)))
         self.assertEqual(self.outcomes, [])
@@ -89,11 +110,7 @@ class Queueing(SynchronousTestCase):
 
     def test_without_a_thread_to_write_on_it_fails_as_with_a_broken_disk(self) -> None:
         """The system may refuse one; whoever waits is told, and nothing waits for ever."""
-
-        def refuse(func: Callable[..., object], *args: object) -> None:
-            raise RuntimeError("can't start new thread")
-
-        self.patch(self.threads, "callInThread", refuse)
+        self.patch(self.threads, "callInThread", self.refuse)
         self.queue.put(Persist(1, (b"a",)))
         self.queue.put(Persist(2, (b"b",)))
         self.assertEqual(
@@ -112,6 +129,22 @@ class Queueing(SynchronousTestCase):
         self.threads.run()
         self.assertEqual(self.store.durable, [])
         self.assertEqual(self.outcomes, [(1, "the disk is full"), (2, "the disk is full")])
+
+    def test_the_first_failure_is_the_one_that_is_named_and_logged_once(self) -> None:
+        self.store.fail = StoreError("the disk is full")
+        self.queue.put(Persist(1, (b"a",)))
+        with capturedLogs() as logged:
+            self.threads.run()
+            self.queue.put(Persist(2, (bytes(2_000),)))
+            self.threads.run()
+            self.patch(self.threads, "callInThread", self.refuse)
+            self.queue.put(Persist(3, (b"b",)))
+        self.assertEqual(self.outcomes, [(token, "the disk is full") for token in (1, 2, 3)])
+        self.assertEqual([event["reason"] for event in logged], ["the disk is full"])
+        self.assertEqual((self.queue.counters.failures, self.queue.counters.refused), (3, 0))
+
+    def refuse(self, func: Callable[..., object], *args: object) -> None:
+        raise RuntimeError("can't start new thread")
 
     def test_a_failure_without_a_word_is_one(self) -> None:
         self.store.fail = StoreError("")

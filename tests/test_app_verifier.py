@@ -48,6 +48,11 @@ class Verifying(SynchronousTestCase):
         self.assertEqual(self.batches, [10])
         self.assertEqual(self.answers, {token: (token % 2 == 0,) for token in range(10)})
 
+    def test_idle_workers_share_what_waits(self) -> None:
+        self.verifier.put(Verify(1, tuple(item(True) for _ in range(50))))
+        self.run_all()
+        self.assertEqual(self.batches, [25, 25])
+
     def test_a_large_request_is_cut_and_answered_whole(self) -> None:
         goods = [number % 3 != 0 for number in range(300)]
         self.verifier.put(Verify(1, tuple(item(good) for good in goods)))

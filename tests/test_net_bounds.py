@@ -211,7 +211,7 @@ class GroupTests(MemoryNetTestCase):
         network = self.network(NetworkLimits(max_half_open=4))
         for n in range(50):
             self.arrive(network, f"203.0.{n}.1")
-        self.assertEqual(len(network._lobby), 4)
+        self.assertEqual((len(network._lobby), len(network._lobby._groups)), (4, 4))
         self.assertEqual(network.counters.refused, {})
         self.assertEqual(len(self.reactor.getDelayedCalls()), 4)
 
@@ -239,6 +239,13 @@ class DoorstepTests(MemoryNetTestCase):
         self.say(door, HELLO_BEGINS)
         self.assertEqual([door.transport.protocol], self.made)
         self.assertEqual(network.counters.bytes_received, len(HELLO_BEGINS))
+
+    def test_where_all_have_spoken_the_oldest_makes_room(self):
+        network = self.network(NetworkLimits(max_half_open=1))
+        speaking = self.arrive(network, "203.0.113.1")
+        self.say(speaking, HELLO_BEGINS)
+        self.assertIsNotNone(self.arrive(network, "203.0.114.1"))
+        self.assertTrue(speaking.transport.aborted)
 
     def test_who_has_not_begun_a_hello_makes_room_like_one_that_is_silent(self):
         network = self.network(NetworkLimits(max_half_open=2))
@@ -333,6 +340,7 @@ class DialBoundTests(MemoryNetTestCase):
         first = self.reactor.tcpClients[0][2].buildProtocol(address)
         first.makeConnection(Aborting(peerAddress=address))
         self.assertEqual(len(self.host.of("connected")), 1)
+        self.assertEqual(self.reactor.getDelayedCalls(), [], "its deadline has gone")
         network.dial("192.0.2.2", 24000, None)
         self.reactor.advance(0)
         self.assertEqual(self.host.of("dial_failed"), [("192.0.2.2", 24000, "dial-limit")])

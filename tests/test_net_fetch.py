@@ -114,6 +114,21 @@ class FetchTests(FetchCase):
         port = self.serve(good=lambda request: b"x" * MOST)
         self.assertEqual(await self.get(f"http://127.0.0.1:{port}/good"), b"x" * MOST)
 
+    async def test_body_without_a_length_ends_with_its_connection(self) -> None:
+        port = self.speak(b"HTTP/1.0 200 OK\r\n\r\nhere")
+        self.assertEqual(await self.get(f"http://127.0.0.1:{port}/"), b"here")
+
+    async def test_nothing_compressed_is_asked_for(self) -> None:
+        asked: list[Any] = []
+
+        def noted(request: Any) -> bytes:
+            asked.append(request.requestHeaders.getRawHeaders("accept-encoding"))
+            return b""
+
+        port = self.serve(noted=noted)
+        await self.get(f"http://127.0.0.1:{port}/noted")
+        self.assertEqual(asked, [["identity"]])
+
     async def test_one_byte_too_many_is_refused(self) -> None:
         port = self.serve(long=lambda request: b"x" * (MOST + 1))
         self.assertEqual(await self.refused(f"http://127.0.0.1:{port}/long"), "http-too-long")

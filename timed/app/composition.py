@@ -43,8 +43,8 @@ NEED_GENESIS = frozenset({"chain", "p2p"})
 COMES_WITH = {"chain": ("desk", "feed")}
 """What runs beside a service without being named in services.enabled."""
 
-TIDY_S = 60.0
-"""Between two times that memory nobody uses is given back."""
+TIDY_S = 15.0
+"""Between two times that memory nobody uses is given back; what comes together meanwhile is room the process keeps."""
 
 LOG_KEYS = ("log.level", "log.levels", "log.format", "log.burst", "log.window")
 

@@ -6,7 +6,7 @@ the network must be whole again by itself.
 
 Memory is what the process alone has: the pages of the database's files, which the kernel
 lends and takes back, are left out. Of each minute the least counts, since a node collects its
-garbage, and gives back what is free, once a minute. It is judged once everything has happened
+garbage, and gives back what is free, a few times in it. It is judged once everything has happened
 to the network four times: until then caches fill, what the allocator keeps of the largest
 answer, and the lines of the log that a node keeps.
 """

@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process_world import ROOT
 from timed.errors import LocalError
-from timed.flight.recorder import EASY_PENDING, MAX_PENDING, Recorder, _Part, _room
+from timed.flight.recorder import EASY_PENDING, MAX_PENDING, Recorder, _Part
 from timed.flight.replay import Diverged, Replay
 from timed.flight.tape import CALLS, OPERATIONS, Entry, Tape, load, packed
 from timed.monitor.process import memory_now
@@ -305,13 +305,13 @@ class CopiesOfTheState(SynchronousTestCase):
         """The limit is of the bytes the ring takes, and those are the ones it counts."""
         mebibyte = 1 << 20
         before = memory_now()["resident"]
-        part = _Part(b"state", 0, _room(64 * mebibyte))
+        part = _Part.begun(0, b"state", 64 * mebibyte)
         self.assertLess(memory_now()["resident"] - before, 16 * mebibyte)
         part.add(b"\1" * (32 * mebibyte))
         part.add(b"\2" * (64 * mebibyte))
         self.assertGreater(memory_now()["resident"] - before, 64 * mebibyte)
-        self.assertEqual((part.size, part.count), (96 * mebibyte + len(b"state"), 2))
-        self.assertEqual((part.entries[0], part.entries[-1]), (1, 2))
+        self.assertEqual((part.used, part.count), (96 * mebibyte + len(b"state"), 2))
+        self.assertEqual((bytes(part.state), part.entries[0], part.entries[-1]), (b"state", 1, 2))
 
     def test_with_much_pending_a_copy_waits_for_the_turn_after_a_block_while_there_is_room(self) -> None:
         limit = SMALL // 4

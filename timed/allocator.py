@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import ctypes
 
-MMAP_THRESHOLD = 256 * 1024
+MMAP_THRESHOLD = 128 * 1024
 """Bytes from which a block is mapped, and goes back to the system when it is freed."""
 TRIM_THRESHOLD = 1024 * 1024
 """Free bytes at the end of the heap from which they go back to the system."""

@@ -72,13 +72,20 @@ def _room(size: int) -> mmap:
 
 @attrs.define
 class _Part:
-    """The bytes since one copy of the state."""
+    """One copy of the state, compressed, and behind it the entries since."""
 
-    state: bytes
     began: int
     room: mmap
-    used: int = 0
+    state_size: int
+    used: int
     count: int = 0
+
+    @classmethod
+    def begun(cls, now: int, state: bytes, size: int) -> _Part:
+        """With room for entries of so many bytes."""
+        room = _room(len(state) + size)
+        room[: len(state)] = state
+        return cls(now, room, len(state), len(state))
 
     def add(self, data: bytes) -> None:
         """One entry more; the room grows when it has to."""
@@ -91,13 +98,12 @@ class _Part:
         self.count += 1
 
     @property
-    def entries(self) -> memoryview:
-        return memoryview(self.room)[: self.used]
+    def state(self) -> memoryview:
+        return memoryview(self.room)[: self.state_size]
 
     @property
-    def size(self) -> int:
-        """Without what is not used of the room: that takes no memory yet."""
-        return len(self.state) + self.used
+    def entries(self) -> memoryview:
+        return memoryview(self.room)[self.state_size : self.used]
 
 
 class Recorder:
@@ -231,8 +237,8 @@ class Recorder:
 
     @property
     def size(self) -> int:
-        """Bytes of the ring."""
-        return sum(part.size for part in self._parts)
+        """Bytes of the ring, without what is not used of the room: that takes no memory yet."""
+        return sum(part.used for part in self._parts)
 
     @property
     def began(self) -> int | None:
@@ -284,7 +290,7 @@ class Recorder:
     def _end_of_turn(self, now: int, actions: Sequence[Action]) -> None:
         if self._parts:
             self._append([Entry.TURN, now, checksum(actions)])
-        due = not self._parts or self._parts[-1].used >= self.limit // 4
+        due = not self._parts or len(self._parts[-1].entries) >= self.limit // 4
         if due and self._is_good_moment() and not 0 < self._not_before - now <= RETRY:
             self._copy(now)
         self._height, self._newest = self._newest, self.node.ledger.tip.height
@@ -292,7 +298,7 @@ class Recorder:
 
     def _is_good_moment(self) -> bool:
         """Little is pending, as in the turn after a block's, or there is no room to wait for that."""
-        waited = not self._parts or self._parts[-1].used >= self._usual_size
+        waited = not self._parts or len(self._parts[-1].entries) >= self._usual_size
         return waited or self._newest > self._height or len(self.node.mempool) <= EASY_PENDING
 
     def _copy(self, now: int) -> None:
@@ -314,7 +320,7 @@ class Recorder:
         self.refusal = ""
         for part in self._parts[:-1]:
             self.counters.dropped += part.count
-        self._parts = [*self._parts[-1:], _Part(state, now, _room(self._usual_size))]
+        self._parts = [*self._parts[-1:], _Part.begun(now, state, self._usual_size)]
 
     def _hold_the_limit(self) -> None:
         """Let the oldest part go while there are too many bytes; without any there is no recording until a copy."""

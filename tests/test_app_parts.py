@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import attrs
 from twisted.internet.task import Clock
@@ -204,7 +205,8 @@ class ServiceManager(SynchronousTestCase):
         service = SystemdService(self.clock, {"NOTIFY_SOCKET": "/nonexistent/socket"})
         service.startService()
         service.stopService()
-        view = View(None, None, {"systemd": service}.get)  # type: ignore[arg-type]
+        context: Any = SimpleNamespace(monotonic=lambda: 0.0)
+        view = View(context, None, {"systemd": service}.get)  # type: ignore[arg-type]
         self.assertEqual(list(ROWS["timed_manager_untold"].source(view)), [((), float(service.failures))])  # type: ignore[union-attr]
         self.assertGreaterEqual(service.failures, 2)
 

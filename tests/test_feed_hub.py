@@ -118,6 +118,18 @@ class Following(HubCase):
         self.world.settle()
         self.assertEqual(listener.sequences, list(range(1, 41)))
 
+    def test_pages_of_old_events_are_kept_up_to_a_bound(self) -> None:
+        """Readers that come back, each at a place of its own, before anything new is written."""
+        self.bound(500, fresh=10)
+        self.patch(windows, "MAX_PAGE_EVENTS", 600)
+        self.write(400)
+        window = self.world.window
+        for place in range(20):
+            self.assertEqual(window.page(place, ALL).events[0].sequence, place + 1)
+            kept = sum(len(page.events) for page in window._pages.values())
+            self.assertLessEqual(kept, 600)
+            self.assertIs(window.page(place, ALL), window.page(place, ALL))
+
     def test_types_families_and_addresses_choose(self) -> None:
         def payment(kind: str, *locks: int) -> Draft:
             subject = random.Random(f"{kind}{locks}").randbytes(32)

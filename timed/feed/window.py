@@ -29,6 +29,8 @@ PAGE_EVENTS = 256
 PAGE_BYTES = 256 * 1024
 MAX_PAGES = 1_024
 """Pages that are kept for other readers at the same place, until the log goes on."""
+MAX_PAGE_EVENTS = 16_384
+"""Events in all of these: of old ones each page has objects of its own."""
 
 
 @attrs.define(eq=False)
@@ -135,6 +137,8 @@ class Window:
         self.state: LogState | None = None
         self._recent = Recent(presenter)
         self._pages: dict[tuple[int, Filter], Page] = {}
+        self._paged = 0
+        """Events in them."""
         self.from_disk = 0
         """Pages that came from the disk."""
 
@@ -169,7 +173,7 @@ class Window:
             self._recent.clear()
             self.presenter.log_id = state.log_id.hex()
         self.state = state
-        self._pages.clear()
+        self._forget_pages()
         for sequence, record in added:
             self._recent.add(sequence, record)
         if self._recent and self._recent.last != state.newest:
@@ -201,10 +205,15 @@ class Window:
         if page is None:
             events = self.after(after, PAGE_EVENTS)
             chosen = tuple([event for event in events if wanted.wants(event)])
-            if len(self._pages) >= MAX_PAGES:
-                self._pages.clear()
+            if len(self._pages) >= MAX_PAGES or self._paged + len(chosen) > MAX_PAGE_EVENTS:
+                self._forget_pages()
+            self._paged += len(chosen)
             page = self._pages[(after, wanted)] = Page(chosen, events[-1].sequence if events else after)
         return page
+
+    def _forget_pages(self) -> None:
+        self._pages.clear()
+        self._paged = 0
 
     def after(self, sequence: int, limit: int) -> list[Event]:
         """Up to `limit` events after this one, in order; CursorLost when one is gone."""

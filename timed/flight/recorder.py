@@ -102,6 +102,11 @@ class _Part:
         return memoryview(self.room)[: self.state_size]
 
     @property
+    def entries_size(self) -> int:
+        """Bytes."""
+        return self.used - self.state_size
+
+    @property
     def entries(self) -> memoryview:
         return memoryview(self.room)[self.state_size : self.used]
 
@@ -290,7 +295,7 @@ class Recorder:
     def _end_of_turn(self, now: int, actions: Sequence[Action]) -> None:
         if self._parts:
             self._append([Entry.TURN, now, checksum(actions)])
-        due = not self._parts or len(self._parts[-1].entries) >= self.limit // 4
+        due = not self._parts or self._parts[-1].entries_size >= self.limit // 4
         if due and self._is_good_moment() and not 0 < self._not_before - now <= RETRY:
             self._copy(now)
         self._height, self._newest = self._newest, self.node.ledger.tip.height
@@ -298,7 +303,7 @@ class Recorder:
 
     def _is_good_moment(self) -> bool:
         """Little is pending, as in the turn after a block's, or there is no room to wait for that."""
-        waited = not self._parts or len(self._parts[-1].entries) >= self._usual_size
+        waited = not self._parts or self._parts[-1].entries_size >= self._usual_size
         return waited or self._newest > self._height or len(self.node.mempool) <= EASY_PENDING
 
     def _copy(self, now: int) -> None:

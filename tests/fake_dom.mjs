@@ -34,11 +34,16 @@ class Element {
   remove() { detach(this); }
   addEventListener(name, hear) { this.heard.set(name, hear); }
   click() { return this.heard.get("click")({ target: this }); }
-  focus() {}
+  focus() { document.activeElement = this; }
+  contains(node) {
+    for (let each = node; each; each = each.parentNode) if (each === this) return true;
+    return false;
+  }
   showModal() { this.open = true; }
 }
 
 function detach(node) {
+  if (node instanceof Element && node.contains(document.activeElement)) document.activeElement = body;
   const siblings = node.parentNode?.childNodes;
   if (siblings) siblings.splice(siblings.indexOf(node), 1);
   node.parentNode = null;
@@ -92,7 +97,7 @@ Object.assign(globalThis, {
   EventSource,
   HTMLInputElement: class {}, HTMLSelectElement: class {},
   document: {
-    body, hidden: false, title: "", addEventListener() {}, querySelector: () => null, getElementById: byId,
+    body, activeElement: body, hidden: false, title: "", addEventListener() {}, querySelector: () => null, getElementById: byId,
     createElement: (tag) => new Element(tag), createElementNS: (space, tag) => new Element(tag),
   },
   setInterval: (call) => world.again.push(call),

@@ -17,7 +17,7 @@ from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 
-from tests.rpc_service import ServiceTestCase, fetch
+from tests.rpc_service import ServiceTestCase, fetch, now_us
 from tests.rpc_world import World
 from timed.app.config import override, settings_from
 from timed.errors import ConfigError
@@ -275,7 +275,7 @@ class GetAlerts(SynchronousTestCase):
         readings = Readings(rule.figure for rule in RULES)
         for second, free in ((0, 1.0), (100, 1.0), (200, 1e12), (300, 1e12), (400, 1.0), (500, 1.0)):
             readings.add(Reading(second * SECOND, {"timed_disk_free_bytes": (({}, free),)}))
-            alarms.judge(readings)
+            alarms.judge(readings, second * SECOND)
         shown = world.result("getalerts")
         (active,) = shown["active"]
         self.assertEqual((active["name"], active["since"], active["state"]), ("disk-space", 400, "raised"))
@@ -301,7 +301,7 @@ class Alerted(ServiceTestCase):
         self.patch(self.monitor.command, "tell", told.append)
         self.context.running.driver.counters.faults = 1
         self.monitor._readings.add(read(self.monitor._watched, self.monitor._view))
-        self.monitor.alarms.judge(self.monitor._readings)
+        self.monitor.alarms.judge(self.monitor._readings, now_us())
         (alert,) = told
         self.assertEqual(
             (alert["name"], alert["state"], alert["network"]), ("check-bugs", "raised", "regtest")

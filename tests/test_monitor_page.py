@@ -89,6 +89,36 @@ class Tables(PageCase):
         )
         self.assertEqual(found, ["north", "south"])
 
+    def test_the_row_that_has_the_keyboard_keeps_it_when_rows_change_places(self) -> None:
+        near, far = peer(1, "192.0.2.1:7000"), peer(2, "192.0.2.2:7000")
+        found = self.run_page(
+            """
+            const rows = () => byId("peers").children.find((each) => each.tag === "tbody").children;
+            tell("picture", pictures[0]);
+            byId("peers").children[0].children[0].children.find((head) => /ping/.test(head.textContent)).children[0].click();
+            const kept = rows().map((row) => row.children[0].firstChild);
+            for (const button of kept) {
+              button.focus();
+              for (const each of pictures) { tell("picture", each); show(document.activeElement.textContent); }
+            }
+            """,
+            self.with_peers({**near, "ping": 0.01}, {**far, "ping": 0.02}),
+            self.with_peers({**near, "ping": 0.03}, {**far, "ping": 0.02}),
+        )
+        self.assertEqual(sorted(found), ["192.0.2.1:7000"] * 2 + ["192.0.2.2:7000"] * 2)
+
+    def test_a_bar_counts_what_lies_between_two_bounds_and_says_so(self) -> None:
+        [titles] = self.run_page(
+            """
+            tell("picture", pictures[0]);
+            const texts = (node) => node.tag === "title" ? [node.textContent] : (node.children ?? []).flatMap(texts);
+            show(texts(byId("finality")).filter((text) => / final /.test(text)));
+            """,
+            self.picture(),
+        )
+        self.assertEqual((titles[0], titles[-1]), ("0 final within 1 ms", "0 final above 30 s"))
+        self.assertIn("0 final above 10 ms, within 25 ms", titles)
+
     def test_text_of_peers_is_text(self) -> None:
         strange = {**peer(1, "192.0.2.1:7000"), "software": "<img src=x onerror=alert(1)>"}
         [row] = self.run_page(

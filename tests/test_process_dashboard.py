@@ -106,8 +106,8 @@ class Faults(InProcess):
     def look_again(self, later_s: int = 0) -> None:
         """What the monitor does every ten seconds."""
         reading = read(self.monitor._watched, self.monitor._view)
-        self.monitor._readings.add(attrs.evolve(reading, time_us=reading.time_us + later_s * SECOND))
-        self.monitor.alarms.judge(self.monitor._readings)
+        self.monitor._readings.add(attrs.evolve(reading, at_us=reading.at_us + later_s * SECOND))
+        self.monitor.alarms.judge(self.monitor._readings, self.monitor._view.now())
 
 
 class Dashboard(ProcessCase):

@@ -46,7 +46,7 @@ class Alert:
 
 @attrs.define
 class _Standing:
-    """What a rule remembers: since when it is broken, or right while an alert lasts."""
+    """What a rule remembers: since when it is broken, or right while an alert lasts, as readings have their times."""
 
     broken_since: int | None = None
     right_since: int | None = None
@@ -80,39 +80,43 @@ class Alarms:
             "over": [alert.as_object() for alert in reversed(self.history)],
         }
 
-    def judge(self, readings: Readings) -> None:
-        """Look at every rule; a figure that cannot be told leaves its rule as it is."""
+    def judge(self, readings: Readings, now_us: int) -> None:
+        """Look at every rule; a figure that cannot be told leaves its rule as it is.
+
+        How long something lasts is told by the readings' times; `now_us`, unix time, is only written down.
+        """
         if readings.last is None:
             return
-        now = readings.last.time_us
+        at_us = readings.last.at_us
         for rule, standing in self._standing.values():
             value = rule.figure.of(readings)
             if value is None:
                 continue
             if rule.broken_by(value):
-                self._broken(rule, standing, value, now)
+                self._broken(rule, standing, value, at_us, now_us)
             else:
-                self._right(rule, standing, now)
+                self._right(rule, standing, at_us, now_us)
 
-    def _broken(self, rule: Rule, standing: _Standing, value: float, now: int) -> None:
+    def _broken(self, rule: Rule, standing: _Standing, value: float, at_us: int, now_us: int) -> None:
         standing.right_since = None
-        if standing.broken_since is None or standing.broken_since > now:
-            standing.broken_since = now
+        if standing.broken_since is None:
+            standing.broken_since = at_us
+        lasts_us = at_us - standing.broken_since
         if standing.alert is not None:
             standing.alert = attrs.evolve(standing.alert, value=value)
-        elif now - standing.broken_since >= rule.for_s * SECOND:
-            standing.alert = Alert(rule, standing.broken_since, value)
+        elif lasts_us >= rule.for_s * SECOND:
+            standing.alert = Alert(rule, now_us - lasts_us, value)
             self.raised += 1
             self._changed(standing.alert)
 
-    def _right(self, rule: Rule, standing: _Standing, now: int) -> None:
+    def _right(self, rule: Rule, standing: _Standing, at_us: int, now_us: int) -> None:
         standing.broken_since = None
         if standing.alert is None:
             return
-        if standing.right_since is None or standing.right_since > now:
-            standing.right_since = now
-        if now - standing.right_since >= rule.clear_s * SECOND:
-            over = attrs.evolve(standing.alert, until_us=now)
+        if standing.right_since is None:
+            standing.right_since = at_us
+        if at_us - standing.right_since >= rule.clear_s * SECOND:
+            over = attrs.evolve(standing.alert, until_us=now_us)
             standing.alert = standing.right_since = None
             self.history.append(over)
             self._changed(over)

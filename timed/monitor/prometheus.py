@@ -36,7 +36,7 @@ def _rule(rule: Rule) -> Iterator[str]:
     name = "".join(word.capitalize() for word in rule.name.split("-"))
     comparison = "<" if rule.below else ">"
     yield f"      - alert: {name}\n"
-    yield f"        expr: {by_instance(rule)} {comparison} {rule.limit:g}\n"
+    yield f"        expr: {by_instance(rule)} {comparison} {_number(rule.limit)}\n"
     yield f"        for: {rule.for_s}s\n"
     yield f"        keep_firing_for: {rule.clear_s}s\n" if rule.clear_s else ""
     yield f"        labels:\n          severity: {rule.severity}\n"
@@ -50,6 +50,11 @@ def by_instance(rule: Rule) -> str:
     """The figure of a rule in PromQL; sums are kept apart by node."""
     text = rule.figure.promql.replace("sum by (le) (", "sum by (instance, le) (")
     return text.replace("sum(", "sum by (instance) (").replace("count(", "count by (instance) (")
+
+
+def _number(value: float) -> str:
+    """Exactly, and as people write it."""
+    return str(int(value)) if value == int(value) else repr(value)
 
 
 def _quoted(text: str) -> str:

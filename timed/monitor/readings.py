@@ -16,6 +16,7 @@ import attrs
 from timed.monitor.histogram import quantile
 from timed.monitor.row import Durations, Row
 from timed.monitor.view import View
+from timed.params import SECOND
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -27,9 +28,10 @@ SPARE = 2
 
 @attrs.frozen
 class Reading:
-    """The values of some metrics at one time (microseconds); a distribution's are its counts per bucket."""
+    """The values of some metrics at one time; a distribution's are its counts per bucket."""
 
-    time_us: int
+    at_us: int
+    """Microseconds of a clock that nobody sets, so that spans are what they were."""
     values: Mapping[str, tuple[tuple[Mapping[str, str], float], ...]]
     spreads: Mapping[str, tuple[tuple[Mapping[str, str], tuple[float, ...]], ...]] = attrs.field(factory=dict)
     bounds: Mapping[str, tuple[float, ...]] = attrs.field(factory=dict)
@@ -62,7 +64,7 @@ def read(rows: Iterable[Row | Durations], view: View) -> Reading:
                 values[row.name] = tuple(
                     (dict(zip(row.labels, labels, strict=True)), value) for labels, value in row.read(view)
                 )
-    return Reading(view.now(), values, spreads, bounds)
+    return Reading(int(view.uptime_s * SECOND), values, spreads, bounds)
 
 
 class Readings:
@@ -80,20 +82,18 @@ class Readings:
         }
 
     def add(self, reading: Reading) -> None:
-        """What was read before a clock was set back is dropped: spans would be negative."""
+        """One more, later than all before."""
         self.last = reading
         for figure, kept in self._kept.items():
-            while kept and kept[-1][0] > reading.time_us:
-                kept.pop()
             found = figure.taken(reading)
             if found is not None:
-                kept.append((reading.time_us, found))
+                kept.append((reading.at_us, found))
 
     def within(self, figure: Windowed) -> list[tuple[int, Any]]:
         """What one of the figures took in its window, with the times, oldest first."""
         kept = self._kept[figure]
-        begin = 0 if self.last is None else self.last.time_us - figure.window_s * 1_000_000
-        return [(time_us, found) for time_us, found in kept if time_us >= begin]
+        begin = 0 if self.last is None else self.last.at_us - figure.window_s * SECOND
+        return [(at_us, found) for at_us, found in kept if at_us >= begin]
 
 
 @attrs.frozen
@@ -198,7 +198,7 @@ class Slope:
         kept = readings.within(self)
         if not _fills(self.window_s, kept):
             return None
-        return _slope([((time_us - kept[0][0]) / 3_600_000_000, total) for time_us, total in kept])
+        return _slope([((at_us - kept[0][0]) / (3600 * SECOND), total) for at_us, total in kept])
 
     @property
     def promql(self) -> str:
@@ -253,7 +253,7 @@ def _fills(window_s: int, kept: Totals) -> bool:
 
 
 def _span_s(kept: Totals) -> float:
-    return (kept[-1][0] - kept[0][0]) / 1_000_000 if kept else 0.0
+    return (kept[-1][0] - kept[0][0]) / SECOND if kept else 0.0
 
 
 def _slope(points: list[tuple[float, float]]) -> float | None:

@@ -175,7 +175,7 @@ class MonitorService(Service):
             self._context.loops.restart()
         self.board.look()
         self._readings.add(read(self._watched, self._view))
-        self.alarms.judge(self._readings)
+        self.alarms.judge(self._readings, self._view.now())
         self._snapshots.keep()
 
     def _watched_loops(self) -> list[Callable[[], None]]:

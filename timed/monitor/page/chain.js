@@ -75,11 +75,12 @@ export class Chain {
     const bounds = stages[0].spread?.bounds ?? [];
     const groups = [...bounds, Infinity].map((bound, place) => {
       const label = bound === Infinity ? "more" : span(bound).replace(" ", "\u202f");
+      const limits = [place > 0 && `above ${span(bounds[place - 1])}`, bound < Infinity && `within ${span(bound)}`];
       return {
         key: String(bound), label,
         bars: stages.map(({ stage, kind, spread }) => {
           const value = spread?.counts[place] ?? 0;
-          return { value, kind, title: `${count(value)} ${stage} within ${label}` };
+          return { value, kind, title: `${count(value)} ${stage} ${limits.filter(Boolean).join(", ")}` };
         }),
       };
     });

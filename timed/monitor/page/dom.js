@@ -32,21 +32,25 @@ export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** Make `parent` hold one child for each key, in this order; those that stay are kept. */
+/** Make `parent` hold one child for each key, in this order; those that stay are kept, and the keyboard's focus in them. */
 export function keyed(parent, keys, make) {
+  const focused = parent.contains(document.activeElement) ? document.activeElement : null;
   parent.kept ??= new Map();
   const kept = parent.kept, wanted = new Set(keys);
   for (const [key, child] of kept) {
     if (!wanted.has(key)) { child.remove(); kept.delete(key); }
   }
   let place = parent.firstChild;
-  return keys.map((key) => {
+  const made = keys.map((key) => {
     let child = kept.get(key);
     if (!child) { child = make(key); kept.set(key, child); }
     if (child === place) place = place.nextSibling;
     else parent.insertBefore(child, place);
     return child;
   });
+  // A browser takes the focus from what is moved.
+  if (focused !== document.activeElement) focused?.focus({ preventScroll: true });
+  return made;
 }
 
 /** A list of figures: [title, text, class]. */

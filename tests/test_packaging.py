@@ -82,3 +82,28 @@ class Dependencies(SynchronousTestCase):
             )
         ]
         self.assertEqual(unused, [])
+
+
+class Contracts(SynchronousTestCase):
+    """What `lint-imports` checks speaks of every room."""
+
+    def setUp(self) -> None:
+        self.rooms = {path.parent.name for path in (ROOT / "timed").glob("*/__init__.py")}
+
+    def contract(self, name: str, key: str) -> str:
+        return setup_cfg()[f"importlinter:contract:{name}"][key]
+
+    def test_every_room_has_its_layer(self) -> None:
+        self.assertEqual(sorted(re.findall(r"\w+", self.contract("layers", "layers"))), sorted(self.rooms))
+
+    def test_what_belongs_to_no_room_is_held_below_all_of_them(self) -> None:
+        own = {f"timed.{path.stem}" for path in (ROOT / "timed").glob("*.py")} - {"timed.__init__"}
+        self.assertEqual(set(lines(self.contract("vocabulary", "source_modules"))), own)
+        above = {f"timed.{room}" for room in self.rooms - {"codec", "primitives"}}
+        self.assertEqual(set(lines(self.contract("vocabulary", "forbidden_modules"))), above)
+
+    def test_nobody_above_the_node_but_app_knows_the_plugins(self) -> None:
+        layers = self.contract("layers", "layers")
+        above = {f"timed.{room}" for room in re.findall(r"\w+", layers.partition("(node)")[0])}
+        known = set(lines(self.contract("plugins", "source_modules")))
+        self.assertEqual(above - known, {"timed.app", "timed.plugins"})

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from timed.app.schema import keys
+from timed.app.schema import RPCSection, keys
 from timed.cli.commands import COMMANDS
 from timed.cli.options import GROUPS
 from timed.cli.status import MEANINGS
@@ -30,7 +30,7 @@ from timed.peer.conduct import POLICY
 from timed.peer.outbox import SHARES
 from timed.peer.rates import RATES
 from timed.primitives.roster import is_quorum
-from timed.rpc import dispatch, errors, http, jsontext, paying, reader, site, waiting
+from timed.rpc import dispatch, errors, http, jsontext, lanes, paying, reader, site, waiting
 from timed.sim.mutants import MUTANTS
 from timed.wire import describe
 from timed.wire.message import Priority
@@ -334,7 +334,7 @@ def _refusals(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 def rpc_limits() -> str:
-    mib = 1024 * 1024
+    mib, defaults = 1024 * 1024, RPCSection()
     rows = (
         (f"{jsontext.MAX_BODY_BYTES // mib} MiB", "a request's body, also once it is unpacked", "413"),
         (f"{http.STRANGER_BYTES // 1024} KiB", "a body without good credentials", "413"),
@@ -346,11 +346,29 @@ def rpc_limits() -> str:
             "a batch's answer",
             "-32603 for the calls past it, ``reply-size``",
         ),
-        (f"{site.MAX_CONNECTIONS:,}", "connections", "the one that has been idle for longest is closed"),
+        (
+            f"{defaults.max_connections:,}",
+            "connections (``rpc.max_connections``)",
+            "the one that has been idle for longest is closed",
+        ),
         (f"{site.IDLE_S} s", "a connection without a byte", "it is closed"),
+        (
+            f"{lanes.MAX_QUEUED:,}",
+            f"calls that wait for their turn, {lanes.MAX_QUEUED_EACH} of them of one client",
+            "503, ``calls-full``",
+        ),
         (f"{waiting.MAX_WAITERS:,}", "calls that wait for an event", "503, ``waiters-full``"),
         (f"{reader.MAX_WAITING:,}", "questions to the chain that wait", "503, ``reader-full``"),
-        (f"{reader.DEADLINE_S:g} s", "the answer to such a question", "-1, ``deadline``"),
+        (
+            f"{reader.DEADLINE_S:g} s",
+            "the answer to such a question, however long ``rpc.deadline_s`` is",
+            "-1, ``deadline``",
+        ),
+        (
+            f"{defaults.deadline_s} s",
+            "any other call that does not wait on purpose (``rpc.deadline_s``)",
+            "-1, ``deadline``",
+        ),
         (
             f"{http.PACK_FROM:,} bytes to {http.PACK_UP_TO // mib} MiB",
             "answers that are compressed",

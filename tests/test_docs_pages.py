@@ -13,6 +13,7 @@ from docutils.core import publish_doctree
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.test_docs_protocol import RENEW, ROOT, tables
+from timed.app import datadir
 from timed.app.config import settings_from
 from timed.app.schema import keys
 from timed.app.tap import Options
@@ -20,6 +21,7 @@ from timed.cli import replay, seedlist
 from timed.cli.commands import COMMANDS
 from timed.cli.options import split
 from timed.cli.words import method_name
+from timed.monitor.health import CHECKS
 from timed.rpc.table import METHODS
 from timed.sim import main as simulator
 from timed.sim.nemesis import FAULTS
@@ -33,6 +35,7 @@ HANDS = (
     ".",
     "apt",
     "ln",
+    "mv",
     "cat",
     "cd",
     "cp",
@@ -69,6 +72,23 @@ class Tables(SynchronousTestCase):
     def test_every_configuration_key_is_explained(self) -> None:
         for row in keys():
             self.assertIn(f"``{row.full_name}``", page("operating.rst"))
+
+    def test_every_name_in_the_data_directory_is_explained(self) -> None:
+        table = page("operating.rst").partition("\nThe data directory\n")[2].partition("\nBackup\n")[0]
+        names = re.findall(r"^    (\S+)  +\S", datadir.__doc__ or "", re.M)
+        self.assertGreater(len(names), 12)
+        self.assertEqual([name for name in names if f"``{name}" not in table], [])
+
+    def test_every_health_check_that_is_named_is_there(self) -> None:
+        checks = {check.name for check in CHECKS}
+        for path in PAGES:
+            for name in re.findall(r"\bchecks?\s``([a-z-]+)``", path.read_text(encoding="utf-8")):
+                self.assertIn(name, checks, path.name)
+
+    def test_every_room_has_its_place_in_the_picture(self) -> None:
+        picture = page("architecture.rst").partition("Imports run downwards only:")[2]
+        named = re.findall(r"\b[a-z]+\b", picture.partition("text\n")[2].partition("\nThe modules")[0])
+        self.assertEqual(sorted(named), tables.rooms()[1:])
 
     def test_every_fault_and_every_invariant_is_described(self) -> None:
         first = re.findall(r"^``([a-z-]+)``  +\S", page("simulation.rst"), re.M)

@@ -56,7 +56,7 @@ class Specification(TestCase):
             handlers, None, pause=lambda: succeed(None), failed=self.fail_in_handler, methods=TABLE
         )
         endpoint = RpcEndpoint(dispatcher, Authenticator([Account.of("u", "p")]), reactor)
-        self.site = BoundedSite(endpoint, reactor, limit=endpoint.limit)
+        self.site = BoundedSite(endpoint, reactor, limit=endpoint.limit, max_connections=64)
         self.port = reactor.listenTCP(0, self.site, interface="127.0.0.1")  # type: ignore[attr-defined]
 
     async def tearDown(self) -> None:

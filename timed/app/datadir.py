@@ -17,6 +17,7 @@
     overrides.ini  what setconfig changed for good
     node.ini       the configuration, if `timed-cli init` wrote it here
     timed.log      the log of a daemon that was given no other
+    timed-rpc-PORT.log  the same of an RPC process
 """
 
 from __future__ import annotations

@@ -24,6 +24,7 @@ groups:
         annotations:
           summary: "{{ $labels.instance }} does not answer"
           remedy: "Look at the service (systemctl status timed) and its log."
+          runbook: "docs/runbook.rst#node-down"
 """
 
 

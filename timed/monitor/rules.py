@@ -90,7 +90,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "reactor-late", WARNING, Quantile("timed_reactor_late_seconds", 0.99, 2 * MINUTE), 0.25,
         "the event loop is later than {value}s one time in a hundred",
-        "Debug logging, a heavy caller (timed_rpc_calls_total) or a starved machine; timed-cli logging shows the levels.",
+        "Debug logging, a heavy caller (timed-cli getrpcinfo) or a starved machine; timed-cli logging shows the levels.",
         for_s=2 * MINUTE, clear_s=2 * MINUTE, unit="s",
     ),
     Rule(
@@ -114,13 +114,13 @@ RULES: tuple[Rule, ...] = (
     Rule(
         "cpu-high", WARNING, Rate("timed_cpu_seconds", 5 * MINUTE), 0.9,
         "the node used {value} of a core for five minutes",
-        "timed_message_cpu_seconds says for which messages; explainpeer says whose.",
+        "timed_message_cpu_seconds_total says for which messages; explainpeer says whose.",
         for_s=MINUTE, clear_s=5 * MINUTE,
     ),
     Rule(
         "log-loud", WARNING, Increase("timed_log_lines", 5 * MINUTE), 300,
         "{value} log lines in five minutes",
-        "timed-cli logging shows the levels; logging * info puts them back.",
+        "timed-cli logging shows the levels; timed-cli logging '*' info puts them back.",
         for_s=0, clear_s=5 * MINUTE,
     ),
     Rule(

@@ -38,7 +38,8 @@ _GROUPS: tuple[tuple[str, Absent], ...] = (
         "rollbacktoblock0 rollbacktoheight invalidateblock reconsiderblock preciousblock",
         Absent(
             _FINAL,
-            "If this node's own disk is damaged, stop it, move its data directory away and let it catch up.",
+            "If this node's own disk is damaged, stop it, move chain/ out of its data directory and let it catch up; "
+            "keys and wallet stay.",
             ("getblockchaininfo",),
         ),
     ),

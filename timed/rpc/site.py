@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from timed.rpc.caller import Caller
     from timed.rpc.origin import Origin
 
-MAX_CONNECTIONS = 512
 IDLE_S = 60
 """A connection that sends nothing for this long is closed."""
 DRAIN_S = 2
@@ -220,7 +219,7 @@ class BoundedSite(HTTPFactory):
         reactor: Any,
         *,
         limit: Callable[[BoundedRequest], int],
-        max_connections: int = MAX_CONNECTIONS,
+        max_connections: int,
     ) -> None:
         super().__init__(timeout=IDLE_S, reactor=reactor)
         self.handle = handle

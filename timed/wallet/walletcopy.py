@@ -112,5 +112,5 @@ def _check_unused(path: str, descriptor: int) -> None:
 def _trouble(path: str, error: OSError) -> LocalError:
     return LocalError(
         f"cannot write the backup {path}: {error.strerror}.",
-        "Name a file in a directory that the user of the node can write to.",
+        "The node writes it: name a place where it may write, under its systemd unit one in its data directory.",
     )

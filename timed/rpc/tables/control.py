@@ -127,8 +127,8 @@ METHODS = (
     ),
     Method(
         "reload", "control",
-        "Reads rpc.auth_file and the certificate again, as SIGHUP does; what cannot be used stays as it was.",
-        "array of objects: what (accounts, certificate), now (what is in force), failed; when one has failed, an error "
+        "Reads rpc.auth_file, the certificate and the secret of the webhooks again, as SIGHUP does; what cannot be used stays as it was.",
+        "array of objects: what (accounts, certificate, sinks; in an RPC process overrides), now (what is in force), failed; when one has failed, an error "
         "with the rule reload-failed and this array as data.reloaded",
         permission=ADMIN,
         example="",

@@ -16,7 +16,7 @@ from tests.test_app_services import ServicesCase
 from tests.test_client_tls import certificate
 from timed.app.composition import check_ports
 from timed.app.config import load, override
-from timed.app.ports import Sockets, inherited
+from timed.app.ports import Sockets, check_port, inherited
 from timed.client.blocking import Client
 from timed.client.location import Location
 from timed.errors import ConfigError
@@ -160,3 +160,11 @@ class Serving(ServicesCase):
         with socket.create_connection((HOST, port), timeout=60) as connection:
             connection.sendall(b"GET /alerts HTTP/1.0\r\n\r\n")
             return connection.recv(4096).decode()
+
+
+class Ports(SynchronousTestCase):
+    def test_an_address_of_another_machine_is_mended_with_the_host(self) -> None:
+        """192.0.2.0/24 is nobody's (RFC 5737)."""
+        error = self.assertRaises(ConfigError, check_port, "192.0.2.1", 0, "rpc.port")
+        self.assertIn("cannot listen on 192.0.2.1 port 0", str(error))
+        self.assertIn("Set rpc.host to an address of this machine.", str(error))

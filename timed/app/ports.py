@@ -71,6 +71,8 @@ def check_port(host: str, port: int, key: str) -> None:
                 hint = f"This node may run already; else choose another with {key}."
             else:
                 message = f"cannot listen on {host} port {port}: {error.strerror}."
+                if error.errno == errno.EADDRNOTAVAIL:
+                    hint = f"Set {key.removesuffix('port')}host to an address of this machine."
             raise ConfigError(message, hint) from error
 
 

@@ -128,8 +128,8 @@ class Commands(SynchronousTestCase):
             top_arguments().parse_args(rest)
         elif program == "timed-sim":
             self.assertIn(rest[0], ("run", "mesh", "mutants", "wallet"))
-            self.patch(simulator, "_run", lambda options: 0)
-            self.patch(simulator, "_mesh", lambda options: 0)
+            for name in ("_run", "_mesh", "_wallet"):
+                self.patch(simulator, name, lambda options: 0)
             if rest[0] != "mutants":
                 self.assertEqual(simulator.main(rest), 0)
         elif program == "timed-replay":

@@ -134,7 +134,7 @@ class Dashboard(ProcessCase):
         browser.until("a later block", f"{TITLE_HEIGHT} > {height + INTERVAL_S}")
         world.pay_acknowledged()
         browser.until("the payment is in the distribution", "[...document.querySelectorAll('#finality title')]"
-                      ".some((one) => /^[1-9]\\d* final within/.test(one.textContent))")  # fmt: skip
+                      ".some((one) => /^[1-9]\\d* final (above|within) /.test(one.textContent))")  # fmt: skip
         browser.until("both peers", "document.querySelectorAll('#peers tbody tr').length === 2")
         browser.until("all members", "document.querySelectorAll('#members tbody tr').length === 3")
         browser.until("every check is ok", f"{column('checks', 1)}.every((state) => state === 'ok')")

@@ -36,7 +36,7 @@ testnet: $(VENV)/stamp-run
 	$(BIN)/timed-testnet up $(ARGS)
 
 test: lint
-	$(BIN)/python -m twisted.trial -j2 tests
+	$(BIN)/python -m twisted.trial -j3 tests
 
 lint: $(VENV)/stamp-test
 	$(BIN)/ruff check .

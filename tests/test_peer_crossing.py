@@ -95,17 +95,19 @@ class CrossingTests(SynchronousTestCase):
             wire = Explored(tls=tls)
             for choice in path:
                 wire.step(choice)
-            state = wire.state()
-            if state in seen:
-                continue
-            seen[state] = None
-            self.assertLess(len(seen), MOST_STATES)
-            self.assertAtMostOneEach(wire)
-            count = len(wire.choices())
-            pending += [(*path, choice) for choice in range(count)]
-            if not count:
-                ends += 1
-                self.assertOneSession(wire)
+            while (state := wire.state()) not in seen:
+                seen[state] = None
+                self.assertLess(len(seen), MOST_STATES)
+                self.assertAtMostOneEach(wire)
+                count = len(wire.choices())
+                if not count:
+                    ends += 1
+                    self.assertOneSession(wire)
+                    break
+                # The first choice is made here; the others begin anew.
+                pending += [(*path, choice) for choice in range(1, count)]
+                wire.step(0)
+                path = (*path, 0)
         return len(seen), ends
 
     def assertAtMostOneEach(self, wire: Explored) -> None:

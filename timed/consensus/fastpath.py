@@ -26,6 +26,7 @@ from timed.consensus.equivocation import Rivals
 from timed.consensus.missing import ASK_AGAIN_US, MAX_ASK, Children, Missing
 from timed.consensus.tally import Ballot, Count, FastPathCounters, Tally, adds_something, by_signers
 from timed.crypto.keys import SigningKey
+from timed.deadlines import earliest
 from timed.errors import StoreError
 from timed.events import (
     DoubleSpend,
@@ -213,8 +214,7 @@ class FastPath:
     def next_deadline(self) -> int | None:
         """When `wake` has something to do."""
         again = next((last + ASK_AGAIN_US for last in self._certificates_asked.values()), None)
-        deadlines = (self.bundler.deadline(), self._missing.deadline(), again)
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return earliest(self.bundler.deadline(), self._missing.deadline(), again)
 
     def wake(self, now: int) -> None:
         self._sign_due(now)

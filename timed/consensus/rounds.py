@@ -18,6 +18,7 @@ from timed.consensus.roundstate import RoundCounters, Step, Value, timeout_us
 from timed.consensus.signing import signed
 from timed.consensus.votes import MAX_ROUNDS_AHEAD, MAX_ROUNDS_BEHIND, NIL, VoteBook, is_near
 from timed.crypto.keys import SigningKey
+from timed.deadlines import earliest
 from timed.events import Equivocation
 from timed.params import SECOND, NetworkParams
 from timed.primitives.certificate import PRECOMMIT, PREVOTE
@@ -211,7 +212,7 @@ class Rounds:
             return None
         if self.step is Step.WAITING:
             return self.start_at
-        return min((at for at in (self._timeout_at, self._status_at) if at is not None), default=None)
+        return earliest(self._timeout_at, self._status_at)
 
     def wake(self, now: int) -> None:
         if self.me is None or self.step is Step.DECIDED:

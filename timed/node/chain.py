@@ -11,6 +11,7 @@ from timed.consensus.judging import Judging
 from timed.consensus.rounds import Rounds
 from timed.consensus.roundstate import Step
 from timed.crypto.keys import SigningKey
+from timed.deadlines import earliest
 from timed.errors import InvalidBlock
 from timed.events import (
     BlockCertified,
@@ -279,7 +280,7 @@ class Chain:
             deadlines.append(self.slot_us)
         if self._unconsidered:
             deadlines.append(0)
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return earliest(*deadlines)
 
     def wake(self, now: int) -> None:
         if self.committing:

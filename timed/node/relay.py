@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from timed.consensus.tally import Tally
+from timed.deadlines import earliest
 from timed.node.fetching import Fetching
 from timed.node.inventory import Inventory, Kind
 from timed.node.voters import Voters
@@ -106,8 +107,7 @@ class Relay:
 
     def next_deadline(self) -> int | None:
         held = next((since + HOLD_US for since in self._held.values()), None)
-        deadlines = (held, self.fetching.next_deadline())
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return earliest(held, self.fetching.next_deadline())
 
     def wake(self, now: int) -> None:
         """Pass on what was held back long enough, to the members of which nothing was heard; ask somebody

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from timed.deadlines import earliest
+
 if TYPE_CHECKING:
     from timed.node.node import Node
 
@@ -32,7 +34,7 @@ class Waking:
             RELAY: node.relay.next_deadline(),
             PEERS: node.peers.next_deadline(),
         }
-        return min((deadline for deadline in self.due.values() if deadline is not None), default=None)
+        return earliest(*self.due.values())
 
     def all(self, now: int) -> None:
         """Every machine does what is due."""

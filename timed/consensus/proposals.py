@@ -45,6 +45,10 @@ class Proposals(Mapping[int, BlockProposal]):
         """Those from `round_` on and of the rounds `earlier`, by round."""
         return [one for at, one in sorted(self._by_round.items()) if at >= round_ or at in earlier]
 
+    def blocks_since(self, round_: int) -> set[bytes]:
+        """The blocks proposed from `round_` on."""
+        return {one.header.hash for one in self.since(round_)}
+
     def valid_rounds(self, round_: int = 0) -> set[int]:
         """The rounds whose prevotes prove a proposal of `round_` or a later one."""
         return {

@@ -449,8 +449,7 @@ class Rounds:
         block = proposal.header.hash
         if block in self.values:
             return self.values[block]
-        bound = {block for _, block in self._bound()}
-        bound.update(one.header.hash for one in self.proposals.since(self.round))
+        bound = {block for _, block in self._bound()} | self.proposals.blocks_since(self.round)
         free = [one for one in self.values if one not in bound]
         for oldest in free[: max(0, len(self.values) - MAX_VALUES + 1)]:
             del self.values[oldest]

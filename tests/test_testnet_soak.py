@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 from twisted.trial.unittest import SynchronousTestCase
 
 from timed.bench.measure import MAX_POINTS, robust_slope
-from timed.testnet.perturb import PERTURBATIONS, described, restart
+from timed.testnet.perturb import PERTURBATIONS, described, restart, victim_of
 from timed.testnet.soak import EVERY_S, EXPLAINED_S, INTERVAL, SAMPLE_S, Done, Sample, Soak, _Run
 from timed.testnet.soakpage import page
 
@@ -145,6 +145,14 @@ class Doing(SynchronousTestCase):
         victim: Any = SimpleNamespace(number=2)
         restart(cluster, victim, Random(1))
         self.assertEqual(done, ["SIGTERM", "kill", "start", "answers"])
+
+    def test_the_judged_node_is_never_touched_and_a_disk_is_emptied_where_nobody_votes(self) -> None:
+        first, *others = members = ["node-1", "node-2", "node-3"]
+        plan: Any = SimpleNamespace(members=members, late="node-4")
+        done = {name: {victim_of(name, plan, number) for number in range(20)} for name in PERTURBATIONS}
+        self.assertEqual(done.pop("empty disk"), {"node-4"})
+        self.assertEqual([sorted(each) for each in done.values()], [others] * len(done))
+        self.assertNotIn(first, others)
 
 
 class Page(SynchronousTestCase):

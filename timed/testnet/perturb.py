@@ -13,7 +13,7 @@ from random import Random
 
 from timed.bench.cluster import Cluster
 from timed.rpc.tables.common import DEFAULT_LEVEL
-from timed.testnet.layout import HOST, NodePlan
+from timed.testnet.layout import HOST, NodePlan, Plan
 from timed.testnet.process import stop_all
 from timed.testnet.rpc import ClientError, call, connect
 
@@ -54,13 +54,12 @@ def pause(cluster: Cluster, victim: NodePlan, entropy: Random) -> None:
 
 def lose_the_disk(cluster: Cluster, victim: NodePlan, entropy: Random) -> None:
     """A node that does not vote loses its chain and fetches it again; the first time it joins."""
-    late = cluster.plan.late
-    process = cluster.network.processes.get(late.number)
+    process = cluster.network.processes.get(victim.number)
     if process is not None:
         process.kill()
-        shutil.rmtree(late.datadir / "chain", ignore_errors=True)
-    cluster.network.start(late)
-    cluster.network.wait_answering([late])
+        shutil.rmtree(victim.datadir / "chain", ignore_errors=True)
+    cluster.network.start(victim)
+    cluster.network.wait_answering([victim])
 
 
 def disconnect(cluster: Cluster, victim: NodePlan, entropy: Random) -> None:
@@ -130,6 +129,12 @@ PERTURBATIONS: dict[str, Perturbation] = {
     "ban": ban,
 }
 """In this order, again and again."""
+
+
+def victim_of(name: str, plan: Plan, number: int) -> NodePlan:
+    """Whom the perturbation of this number is done to: each member but the first in turn, or the one that does not vote."""
+    voters = plan.members[1:]
+    return plan.late if PERTURBATIONS[name] is lose_the_disk else voters[number % len(voters)]
 
 
 def described(name: str) -> str:

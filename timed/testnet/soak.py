@@ -29,7 +29,7 @@ from timed.bench.processes import anonymous_mb, cpu_s, descriptors
 from timed.bench.report import Goal
 from timed.errors import TimedError
 from timed.testnet.layout import NodePlan
-from timed.testnet.perturb import PERTURBATIONS
+from timed.testnet.perturb import PERTURBATIONS, victim_of
 from timed.testnet.report import info_lines
 from timed.testnet.rpc import ClientError, call
 from timed.testnet.waiting import Reporter, wait_for
@@ -244,7 +244,7 @@ class _Run:
             self._wait_until(min(EVERY_S * (number + 0.5), seconds))
             if self._now() >= seconds - HEAL_S / 2:
                 break
-            victim = self._network.plan.nodes[1 + number % (NODES - 1)]
+            victim = victim_of(name, self._network.plan, number)
             done = Done(name, victim.name, self._now(), 0.0)
             PERTURBATIONS[name](self._network, victim, self._entropy)
             done.ended = self._now()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
+from collections.abc import Iterator
 from random import Random
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +14,11 @@ from xml.etree import ElementTree
 from twisted.trial.unittest import SynchronousTestCase
 
 from timed.bench.measure import MAX_POINTS, robust_slope
+from timed.testnet import soak
 from timed.testnet.perturb import PERTURBATIONS, described, restart, victim_of
 from timed.testnet.soak import EVERY_S, EXPLAINED_S, INTERVAL, SAMPLE_S, Done, Sample, Soak, _Run
 from timed.testnet.soakpage import page
+from timed.testnet.waiting import Reporter
 
 
 def good() -> Soak:
@@ -126,6 +131,31 @@ class Judged(SynchronousTestCase):
         found = list(_Run._unexplained(run, log))
         self.assertEqual([re.sub(r"^\S+ ", "", line) for line in found],
                          ["warn peer: text 0", "warn peer: text 3", "error x: y"])  # fmt: skip
+
+
+class Lost(SynchronousTestCase):
+    def test_a_payment_that_was_refused_is_not_final_and_excuses_no_other(self) -> None:
+        """A node that refuses everything has not held."""
+        lost, refused, paid = (bytes([number]) * 32 for number in range(3))
+        submitted = SimpleNamespace(due=dict.fromkeys((lost, refused, paid), 0), refused=["no"])
+        load = SimpleNamespace(start=lambda: None, stop=lambda: None, wait=lambda: submitted)
+        network = SimpleNamespace(
+            plan=SimpleNamespace(nodes=[SimpleNamespace(number=1, name="node-1")]),
+            genesis=None,
+            wait_final=lambda txids, seconds: [txid for txid in txids if txid != paid],
+            observed={1: SimpleNamespace(lag_ns=[], final={paid: 1})},
+        )
+
+        @contextlib.contextmanager
+        def cluster(*arguments: object) -> Iterator[Any]:
+            yield network
+
+        self.patch(soak, "cluster", cluster)
+        self.patch(soak, "sign_in_turn", lambda genesis, count: [])
+        self.patch(soak, "Load", lambda nodes, payments, rate: load)
+        self.patch(_Run, "perturb_until", lambda run, seconds: None)
+        found = soak.soak(1, 1.0, 0, Reporter(io.StringIO()))
+        self.assertEqual((found.submitted, len(found.refused), found.missing), (3, 1, 2))
 
 
 class Doing(SynchronousTestCase):

@@ -109,7 +109,7 @@ class Soak:
     submitted: int = 0
     refused: list[str] = attrs.Factory(list)
     missing: int = 0
-    """Payments that were not final on every node in the end."""
+    """Payments that were not final on every node in the end, those that were refused among them."""
     lines_per_s: dict[str, float] = attrs.Factory(dict)
     unexplained: list[str] = attrs.Factory(list)
     """Warnings of the steady node that no perturbation explains."""
@@ -214,8 +214,7 @@ def soak(minutes: float, rate: float, seed: int, reporter: Reporter) -> Soak:
         submitted = load.wait()
         handed = [txid for txid, due in submitted.due.items() if due < ended]
         found.submitted, found.refused = len(handed), submitted.refused
-        refused = len(submitted.refused)
-        found.missing = max(0, len(network.wait_final(handed, FINAL_S)) - refused)
+        found.missing = len(network.wait_final(handed, FINAL_S))
         seen = network.observed[steady.number]
         found.lags_ms = [late / 1e6 for late in seen.lag_ns]
         found.finality_ms = [

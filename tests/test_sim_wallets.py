@@ -7,9 +7,12 @@ import io
 import json
 from typing import Any
 
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from timed.sim import main
+from timed.sim.teller import Teller
 from timed.sim.wallets import WalletResult, run_wallets
 from timed.wallet.historybook import HistoryBook
 from timed.wallet.wallet import Wallet
@@ -48,6 +51,17 @@ class Mistakes(SynchronousTestCase):
         self.assertIn(result.violation, names, result.detail)
         self.assertGreater(len(result.tail), 0)
         return result
+
+    def test_an_exception_that_only_the_log_is_told_of(self) -> None:
+        start = Teller.start
+
+        def starts(teller: Teller) -> None:
+            start(teller)
+            Logger().failure("nobody waits for this", Failure(ValueError("lost")))
+
+        self.patch(Teller, "start", starts)
+        self.assertIn("ValueError", self.caught("no-traceback").detail)
+        self.assertGreater(len(self.flushLoggedErrors(ValueError)), 0)
 
     def test_payments_forgotten_at_a_restart(self) -> None:
         self.patch(Wallet, "_restore_payment", lambda self, record: None)

@@ -337,6 +337,8 @@ class Process:
         try:
             host.store.sync()
         except StoreError as error:
+            if not host.store.failing:
+                raise  # no disk is at fault: the node has asked for what cannot be
             self._fail(writes, str(error))
             return
         host.observer.synced(self, writes)

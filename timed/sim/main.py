@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from timed.console import console_script
+from timed.errors import LocalError
 from timed.sim.mesh import MeshResult, run_mesh
 from timed.sim.nemesis import FAULTS
 from timed.sim.run import SeedResult, combined_hash, run_seeds
@@ -65,15 +66,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     mutants.add_argument("--jobs", type=_positive, default=2, metavar="J", help="processes")
     mutants.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     options = parser.parse_args(arguments)
-    if options.command == "run":
-        return _run(options)
-    if options.command == "mesh":
-        return _mesh(options)
-    if options.command == "wallet":
-        return _wallet(options)
-    from timed.sim.mutants import run_mutants
-
-    return run_mutants(options.names, options.jobs, as_json=options.json)
+    try:
+        return _COMMANDS[options.command](options)
+    except LocalError as error:
+        print(f"timed-sim: {error}", file=sys.stderr)
+        return EXIT_VIOLATION
 
 
 def _number(kind: Callable[[str], T], text: str, least: int) -> T:
@@ -191,6 +188,20 @@ def _wallet(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({**attrs.asdict(result), "violations": int(bool(result.violation))}))
     return EXIT_VIOLATION if result.violation else 0
+
+
+def _mutants(options: argparse.Namespace) -> int:
+    from timed.sim.mutants import run_mutants
+
+    return run_mutants(options.names, options.jobs, as_json=options.json)
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "run": _run,
+    "mesh": _mesh,
+    "wallet": _wallet,
+    "mutants": _mutants,
+}
 
 
 def summary(results: Sequence[SeedResult]) -> dict[str, object]:

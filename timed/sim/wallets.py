@@ -16,6 +16,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 import attrs
+from twisted.logger import LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 
 from timed.params import SECOND
@@ -121,13 +122,14 @@ class WalletRun:
         self._dependent: set[bytes] = set()
         self._paying = True
         self._broken: Failure | None = None
-        """What a call raised that no caller may see."""
+        """What a call raised that no caller may see, or what was raised where nobody calls."""
         self.world.patrons.append(self)
         for host in self.world.hosts:
             self._make_wallet(host.index)
 
     def play(self) -> None:
         """Raises Violation, or whatever a node or wallet raised, at the event that showed it."""
+        globalLogPublisher.addObserver(self._logged)  # type: ignore[arg-type]
         clock, world = self.world.clock, self.world
         for host in world.hosts:
             boot = f"boot {host.index}"
@@ -246,6 +248,11 @@ class WalletRun:
             self._broken = failure
         elif "txid" not in error.data:
             self._again(want)
+
+    def _logged(self, event: LogEvent) -> None:
+        """A program that cannot tell a caller of its exception logs it."""
+        if "log_failure" in event and self._broken is None:
+            self._broken = event["log_failure"]
 
     def _again(self, want: Want) -> None:
         if want.tries < MAX_TRIES:
@@ -407,7 +414,8 @@ class WalletRun:
         )
 
     def close(self) -> None:
-        """Let go of every wallet's files."""
+        """Let go of every wallet's files, and of the log."""
+        globalLogPublisher.removeObserver(self._logged)  # type: ignore[arg-type]
         for index in list(self._tellers):
             self._bury(index)
 

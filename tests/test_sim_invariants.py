@@ -10,13 +10,16 @@ import attrs
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
+from timed.consensus.proposer import proposer
 from timed.consensus.signing import signed
-from timed.events import TransactionCertified, TransactionFinal, TransactionLocked
+from timed.events import TransactionCertified, TransactionFinal, TransactionLocked, TransactionReleased
 from timed.interfaces import Coin
 from timed.primitives import merkle
 from timed.primitives.bitmap import bitmap_of
+from timed.primitives.block import Block
 from timed.primitives.certificate import (
     PRECOMMIT,
+    PREVOTE,
     BlockCertificate,
     BundleCertificate,
     BundleSigner,
@@ -32,8 +35,10 @@ from timed.sim.violation import NAMES, SAFETY, Violation
 from timed.store.memory import MemoryStore
 from timed.wire.catalogue import encode_record
 from timed.wire.messages import (
+    BlockProposal,
     BlockVote,
     EpochReport,
+    ProposalBody,
     TransactionBroadcast,
     TransactionVote,
 )
@@ -44,6 +49,8 @@ ROSTER = CAST.genesis.members
 KEYS = {key.public: key for key in CAST.operator_keys}
 COINS = [OutPoint(CAST.genesis.block().transactions[0].txid, index) for index in range(4)]
 ELSEWHERE = OutPoint(bytes(31) + b"\1", 0)
+A, B = (bytes([number]) * 32 for number in (1, 2))
+"""Blocks."""
 
 
 def payment(*inputs: OutPoint, value: int = 5_000) -> Transaction:
@@ -89,9 +96,9 @@ class Rules(SynchronousTestCase):
         )  # fmt: skip
         return signed(unsigned, KEYS[ROSTER.members[member].operator_key])
 
-    def block_vote(self, member: int, block: bytes, height: int = 1) -> BlockVote:
+    def block_vote(self, member: int, block: bytes, round_: int = 0, step: int = PRECOMMIT) -> BlockVote:
         unsigned = BlockVote(
-            chain_id=CAST.genesis.params.chain_id, height=height, round=0, step=PRECOMMIT, block=block,
+            chain_id=CAST.genesis.params.chain_id, height=1, round=round_, step=step, block=block,
             roster=ROSTER.hash, member=member, signature=bytes(64),
         )  # fmt: skip
         return signed(unsigned, KEYS[ROSTER.members[member].operator_key])
@@ -162,6 +169,16 @@ class VotingTests(Rules):
 
     def test_a_bundle_of_somebody_else_that_nobody_signed(self) -> None:
         forged = msgspec.structs.replace(self.bundle(1, VOTE, FIRST.txid), epoch=2)
+        for member in (0, None):
+            self.violates("certificate-counts-cast-votes", self.rules.sent, forged, member, self.logs[0])
+
+    def test_a_bundle_of_somebody_else_with_another_epoch_in_it(self) -> None:
+        """[13] a vote is bound to its epoch: what was signed for one says nothing in the next."""
+        bundle = self.vote(1, FIRST)
+        self.rules.kept(bundle)
+        self.rules.sent(bundle, 0, self.logs[0])
+        forged = msgspec.structs.replace(bundle, epoch=2)
+        self.violates("certificate-counts-cast-votes", self.rules.kept, forged)
         self.violates("certificate-counts-cast-votes", self.rules.sent, forged, 0, self.logs[0])
 
 
@@ -237,10 +254,68 @@ class BlockTests(Rules):
             signatures=tuple(vote.signature for vote in votes),
         )  # fmt: skip
 
+    def prevote(self, block: bytes, round_: int, *members: int) -> None:
+        for member in members:
+            self.write(member, self.block_vote(member, block, round_, PREVOTE))
+
+    def test_a_precommit_without_a_quorum_of_prevotes(self) -> None:
+        """§4: a lock rests on a quorum of this round."""
+        self.prevote(A, 0, 0, 1, 2)
+        self.prevote(A, 1, 0, 1)
+        self.write(0, self.block_vote(0, A))
+        self.violates("locking-rule", self.write, 0, self.block_vote(0, A, 1))
+        self.write(0, self.block_vote(0, bytes(32), 1))
+
+    def test_a_prevote_against_the_own_lock(self) -> None:
+        """§4: nothing but a quorum of prevotes as new as the lock opens it."""
+        self.prevote(B, 0, 0, 1, 2)
+        self.prevote(A, 1, 0, 1, 2)
+        self.write(0, self.block_vote(0, A, 1))
+        self.write(0, self.block_vote(0, A, 2, PREVOTE))
+        self.violates("locking-rule", self.prevote, B, 3, 0)
+        self.prevote(B, 3, 1, 2, 3)
+        self.prevote(B, 4, 0)
+
+    def proposal(self, member: int, *reports: EpochReport) -> BlockProposal:
+        header = msgspec.structs.replace(CAST.genesis.block().header, height=1)
+        body = ProposalBody.of(reports, attendance=b"", evidence=(), parent_certificate=None)
+        unsigned = BlockProposal(header.chain_id, 0, 0, header, body, bytes(64))
+        return signed(unsigned, KEYS[ROSTER.members[member].operator_key])
+
+    def test_a_proposal_of_another_than_the_proposer(self) -> None:
+        mine = proposer(ROSTER, 1, 0)
+        other = (mine + 1) % len(ROSTER.members)
+        reports = [self.report(member) for member in range(3)]
+        for report in reports:
+            self.write(report.member, report)
+        self.violates("certificate-valid", self.rules.proposal, self.proposal(other, *reports))
+        right = self.proposal(mine, *reports)
+        self.violates("certificate-counts-cast-votes", self.rules.sent, right, other, self.logs[other])
+        self.violates("durable-before-send", self.rules.sent, right, mine, self.logs[mine])
+        self.rules.proposal(right)
+        self.rules.sent(right, other, self.logs[other])
+
+    def test_a_proposal_without_the_reports_of_a_quorum(self) -> None:
+        """§3.4: from counted reports of quorum weight the block takes what they name and nothing else."""
+        mine = proposer(ROSTER, 1, 0)
+        reports = [self.report(member) for member in range(3)]
+        self.violates("certificate-counts-cast-votes", self.rules.proposal, self.proposal(mine, *reports))
+        for report in reports:
+            self.write(report.member, report)
+        self.rules._proposals.clear()
+        self.violates("certificate-valid", self.rules.proposal, self.proposal(mine, *reports[:2]))
+        self.rules._proposals.clear()
+        proposal = self.proposal(mine, *reports)
+        self.rules.proposal(proposal)
+        block = proposal.header.hash
+        self.rules.contents(block, ())
+        self.violates("reported-in-block", self.rules.contents, block, (FIRST.txid,))
+        self.violates("reported-in-block", self.rules.contents, A, ())
+
     def test_two_values_in_one_round_and_step(self) -> None:
         """[15] no key signs twice for one (height, round, step)."""
-        self.write(0, self.block_vote(0, b"\1" * 32))
-        self.violates("block-vote-once", self.write, 0, self.block_vote(0, b"\2" * 32))
+        self.write(0, self.block_vote(0, A, step=PREVOTE))
+        self.violates("block-vote-once", self.write, 0, self.block_vote(0, B, step=PREVOTE))
 
     def test_two_certified_blocks_at_one_height(self) -> None:
         """[15] no two certified blocks at one height."""
@@ -253,7 +328,8 @@ class BlockTests(Rules):
         self.violates("one-block-per-height", self.rules.block_certificate, certificate)
 
     def test_a_precommit_that_nobody_cast(self) -> None:
-        votes = [self.block_vote(member, b"\1" * 32) for member in range(3)]
+        votes = [self.block_vote(member, A) for member in range(3)]
+        self.prevote(A, 0, 0, 1, 2)
         for vote in votes[:2]:
             self.write(vote.member, vote)
         self.violates(
@@ -292,6 +368,56 @@ class BlockTests(Rules):
         inflated = attrs.evolve(commit, created=(*commit.created, (ELSEWHERE, coin)))
         self.violates("supply", ChainRules(CAST.genesis)._first, inflated)
 
+    def test_coins_that_are_not_those_of_the_transactions(self) -> None:
+        """[15] whoever holds the block holds its coins."""
+        commit = CAST.genesis.commit()
+        (place, coin), *rest = commit.created
+        moved = msgspec.structs.replace(coin, output=Output(coin.output.value, Lock.key_hash(bytes(32))))
+        others = ((place, moved), *rest)
+        self.violates("supply", ChainRules(CAST.genesis)._first, attrs.evolve(commit, created=others))
+        self.violates("supply", ChainRules(CAST.genesis)._first, attrs.evolve(commit, spent=(rest[0],)))
+        store = MemoryStore()
+        store.commit(commit)
+        self.chain.committed(commit, store.tip())
+        other = attrs.evolve(commit, created=others)
+        self.violates("equal-roots", self.chain.committed, other, store.tip())
+        other = attrs.evolve(commit, txids=(*commit.txids, FIRST.txid))
+        self.violates("equal-roots", ChainRules(CAST.genesis)._first, other)
+
+    def test_the_digest_is_that_of_all_coins(self) -> None:
+        self.chain.check_coins()
+        self.chain._coins.popitem()
+        self.violates("equal-roots", self.chain.check_coins)
+
+    def next_block(self, after_s: int, previous: bytes, attendance: bytes = b"") -> Block:
+        genesis = CAST.genesis.block()
+        header = msgspec.structs.replace(
+            genesis.header, height=1, time=genesis.header.time + after_s, previous=previous
+        )
+        return msgspec.structs.replace(genesis, header=header, attendance=attendance)
+
+    def test_a_block_beside_the_chain_or_the_grid(self) -> None:
+        """[6] a grid point, later than the parent's."""
+        interval, previous = CAST.genesis.interval, CAST.genesis.hash
+        self.chain._in_place(self.next_block(2 * interval, previous))
+        for after_s in (0, interval + 1, -interval):
+            self.violates("block-in-place", self.chain._in_place, self.next_block(after_s, previous))
+        self.violates("block-in-place", self.chain._in_place, self.next_block(interval, bytes(32)))
+
+    def test_paid_are_those_that_signed_the_parent(self) -> None:
+        """[10] attendance is what the chain alone shows."""
+        self.assertEqual(self.chain._attending(self.next_block(15, bytes(32))), len(ROSTER.members))
+        certificate = self.block_certificate([self.block_vote(member, A) for member in range(3)])
+        for attendance, count in ((certificate.bitmap, 3), (bitmap_of(range(4), 4), None)):
+            block = self.next_block(15, bytes(32), attendance)
+            second = msgspec.structs.replace(
+                block, header=msgspec.structs.replace(block.header, height=2), parent_certificate=certificate
+            )
+            if count is None:
+                self.violates("supply", self.chain._attending, second)
+            else:
+                self.assertEqual(self.chain._attending(second), count)
+
 
 class TellingTests(Rules):
     """What users are told is on the disk of the node that tells it."""
@@ -321,6 +447,15 @@ class TellingTests(Rules):
                 self.violates("durable-before-publish", self.told, event)
                 self.log.add(encode_record(self.bundle(member, kind, FIRST.txid)))
             self.told(event)
+
+    def test_what_a_block_holds_is_not_told_to_be_released(self) -> None:
+        commit = CAST.genesis.commit()
+        store = MemoryStore()
+        store.commit(commit)
+        self.invariants.begun(0, commit, store.tip())
+        self.invariants.published(self.process, TransactionReleased(FIRST.txid, 0))
+        told = TransactionReleased(commit.txids[0], 0)
+        self.violates("final-in-block", self.invariants.published, self.process, told)
 
 
 class NameTests(SynchronousTestCase):

@@ -8,13 +8,16 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
 import timed
+from timed.errors import LocalError, StoreError
+from timed.params import SECOND
 from timed.sim import main
 from timed.sim.nemesis import FAULTS
-from timed.sim.run import MIN_BLOCKS, MIN_FINAL, SeedResult, combined_hash, run_seed
+from timed.sim.run import MIN_BLOCKS, MIN_FINAL, SeedResult, combined_hash, run_seed, run_seeds
 from timed.sim.world import Scenario, World
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(timed.__file__)))
@@ -24,6 +27,13 @@ LAST_LINE = {
     "seeds", "events", "transactions_final", "blocks", "faults", "violations", "trace_hash",
     "min_blocks", "min_final", "min_faults",
 }  # fmt: skip
+
+
+class Deadly:
+    """Ends the process that it is handed to."""
+
+    def __reduce__(self) -> Any:
+        return os._exit, (1,)
 
 
 def command(*arguments: str) -> tuple[int, str]:
@@ -83,6 +93,16 @@ class CalmTests(SynchronousTestCase):
         children = [payment for payment in world.workload.payments.values() if payment.parent is not None]
         self.assertTrue(all(payment.parent in world.workload.payments for payment in children))
 
+    def test_some_rivals_meet_in_the_second_input_of_one(self) -> None:
+        world = World(Scenario(1, nodes=1))
+        for _ in range(12):
+            world.workload._conflict()
+        made = [payment.transaction for payment in world.workload.payments.values() if payment.rivals]
+        second = [transaction for transaction in made if len(transaction.inputs) == 2]
+        self.assertGreaterEqual(len(second), 2)
+        first = {transaction.inputs for transaction in made}
+        self.assertTrue(all(transaction.inputs[1:] in first for transaction in second))
+
 
 class FaultTests(SynchronousTestCase):
     def test_seven_nodes_survive_everything(self) -> None:
@@ -95,6 +115,23 @@ class FaultTests(SynchronousTestCase):
         self.assertEqual(result.violation, "no-traceback")
         self.assertIn("KeyError", result.detail)
         self.assertGreater(len(result.tail), 10)
+
+    def test_a_write_that_is_refused_by_a_disk_that_works_is_a_traceback(self) -> None:
+        """Not taken for a disk that fails, after which a node may be silent."""
+        world = World(Scenario(1, nodes=1))
+        world.boot(0)
+
+        def refuse(records: object) -> None:
+            raise StoreError("it does not fit the chain.")
+
+        self.patch(world.hosts[0].store.disk, "append", refuse)
+        self.assertRaises(StoreError, world.clock.run_until, world.clock.now + 60 * SECOND)
+
+    def test_a_process_that_is_killed_ends_the_run(self) -> None:
+        """Nobody waits for its seed for ever."""
+        deadly: Any = [Deadly(), Deadly()]
+        error = self.assertRaises(LocalError, list, run_seeds(deadly, 2))
+        self.assertIn("has ended before the seed", str(error))
 
 
 class CommandTests(SynchronousTestCase):
@@ -123,6 +160,16 @@ class CommandTests(SynchronousTestCase):
         two = run_seed(Scenario(2, nodes=1, minutes=SHORT))
         self.assertNotEqual(combined_hash([one, two]), combined_hash([two, one]))
         self.assertEqual(combined_hash([one]), combined_hash([one]))
+
+    def test_what_cannot_be_begun_is_said_in_one_line(self) -> None:
+        def refuse(options: object) -> int:
+            raise LocalError("it does not fit.", "Mend it.")
+
+        self.patch(main, "_COMMANDS", {"mutants": refuse})
+        errors = io.StringIO()
+        with contextlib.redirect_stderr(errors):
+            self.assertEqual(main.main(["mutants"]), 1)
+        self.assertEqual(errors.getvalue(), "timed-sim: it does not fit. Mend it.\n")
 
     def test_usage_errors_have_status_two(self) -> None:
         for arguments in (

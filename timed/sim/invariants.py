@@ -77,6 +77,7 @@ class Invariants:
         certificate = self.chain.committed(write, tip)
         if certificate is not None:
             self.signing.block_certificate(certificate)
+            self.signing.contents(write.block_hash, write.txids[1:])
 
     def _records(self, index: int, records: tuple[bytes, ...]) -> None:
         """Every record in turn: a log is a sequence, and what stands behind comes later."""
@@ -103,9 +104,7 @@ class Invariants:
     def sent(self, process: Process, message: object) -> None:
         """`process` hands `message` to a transport."""
         index = process.host.index
-        member = self.member_of[index]
-        if member is not None:
-            self.signing.sent(message, member, self.logs[index])
+        self.signing.sent(message, self.member_of[index], self.logs[index])
         self._certificates(message)
 
     def _certificates(self, message: object) -> None:
@@ -166,6 +165,13 @@ class Invariants:
             self._not_durable(process, event, event.block_hash)
         if self.chain.blocks[event.height].block_hash != event.block_hash:
             raise Violation("one-block-per-height", f"{process.name} told of another block {event.height}")
+
+    def _released(self, process: Process, event: events.TransactionReleased) -> None:
+        if event.txid in self.chain.blocks[event.epoch].txids:
+            raise Violation(
+                "final-in-block",
+                f"{process.name} told that block {event.epoch} left {event.txid.hex()[:12]} out",
+            )
 
     def _not_durable(self, process: Process, event: NodeEvent, name: bytes) -> None:
         what = type(event).__name__
@@ -228,6 +234,7 @@ _PUBLISHED: dict[type, Callable[..., None]] = {
     events.TransactionCertified: Invariants._certified,
     events.TransactionFinal: Invariants._final,
     events.BlockCertified: Invariants._block,
+    events.TransactionReleased: Invariants._released,
     events.PeerOpened: Invariants._opened,
     events.PeerClosed: Invariants._closed,
     events.SafetyFailure: Invariants._safety,

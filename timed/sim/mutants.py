@@ -31,6 +31,8 @@ _CERTIFICATE = "primitives/certificate.py"
 _FASTPATH = "consensus/fastpath.py"
 _CLOSING = "consensus/closing.py"
 _NODE = "node/node.py"
+_ROUNDS = "consensus/rounds.py"
+_VOTES = "consensus/votes.py"
 
 
 @attrs.frozen
@@ -127,6 +129,21 @@ MUTANTS: tuple[Mutant, ...] = (
         "no log replay", _NODE,
         "        for record in self._store.replay():\n",
         "        for record in list(self._store.replay())[:0]:\n",
+    ),
+    Mutant(
+        "only the first input locked", _FASTPATH,
+        "        for outpoint in transaction.inputs:\n            self.locks[outpoint] = tally.txid\n",
+        "        for outpoint in transaction.inputs[:1]:\n            self.locks[outpoint] = tally.txid\n",
+    ),
+    Mutant(
+        "precommit without a quorum of prevotes", _VOTES,
+        "            if block != NIL and self.has_quorum(block):\n",
+        "            if block != NIL and 2 * self._weight_of[block] >= self._roster.total_weight:\n",
+    ),
+    Mutant(
+        "anybody proposes", _ROUNDS,
+        "        if self.proposer(self.round) != self.me or self.round == self._last_proposed:\n",
+        "        if self.round == self._last_proposed:\n",
     ),
 )  # fmt: skip
 

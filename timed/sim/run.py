@@ -9,9 +9,12 @@ import os
 import time
 import traceback
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import attrs
 
+from timed.errors import LocalError
 from timed.params import SECOND
 from timed.sim.violation import Violation
 from timed.sim.world import Scenario, World
@@ -134,6 +137,7 @@ class Run:
             raise Violation("live-payments", f"{len(waiting)} payments are not confirmed, the first "
                             f"{waiting[0].transaction.txid.hex()[:12]} ({waiting[0].kind})")  # fmt: skip
         world.check_sessions()
+        world.invariants.chain.check_coins()
 
     def result(self, started: float, violation: str = "", detail: str = "") -> SeedResult:
         world = self.world
@@ -189,13 +193,21 @@ def run_seed(scenario: Scenario) -> SeedResult:
 
 
 def run_seeds(scenarios: Iterable[Scenario], jobs: int) -> Iterator[SeedResult]:
-    """Results in the order of the scenarios, from `jobs` processes."""
+    """Results in the order of the scenarios, from `jobs` processes; LocalError when one of these is killed."""
     work = list(scenarios)
     if jobs <= 1 or len(work) <= 1:
         yield from map(run_seed, work)
         return
-    with multiprocessing.get_context("spawn").Pool(jobs, initializer=gc.disable) as pool:
-        yield from pool.imap(run_seed, work)
+    spawn = multiprocessing.get_context("spawn")
+    # A Pool would wait for the seed of a killed process for ever.
+    with ProcessPoolExecutor(jobs, spawn, initializer=gc.disable) as pool:
+        try:
+            yield from pool.map(run_seed, work)
+        except BrokenProcessPool:
+            raise LocalError(
+                "a process with a seed has ended before the seed.",
+                "See whether the system killed it for its memory.",
+            ) from None
 
 
 def combined_hash(results: Iterable[SeedResult]) -> str:

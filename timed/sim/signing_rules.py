@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, NoReturn
 
 from timed.consensus.proposer import proposer
 from timed.crypto.rule import verify
 from timed.errors import InvalidCertificate
+from timed.params import NULL_HASH
 from timed.primitives.bitmap import indices_of
-from timed.primitives.certificate import PRECOMMIT, BlockCertificate, BundleCertificate, CertificateKind
+from timed.primitives.certificate import (
+    PRECOMMIT,
+    PREVOTE,
+    BlockCertificate,
+    BundleCertificate,
+    CertificateKind,
+)
 from timed.sim.violation import Violation
 from timed.wire.catalogue import encode_record
 from timed.wire.messages import BlockProposal, BlockVote, EpochReport, TransactionVote
@@ -48,11 +54,13 @@ class SigningRules:
         """Signature -> the bundle it is under."""
         self._locked: dict[tuple[int, OutPoint, int], bytes] = {}
         self._acknowledged: dict[tuple[int, int], dict[bytes, None]] = {}
-        self._weight_behind: Counter[tuple[int, bytes]] = Counter()
-        """By epoch and transaction, of those that acknowledged it."""
+        self._behind: dict[tuple[int, bytes], dict[int, None]] = {}
+        """By epoch and transaction, the members that acknowledged it."""
         self._reports: dict[tuple[int, int], EpochReport] = {}
         self._block_votes: dict[tuple[int, int, int, int], BlockVote] = {}
         self._proposals: dict[tuple[int, int], bytes] = {}
+        self._named: dict[bytes, set[bytes]] = {}
+        """By the hash of a proposed block, the transactions that its reports name."""
         self._certified: dict[tuple[int, bytes], None] = {}
         self._spent: dict[tuple[int, OutPoint], bytes] = {}
         self._checked: dict[bytes, None] = {}
@@ -107,15 +115,13 @@ class SigningRules:
         acknowledged = self._acknowledged.setdefault((bundle.member, bundle.epoch), {})
         if txid not in acknowledged:
             acknowledged[txid] = None
-            members = self._roster.members
-            self._weight_behind[bundle.epoch, txid] += members[bundle.member].weight
-            total = sum(member.weight for member in members)
-            if 3 * self._weight_behind[bundle.epoch, txid] >= 2 * total:
+            self._behind.setdefault((bundle.epoch, txid), {})[bundle.member] = None
+            if self._is_quorum(self._behind[bundle.epoch, txid]):
                 self._final(txid, bundle.epoch)
 
     def kept(self, bundle: TransactionVote) -> None:
         """Another member's bundle reached a disk, as part of a certificate."""
-        if bundle.signature not in self._cast:
+        if self._cast.get(bundle.signature) != bundle:
             self._fail("certificate-counts-cast-votes", bundle.member, f"never signed a bundle of kind "
                        f"{bundle.kind} in epoch {bundle.epoch} that counts")  # fmt: skip
 
@@ -150,23 +156,75 @@ class SigningRules:
         known = self._block_votes.get(key)
         if known is None:
             self._signature(vote.member, vote.signed_message(), vote.signature, "block vote")
+            self._locking(vote)
             self._block_votes[key] = vote
         elif known.block != vote.block:
             self._fail("block-vote-once", vote.member, f"signed two values at height {vote.height} round "
                        f"{vote.round} step {vote.step}")  # fmt: skip
 
+    def _locking(self, vote: BlockVote) -> None:
+        """Who precommits a block has a quorum of its prevotes; who has precommitted one prevotes another only
+        with a quorum of prevotes for that which is as new (protocol §4)."""
+        if vote.block == NULL_HASH:
+            return
+        place = f"{_short(vote.block)} at height {vote.height} round {vote.round}"
+        if vote.step == PRECOMMIT:
+            if not self._is_prevoted(vote.height, vote.round, vote.block):
+                self._fail("locking-rule", vote.member, f"precommitted {place} without a quorum of prevotes")
+            return
+        for round_ in reversed(range(vote.round)):
+            if self._is_prevoted(vote.height, round_, vote.block):
+                return
+            own = self._block_votes.get((vote.member, vote.height, round_, PRECOMMIT))
+            if own is not None and own.block not in (NULL_HASH, vote.block):
+                self._fail("locking-rule", vote.member, f"prevoted {place}, locked on {_short(own.block)} since "
+                           f"round {round_}")  # fmt: skip
+
+    def _is_prevoted(self, height: int, round_: int, block: bytes) -> bool:
+        """By a quorum in this round."""
+        votes = [
+            self._block_votes.get((index, height, round_, PREVOTE))
+            for index in range(len(self._roster.members))
+        ]
+        return self._is_quorum(
+            index for index, vote in enumerate(votes) if vote is not None and vote.block == block
+        )
+
     def proposal(self, proposal: BlockProposal) -> None:
         """A proposal reached a disk: its proposer's, or that of a member that votes on it."""
         key = (proposal.header.height, proposal.round)
-        first = self._proposals.setdefault(key, proposal.signed_message())
-        if first != proposal.signed_message():
-            member = proposer(self._roster, *key)
+        member, message = proposer(self._roster, *key), proposal.signed_message()
+        if key not in self._proposals:
+            self._signature(member, message, proposal.signature, "proposal")
+            self._proposals[key] = message
+            self._rests_on_reports(proposal, member)
+        elif self._proposals[key] != message:
             self._fail("block-vote-once", member, f"proposed twice at height {key[0]} round {key[1]}")
+
+    def _rests_on_reports(self, proposal: BlockProposal, member: int) -> None:
+        """Of a quorum, each as it was signed."""
+        reports = proposal.reports()
+        for report in reports:
+            if self._reports.get((report.member, report.epoch)) != report:
+                self._fail(
+                    "certificate-counts-cast-votes",
+                    report.member,
+                    "is proposed for with a report it never signed",
+                )
+        if not self._is_quorum({report.member for report in reports}):
+            self._fail("certificate-valid", member, f"proposed a block by {len(reports)} reports")
+        self._named[proposal.header.hash] = {txid for report in reports for txid in report.txids}
+
+    def contents(self, block: bytes, txids: Iterable[bytes]) -> None:
+        """A certified block holds these transactions beside its coinbase."""
+        if self._named.get(block) != set(txids):
+            raise Violation("reported-in-block", f"block {_short(block)} is not what its reports name")
 
     # What leaves a node
 
-    def sent(self, message: object, member: int, log: DurableLog) -> None:
-        """`member`'s node hands `message` to a link: what it signed must be on its disk by now."""
+    def sent(self, message: object, member: int | None, log: DurableLog) -> None:
+        """The node of `member` (None: of nobody) hands `message` to a link: what it signed must be on its disk by
+        now, what others signed on theirs."""
         if isinstance(message, (TransactionVote, EpochReport, BlockVote)):
             own = message.member == member
         else:
@@ -180,15 +238,17 @@ class SigningRules:
                     "durable-before-send", member, f"sent a {type(message).__name__} that is not durable"
                 )
         elif isinstance(message, TransactionVote):
-            self._relayed(message.signature in self._cast, member, message)
+            self._relayed(self._cast.get(message.signature) == message, member, message)
         elif isinstance(message, EpochReport):
-            known = self._reports.get((message.member, message.epoch))
-            self._relayed(known is not None and known.hash == message.hash, member, message)
+            self._relayed(self._reports.get((message.member, message.epoch)) == message, member, message)
         elif isinstance(message, BlockVote):
-            vote = self._block_votes.get((message.member, message.height, message.round, message.step))
-            self._relayed(vote is not None and vote.block == message.block, member, message)
+            key = (message.member, message.height, message.round, message.step)
+            self._relayed(self._block_votes.get(key) == message, member, message)
+        elif isinstance(message, BlockProposal):
+            known = self._proposals.get((message.header.height, message.round))
+            self._relayed(known == message.signed_message(), member, message)
 
-    def _relayed(self, known: bool, member: int, message: object) -> None:
+    def _relayed(self, known: bool, member: int | None, message: object) -> None:
         if not known:
             self._fail(
                 "certificate-counts-cast-votes", member, f"passed on a {type(message).__name__} nobody signed"
@@ -267,21 +327,27 @@ class SigningRules:
             items = certificate.signature_items(self._roster)
         except InvalidCertificate as error:
             raise Violation("certificate-valid", str(error)) from None
-        members = self._roster.members
-        counted = sum(members[index].weight for index in indices_of(certificate.bitmap, len(members)))
-        if 3 * counted < 2 * sum(member.weight for member in members):
-            raise Violation("certificate-valid", f"{counted} is no quorum")
+        signers = indices_of(certificate.bitmap, len(self._roster.members))
+        if not self._is_quorum(signers):
+            raise Violation("certificate-valid", f"{len(signers)} members are no quorum")
         for public, message, signature in items:
             if not verify(public, message, signature):
                 raise Violation("certificate-valid", f"a signature of {_short(public)} is wrong")
+
+    def _is_quorum(self, indices: Iterable[int]) -> bool:
+        """These members have two thirds of the weight: worked out here, not asked of the code that is checked."""
+        members = self._roster.members
+        weight = sum(members[index].weight for index in indices)
+        return 3 * weight >= 2 * sum(member.weight for member in members)
 
     def _signature(self, member: int, message: bytes, signature: bytes, what: str) -> None:
         if not verify(self._roster.members[member].operator_key, message, signature):
             self._fail("certificate-valid", member, f"signed a {what} wrongly")
 
     @staticmethod
-    def _fail(name: str, member: int, detail: str) -> NoReturn:
-        raise Violation(name, f"member {member} {detail}")
+    def _fail(name: str, member: int | None, detail: str) -> NoReturn:
+        who = "a follower" if member is None else f"member {member}"
+        raise Violation(name, f"{who} {detail}")
 
 
 def _short(identifier: bytes) -> str:

@@ -27,6 +27,8 @@ CHAINS = 6
 """Chains of two to four payments."""
 BEFORE_SLOT = 0.35
 """Share of payments submitted in the last moments before a slot time."""
+SECOND_INPUT = 0.4
+"""Share of conflicts over a coin that only one of the two spends first."""
 RESUBMIT = 10 * SECOND
 """A wallet repeats what it does not see confirmed."""
 
@@ -151,7 +153,8 @@ class Workload:
     def _conflict(self) -> None:
         """Two payments of one coin, each to one half of the nodes at once; sometimes with children."""
         coin = self._coin()
-        first, second = self.spend([coin]), self.spend([coin], change=1_000)
+        before = [self._coin()] if self._entropy.random() < SECOND_INPUT else []
+        first, second = self.spend([coin]), self.spend([*before, coin], change=1_000)
         self.payments[first.txid] = Payment(first, "conflict", (second.txid,))
         self.payments[second.txid] = Payment(second, "conflict", (first.txid,))
         order = self._world.voting()

@@ -124,13 +124,19 @@ class Judged(SynchronousTestCase):
 
     def test_a_warning_is_explained_by_what_was_done_shortly_before(self) -> None:
         run: Any = SimpleNamespace(_found=good(), _wall=1_700_000_000.0)
-        second = [0.0, 31.0, 42.0 + EXPLAINED_S, 43.0 + EXPLAINED_S]
+        second = [0.0, 31.0, 43.5 + EXPLAINED_S, 44.0 + EXPLAINED_S]
         times = [f"2023-11-14T22:{13 + int(20 + at) // 60:02d}:{(20 + at) % 60:06.3f}Z" for at in second]
         log = "\n".join(f"{when} warn     peer: text {place}" for place, when in enumerate(times))
         log += f"\n{times[3]} info     node: block 5\nTraceback of something\n{times[0]} error    x: y"
         found = list(_Run._unexplained(run, log))
         self.assertEqual([re.sub(r"^\S+ ", "", line) for line in found],
                          ["warn peer: text 0", "warn peer: text 3", "error x: y"])  # fmt: skip
+
+    def test_most_of_a_quiet_minute_explains_nothing(self) -> None:
+        """Else no warning could ever count."""
+        every = [Done("kill -9", "node-2", at, at + 6, 0.5) for at in (30.0, 90.0, 150.0)]
+        explained = [at for at in range(60, 120) if any(one.explains(at) for one in every)]
+        self.assertLess(len(explained), 20)
 
 
 class Lost(SynchronousTestCase):

@@ -45,8 +45,8 @@ EVERY_S = 60.0
 """Between the beginnings of two perturbations."""
 HEAL_S = 60.0
 """After a perturbation the network is whole again within this."""
-EXPLAINED_S = 60.0
-"""A warning belongs to a perturbation that began this long before it at the most."""
+EXPLAINED_S = 10.0
+"""A warning belongs to a perturbation from when it began until so long after the network was whole again."""
 WARM_ROUNDS = 4
 """Memory and descriptors are not judged by the first rounds of all perturbations: connections open, caches fill, each
 kind of call is answered for the first time, and what lasts moves to where a large answer had been. The last that
@@ -80,6 +80,11 @@ class Done:
     ended: float
     healed: float | None = None
     """Until all nodes were connected and of one height again; None when they were not in time."""
+
+    def explains(self, at: float) -> bool:
+        """Whether a warning of that moment may come from it."""
+        healed = HEAL_S if self.healed is None else self.healed
+        return self.began <= at <= self.ended + healed + EXPLAINED_S
 
 
 @attrs.define
@@ -301,7 +306,7 @@ class _Run:
     def _unexplained(self, text: str) -> Iterator[str]:
         for when, level, words in _PROBLEM.findall(text):
             at = datetime.fromisoformat(when).timestamp() - self._wall
-            if at < 0 or any(one.began <= at <= one.ended + EXPLAINED_S for one in self._found.perturbations):
+            if at < 0 or any(one.explains(at) for one in self._found.perturbations):
                 continue
             yield f"{when} {level} {words}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from timed.consensus.tally import Tally
+from timed.deadlines import earliest
 from timed.wire.layouts import MAX_CERTIFICATES_ASKED
 
 MISSING_AFTER_US = 150_000
@@ -34,14 +35,9 @@ class Missing:
         self._asked.pop(txid, None)
 
     def deadline(self) -> int | None:
-        deadlines = []
-        for first in self._heard.values():
-            deadlines.append(first + MISSING_AFTER_US)
-            break
-        for last in self._asked.values():
-            deadlines.append(last + ASK_AGAIN_US)
-            break
-        return min(deadlines, default=None)
+        heard = next((first + MISSING_AFTER_US for first in self._heard.values()), None)
+        asked = next((last + ASK_AGAIN_US for last in self._asked.values()), None)
+        return earliest(heard, asked)
 
     def due(self, now: int) -> list[bytes]:
         """What to ask for now; it is due again later until `found`."""

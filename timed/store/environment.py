@@ -118,15 +118,17 @@ def _take_pages(environment: Any, table: Any) -> None:
     """Change that many pages and let the change go.
 
     LMDB keeps the memory of the pages that a commit changes for the next one. While tables grow, the keys of a
-    commit come to lie each in a page of its own: the memory would be taken a page at a time, for days, among what
-    the process needs for a moment. Taken at once it lies together.
+    commit come to lie each in a page of its own, and some commits are larger than all before: the memory would be
+    taken a page at a time, among what the process needs for a moment. Taken at once it lies together.
     """
     page, usage = environment.stat()["psize"], usage_of(environment)
     if usage.map_bytes - usage.used_bytes < 2 * KEPT_PAGES * page:
         return
-    with environment.begin(write=True) as transaction:
+    transaction = environment.begin(write=True)
+    try:
         for number in range(KEPT_PAGES):
             transaction.put(b"%d" % number, bytes(page * 3 // 4), db=table)
+    finally:
         transaction.abort()
 
 

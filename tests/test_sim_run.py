@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import timed
 from timed.errors import LocalError, StoreError
 from timed.params import SECOND
-from timed.sim import main
+from timed.sim import main, run
 from timed.sim.nemesis import FAULTS
 from timed.sim.run import MIN_BLOCKS, MIN_FINAL, SeedResult, combined_hash, run_seed, run_seeds
 from timed.sim.world import Scenario, World
@@ -109,6 +109,16 @@ class FaultTests(SynchronousTestCase):
         result = run_seed(Scenario(2, nodes=7, minutes=SHORT, faults=tuple(FAULTS)))
         self.assertEqual(result.violation, "", result.detail)
         self.assertGreater(result.lossy_crashes, 0)
+
+    def test_a_run_that_sees_too_little_says_so(self) -> None:
+        """It would hold whatever is wrong."""
+        self.patch(run, "MAX_MINUTES_MORE", 0)
+        for name, many in (("MIN_BLOCKS", 1_000), ("MIN_FINAL", 10_000)):
+            with self.subTest(name):
+                before = getattr(run, name)
+                self.patch(run, name, many)
+                self.assertEqual(run_seed(Scenario(1, nodes=1, minutes=SHORT)).violation, "progress")
+                self.patch(run, name, before)
 
     def test_a_traceback_is_a_violation_with_its_trace(self) -> None:
         result = run_seed(Scenario(2, nodes=3, minutes=SHORT, faults=("no such fault",)))

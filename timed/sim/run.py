@@ -24,7 +24,7 @@ WARM_UP = 6 * SECOND
 MIN_BLOCKS = 22
 MIN_FINAL = 50
 MAX_MINUTES_MORE = 20
-"""A run that has not seen enough blocks or faults goes on this long at the most."""
+"""A run that has not seen enough blocks, final payments or faults goes on this long at the most; then it says so."""
 HEAL = 5 * SECOND
 """How soon after healing all nodes must be at one height."""
 MAX_EVENTS = 3_000_000
@@ -98,15 +98,17 @@ class Run:
                 raise Violation("progress", f"{clock.events} events and no end")
 
     def _enough(self, calm: int) -> None:
-        """Go on until the run is worth its name: enough blocks and, where asked for, faults."""
+        """Go on until the run is worth its name: enough blocks, final payments and, where asked for, faults."""
         world = self.world
+        chain = world.invariants.chain
         limit = calm + MAX_MINUTES_MORE * 60 * SECOND
-        while world.clock.now < limit:
+        while True:
             faults = world.nemesis.enough()
-            blocks = world.invariants.chain.height >= MIN_BLOCKS
-            final = len(world.invariants.chain.final) >= MIN_FINAL
-            if faults and blocks and final:
+            if faults and chain.height >= MIN_BLOCKS and len(chain.final) >= MIN_FINAL:
                 return
+            if world.clock.now >= limit:
+                raise Violation("progress", f"{chain.height} blocks, {len(chain.final)} final payments and"
+                                f" {world.nemesis.total} faults are too few to say anything")  # fmt: skip
             if not faults:
                 world.nemesis.more()
             self._until(world.clock.now + 10 * SECOND)

@@ -13,6 +13,7 @@ from tests import builders
 from tests.layout_strategies import sample
 from tests.node_world import TICK, NodeWorld
 from timed.codec import interpret
+from timed.consensus.tally import Ballot
 from timed.events import SafetyFailure
 from timed.node import future, inbox
 from timed.params import REGTEST, SECOND
@@ -34,6 +35,7 @@ from timed.wire.messages import (
     EpochReport,
     GetCertificates,
     RoundState,
+    TransactionBroadcast,
     TransactionCertified,
     TransactionFinalized,
     TransactionRejected,
@@ -464,3 +466,24 @@ class UnusedTests(SynchronousTestCase):
             peer.say(bundle)
         self.assertEqual(world.node.checks.signatures, checked + 1)
         self.assertGreater(SECOND, TICK)
+
+    def test_certificates_of_one_bundle_are_all_taken_and_its_signatures_verified_once(self) -> None:
+        """The same signatures stand under each of them, and they come together."""
+        world = NodeWorld(me=None)
+        peer, payments = world.member(1), [world.payment(number) for number in range(3)]
+        txids = tuple(payment.txid for payment in payments)
+        peer.say(*(TransactionBroadcast(transaction=payment) for payment in payments))
+        checked = world.node.checks.signatures
+        for kind, message in ((VOTE, TransactionCertified), (ACKNOWLEDGEMENT, TransactionFinalized)):
+            ballots = [Ballot(world.bundle(member, *txids, kind=kind), recorded=False) for member in range(3)]
+            for txid in (*txids, *txids):
+                proof = BundleCertificate(
+                    kind=int(kind), chain_id=REGTEST.chain_id, epoch=1, target=txid,
+                    roster=world.genesis.members.hash, bitmap=bitmap_of(range(3), 4),
+                    signers=tuple(ballot.signer(txid) for ballot in ballots),
+                )  # fmt: skip
+                peer.table.send_to_peer(world.node_id, message(certificate=proof))
+            world.pump()
+        states = [world.node.transaction_state(txid).state for txid in txids]
+        self.assertEqual(states, ["final"] * 3)
+        self.assertEqual(world.node.checks.signatures, checked + 6)

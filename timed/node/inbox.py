@@ -32,6 +32,8 @@ MAX_RULES = 256
 """Different rules of refusals counted apart; what peers name beyond shares one count."""
 
 Items = tuple[SignatureItem, ...]
+Said = dict[bytes, tuple[PeerHandle, Callable[[int], None]]]
+"""By what the same signatures stand under: who said it first, and how to go on when they are good."""
 
 
 class Place(Enum):
@@ -59,7 +61,9 @@ class Inbox:
     def __init__(self, node: Node) -> None:
         self._node = node
         self.future = Future()
-        self._checking: set[Items] = set()
+        self._checking: dict[Items, Said] = {}
+        self._joined = 0
+        """What waits for a check that was begun for something else."""
         self.counters = InboxCounters()
         self._handlers: dict[type, Callable[[PeerHandle, Any, int, int], None]] = {
             wire.TransactionBroadcast: self._transaction,
@@ -137,7 +141,7 @@ class Inbox:
         return place is Place.CURRENT
 
     def _overloaded(self) -> bool:
-        if len(self._node.checks) < MAX_CHECKS:
+        if len(self._node.checks) + self._joined < MAX_CHECKS:
             return False
         self.counters.overload += 1
         return True
@@ -157,24 +161,33 @@ class Inbox:
         items: Sequence[SignatureItem],
         then: Callable[[int], None],
         *,
+        target: bytes = b"",
         once: bool = True,
     ) -> None:
         """Continue with `then` when the signatures are good; count against the peer when not.
 
-        What says the same and is being checked already is left out, unless `once` is off.
+        What says the same and is being checked already is left out, unless `once` is off. Certificates that rest
+        on the same bundles differ in their `target` alone: their signatures are checked once for all of them.
         """
-        key = tuple(items) if once else ()
-        if key in self._checking:
+        key = tuple(items)
+        under_way = self._checking.get(key) if once else None
+        if under_way is not None:
+            self._joined += target not in under_way
+            under_way.setdefault(target, (peer, then))
             return
-        if key:
-            self._checking.add(key)
+        said: Said = {target: (peer, then)}
+        if once:
+            self._checking[key] = said
 
         def checked(good: bool, now: int) -> None:
-            self._checking.discard(key)
-            if good:
-                then(now)
-            else:
-                self._node.peers.report(peer.node_id, "invalid-signature", now)
+            if once:
+                del self._checking[key]
+            self._joined -= len(said) - 1
+            for speaker, go_on in said.values():
+                if good:
+                    go_on(now)
+                else:
+                    self._node.peers.report(speaker.node_id, "invalid-signature", now)
 
         self._node.checks.check(items, checked)
 
@@ -309,7 +322,8 @@ class Inbox:
                 self._node.admission.offer(Offer(body, peer.node_id, certified=True), later)
             path.certificate(certificate, later)
 
-        self._check(peer, certificate.signature_items(path.roster), proven, once=body is None)
+        items = certificate.signature_items(path.roster)
+        self._check(peer, items, proven, target=certificate.target, once=body is None)
 
     def _get_certificates(
         self, peer: PeerHandle, message: wire.GetCertificates, request: int, now: int

@@ -13,9 +13,8 @@ from timed.sync.catchup import (
     BLOCKS_PER_REQUEST,
     HEADERS_PER_REQUEST,
     LIVE_GRACE_US,
-    REQUESTS_PER_PEER,
-    RETRY_US,
 )
+from timed.sync.source import PATIENCE_US, REQUESTS_PER_PEER, RETRY_US
 from timed.wire.messages import GetBlocks, GetHeaders
 
 
@@ -180,6 +179,74 @@ class LossTests(SynchronousTestCase):
         world.run(60, mute=[mute], latency=SECOND // 5)
         self.assertEqual(world.height, LONG)
 
+    def test_peers_that_let_every_deadline_pass_do_not_keep_the_others_from_being_asked(self) -> None:
+        """Attack: while one of them is waited for, the rest of the other one ends."""
+        world = SyncWorld()
+        mute = [world.join(Peer(name, chain()), claimed=10 * LONG) for name in ("mute", "dumb")]
+        world.join(Peer("two", chain()))
+        world.run(600, mute=mute, deadline=64 * SECOND)
+        self.assertEqual(world.height, LONG)
+
+    def test_a_peer_that_dawdles_with_headers_holds_nobody_up(self) -> None:
+        """Attack: it claims the greatest height and brings one header just before each deadline."""
+        self.patch(catchup, "HEADERS_PER_REQUEST", 4)
+        world = SyncWorld()
+        slow = world.join(Peer("slow", chain()), claimed=10 * LONG)
+        slow.headers = lambda start, count: Peer.headers(slow, start, 1)  # type: ignore[method-assign]
+        world.join(Peer("two", chain()))
+        end = world.now + 60 * SECOND
+        while world.now < end:
+            world.run(1, mute=[slow], deadline=600 * SECOND)
+            for late in [one for one in world.open_for(slow) if one.at + 30 * SECOND <= world.now]:
+                world.answer(late)
+            world.now += SECOND
+            world.catchup.wake(world.now)
+        self.assertEqual((world.height, world.misdeeds), (LONG, []))
+
+    def test_a_peer_that_dawdles_with_bodies_holds_nobody_up(self) -> None:
+        """Attack: what it was asked for is what all others wait for, and it may take a minute."""
+        world = SyncWorld()
+        mute = [world.join(Peer(name, chain())) for name in ("mute", "dumb")]
+        world.join(Peer("two", chain()))
+        world.answer(world.open[0])
+        world.run(30, mute=mute, deadline=64 * SECOND)
+        self.assertEqual(world.height, LONG)
+
+    def test_a_body_that_two_peers_bring_is_taken_once(self) -> None:
+        world = SyncWorld()
+        slow, other = world.join(Peer("slow", chain())), world.join(Peer("two", chain()))
+        world.answer(world.open[0])
+        late = next(one for one in world.open_for(slow, GetBlocks) if one.message.start == 1)
+        world.now += PATIENCE_US
+        world.catchup.wake(world.now)
+        while found := world.open_for(other):
+            world.answer(found[0])
+        self.assertEqual(world.sources[0], other.node_id)
+        world.answer(late)
+        world.run()
+        self.assertEqual((world.applied, world.misdeeds), (list(range(1, LONG + 1)), []))
+
+    def test_headers_that_two_peers_bring_are_taken_once(self) -> None:
+        world = SyncWorld(slow_checks=True)
+        for name in ("one", "two"):
+            world.join(Peer(name, chain()))
+        world.now += PATIENCE_US
+        world.catchup.wake(world.now)
+        first, second = world.open
+        world.answer(first)
+        world.answer(second)
+        self.assertEqual(len(world.checks), 1)
+        world.run()
+        self.assertEqual((world.height, world.misdeeds), (LONG, []))
+
+    def test_what_others_of_this_node_have_asked_in_vain_is_no_fault_of_a_source(self) -> None:
+        world = SyncWorld()
+        peer = world.join(Peer("one", chain()), claimed=0)
+        for number in range(10):
+            world.catchup.failed(peer.node_id, 1_000 + number, world.now)
+        world.catchup.announced(peer.node_id, LONG, world.now)
+        self.assertEqual(len(peer.asked), 1)
+
     def test_a_session_whose_window_is_full_is_asked_later(self) -> None:
         world = SyncWorld()
         world.window = 0
@@ -291,6 +358,20 @@ class BoundTests(SynchronousTestCase):
         self.assertLess(world.catchup.state().waiting_bodies, BLOCKS_AHEAD // 2)
         world.answer(first)
         world.run(5)
+        self.assertEqual(world.height, LONG)
+
+    def test_the_body_that_all_others_wait_for_is_asked_for_all_the_same(self) -> None:
+        """It was asked of a peer that let the deadline pass, and the others have brought as much as may wait."""
+        self.patch(catchup, "BYTES_AHEAD", 4_000)
+        world = SyncWorld()
+        mute = world.join(Peer("mute", chain()))
+        world.answer(world.open[0])
+        first = min(world.open_for(mute, GetBlocks), key=lambda one: one.message.start)
+        world.join(Peer("two", chain()))
+        while others := [one for one in world.open if one is not first]:
+            world.answer(others[0])
+        world.lose(first)
+        world.run(60, mute=[mute])
         self.assertEqual(world.height, LONG)
 
     def test_no_headers_are_asked_for_far_above_the_tip(self) -> None:

@@ -17,6 +17,7 @@ from timed.primitives.block import Block
 from timed.primitives.roster import Roster
 from timed.primitives.transaction import Transaction
 from timed.sync.pieces import Pieces
+from timed.sync.source import PATIENCE_US, RETRY_US, Source
 from timed.sync.surroundings import Items, Surroundings
 from timed.wire.layouts import MAX_TRANSACTIONS_ASKED
 from timed.wire.message import Message
@@ -38,29 +39,10 @@ HEADERS_AHEAD = 2_048
 BLOCKS_PER_REQUEST = 16
 BLOCKS_AHEAD = 128
 """Bodies kept or under way above the tip."""
-REQUESTS_PER_PEER = 2
 BYTES_AHEAD = 32 * 1024 * 1024
-"""No more bodies are asked for while this much waits to be applied."""
+"""While this much waits to be applied, nothing is asked for but what it waits for."""
 LIVE_GRACE_US = 300_000
 """A voter waits this long for its own rounds to decide a block that a peer announces."""
-RETRY_US = 500_000
-"""After a peer had nothing for us it is left alone this long."""
-MAX_DOUBLINGS = 6
-"""Each deadline that a peer lets pass doubles its rest, to half a minute: a mute one costs little."""
-
-
-@attrs.define
-class Source:
-    """One peer as a source of the chain."""
-
-    claimed: int
-    since: int
-    resting_until: int = 0
-    unanswered: int = 0
-    """Deadlines that it let pass since its last answer."""
-    under_way: int = 0
-    bodies: int = 0
-    headers: int = 0
 
 
 @attrs.frozen
@@ -87,12 +69,13 @@ class CatchUp:
         self._around = around
         self._sources: dict[bytes, Source] = {}
         self._headers: dict[int, SignedHeader] = {}
-        self._header_request: tuple[bytes, int] | None = None
+        self._header_requests: dict[tuple[bytes, int], int] = {}
+        """When who was asked for headers under which id."""
         self._checking_headers = False
         self._bodies: dict[int, tuple[CertifiedBlock, bytes]] = {}
         self._bytes = 0
-        self._requests: dict[tuple[bytes, int], tuple[int, int]] = {}
-        """(first height, count) of what was asked of whom under which id."""
+        self._requests: dict[tuple[bytes, int], tuple[int, int, int]] = {}
+        """(first height, count, when) of what was asked of whom under which id."""
         self._pieces: dict[tuple[bytes, int], Pieces] = {}
         """Blocks for which the peer was asked for the bodies that were missing here."""
         self._pieced: dict[int, bool] = {}
@@ -110,10 +93,9 @@ class CatchUp:
 
     def peer_closed(self, node_id: bytes, now: int) -> None:
         self._sources.pop(node_id, None)
-        if self._header_request is not None and self._header_request[0] == node_id:
-            self._header_request = None
-        for key in [key for key in self._requests if key[0] == node_id]:
-            del self._requests[key]
+        for key in [key for key in (*self._header_requests, *self._requests) if key[0] == node_id]:
+            self._header_requests.pop(key, None)
+            self._requests.pop(key, None)
             self._pieces.pop(key, None)
         self.step(now)
 
@@ -128,24 +110,25 @@ class CatchUp:
 
     def headers(self, node_id: bytes, request: int, response: HeadersResponse, now: int) -> None:
         """Check what goes beyond the tip, which may have moved since the request."""
-        if self._header_request != (node_id, request):
-            return
-        self._header_request = None
+        asked_at = self._header_requests.pop((node_id, request), None)
         source = self._sources.get(node_id)
-        if source is None:
+        if asked_at is None or source is None:
             return
         source.unanswered = 0
+        source.slow = source.slow + 1 if now >= asked_at + PATIENCE_US else 0
+        if self._checking_headers:
+            return  # those of another peer, which was asked as well
         top = self._top()
         headers = [signed for signed in response.headers if signed.header.height > top]
         if not headers:
-            self._rest(source, now)
+            source.rest(now)
             self.step(now)
             return
         try:
             items, count = self._check_chain(headers)
         except (InvalidBlock, InvalidCertificate):
             self._around.misbehaved(node_id, "bad-headers", now)
-            self._rest(source, now)
+            source.rest(now)
             self.step(now)
             return
         self._checking_headers = True
@@ -168,7 +151,7 @@ class CatchUp:
             self._take(certified.block, header, source, node_id)
             taken += 1
         if not taken:
-            self._rest(source, now)
+            source.rest(now)
         self.step(now)
 
     def compact(self, node_id: bytes, request: int, response: CompactBlockResponse, now: int) -> None:
@@ -208,16 +191,17 @@ class CatchUp:
         return True
 
     def failed(self, node_id: bytes, request: int, now: int) -> None:
-        """A request ran into its deadline or was refused."""
+        """A request ran into its deadline or was refused; one that is not of this planner says nothing here."""
+        key = (node_id, request)
+        self._pieces.pop(key, None)
+        for_headers = self._header_requests.pop(key, None) is not None
+        if not for_headers and self._requests.pop(key, None) is None:
+            return
         source = self._sources.get(node_id)
-        self._pieces.pop((node_id, request), None)
-        if self._header_request == (node_id, request):
-            self._header_request = None
-        elif self._requests.pop((node_id, request), None) is not None and source is not None:
-            source.under_way -= 1
         if source is not None:
-            self._rest(source, now)
-            source.unanswered = min(source.unanswered + 1, MAX_DOUBLINGS)
+            source.slow += for_headers
+            source.under_way -= not for_headers
+            source.let_pass(now)
         self.step(now)
 
     # The tip
@@ -249,7 +233,7 @@ class CatchUp:
             self._around.misbehaved(source, "bad-block", now)
         known = self._sources.get(source)
         if known is not None:
-            self._rest(known, now)
+            known.rest(now)
         self.step(now)
 
     def state(self) -> SyncState:
@@ -266,6 +250,8 @@ class CatchUp:
 
     def next_deadline(self) -> int | None:
         """The end of a rest or of the grace; while answers are awaited, a look every half second."""
+        if self._checking_headers or self._applying:
+            return None
         tip = self._ledger.tip.height
         waits = [
             max(source.resting_until, source.since + LIVE_GRACE_US)
@@ -273,17 +259,16 @@ class CatchUp:
             if source.claimed > tip
         ]
         again = self._stepped_at + RETRY_US
-        return (
-            min((at if at > self._stepped_at else again for at in waits), default=None)
-            if self._idle()
-            else None
-        )
+        return min((at if at > self._stepped_at else again for at in waits), default=None)
 
     def clock_set_back(self, now: int) -> None:
         """The host's clock was ahead: nobody rests longer for it."""
         for source in self._sources.values():
-            source.since = min(source.since, now)
-            source.resting_until = min(source.resting_until, now + RETRY_US)
+            source.clock_set_back(now)
+        for key, at in self._header_requests.items():
+            self._header_requests[key] = min(at, now)
+        for key, (start, count, at) in self._requests.items():
+            self._requests[key] = start, count, min(at, now)
         self.step(now)
 
     def wake(self, now: int) -> None:
@@ -298,20 +283,18 @@ class CatchUp:
         self._ask_headers(now)
         self._ask_bodies(now)
 
-    def _idle(self) -> bool:
-        return self._header_request is None and not self._checking_headers and not self._applying
-
     def _top(self) -> int:
         return max(self._headers, default=self._ledger.tip.height)
 
     def _ask_headers(self, now: int) -> None:
-        if self._header_request is not None or self._checking_headers:
+        if self._checking_headers or any(now < at + PATIENCE_US for at in self._header_requests.values()):
             return
         top = self._top()
         if top - self._ledger.tip.height >= HEADERS_AHEAD:
             return
+        asked = {node_id for node_id, _ in self._header_requests}
         for node_id, source in self._by_claim():
-            if source.claimed <= top or source.resting_until > now:
+            if node_id in asked or source.claimed <= top or source.resting_until > now:
                 continue
             live = source.claimed == self._ledger.tip.height + 1 and self._around.votes()
             if live and now < source.since + LIVE_GRACE_US:
@@ -319,13 +302,14 @@ class CatchUp:
             message = GetHeaders(start=top + 1, count=HEADERS_PER_REQUEST)
             request = self._around.request(node_id, message, now)
             if request is not None:
-                self._header_request = (node_id, request)
+                self._header_requests[node_id, request] = now
                 return
 
     def _ask_bodies(self, now: int) -> None:
         tip = self._ledger.tip.height
+        self._ask_another(tip + 1, now)
         under_way = {
-            height for start, count in self._requests.values() for height in range(start, start + count)
+            height for start, count, _ in self._requests.values() for height in range(start, start + count)
         }
         wanted = [
             height
@@ -338,22 +322,39 @@ class CatchUp:
         for node_id, source in self._by_load():
             while (
                 wanted
-                and self._bytes < BYTES_AHEAD
-                and source.under_way < REQUESTS_PER_PEER
-                and source.resting_until <= now
-                and source.claimed >= wanted[0]
+                and (self._bytes < BYTES_AHEAD or wanted[0] == tip + 1)
+                and source.takes(wanted[0], now)
             ):
                 count = 1
                 while (
                     count < min(BLOCKS_PER_REQUEST, share, len(wanted)) and wanted[count] == wanted[0] + count
                 ):
                     count += 1
-                request = self._around.request(node_id, self._question(node_id, wanted[0], count), now)
-                if request is None:
+                if not self._ask_body(node_id, source, wanted[0], count, now):
                     break
-                self._requests[node_id, request] = (wanted[0], count)
-                source.under_way += 1
                 del wanted[:count]
+
+    def _ask_another(self, height: int, now: int) -> None:
+        """The body that all others wait for, of one peer more, when those that were asked for it dawdle."""
+        asked = {
+            node_id: at
+            for (node_id, _), (start, count, at) in self._requests.items()
+            if start <= height < start + count
+        }
+        if height in self._bodies or not asked or now < max(asked.values()) + PATIENCE_US:
+            return
+        for node_id, source in self._by_load():
+            if node_id not in asked and source.takes(height, now):
+                self._ask_body(node_id, source, height, 1, now)
+                return
+
+    def _ask_body(self, node_id: bytes, source: Source, start: int, count: int, now: int) -> bool:
+        request = self._around.request(node_id, self._question(node_id, start, count), now)
+        if request is None:
+            return False
+        self._requests[node_id, request] = start, count, now
+        source.under_way += 1
+        return True
 
     def _question(self, node_id: bytes, start: int, count: int) -> Message:
         """The block on top of the tip comes without the bodies that are here, if it is the newest; others whole."""
@@ -362,7 +363,7 @@ class CatchUp:
             return GetCompactBlock(hash=self._headers[start].header.hash)
         return GetBlocks(start=start, count=count)
 
-    def _answered(self, node_id: bytes, request: int) -> tuple[tuple[int, int] | None, Source | None]:
+    def _answered(self, node_id: bytes, request: int) -> tuple[tuple[int, int, int] | None, Source | None]:
         """What a peer was asked that has answered, and the peer; None for what was not asked any more."""
         asked = self._requests.pop((node_id, request), None)
         source = self._sources.get(node_id)
@@ -393,7 +394,7 @@ class CatchUp:
             self._pieced[height] = False
             return
         self._pieces[node_id, request] = pieces
-        self._requests[node_id, request] = (height, 1)
+        self._requests[node_id, request] = height, 1, now
         source.under_way += 1
 
     def _apply_next(self, now: int) -> None:
@@ -405,7 +406,11 @@ class CatchUp:
         self._around.apply(entry[0], entry[1], now)
 
     def _by_claim(self) -> list[tuple[bytes, Source]]:
-        return sorted(self._sources.items(), key=lambda pair: (-pair[1].claimed, pair[1].headers, pair[0]))
+        """Who answers in time first, of those who has most."""
+        return sorted(
+            self._sources.items(),
+            key=lambda pair: (pair[1].slow, -pair[1].claimed, pair[1].headers, pair[0]),
+        )
 
     def _by_load(self) -> list[tuple[bytes, Source]]:
         return sorted(self._sources.items(), key=lambda pair: (pair[1].under_way, pair[1].bodies, pair[0]))
@@ -455,7 +460,7 @@ class CatchUp:
         if source is not None:
             source.headers += len(headers) if good else 0
             if not good or not headers:
-                self._rest(source, now)
+                source.rest(now)
         self.step(now)
 
     def _keep(self, headers: Sequence[SignedHeader]) -> None:
@@ -473,9 +478,6 @@ class CatchUp:
             self._headers[top] = signed
 
     # Inside
-
-    def _rest(self, source: Source, now: int) -> None:
-        source.resting_until = now + (RETRY_US << source.unanswered)
 
     def _drop_body(self, height: int) -> None:
         body, _ = self._bodies.pop(height)

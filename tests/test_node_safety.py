@@ -10,8 +10,10 @@ from tests import builders
 from tests.node_world import TICK, NodeWorld
 from timed.events import (
     BlockCertified,
+    CommitBlock,
     SafetyFailure,
 )
+from timed.ledger import ledger
 from timed.ledger.regtest import well_known_key
 from timed.params import NULL_HASH, SECOND
 from timed.primitives.certificate import PRECOMMIT, PREVOTE, CertificateKind
@@ -80,6 +82,31 @@ class FailureTests(SynchronousTestCase):
             self.assertEqual(len(world.told(SafetyFailure)), 1, f"rival first: {rival_first}")
             world.durable()
             self.assertIsNotNone(world.node.consensus_state().frozen)
+
+    def test_a_round_that_begins_while_a_block_is_written_freezes_nobody(self) -> None:
+        """The store has the block already and the ledger has not: what the payments spend is gone, as if stolen."""
+        self.patch(ledger, "MAX_CACHED_COINS", 1)
+        world = NodeWorld(manual=True)
+        peers = world.others()
+        payments = [world.payment(number) for number in range(2)]
+        txids = tuple(sorted(payment.txid for payment in payments))
+        peers[0].say(*(TransactionBroadcast(transaction=payment) for payment in payments))
+        peers[0].say(*(world.bundle(member, *txids) for member in (1, 2, 3)))
+        world.durable()
+        world.pass_slot()
+        proposer = world.node.chain.rounds.proposer
+        mine = next(number for number in range(1, 9) if proposer(number) == 0)
+        proposal = world.proposal(*txids, round_=next(number for number in range(9) if proposer(number)))
+        peers[0].say(*(world.report(member, *txids) for member in (1, 2, 3)), proposal)
+        world.durable()
+        certificate = builders.block_certificate(world.genesis.members, 1, proposal.header.hash)
+        peers[0].say(BlockCommit(certificate=certificate))
+        self.assertTrue(world.node.chain.committing)
+        (write,) = [write for write in world.writes if isinstance(write, CommitBlock)]
+        world.store.commit(write.commit)
+        peers[0].say(*(world.vote(member, PREVOTE, NULL_HASH, mine) for member in (1, 2, 3)))
+        self.assertEqual(world.node.chain.rounds.round, mine)
+        self.assertEqual(world.told(SafetyFailure), [])
 
     def test_what_froze_it_once_keeps_it_from_voting_at_every_later_start(self) -> None:
         world = NodeWorld(frozen="two certified blocks at height 7")

@@ -351,7 +351,12 @@ class Chain:
         return latest > self.ledger.tip.header.time
 
     def _propose(self, round_: int, now: int) -> BlockProposal | None:
-        """A proposal from the reports that count now, for the newest grid point; None while there is none."""
+        """A proposal from the reports that count now, for the newest grid point; None while there is none.
+
+        None, too, while a block is written: the store may have its coins before the ledger has its tip.
+        """
+        if self.committing:
+            return None
         genesis, tip = self.ledger.genesis, self.ledger.tip
         time = slots.newest_slot(genesis.time, genesis.interval, now)
         reports = self.closing.counted()

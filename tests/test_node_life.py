@@ -70,6 +70,18 @@ class PaymentTests(SynchronousTestCase):
         )
         self.assertEqual([event.txids[1:] for event in world.told(BlockCertified)], [(paid.txid,)])
 
+    def test_what_a_payment_makes_is_shown_once_its_certificate_is_durable(self) -> None:
+        """A crash must not unsay it."""
+        world = NodeWorld(manual=True)
+        peer, paid = world.member(1), world.payment()
+        made = OutPoint(paid.txid, 0)
+        peer.say(TransactionBroadcast(transaction=paid))
+        peer.say(*(world.bundle(member, paid.txid) for member in (1, 2, 3)))
+        self.assertTrue(world.node.chain.fastpath.tallies[paid.txid].certified)
+        self.assertEqual(world.node.outpoint_state(made).state, UTXOStateKind.UNKNOWN)
+        world.durable()
+        self.assertEqual(world.node.outpoint_state(made).state, UTXOStateKind.UNSPENT)
+
     def test_whose_report_is_waited_for_is_told_once_reports_come(self) -> None:
         world = NodeWorld()
         peers = world.others()

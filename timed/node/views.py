@@ -146,7 +146,10 @@ class Views:
     def outpoint(self, outpoint: OutPoint) -> OutpointState:
         """Unspent, locked, spent and how surely ([14]: derived from votes and blocks, never set)."""
         ledger, path = self._chain.ledger, self._chain.fastpath
-        if ledger.coin(outpoint) is None and outpoint not in path.created:
+        # What a certified payment makes is there once its certificate is durable.
+        maker = path.created.get(outpoint)
+        made = maker is not None and self._shown.get(maker) in ORDER[1:]
+        if ledger.coin(outpoint) is None and not made:
             spent = ledger.locate(outpoint.txid) is not None
             return OutpointState(UTXOStateKind.CONFIRMED if spent else UTXOStateKind.UNKNOWN, NULL_HASH)
         spender = path.lock_of(outpoint)

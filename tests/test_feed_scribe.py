@@ -7,9 +7,11 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.feed_world import FeedWorld, Listener, draft
+from tests.index_world import LOCKS
 from timed.errors import StoreError
 from timed.feed import scribe as scribing
-from timed.feed.event import GAP, Filter
+from timed.feed.event import CONFIRMED, GAP, Filter
+from timed.feed.records import LockTouch
 from timed.feed.scribe import RETRY_S
 from timed.feed.writer import UpTo
 
@@ -88,6 +90,23 @@ class Failures(ScribeCase):
         self.assertEqual(self.world.scribe.waiting, 2)
         self.world.settle()
         self.assertEqual(self.world.kinds().count("block"), 5)
+
+    def test_what_is_known_of_their_payments_is_kept_within_a_bound(self) -> None:
+        """A log that cannot be written for days costs no memory; the store has what is not kept."""
+        self.patch(scribing, "MAX_KNOWN", 3)
+        self.world.failing = DISK
+        for number in range(5):
+            commit = self.world.chain.extend()
+            touches = {txid: (LockTouch(LOCKS[0], number, 0),) for txid in commit.txids}
+            self.world.scribe.put(UpTo(commit.height, 1, touches))
+            self.world.settle()
+        (waiting,) = self.world.scribe._waiting
+        assert isinstance(waiting, UpTo)
+        self.assertEqual(len(waiting.touches), 3)
+        self.world.failing = None
+        self.world.settle(RETRY_S)
+        told = [record.touches for _, record in self.world.stored() if record.type == CONFIRMED]
+        self.assertEqual((len(told), all(told)), (5, True))
 
     def test_after_a_failure_all_of_it_is_tried_again_and_nothing_is_shown_meanwhile(self) -> None:
         self.world.failing = DISK

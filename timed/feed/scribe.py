@@ -20,7 +20,7 @@ from timed.errors import LocalError, StoreError
 from timed.feed.event import GAP, Draft
 from timed.feed.feed import Feed
 from timed.feed.records import Position
-from timed.feed.telling import Teller
+from timed.feed.telling import MAX_KNOWN, Teller
 from timed.feed.writer import MAX_BATCH, FeedWriter, Item, Place, UpTo, Written
 from timed.interfaces import IEventSink
 from timed.loops import Steps
@@ -100,7 +100,9 @@ class Scribe:
             earlier = waiting[-1] if waiting else None
             if isinstance(earlier, UpTo):
                 waiting.pop()
-                item = attrs.evolve(item, touches={**earlier.touches, **item.touches})
+                both = {**earlier.touches, **item.touches}
+                # While nothing can be written blocks go on for days; what is not kept is found in the store.
+                item = attrs.evolve(item, touches=both if len(both) <= MAX_KNOWN else earlier.touches)
         elif isinstance(item, Draft) and len(waiting) >= MAX_WAITING:
             self.counters.lost += 1
             self._lost += 1

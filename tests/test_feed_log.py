@@ -155,6 +155,17 @@ class Kept(LogCase):
             change.forget(settled)
             self.assertEqual(change.mark(settled), Mark(0, 0))
 
+    def test_that_it_was_accepted_once_more_does_not_go_with_the_event_of_the_first_time(self) -> None:
+        log = self.open(Bounds(2, 1 << 30, 0))
+        subject = draft(number=7).subject
+        with log.changing() as change:
+            for _ in range(2):
+                change.set_mark(subject, Mark(change.add(draft(ACCEPTED, 7)), 0))
+            change.add(draft())
+            self.assertEqual((change.state.first, change.mark(subject)), (2, Mark(2, 0)))
+            change.add(draft())
+            self.assertEqual((change.state.first, change.mark(subject)), (3, Mark(0, 0)))
+
 
 class Another(LogCase):
     def test_a_log_of_another_chain_is_begun_anew_under_another_name(self) -> None:

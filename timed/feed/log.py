@@ -126,8 +126,9 @@ class Change:
 
     def _drop_oldest(self) -> None:
         record, state = self._oldest(), self.state
-        if record.type == ACCEPTED and not self.mark(record.subject).final:
-            # That it is final stays known until its block, which it is certain to get.
+        if record.type == ACCEPTED and self.mark(record.subject) == Mark(state.first, 0):
+            # That it is final stays known until its block, which it is certain to get; that it was accepted
+            # once more as long as that event is here.
             self.forget(record.subject)
         self._records.delete(EVENTS, key_of(state.first))
         self._oldest_us = None

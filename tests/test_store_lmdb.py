@@ -198,6 +198,8 @@ class DirectoryTests(LmdbCase):
     def test_a_refusal_leaves_nothing_open(self) -> None:
         self.open().close()
         self.refused(network="testnet")
+        for operation in range(3):
+            self.refused(files=CountingFiles(fail_at=operation))
         self.open()
 
     def test_a_reader_shares_the_database_of_the_writer(self) -> None:

@@ -38,8 +38,9 @@ BATCH = 512
 MAX_FLAWS = 50
 """After so many the rest is not looked at: the disk is to be replaced, not described."""
 STEP = 256
-"""Blocks, and thousands of coins, between two reports of progress."""
+"""Blocks between two reports of progress."""
 COINS_STEP = 10_000
+"""Coins between two reports of progress."""
 
 FETCH_AGAIN = (
     "Check the disk (dmesg, smartctl -a). Then move chain/ away and start the node: it fetches the chain again. "

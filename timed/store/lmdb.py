@@ -145,10 +145,10 @@ def _claim(directory: str, files: Files) -> int:
             )
         for name in (DATABASE, LOG):
             files.make_directory(os.path.join(directory, name))
-        lock = files.lock(os.path.join(directory, LOCK))
         files.sync_directory(directory)
         # Its own name, too: without it a power cut takes along what this node has signed, but not the key.
         files.sync_directory(os.path.dirname(os.path.abspath(directory)))
+        lock = files.lock(os.path.join(directory, LOCK))
     except OSError as error:
         raise disk_error("use", directory, error) from error
     if lock is None:

@@ -287,6 +287,15 @@ class Acceptance(RpcTestCase):
         [late] = self.ask(first)
         self.assertEqual(late["reject-reason"], "already-confirmed")
 
+    def test_what_waits_for_its_inputs_is_not_here_already(self) -> None:
+        """Attack: a peer has sent the payment with a forged signature, before what it spends."""
+        good = payment(self.world)
+        witness = good.witnesses[0]
+        forged = good.with_witnesses([type(witness)(witness.public_key, bytes(64))])
+        self.world.node.mempool.waiting.add(forged, [bytes(32)], b"p" * 32)
+        self.assertEqual(self.world.result("sendrawtransaction", good.raw.hex()), good.txid.hex())
+        self.assertEqual(self.world.node.mempool.get(good.txid), good)
+
     def test_counters_of_refusals_do_not_move(self) -> None:
         before = self.world.result("getmempoolinfo")["counters"]
         self.world.backend.mempool.max_count = 0

@@ -17,11 +17,13 @@ DECISION_US = 10 * SECOND
 async def submit(env: Environment, transaction: Transaction) -> bytes:
     """The txid once this node has accepted the transaction, at once if it has it already.
 
+    One that waits for its inputs is not accepted: nobody has checked its signatures.
     RpcError -26 with the rule when it is refused, -1 when nothing was decided in time.
     """
     chain = env.chain
     txid = transaction.txid
-    if chain.status(txid) is not None:
+    known = chain.status(txid)
+    if known is not None and known.state != events.WAITING:
         return txid
     decided = env.waiters.wait(txid, is_decided, DECISION_US)
     try:

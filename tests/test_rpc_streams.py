@@ -24,7 +24,7 @@ from timed.client.location import Location
 from timed.client.message import authorization
 from timed.feed import hub as hubs
 from timed.feed.event import Draft
-from timed.feed.hub import DISMISSED, REFUSED, SLOW, STALLED, STOPPED, Limits
+from timed.feed.hub import DISMISSED, REFUSED, SLOW, STALLED, STOPPED, Limits, Subscription
 from timed.feed.log import Bounds
 from timed.feed.records import LockTouch
 from timed.params import REGTEST
@@ -305,6 +305,49 @@ class Flooded(StreamsCase):
             served.resumeProducing()
             self.assertEqual(reading, ["pause", "resume"])
             client.dropConnection(abort=True)
+
+        return Deferred.fromCoroutine(scenario())
+
+    async def full(self) -> tuple[Stream, Subscription]:
+        """A stream whose client has left off reading."""
+        stream = await self.stream(receive_bytes=4_096)
+        [subscription] = self.feed.hub
+        looks = 0
+        while looks < 5:
+            # The system takes some for it, too.
+            looks = looks + 1 if subscription.paused else 0
+            self.write(20, size=10_000)
+            await deferLater(reactor, 0.02)
+        return stream, subscription
+
+    def test_a_stream_that_is_not_read_takes_nothing_in(self) -> Deferred[None]:
+        """What its client sends meanwhile would wait for the stream's end, in memory."""
+
+        def flood(raw: socket.socket) -> int:
+            raw.settimeout(0.3)
+            sent = 0
+            try:
+                while sent < 64 * 1024 * 1024:
+                    sent += raw.send(bytes(65_536))
+            except TimeoutError:
+                pass
+            return sent
+
+        async def scenario() -> None:
+            stream, _ = await self.full()
+            self.assertLess(await self.in_thread(flood, stream.socket), 64 * 1024 * 1024)
+
+        return Deferred.fromCoroutine(scenario())
+
+    def test_a_client_that_reads_again_and_goes_is_missed_at_once(self) -> Deferred[None]:
+        async def scenario() -> None:
+            stream, subscription = await self.full()
+            await self.in_thread(stream.events, self.feed.hub.window.newest)
+            while subscription.paused:
+                await deferLater(reactor, 0.01)
+            await self.in_thread(stream.close)
+            while len(self.feed.hub):
+                await deferLater(reactor, 0.01)
 
         return Deferred.fromCoroutine(scenario())
 

@@ -7,6 +7,8 @@ import json
 import socket
 from typing import Any
 
+from twisted.internet import reactor
+from twisted.internet.task import deferLater
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.rpc_service import DEADLINE_S, ServiceTestCase, exchange_raw, fetch
@@ -109,6 +111,33 @@ class Transport(ServiceTestCase):
             return sent
 
         self.assertLess(await self.in_thread(flood), 64 * 1024 * 1024)
+
+    async def test_answers_that_nobody_reads_hold_up_what_was_sent_ahead(self) -> None:
+        """Else whoever asks and never reads fills the memory."""
+        count, method = 150, "rpc.discover"
+        wire = b""
+        for number in range(count):
+            body = b'{"jsonrpc":"2.0","id":%d,"method":"rpc.discover"}' % number
+            last = ("Connection: close",) if number == count - 1 else ()
+            wire += self.head(f"Content-Length: {len(body)}", *last) + body
+
+        def ask() -> socket.socket:
+            raw = socket.create_connection(("127.0.0.1", self.rpc_port), timeout=DEADLINE_S)
+            raw.sendall(wire)
+            return raw
+
+        def read(raw: socket.socket) -> bytes:
+            with raw, raw.makefile("rb") as file:
+                return file.read()
+
+        raw = await self.in_thread(ask)
+        calls, begun = self.rpc.dispatcher.activity.calls, -1
+        while begun != calls[method]:
+            begun = calls[method]
+            await deferLater(reactor, 0.3)
+        self.assertLess(begun, count)
+        parts = (await self.in_thread(read, raw)).split(b"HTTP/1.1 200 OK")[1:]
+        self.assertEqual([int(part.rpartition(b'"id":')[2][:-1]) for part in parts], list(range(count)))
 
     async def test_no_room_for_a_call_is_503_with_a_time(self) -> None:
         self.patch(waiting, "MAX_WAITERS", 0)

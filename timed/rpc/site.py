@@ -188,6 +188,23 @@ class BoundedChannel(HTTPChannel):
         if rest:
             self.transport.write(rest)
 
+    def pauseProducing(self) -> None:
+        """Whoever does not read is not read from, and nothing is begun of what it sent ahead.
+
+        Twisted's own reads on while a request is answered, and begins the next one in any case.
+        """
+        super().pauseProducing()
+        self.paused = True
+        self._networkProducer.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """It has taken what there was. While an answer goes on, no more is read than the small buffer takes."""
+        super().resumeProducing()
+        self.paused = False
+        if self._handlingRequest and sum(map(len, self._dataBuffer)) <= self._optimisticEagerReadSize:
+            self._networkProducer.resumeProducing()
+        self.dataReceived(b"")
+
     def hang_up(self, within_s: float) -> None:
         """Close once what is written has been taken, at the latest after `within_s`; read nothing more."""
         if not self.draining:

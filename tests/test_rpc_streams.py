@@ -6,6 +6,7 @@ import base64
 import ipaddress
 import json
 import socket
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from timed.feed.records import LockTouch
 from timed.params import REGTEST
 from timed.primitives.address import encode_address
 from timed.primitives.transaction import Lock
+from timed.rpc import websocket
 from timed.rpc.credentials import make
 from timed.rpc.method import ADMIN, READ
 
@@ -420,6 +422,8 @@ class WebSockets(StreamsCase):
             self.assertEqual((await client.say(op="cursor", id="x"))["id"], "x")
             client.sendMessage(b'{"op": "fly", "id": 7}')
             self.assertEqual((await client.messages.get())["id"], 7)
+            client.sendMessage(b'{"op": "cursor", "id": 1.5}')
+            self.assertEqual((await client.messages.get())["id"], 1.5)
             client.sendMessage(b'{"op": "' + b"x" * 200_000)
             code, _ = await client.closed
             self.assertEqual(code, 1009)
@@ -688,6 +692,30 @@ class OverTls(StreamsCase):
 
         return Deferred.fromCoroutine(scenario())
 
+    def test_an_upgrade_that_is_none_leaves_its_place_though_its_client_stays(self) -> Deferred[None]:
+        """A close over TLS waits for the other side's."""
+        self.patch(websocket, "CLOSE_S", 0.1)
+        lines = ("GET /events HTTP/1.1", "Host: x", "Connection: Upgrade", "Upgrade: websocket")
+
+        def ask() -> ssl.SSLSocket:
+            context = ssl.create_default_context(cafile=self.pem)
+            plain = socket.create_connection(("127.0.0.1", self.rpc_port), timeout=DEADLINE_S)
+            raw = context.wrap_socket(plain, server_hostname="127.0.0.1")
+            named = f"Authorization: {self.authorization()['Authorization']}"
+            raw.sendall("\r\n".join((*lines, named, "", "")).encode())
+            self.assertIn(b" 400 ", raw.recv(1_000))
+            return raw
+
+        async def scenario() -> None:
+            raw = await self.in_thread(ask)
+            self.addCleanup(raw.close)
+            streams = self.rpc._streams
+            assert streams is not None and streams._sockets is not None
+            while len(streams._sockets):
+                await deferLater(reactor, 0.01)
+
+        return Deferred.fromCoroutine(scenario())
+
 
 class BadUpgrades(StreamsCase):
     limits = Limits(4, 2, 1 << 30)
@@ -698,7 +726,7 @@ class BadUpgrades(StreamsCase):
             good["Sec-WebSocket-Key"] = base64.b64encode(bytes(16)).decode()
             for name, value in (
                 ("Sec-WebSocket-Key", "short"), ("Sec-WebSocket-Version", "99"), ("Connection", "close"),
-                ("Sec-WebSocket-Version", "x"),
+                ("Sec-WebSocket-Version", "x"), ("Sec-WebSocket-Version", "8"),
             ):  # fmt: skip
                 stream = await self.stream(headers={**self.authorization(), **good, name: value})
                 self.assertEqual(stream.status, 400, (name, value))

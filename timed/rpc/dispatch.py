@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from decimal import Decimal
 from typing import Any
 
 import attrs
@@ -300,18 +299,14 @@ def _plain_id(value: Any) -> Any:
 
 
 def _success(result: Any, request: _Request) -> bytes:
-    identifier = _echo(request.id)
+    identifier = jsontext.echo(request.id)
     if request.modern:
         return jsontext.encode({"jsonrpc": "2.0", "result": result, "id": identifier})
     return jsontext.encode({"result": result, "error": None, "id": identifier})
 
 
 def _failure(error: RpcError, identifier: Any, modern: bool) -> bytes:
+    shown, identifier = error.as_object(), jsontext.echo(identifier)
     if modern:
-        return jsontext.encode({"jsonrpc": "2.0", "error": error.as_object(), "id": _echo(identifier)})
-    return jsontext.encode({"result": None, "error": error.as_object(), "id": _echo(identifier)})
-
-
-def _echo(identifier: Any) -> Any:
-    """An id with a fraction goes back as the number it was."""
-    return msgspec.Raw(str(identifier).encode()) if isinstance(identifier, Decimal) else identifier
+        return jsontext.encode({"jsonrpc": "2.0", "error": shown, "id": identifier})
+    return jsontext.encode({"result": None, "error": shown, "id": identifier})

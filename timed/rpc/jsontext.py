@@ -59,6 +59,11 @@ def is_id(value: Any) -> bool:
     return not isinstance(value, bool | list | dict)
 
 
+def echo(identifier: Any) -> Any:
+    """An id as it goes back: one with a fraction as the number it was."""
+    return msgspec.Raw(str(identifier).encode()) if isinstance(identifier, Decimal) else identifier
+
+
 def _parse_error(detail: str) -> RpcError:
     return RpcError(
         PARSE_ERROR,

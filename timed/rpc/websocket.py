@@ -174,6 +174,10 @@ class EventSocket(WebSocketServerProtocol):
         self.leaving = True
         self.transport.unregisterProducer()
         self.sendClose(code, reason[:MAX_REASON])
+        self.end_soon()
+
+    def end_soon(self) -> None:
+        """The end has been told; whoever does not answer that is cut off."""
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = self._sockets.streams.reactor.callLater(CLOSE_S, self.transport.abortConnection)
@@ -213,10 +217,11 @@ class EventSocket(WebSocketServerProtocol):
     async def _carry_out(self) -> None:
         while self._waiting:
             payload = self._waiting.popleft()
-            op, number = "", None
+            op = ""
+            own: dict[str, Any] = {}
             try:
                 message = _message(payload)
-                number = message.get("id")
+                own = _id_of(message)
                 op = _operation(message)
                 arguments = _arguments(op, message)
                 if op == "subscribe":
@@ -225,9 +230,9 @@ class EventSocket(WebSocketServerProtocol):
                     admitted = self._sockets.streams.admit(self._caller, TRIFLE)
                     if admitted is not None:
                         await admitted
-                self._tell(op=op, id=number, **self._do(op, arguments))
+                self._tell(op=op, **own, **self._do(op, arguments))
             except RpcError as error:
-                self._tell(op="error", id=number, of=op, error=error.as_object())
+                self._tell(op="error", **own, of=op, error=error.as_object())
 
     def _do(self, op: str, arguments: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -288,8 +293,6 @@ class EventSocket(WebSocketServerProtocol):
             subscription.leave()
 
     def _tell(self, **members: Any) -> None:
-        if members.get("id", 0) is None:
-            del members["id"]
         self._put(self._frame(jsontext.encode(members)))
 
     def _put(self, frames: bytes) -> None:
@@ -323,6 +326,7 @@ class SocketFactory(WebSocketServerFactory):
         super().__init__(reactor=reactor)
         self.arriving: Callable[[], EventSocket] | None = None
         self.setProtocolOptions(
+            versions=[13],  # RFC 6455; drafts before it call Origin otherwise, and nobody looks at that
             webStatus=False,
             maxFramePayloadSize=MAX_MESSAGE_BYTES,
             maxMessagePayloadSize=MAX_MESSAGE_BYTES,
@@ -375,6 +379,9 @@ class Sockets:
             WebSocketResource(self._factory).render(request)
         finally:
             self._factory.arriving = None
+        if socket.state != socket.STATE_OPEN:
+            # What asked was no handshake, and is answered: a close over TLS waits for the client's.
+            socket.end_soon()
 
     def gone(self, socket: EventSocket) -> None:
         if socket not in self._open:
@@ -426,6 +433,12 @@ def _message(payload: bytes) -> dict[str, Any]:
             hint='Send {"op": "cursor", "id": 1}.',
         )  # fmt: skip
     return message
+
+
+def _id_of(message: dict[str, Any]) -> dict[str, Any]:
+    """The `id` as the answer carries it; nothing where there is none."""
+    number = message.get("id")
+    return {} if number is None else {"id": jsontext.echo(number)}
 
 
 def _operation(message: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import json
+import socket
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -28,6 +30,7 @@ from timed.app.schema import RPCSection, Settings
 from timed.client.message import authorization
 from timed.errors import ConfigError
 from timed.params import SECOND
+from timed.rpc import site
 from timed.rpc.access import accounts, check_exposure, tls
 from timed.rpc.auth import Account, Authenticator
 from timed.rpc.budget import BURST_S, MAX_CLIENTS, MAX_WAIT_S, Budgets
@@ -178,6 +181,24 @@ class OverTls(ServiceTestCase):
     async def test_plain_http_gets_nothing(self) -> None:
         with self.assertRaises((http.client.HTTPException, OSError)):
             await self.in_thread(fetch, self.rpc_port, "POST", body=b"{}")
+
+    async def test_a_stop_says_goodbye_to_who_is_connected(self) -> None:
+        self.patch(site, "CLOSE_S", 3 * DEADLINE_S)
+        served: Deferred[None] = Deferred()
+
+        def stay() -> bytes:
+            context = ssl.create_default_context(cafile=self.certificate)
+            plain = socket.create_connection(("127.0.0.1", self.rpc_port), timeout=DEADLINE_S / 3)
+            with context.wrap_socket(plain, server_hostname="127.0.0.1") as raw:
+                raw.sendall(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+                self.assertIn(b" 200 ", raw.recv(1_000))
+                reactor.callFromThread(served.callback, None)
+                return raw.recv(1_000)
+
+        staying = self.in_thread(stay)
+        await served
+        await self.services.stopService()
+        self.assertEqual(await staying, b"")
 
 
 class Roles(ServiceTestCase):

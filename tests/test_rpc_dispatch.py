@@ -150,6 +150,14 @@ class Requests(RpcTestCase):
         self.assertIn("result", answers[0])
         self.assertEqual([each["error"]["data"]["rule"] for each in answers[1:]], ["reply-size"] * 2)
 
+    def test_a_notification_past_the_bound_of_a_reply_is_executed_and_not_answered(self) -> None:
+        self.patch(dispatch, "MAX_REPLY_BYTES", 100)
+        call = {"jsonrpc": "2.0", "method": "help"}
+        silent = {"jsonrpc": "2.0", "method": "uptime"}
+        answers = parsed(self.reply([{**call, "id": 1}, silent, {**call, "id": 2}]))
+        self.assertEqual([each["id"] for each in answers], [1, 2])
+        self.assertEqual(self.world.dispatcher.activity.calls["uptime"], 1)
+
     def test_every_error_names_rule_and_hint(self) -> None:
         for body in ("", "{", "[]", "1", '{"method": "x", "id": 1}', '{"method": "getblock", "id": 1}'):
             error = parsed(self.world.finish(self.world.answer(body)))["error"]

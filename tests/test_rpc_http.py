@@ -72,10 +72,11 @@ class Http(ServiceTestCase):
 
     async def test_notifications_are_204_without_a_body(self) -> None:
         body = b'{"jsonrpc": "2.0", "method": "uptime"}'
-        status, _, answer = await self.in_thread(
+        status, headers, answer = await self.in_thread(
             fetch, self.rpc_port, "POST", body=body, headers=self.authorization()
         )
         self.assertEqual((status, answer), (204, b""))
+        self.assertNotIn("content-length", headers)
 
     async def test_one_connection_serves_many_calls(self) -> None:
         def calls() -> list[int]:

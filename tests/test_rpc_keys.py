@@ -165,6 +165,11 @@ class Passphrases(KeysCase):
         self.assertEqual(error["code"], -8)
         self.assertIn("the path of a backup must be absolute", error["message"])
 
+    def test_a_path_that_no_file_has_is_the_caller_s_mistake(self) -> None:
+        for method in ("backupwallet", "restorewallet"):
+            error = self.error(method, "/no\0where")
+            self.assertEqual((error["code"], error["data"]["rule"]), (-8, "backup"), method)
+
     def test_one_guess_at_a_time(self) -> None:
         self.result("encryptwallet", PASSPHRASE)
         waiting: Deferred[Any] = Deferred()
@@ -506,6 +511,9 @@ class Addresses(KeysCase):
         info = self.result("getaddressinfo", lock)
         self.assertEqual((info["isscript"], info["sigsrequired"], info["label"]), (True, 2, "board"))
         self.assertEqual(self.code("createmultisig", 3, publics)[0], -26)
+        self.assertEqual(self.result("createmultisig", 2, [each.upper() for each in publics])["nrequired"], 2)
+        blanks = f"{publics[0][:62]}  "
+        self.assertEqual(self.code("createmultisig", 1, [blanks])[0], -5, "nobody has a key of 31 bytes")
         self.assertEqual(self.code("getaddressinfo", "00" * 30), (-5, "address-lock"))
 
 

@@ -307,6 +307,14 @@ class Turns(SynchronousTestCase):
         self.dispatcher.held[0].callback(Reply(200, b"1"))
         self.assertEqual(len(self.dispatcher.held), 4)
 
+    def test_one_that_cannot_be_answered_makes_room_for_the_next(self) -> None:
+        self.patch(localfront, "MAX_CALLS", 1)
+        self.dispatcher.hold = True
+        self.send(2)
+        self.dispatcher.held[0].errback(RuntimeError())
+        self.assertEqual(len(self.dispatcher.held), 2)
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
     def test_a_call_before_the_hello_ends_the_connection(self) -> None:
         link: Any = self.front.buildProtocol(None)
         transport: Any = StringTransport()

@@ -192,7 +192,7 @@ class Dispatcher:
     async def _member(self, value: Any, caller: Caller, room: int) -> Reply | None:
         try:
             request = _request(value)
-            if room <= 0:
+            if room <= 0 and not request.notification:
                 raise RpcError(
                     INTERNAL_ERROR,
                     "The reply of this batch is too long",

@@ -172,6 +172,7 @@ class LocalLink(Protocol):
         self._log.failure("a call over the local socket could not be answered", failure=failure)
         if self.connected:
             self._write(Line(id=number, status=500))
+            self._work()
 
     def _leave(self, reason: str) -> None:
         self._front.counters["refused"] += 1

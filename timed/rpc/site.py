@@ -16,7 +16,7 @@ from twisted.internet.interfaces import IAddress, IDelayedCall, IPushProducer
 from twisted.internet.protocol import connectionDone
 from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
-from twisted.web.http import RESPONSES, HTTPChannel, HTTPFactory, Request
+from twisted.web.http import NO_CONTENT, RESPONSES, HTTPChannel, HTTPFactory, Request
 from twisted.web.http_headers import Headers
 
 from timed.rpc.places import Places
@@ -82,7 +82,8 @@ class BoundedRequest(Request):
             self.setHeader(name.replace("_", "-").encode(), value.encode())
         if body:
             self.setHeader(b"Content-Type", content_type)
-        self.setHeader(b"Content-Length", b"%d" % len(body))
+        if status != NO_CONTENT:
+            self.setHeader(b"Content-Length", b"%d" % len(body))
         channel = self.channel
         gathered: list[bytes] = []
         channel.gathered = gathered
@@ -309,7 +310,7 @@ class BoundedSite(HTTPFactory):
         done: Deferred[None] = Deferred()
         self._empty.append(done)
         for channel in self._channels:
-            channel.transport.loseConnection()
+            channel.loseConnection()
         late = self.reactor.callLater(CLOSE_S, self._abort)
         done.addBoth(self._stop_timer, late)
         return done

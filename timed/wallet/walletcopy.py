@@ -24,6 +24,8 @@ def check_path(path: str) -> None:
     """LocalError unless the path that a caller gave means the same to the node."""
     if not os.path.isabs(path):
         raise LocalError("the path of a backup must be absolute.", "The node may run in another directory.")
+    if "\0" in path:
+        raise LocalError("the path of a backup holds a NUL, which no file's name does.", "Leave it out.")
 
 
 def write_copy(path: str, network: str, records: Sequence[Record]) -> int:

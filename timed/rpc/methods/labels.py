@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from timed.crypto.sizes import PUBLIC_KEY_SIZE
 from timed.primitives.transaction import LOCK_KEY_HASH, Lock, key_hash
 from timed.rpc.environment import Environment
 from timed.rpc.errors import INVALID_PARAMETER, NOT_FOUND, RpcError
+from timed.rpc.locks import HEX_DIGITS
 from timed.rpc.ownership import unknown_label
 from timed.rpc.present import Object, address_of, lock_text
 from timed.wallet.derivation import format_path, parse_path
@@ -128,11 +130,9 @@ def createmultisig(env: Environment, nrequired: int, keys: tuple[str, ...]) -> O
 
 def _key_hash(env: Environment, text: str) -> bytes:
     """Of a public key in hexadecimal, or of an address."""
-    if len(text) == 64:
-        try:
-            return key_hash(bytes.fromhex(text))
-        except ValueError:
-            return env.lock_of(text).data
+    if len(text) == 2 * PUBLIC_KEY_SIZE and HEX_DIGITS.issuperset(text.lower()):
+        # `fromhex` alone reads blanks over, and the hash of a shorter key is nobody's.
+        return key_hash(bytes.fromhex(text))
     lock = env.lock_of(text)
     if lock.kind != LOCK_KEY_HASH:
         raise RpcError(

@@ -10,12 +10,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.builders import wallet_key
 from tests.rpc_world import FRIEND, address_of
 from tests.wallet_world import PASSPHRASE, KeysWorld
+from timed.errors import WrongPassphrase
 from timed.ledger.regtest import well_known_key
 from timed.primitives.transaction import Lock
 from timed.rpc.method import REQUIRED
@@ -183,6 +184,19 @@ class Passphrases(KeysCase):
         # The node has stopped meanwhile: what the thread brings opens nothing any more.
         self.assertIn(b"-15", self.world.finish(first).body)
         self.assertTrue(self.world.wallet.keys.locked)
+
+    def test_a_guess_whose_caller_has_left_is_one_all_the_same(self) -> None:
+        """Else anybody may make any number of them at one time, each with its memory."""
+        self.result("encryptwallet", PASSPHRASE)
+        waiting: Deferred[Any] = Deferred()
+        self.world.custody._thread = lambda work: waiting
+        self.world.begin("walletpassphrase", ["wrong", 60]).cancel()
+        self.assertEqual(self.code("walletpassphrase", PASSPHRASE, 60), (-9, "passphrase-busy"))
+        waiting.errback(WrongPassphrase("it is another one."))
+        self.assertEqual(self.world.custody._guesses.wrong, 1)
+        self.world.custody._thread = lambda work: succeed(work())
+        self.result("walletpassphrase", PASSPHRASE, 60)
+        self.assertEqual(self.world.custody._guesses.wrong, 0)
 
     def test_the_passphrase_changes_as_a_whole(self) -> None:
         self.result("encryptwallet", PASSPHRASE)

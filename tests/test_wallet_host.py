@@ -12,7 +12,7 @@ from typing import Any
 
 import attrs
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import LoopingCall, deferLater
 from twisted.trial.unittest import TestCase
 
@@ -73,6 +73,22 @@ class Hosted(TestCase):
         await self.assertFailure(host.replace(), WalletFull)
         await first
         await self.assertFailure(second, WalletFull)
+
+    async def test_whoever_asked_for_a_new_file_and_leaves_says_nothing_of_what_others_write(self) -> None:
+        world = World(with_wallet=False)
+        host = await self.scanned(self.host(world))
+        host.wallet.prepare(FRIEND_LOCK, 10**8, "", world.now())
+        first = host.write()
+        host.wallet.prepare(FRIEND_LOCK, 10**8, "", world.now())
+        second = host.write()
+        leaving = host.replace()
+        leaving.cancel()
+        await self.assertFailure(leaving, CancelledError)
+        await first
+        await second
+        await host.stop()
+        again = await self.scanned(self.host(world))
+        self.assertEqual(len(again.wallet.payments), 2)
 
     async def test_a_stored_payment_is_sent_after_a_crash_before_the_node_saw_it(self) -> None:
         world = World(with_wallet=False)

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.threads import deferToThreadPool
+from twisted.python.failure import Failure
 
 from timed.errors import LocalError, WrongPassphrase
 from timed.params import SECOND
@@ -281,16 +282,21 @@ class Custody:
                 rule="passphrase-delay",
                 hint=f"Try again in {-(-wait // SECOND)} s.",
             )
-        try:
-            result = await self._stretched(work)
-        except WrongPassphrase:
-            self._guesses.failed(self._now())
-            raise
-        self._guesses.succeeded()
-        return result
+        return await self._stretched(work, self._judge)
 
-    async def _stretched(self, work: Callable[[], T]) -> T:
-        """Do `work`, which takes much memory, on a thread; RpcError -9 while another is under way."""
+    def _judge(self, result: object) -> None:
+        if not isinstance(result, Failure):
+            self._guesses.succeeded()
+        elif result.check(WrongPassphrase):
+            self._guesses.failed(self._now())
+
+    async def _stretched(
+        self, work: Callable[[], T], judge: Callable[[object], None] = lambda result: None
+    ) -> T:
+        """Do `work`, which takes much memory, on a thread; RpcError -9 while another is under way.
+
+        It is under way until the thread has done it, and is judged then, whether or not somebody still waits.
+        """
         if self._busy:
             raise RpcError(
                 CLIENT_BUSY,
@@ -298,12 +304,18 @@ class Custody:
                 rule="passphrase-busy",
                 hint="Try again soon.",
             )
-        self._busy = True
-        try:
-            result: T = await self._thread(work)
-            return result
-        finally:
+        told: Deferred[T] = Deferred()
+
+        def done(result: T | Failure) -> None:
             self._busy = False
+            judge(result)
+            if not told.called:
+                told.callback(result)
+
+        working = self._thread(work)
+        self._busy = True
+        working.addBoth(done)
+        return await told
 
     def _in_pool(self, work: Callable[[], Any]) -> Deferred[Any]:
         return deferToThreadPool(self._reactor, self._reactor.getThreadPool(), work)

@@ -161,7 +161,16 @@ class WalletHost:
             _tell(waiting, result)
             return Failure(result) if isinstance(result, WalletFull) else result
 
-        return self.on_disk(work).addBoth(worked)
+        # Whoever leaves ends its own wait: the others' writes are as far as the file is.
+        replaced: Deferred[None] = Deferred()
+        self.on_disk(work).addBoth(worked).addBoth(self._replaced, replaced)
+        return replaced
+
+    def _replaced(self, result: Failure | None, told: Deferred[None]) -> None:
+        if not told.called:
+            told.callback(result)
+        elif result is not None:
+            self._not_written(result)
 
     def on_disk(self, work: Callable[[WalletFile], T]) -> Deferred[T]:
         """Do `work` on the wallet's thread: after what was begun before, before what comes later."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.test_client_retry import LOST
 from timed.cli import main as cli
 from timed.cli import secrets, show, status
 from timed.cli import words as conversion
@@ -103,9 +104,10 @@ class ExitStatus(CliCase):
             self.assertEqual(self.call(node, *words, "uptime")[0], number)
 
     def test_a_payment_that_may_have_left_is_not_repeated_by_wait(self) -> None:
-        node = self.node({"sendtoaddress": "id"}, Refusal(0))
-        self.assertEqual(self.call(node, "--wait", "20", "sendtoaddress", "a", "1")[0], status.UNREACHABLE)
-        self.assertEqual(node.calls, [])
+        for refusal in (Refusal(0), Refusal(503, "1", LOST, "application/json")):
+            node = self.node({"sendtoaddress": "id"}, refusal)
+            found = self.call(node, "--wait", "20", "sendtoaddress", "a", "1")
+            self.assertEqual((found[0], node.calls), (status.UNREACHABLE, []))
 
     def test_every_status_is_explained_in_the_help(self) -> None:
         text = self.run_cli("--help")[1]

@@ -10,11 +10,17 @@ from timed.client import errors
 from timed.client.answers import MAX_RETRY_AFTER_S, check, seconds
 from timed.client.blocking import Client
 from timed.client.location import Location
+from timed.client.message import results
 from timed.client.retry import Retry, only_reads, patient, pause_for
 from timed.client.testing import FakeNode, Refusal
 from timed.rpc.method import READ
 from timed.rpc.table import METHODS
 
+LOST = (
+    '{"jsonrpc":"2.0","id":1,"error":{"code":-28,"message":"The chain process went away",'
+    '"data":{"rule":"chain-lost","hint":"Look before you ask again."}}}'
+)
+"""What an RPC process answers when the process it had handed the call to is gone."""
 WALLET_QUESTIONS = {
     "getbalance", "listunspent", "listwallets", "getwalletinfo", "getaddressinfo", "listaddresses", "listlabels",
     "getaddressesbylabel",
@@ -76,6 +82,16 @@ class Decisions(SynchronousTestCase):
         for status in (200, 400, 403, 404, 500):
             self.assertEqual(check("here", status, "application/json; charset=utf-8", "", b"{}"), b"{}")
 
+    def test_a_call_that_was_handed_on_may_have_been_carried_out_though_it_is_a_503(self) -> None:
+        with self.assertRaises(errors.ConnectionLost) as caught:
+            check("here", 503, "application/json", "1", LOST.encode())
+        self.assertEqual(str(caught.exception), "The chain process went away. Look before you ask again.")
+        for body in (LOST.replace("lost", "away"), "{}", "[]", "no JSON"):
+            with self.assertRaises(errors.Busy):
+                check("here", 503, "application/json", "1", body.encode())
+        [found] = results(f"[{LOST}]".encode(), [1])
+        self.assertIsInstance(found, errors.ConnectionLost)
+
 
 class Repetition(SynchronousTestCase):
     def client(self, node: FakeNode, attempts: int = 4) -> Client:
@@ -96,7 +112,8 @@ class Repetition(SynchronousTestCase):
         self.assertEqual(self.slept, [2.0, 0.5])
 
     def test_a_payment_is_never_sent_twice(self) -> None:
-        for refusal in (Refusal(429, "1"), Refusal(503, "1"), Refusal(0)):
+        lost = Refusal(503, "1", LOST, "application/json")
+        for refusal in (Refusal(429, "1"), Refusal(503, "1"), Refusal(0), lost):
             node = self.node(refusal)
             with self.assertRaises(errors.ClientError):
                 self.client(node).sendtoaddress("a", 1)

@@ -191,6 +191,10 @@ class Impostors(SynchronousTestCase):
         with self.assertRaises(errors.BadResponse):
             self.answer(self.http(b'[{"id": 1, "result": 5}]')).batch([("uptime", []), ("uptime", [])])
 
+    def test_a_batch_that_is_answered_like_one_call(self) -> None:
+        with self.assertRaises(errors.BadResponse):
+            self.answer(self.http(b'{"id": 1, "result": 5}')).batch([("uptime", []), ("uptime", [])])
+
     def test_a_batch_whose_ids_are_no_ids(self) -> None:
         for identifier in (b"[1]", b"{}", b"null", b'"1"'):
             body = b'[{"id": %s, "result": 5}, {"id": %s, "result": 5}]' % (identifier, identifier)

@@ -118,7 +118,9 @@ def _screen(options: Options) -> Callable[[Client], str]:
 
 
 def _plain(value: Any) -> Any:
-    return {"error": value.message, "code": value.code} if isinstance(value, RpcFailure) else value
+    if not isinstance(value, ClientError):
+        return value
+    return {"error": getattr(value, "message", str(value)), "code": getattr(value, "code", None)}
 
 
 def _patiently(once: Callable[[Client], str], client: Client, wait_s: float) -> str:

@@ -77,7 +77,7 @@ def getinfo(found: Mapping[str, Any], width: int | None) -> str:
         ("Warnings", "; ".join(filter(None, (chain.get("warnings"), net.get("warnings")))) or "none"),
     ]  # fmt: skip
     lines = [f"{name:<11} {plain(text)}" for name, text in rows]
-    lines += [f"({method}: {error})" for method, error in found.items() if isinstance(error, RpcFailure)]
+    lines += [f"({method}: {error})" for method, error in found.items() if isinstance(error, ClientError)]
     return "\n".join(
         line if width is None or len(line) <= width else line[: width - 1] + "…" for line in lines
     )
@@ -91,7 +91,7 @@ def netinfo(found: Mapping[str, Any], now: int, width: int | None) -> str:
         found["getpeerinfo"],
     )
     lines = [f"{_of(net, 'subversion')}  node {_of(net, 'nodeid')}  {moment(now)}", ""]
-    if isinstance(peers, RpcFailure):
+    if isinstance(peers, ClientError):
         lines.append(f"(getpeerinfo: {peers})")
     elif peers:
         lines.append(table([_peer(peer, now) for peer in _ordered(peers)], width, PEERS))
@@ -142,7 +142,7 @@ def _of(value: Mapping[str, Any], name: str, kind: str = "") -> str:
 
 
 def _uptime(value: Any) -> str:
-    return "-" if isinstance(value, RpcFailure) else span(Decimal(value))
+    return "-" if isinstance(value, ClientError) else span(Decimal(value))
 
 
 def _progress(chain: Mapping[str, Any]) -> str:

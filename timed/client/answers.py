@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from timed.client.errors import BadResponse, Busy, Forbidden, RateLimited, Unauthorized
+from timed.client import message
+from timed.client.errors import (
+    BadResponse,
+    Busy,
+    ConnectionLost,
+    Forbidden,
+    RateLimited,
+    Unauthorized,
+    failure,
+)
 
 JSON = "application/json"
 MAX_ANSWER_BYTES = 128 * 1024 * 1024
@@ -20,8 +29,10 @@ def check(place: str, status: int, content_type: str, retry_after: str, body: by
     """The body of a JSON-RPC answer; otherwise the error that the status stands for.
 
     A refusal with a JSON-RPC body, as a 403 for a method that the caller may not use,
-    is an answer: the body says more than the status.
+    is an answer: the body says more than the status. So it does of a 503 for a call that
+    an RPC process had handed on.
     """
+    is_json = content_type.partition(";")[0].strip().lower() == JSON
     if status == 401:
         raise Unauthorized(
             f"the node at {place} does not take these credentials.",
@@ -30,13 +41,26 @@ def check(place: str, status: int, content_type: str, retry_after: str, body: by
     if status == 429:
         raise RateLimited(f"the node at {place} has no more time for this caller now.", seconds(retry_after))
     if status == 503:
+        if is_json:
+            _refuse_lost(body)
         raise Busy(f"nobody at {place} has time for this call now.", seconds(retry_after))
-    if content_type.partition(";")[0].strip().lower() == JSON:
+    if is_json:
         return body
     text = body[:200].decode(errors="replace").strip()
     if status == 403:
         raise Forbidden(f"the node at {place} refuses: {text}")
     raise BadResponse(f"HTTP {status} from {place}: {text}")
+
+
+def _refuse_lost(body: bytes) -> None:
+    """ConnectionLost for the answer to a call that may have been carried out."""
+    try:
+        answer = message.load(body)
+    except BadResponse:
+        return
+    found = failure(answer.get("error")) if isinstance(answer, dict) else None
+    if isinstance(found, ConnectionLost):
+        raise found
 
 
 def seconds(header: str) -> int | None:

@@ -122,10 +122,15 @@ _BY_CODE: dict[int, type[RpcFailure]] = {
 }
 
 
+LOST = "chain-lost"
+"""The rule of an error that came after an RPC process had handed the call on: it may have been carried out."""
+
+
 def failure(error: Any) -> ClientError:
-    """The exception for the `error` member of a response."""
+    """The exception for the `error` member of a response; ConnectionLost where the call may have been carried out."""
     if not isinstance(error, dict) or not isinstance(error.get("code"), int):
         return BadResponse(f"not an error object: {error!r:.200}")
     code = error["code"]
     kind = _BY_CODE.get(code, RpcFailure)
-    return kind(code, str(error.get("message", "")), error.get("data"))
+    found = kind(code, str(error.get("message", "")), error.get("data"))
+    return ConnectionLost(f"{found.message}.", found.hint) if found.rule == LOST else found

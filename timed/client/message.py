@@ -75,7 +75,8 @@ def results(body: bytes, identifiers: Sequence[int]) -> list[Any]:
     """The results of a batch in the order of its calls; an error stands as an exception object."""
     answers = load(body)
     if not isinstance(answers, list):
-        return [_result(answers)]
+        _result(answers)
+        raise BadResponse("a batch was answered like one call")
     by_id = {
         answer["id"]: answer
         for answer in answers

@@ -27,11 +27,12 @@ HOST = "127.0.0.1"
 
 @attrs.frozen
 class Refusal:
-    """An HTTP answer without JSON-RPC; a status of 0 closes the connection without one."""
+    """An HTTP answer of its own, its body of the type `kind`; a status of 0 closes the connection without one."""
 
     status: int
     retry_after: str = ""
     body: str = "refused"
+    kind: str = "text/plain"
 
 
 class FakeNode:
@@ -121,7 +122,7 @@ def _handler(node: FakeNode) -> type[BaseHTTPRequestHandler]:
             if refusal.status == 0:
                 self.close_connection = True
                 return
-            self._send(refusal.status, "text/plain", refusal.body.encode(), refusal.retry_after)
+            self._send(refusal.status, refusal.kind, refusal.body.encode(), refusal.retry_after)
 
         def _send(self, status: int, kind: str, body: bytes, retry_after: str = "") -> None:
             self.send_response(status)

@@ -17,6 +17,8 @@ from timed.cli import main as cli
 from timed.cli.options import UsageError, split
 from timed.cli.place import locate
 from timed.cli.words import arguments, method_name
+from timed.rpc.credentials import make
+from timed.rpc.method import READ
 from timed.rpc.table import METHODS
 from timed.testnet.freeports import free_ports
 from timed.wallet.walletcopy import read_wallet
@@ -87,6 +89,18 @@ class AgainstANode(ServiceTestCase):
         status, _, err = await self.in_thread(run, "--rpc-url", url, "uptime")
         self.assertEqual(status, 4)
         self.assertIn("cookie", err)
+
+
+class AsAReader(ServiceTestCase):
+    def rpc_settings(self) -> dict[str, Any]:
+        return {"auth": (make("reader", "secret", bytes),), "roles": {"reader": READ}}
+
+    async def test_a_screen_shows_what_the_account_may_see_and_why_not_the_rest(self) -> None:
+        url = f"http://reader:secret@127.0.0.1:{self.rpc_port}"
+        status, out, err = await self.in_thread(run, "--rpc-url", url, "-getinfo")
+        self.assertEqual((status, err), (0, ""))
+        self.assertIn("Height      0 of 0", out)
+        self.assertIn("(getwalletinfo: Method getwalletinfo needs the permission 'wallet' (-32600))", out)
 
 
 class Words(SynchronousTestCase):

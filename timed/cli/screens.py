@@ -13,6 +13,7 @@ from typing import Any
 from timed.cli.cells import cell, moment, plain, size, span
 from timed.cli.columns import Columns
 from timed.cli.human import table
+from timed.cli.status import NO_PERMISSION
 from timed.client.blocking import Client
 from timed.client.errors import ClientError, RpcFailure
 
@@ -45,13 +46,26 @@ NAMES = {"dir": "inbound"}
 def ask(client: Client, methods: Sequence[str]) -> dict[str, Any]:
     """The results by method; a call that failed stands as its exception.
 
-    A failure of every call is the node's answer to the screen, and raised.
+    A failure of every call is the node's answer to the screen, and raised. A call that the
+    account may not make refuses a whole batch: then each is made by itself.
     """
-    results = client.batch([(method, []) for method in methods])
+    try:
+        results = client.batch([(method, []) for method in methods])
+    except RpcFailure as error:
+        if error.rule != NO_PERMISSION:
+            raise
+        results = [_alone(client, method) for method in methods]
     failed = [each for each in results if isinstance(each, ClientError)]
     if len(failed) == len(results):
         raise failed[0]
     return dict(zip(methods, results, strict=True))
+
+
+def _alone(client: Client, method: str) -> Any:
+    try:
+        return client.call(method)
+    except RpcFailure as error:
+        return error
 
 
 def getinfo(found: Mapping[str, Any], width: int | None) -> str:

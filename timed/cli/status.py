@@ -31,12 +31,13 @@ MEANINGS = {
     FOUND: "doctor or check-data looked, and something is wrong",
     INTERRUPTED: "ended by Ctrl-C; a call that was sent may have been carried out",
 }
-_NO_PERMISSION = "forbidden"
+NO_PERMISSION = "forbidden"
+"""The rule of a call that the account may not make."""
 
 
 def of(error: ClientError) -> int:
     """The status that stands for an error of the client."""
-    if isinstance(error, Unauthorized | Forbidden) or getattr(error, "rule", "") == _NO_PERMISSION:
+    if isinstance(error, Unauthorized | Forbidden) or getattr(error, "rule", "") == NO_PERMISSION:
         return REFUSED
     if isinstance(error, Busy | NotReady | TimedOut):
         return LATER

@@ -202,6 +202,16 @@ class Sizes(SynchronousTestCase):
             self.assertEqual(tail(path), "third\n")
         self.assertEqual(tail(path), path.read_text())
 
+    def test_a_long_journal_begins_with_a_line_too(self) -> None:
+        """Half a secret would be none of those that are known."""
+        tool = Path(self.mktemp()).absolute()
+        tool.mkdir()
+        (tool / "journalctl").write_text('#!/bin/sh\necho "a secret word"\necho "the end"\n')
+        (tool / "journalctl").chmod(0o755)
+        path = {"PATH": f"{tool}:{os.environ['PATH']}"}
+        with mock.patch.object(bundling, "MAX_LOG", 12), mock.patch.dict(os.environ, path):
+            self.assertEqual(journal("timed"), "the end\n")
+
     def test_the_methods_exist_and_none_is_the_wallet_s(self) -> None:
         for name in CALLS:
             self.assertNotEqual(METHODS[name].category, "wallet")

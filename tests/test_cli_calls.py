@@ -5,9 +5,11 @@ from __future__ import annotations
 import getpass
 import io
 import json
+import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -56,13 +58,13 @@ class CliCase(SynchronousTestCase):
     terminal = False
     """A person sits at standard input and error."""
 
-    def run_cli(self, *words: str, stdin: str = "") -> tuple[int, str, str]:
+    def run_cli(self, *words: str, stdin: str | io.TextIOBase = "") -> tuple[int, str, str]:
         stream = Terminal if self.terminal else io.StringIO
         out, err = io.StringIO(), stream()
         for module in (cli, show, secrets):
             self.patch(module.sys, "stdout", out)
             self.patch(module.sys, "stderr", err)
-            self.patch(module.sys, "stdin", stream(stdin))
+            self.patch(module.sys, "stdin", stream(stdin) if isinstance(stdin, str) else stdin)
         return cli.main(words), out.getvalue(), err.getvalue()
 
     def node(self, answers: Any, *refusals: Refusal) -> FakeNode:
@@ -145,6 +147,21 @@ class Display(CliCase):
 
     def test_a_node_that_refuses_everything_is_an_error_of_the_screen(self) -> None:
         self.assertEqual(self.call(self.node({}), "-getinfo")[0], 1)
+
+    def test_an_error_holds_nothing_a_terminal_obeys(self) -> None:
+        hostile = RpcFailure(-5, "a\x1b[2Jb", {"hint": "c\x9bd"})
+        err = self.call(self.node({"uptime": hostile}), "uptime")[2]
+        self.assertEqual(err, "error: a\\x1b[2Jb (-5)\nc\\x9bd\n")
+        err = self.call(self.node({}, Refusal(500, body="\x1b[2J")), "uptime")[2]
+        self.assertIn("\\x1b[2J", err)
+
+    def test_a_screen_of_which_a_part_was_handed_on_and_lost(self) -> None:
+        lost = RpcFailure(-28, "It went away", {"rule": "chain-lost", "hint": "Look."})
+        node = self.node({**NODE, "uptime": lost})
+        found, out, _ = self.call(node, "-getinfo")
+        self.assertEqual(found, 0)
+        self.assertIn("(uptime: It went away. Look.)", out)
+        self.assertEqual(json.loads(self.call(node, "--json", "-getinfo")[1])["uptime"]["code"], None)
 
     def test_watch_repeats_until_interrupted_and_survives_a_node_that_is_away(self) -> None:
         node = self.node({"getblockcount": 7}, Refusal(503))
@@ -238,6 +255,15 @@ class Secrets(CliCase):
         self.call(node, "sendrawtransaction", "-", stdin="00ff\n")
         self.assertEqual(node.calls, [("sendrawtransaction", ["00ff"])])
 
+    def test_bytes_that_are_no_text_are_a_usage_error(self) -> None:
+        for words in (
+            ("sendrawtransaction", "-"), ("--stdin", "walletpassphrase", "60"), ("rpcauth", "alice", "-"),
+        ):  # fmt: skip
+            stdin = io.TextIOWrapper(io.BytesIO(b"\xff\n"), encoding="utf-8")
+            found, out, err = self.run_cli("--rpc-url", "http://a:b@127.0.0.1:1", *words, stdin=stdin)
+            self.assertEqual((found, out), (2, ""), words)
+            self.assertIn("standard input", err)
+
     def test_the_password_comes_from_standard_input_or_the_environment(self) -> None:
         node = self.node({"uptime": 1})
         url = node.url.replace(f"{USER}:{PASSWORD}@", "")
@@ -287,6 +313,7 @@ class CommandLine(CliCase):
             (["--json", "--human", "uptime"], "do not go together"),
             (["--timeout", "-1", "uptime"], "out of range"),
             (["--timeout", "nan", "uptime"], "out of range"),
+            (["--rpcport", "65536", "uptime"], "out of range"),
             (["getpeerinfo", "--human"], "stand before the method"),
             (["getblokcount"], "getblockcount"),
             (["balance"], "getbalance"),
@@ -333,6 +360,8 @@ class CommandLine(CliCase):
         self.assertEqual((found.host, found.port), ("127.0.0.1", 1234))
         self.assertEqual(found.cookie_file, str(directory.absolute() / "c"))
         self.assertEqual(place("--config", str(directory / "node.ini")).port, 1234)
+        with mock.patch.dict(os.environ, {"HOME": str(directory.parent.absolute())}):
+            self.assertEqual(place("--datadir", f"~/{directory.name}"), found)
         self.assertEqual(place("--datadir", str(directory), "--rpcport", "5").port, 5)
         found = place(
             "--rpcconnect", "node.example", "--cacert", "/ca", "--rpccookiefile", "/k", "--datadir", "/x"

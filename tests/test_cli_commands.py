@@ -153,6 +153,17 @@ class Configurations(CommandCase):
         self.assertEqual(number, 6)
         self.assertIn("Run this as the user of the node.", out)
 
+    def test_a_file_nobody_may_look_at_is_one_sentence(self) -> None:
+        """As in the directory of another user, here with a name that no file can have."""
+        path = str(self.base / f"{'x' * 300}.svg")
+        for words in (
+            ["backup", path], ["debug-bundle", "--output", path], ["profile", "--output", path], ["init", path],
+        ):  # fmt: skip
+            number, _, err = self.run_cli("--datadir", str(self.datadir), *words)
+            self.assertEqual(
+                (number, err), (1, f"timed-cli: cannot use {path}: File name too long.\n"), words
+            )
+
     def test_explain_says_meaning_kind_default_and_reader(self) -> None:
         out = self.run_cli("config", "explain", "p2p.max_inbound")[1]
         for text in ("Inbound sessions at most.", "0 to 10000", "125", "the p2p service"):

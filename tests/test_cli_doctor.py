@@ -9,7 +9,9 @@ import re
 import socket
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import attrs
@@ -427,7 +429,6 @@ class Dead(SynchronousTestCase):
         """Not HTTP, or not ours: one line, no traceback."""
         for answer in (b"220 mail ready\r\n", b"HTTP/1.0 404 No\r\nContent-Length: 0\r\n\r\n"):
             with socket.create_server(("127.0.0.1", self.ports[2])) as server:
-                from threading import Thread
 
                 def serve(server: socket.socket = server, answer: bytes = answer) -> None:
                     connection, _ = server.accept()
@@ -440,6 +441,30 @@ class Dead(SynchronousTestCase):
                 _, report = self.doctor()
                 thread.join()
             self.assertIn("HTTP", report["unseen"]["behind"])
+
+    def test_a_monitor_port_on_which_a_web_server_answers(self) -> None:
+        """It has a page for everything."""
+
+        class Pages(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"<!doctype html>\n<title>hello</title>\n")
+
+            def log_message(self, *args: Any) -> None:
+                """Nothing is written."""
+
+        server = ThreadingHTTPServer(("127.0.0.1", self.ports[2]), Pages)
+        thread = Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        try:
+            _, report = self.doctor()
+        finally:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+        self.assertIn("is no node", report["unseen"]["behind"])
+        self.assertFalse(report["running"])
 
 
 class Running(ServicesCase):

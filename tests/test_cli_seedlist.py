@@ -106,12 +106,19 @@ class SeedListCommand(SynchronousTestCase):
             (("--network", "regtest", "nonsense"), "which is not host:port"),
             (("--network", "regtest"), "between 1 and 1000 addresses"),
             (("--network", "regtest", "--days", "-1", ADDRESS), "must expire after"),
+            (("--network", "regtest", "--days", "1e300", ADDRESS), "must expire after"),
             (("--network", "regtest", "--from", "/nowhere"), "cannot read /nowhere"),
         ):
             status, out, err = self.sign(*words)
             self.assertEqual((status, out), (1, ""))
             self.assertIn(sentence, err)
             self.assertEqual(err.count("\n"), 1)
+
+    def test_days_are_a_number(self) -> None:
+        for days in ("nan", "inf", "soon"):
+            status, out, err = self.sign("--network", "regtest", "--days", days, ADDRESS)
+            self.assertEqual((status, out), (2, ""), days)
+            self.assertIn("--days", err)
 
     def test_check_tells_what_is_wrong(self) -> None:
         _, good, _ = self.sign("--network", "regtest", ADDRESS)

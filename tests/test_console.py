@@ -46,6 +46,14 @@ class WithoutAReader(SynchronousTestCase):
         self.assertEqual(unread("print('x'); return 3"), (3, ""))
         self.assertEqual(unread("print('x'); raise SystemExit(4)"), (4, ""))
 
+    def test_without_a_standard_output_nothing_is_missed(self) -> None:
+        script = SCRIPT.format(body="import sys; print('x', sys.stdout.isatty()); return 3")
+        done = subprocess.run(
+            ["sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, script],
+            stderr=subprocess.PIPE, text=True, cwd=ROOT, timeout=60, check=False,
+        )  # fmt: skip
+        self.assertEqual((done.returncode, done.stderr), (3, ""))
+
     def test_a_broken_pipe_of_something_else_is_an_error(self) -> None:
         """With a reader of standard output: here a file."""
 

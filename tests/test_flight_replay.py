@@ -19,6 +19,7 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.process_world import ROOT
+from timed.cli import replay
 from timed.errors import LocalError
 from timed.flight.recorder import EASY_PENDING, MAX_PENDING, Recorder, _Part
 from timed.flight.replay import Diverged, Replay
@@ -219,6 +220,11 @@ class Differences(SynchronousTestCase):
             [Entry.CALL, "x", 1],
         ):
             self.assertRaises(LocalError, Replay(self.edited({0: bad})).run)
+
+    def test_a_time_that_no_calendar_has_is_shown_as_it_is(self) -> None:
+        self.assertEqual(replay._time(1_790_000_000_000_000), "2026-09-21 14:13:20.000000")
+        for number in (2**63, -(2**63), 2**200):
+            self.assertEqual(replay._time(number), str(number))
 
     def test_half_a_replay_is_not_compared_to_the_end(self) -> None:
         report = Replay(self.tape).run(until=10)

@@ -228,6 +228,12 @@ class Locations(SynchronousTestCase):
                 from_url(url)
             self.assertNotIn("sec", str(caught.exception))
 
+    def test_a_name_that_no_host_has(self) -> None:
+        for host in ("a..b", ".", "x" * 64, "a b", "a\nb", "\udcff"):
+            with self.assertRaises(errors.CannotConnect) as caught:
+                Client(Location(host, 1)).uptime()
+            self.assertIn("is not the name of a host", str(caught.exception))
+
     def test_a_missing_cookie_file_says_what_to_do(self) -> None:
         with self.assertRaises(errors.CannotConnect) as caught:
             from_datadir(self.mktemp()).credentials()

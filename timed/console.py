@@ -18,6 +18,9 @@ def console_script(main: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(main)
     def run(*arguments: P.args, **named: P.kwargs) -> T:
+        if sys.stdout is None:
+            # It was closed by whoever started this: what is written there is lost, as of other programs.
+            sys.stdout = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w")
         try:
             return main(*arguments, **named)
         except BrokenPipeError:

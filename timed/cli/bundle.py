@@ -243,7 +243,7 @@ def tail(path: Path) -> str:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - MAX_LOG))
         data = file.read(MAX_LOG)
-    return (data if size <= MAX_LOG else data.partition(b"\n")[2]).decode("utf-8", "replace")
+    return _from_a_line(data, size)
 
 
 def journal(unit: str) -> str:
@@ -260,4 +260,9 @@ def journal(unit: str) -> str:
             0,
             f"no log file in the data directory, and no lines of {unit} in the journal; name one with --log",
         )
-    return done.stdout[-MAX_LOG:].decode("utf-8", "replace")
+    return _from_a_line(done.stdout[-MAX_LOG:], len(done.stdout))
+
+
+def _from_a_line(data: bytes, size: int) -> str:
+    """What was cut off something of `size` bytes begins with a whole line: half a secret is not known for one."""
+    return (data if size <= MAX_LOG else data.partition(b"\n")[2]).decode("utf-8", "replace")

@@ -138,6 +138,11 @@ def plain(text: str) -> str:
     )
 
 
+def plain_lines(text: str) -> str:
+    """The same of a text of several lines, which stay lines."""
+    return "\n".join(plain(line) for line in text.split("\n"))
+
+
 def is_hash(text: str) -> bool:
     return len(text) == HASH_DIGITS and all(digit in "0123456789abcdef" for digit in text)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from timed.cli.cells import CUT, cell, is_hash, plain, shortest
+from timed.cli.cells import CUT, cell, is_hash, plain, plain_lines, shortest
 from timed.cli.columns import COLUMNS, HEADERS, Columns
 
 GAP = "  "
@@ -24,7 +24,7 @@ def human(method: str, value: Any, width: int | None) -> str:
     """The text for a result; `width` is the terminal's, None for a pipe."""
     columns = COLUMNS.get(method)
     if isinstance(value, str):
-        return "\n".join(plain(line) for line in value.split("\n"))
+        return plain_lines(value)
     if not isinstance(value, list | dict):
         return cell(method, value)
     if not value:

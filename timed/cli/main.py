@@ -49,6 +49,10 @@ def main(words: Sequence[str] | None = None) -> int:
         return _complain(error, status.FAILED)
     except ClientError as error:
         return _complain(error, status.of(error))
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        return _complain(_of_a_file(error), status.FAILED)
     except KeyboardInterrupt:
         return status.INTERRUPTED
 
@@ -144,22 +148,34 @@ def _shown(once: Callable[[Client], str], client: Client) -> tuple[str, int]:
     try:
         return once(client), status.OK
     except ClientError as error:
-        return f"timed-cli: {error}", status.of(error)
+        return f"timed-cli: {_printable(error)}", status.of(error)
 
 
 def _refused(error: RpcFailure, rest: Sequence[str]) -> int:
     """The node's own words, its hint, and for a wrong argument how the method is called."""
-    print(f"error: {str(error).removeprefix('Error: ')}", file=sys.stderr)
+    print(f"error: {_printable(error).removeprefix('Error: ')}", file=sys.stderr)
     if error.hint:
-        print(error.hint, file=sys.stderr)
+        print(_printable(error.hint), file=sys.stderr)
     if isinstance(error, InvalidArguments) and rest:
         print(f"usage: timed-cli {method(method_name(rest[0])).usage}", file=sys.stderr)
     return status.of(error)
 
 
 def _complain(error: Exception, number: int) -> int:
-    print(f"timed-cli: {error}", file=sys.stderr)
+    print(f"timed-cli: {_printable(error)}", file=sys.stderr)
     return number
+
+
+def _printable(told: object) -> str:
+    """What somebody else may have written, without anything a terminal obeys."""
+    from timed.cli.cells import plain_lines
+
+    return plain_lines(str(told))
+
+
+def _of_a_file(error: OSError) -> LocalError:
+    what = f"cannot use {error.filename}" if error.filename else "cannot go on"
+    return LocalError(f"{what}: {error.strerror or error}.")
 
 
 def _version() -> int:

@@ -11,6 +11,7 @@ FLAG = ""
 DISPLAYS = ("json", "compact", "human")
 DEFAULT_WATCH_S = 2.0
 MIN_WATCH_S = 0.1
+MAX_PORT = 65_535
 
 
 class UsageError(Exception):
@@ -167,6 +168,8 @@ def _check(options: Options) -> None:
         raise UsageError("--rpc-url names host and user already")
     if options.timeout == 0:
         raise UsageError("the option 'timeout' is more than 0")
+    if options.rpcport > MAX_PORT:
+        raise UsageError(f"the option 'rpcport' is out of range: {options.rpcport}")
     if options.watch and options.watch < MIN_WATCH_S:
         raise UsageError(f"--watch repeats every {MIN_WATCH_S} s at the most often")
 

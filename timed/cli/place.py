@@ -54,7 +54,7 @@ def _configured(options: Options, file: str) -> Location:
 
     given = {
         "node.network": options.network,
-        "node.datadir": os.path.abspath(options.datadir) if options.datadir else "",
+        "node.datadir": os.path.abspath(os.path.expanduser(options.datadir)) if options.datadir else "",
     }
     overrides = [override(name, text, "the command line") for name, text in given.items() if text]
     config = load(file or None, overrides, node_id=options.node_id or None, as_started=True)

@@ -168,7 +168,11 @@ def _event(event: object) -> str:
 
 
 def _time(microseconds: int) -> str:
-    return datetime.fromtimestamp(microseconds / SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    """UTC; a number that no calendar has, from a stranger's recording, as it is."""
+    try:
+        return datetime.fromtimestamp(microseconds / SECOND, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    except (ValueError, OverflowError, OSError):
+        return str(microseconds)
 
 
 if __name__ == "__main__":

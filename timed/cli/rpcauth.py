@@ -7,7 +7,8 @@ import sys
 from base64 import urlsafe_b64encode
 from collections.abc import Sequence
 
-from timed.cli.options import Options
+from timed.cli import secrets
+from timed.cli.options import Options, UsageError
 from timed.rpc.credentials import PASSWORD_BYTES, make
 
 OK, USAGE = 0, 2
@@ -28,11 +29,11 @@ def main(words: Sequence[str], options: Options | None = None) -> int:
         asked = bool(words) and words[0] in ("-h", "--help")
         print(HELP, end="", file=sys.stdout if asked else sys.stderr)
         return OK if asked else USAGE
-    given = sys.stdin.readline().rstrip("\n") if len(words) == 2 else None
+    given = secrets.line("password: ") if len(words) == 2 else None
+    if given == "":
+        raise UsageError("the password on standard input is empty")
     password = given if given is not None else urlsafe_b64encode(os.urandom(PASSWORD_BYTES)).decode("ascii")
     try:
-        if not password:
-            raise ValueError("the password on standard input is empty")
         secret = make(words[0], password, os.urandom)
     except ValueError as error:
         print(f"timed-cli rpcauth: {words[0]!r} cannot be an account: it {error}", file=sys.stderr)

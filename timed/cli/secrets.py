@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from timed.cli.options import UsageError
 from timed.rpc.method import Param
@@ -37,7 +37,7 @@ def line(prompt: str) -> str:
         from getpass import getpass
 
         return getpass(prompt)
-    return sys.stdin.readline(MAX_INPUT).rstrip("\r\n")
+    return _read(sys.stdin.readline, MAX_INPUT).rstrip("\r\n")
 
 
 def password() -> str:
@@ -47,7 +47,14 @@ def password() -> str:
 
 def everything() -> str:
     """The whole of standard input without the end of its last line."""
-    text = sys.stdin.read(MAX_INPUT + 1)
+    text = _read(sys.stdin.read, MAX_INPUT + 1)
     if len(text) > MAX_INPUT:
         raise UsageError(f"standard input has more than {MAX_INPUT} characters")
     return text.rstrip("\r\n")
+
+
+def _read(read: Callable[[int], str], most: int) -> str:
+    try:
+        return read(most)
+    except UnicodeDecodeError as error:
+        raise UsageError(f"what comes from standard input is no text: {error.reason}") from None

@@ -11,6 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 
 from timed.cli.options import Options
@@ -71,7 +72,7 @@ def arguments() -> argparse.ArgumentParser:
         "--genesis", default="", metavar="FILE|HASH",
         help="the network's genesis file, or its hash; regtest has its own",
     )  # fmt: skip
-    sign.add_argument("--days", type=float, default=30.0, help="how long the list holds (default 30)")
+    sign.add_argument("--days", type=_days, default=30.0, help="how long the list holds (default 30)")
     sign.add_argument(
         "--from",
         dest="source",
@@ -85,6 +86,13 @@ def arguments() -> argparse.ArgumentParser:
     check_.add_argument("--key", metavar="HEX", help="the public key that must have signed it")
     check_.set_defaults(act=_check)
     return parser
+
+
+def _days(text: str) -> float:
+    days = float(text)
+    if not isfinite(days):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days")
+    return days
 
 
 def _key(options: argparse.Namespace) -> str:

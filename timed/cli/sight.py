@@ -121,7 +121,11 @@ def look(config: Config | ConfigError, options: Options) -> Sight:
     pages = _monitor(config, unseen)
     calls = _rpc(options, unseen)
     held = _held(config.datadir)
-    metrics = Metrics(pages["/metrics"]) if pages else None
+    try:
+        metrics = Metrics(pages["/metrics"]) if pages else None
+    except ValueError:
+        unseen["monitor"] = f"what answers on port {config.monitor_port} is no node"
+        pages, metrics = {}, None
     if held == 0 and metrics is not None and _of_another(metrics, config.datadir):
         unseen["monitor"] = f"another node answers on port {config.monitor_port}"
         pages, metrics = {}, None

@@ -155,6 +155,7 @@ class Client:
             # Ended with the last answer, or since then.
             self.close()
         if self._connection is None:
+            _check_host(self._location.host)
             connection = connection_to(self._location, self._timeout_s)
             try:
                 connection.connect()
@@ -219,3 +220,13 @@ def connection_to(place: Location, timeout_s: float) -> http.client.HTTPConnecti
             "Name a PEM file with --cacert.",
         ) from error
     return http.client.HTTPSConnection(place.host, place.port, timeout=timeout_s, context=context)
+
+
+def _check_host(host: str) -> None:
+    """CannotConnect for what no host is called: neither the resolver nor http.client has an OSError for it."""
+    try:
+        usable = host.isprintable() and " " not in host and bool(host.encode("idna"))
+    except UnicodeError:
+        usable = False
+    if not usable:
+        raise CannotConnect(f"{host!r} is not the name of a host.")

@@ -104,7 +104,7 @@ UNWATCHED = {
     "rpc/toll.py Toll._slow": CALL,
     "rpc/waiting.py Waiters.wait": CALL,
     "rpc/websocket.py EventSocket._ping": CONNECTION,
-    "rpc/websocket.py EventSocket.hang_up": CONNECTION,
+    "rpc/websocket.py EventSocket.end_soon": CONNECTION,
     "rpc/websocket.py EventSocket.onOpen": CONNECTION,
     "rpc/worker.py ThreadWorker.run": PART,
 }

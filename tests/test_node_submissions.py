@@ -7,8 +7,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import builders
 from tests.node_world import TICK, NodeWorld
 from timed.consensus.missing import MISSING_AFTER_US
-from timed.events import TransactionDropped
+from timed.events import TransactionAccepted, TransactionDropped, TransactionKept
 from timed.ledger import mempool
+from timed.node.admission import Offer
 from timed.primitives.certificate import BundleCertificate, BundleSigner, CertificateKind, bitmap_of
 from timed.primitives.transaction import Transaction
 from timed.wire.messages import (
@@ -118,6 +119,59 @@ class DisplacedTests(SynchronousTestCase):
         world.pass_time(TICK)
         self.assertEqual(self.state(world, self.cheap), "locked")
         self.assertEqual(self.state(world.restarted(), self.cheap), "locked")
+
+
+class RepeatedTests(SynchronousTestCase):
+    """A payment that is here already is taken from its user when it is durable, as any other is."""
+
+    def setUp(self) -> None:
+        self.world = NodeWorld(me=None)
+        self.payment = paying(self.world, 1)
+
+    def hand_in(self) -> None:
+        self.world.node.submit(self.payment.raw, self.world.now)
+
+    def told(self) -> tuple[int, int]:
+        """How often it was said to be accepted, and kept."""
+        return len(self.world.told(TransactionAccepted)), len(self.world.told(TransactionKept))
+
+    def assert_survives(self) -> None:
+        self.assertEqual(self.world.restarted().node.transaction_state(self.payment.txid).state, "pending")
+
+    def test_what_a_peer_has_brought(self) -> None:
+        self.world.stranger().say(TransactionBroadcast(transaction=self.payment))
+        self.world.manual = True
+        self.hand_in()
+        self.world.pump()
+        self.assertEqual(self.told(), (1, 0))
+        self.world.durable()
+        self.assertEqual(self.told(), (1, 1))
+        self.assert_survives()
+
+    def test_what_is_being_checked_for_a_peer(self) -> None:
+        self.world.node.admission.offer(Offer(self.payment, b"p" * 32), self.world.now)
+        self.world.manual = True
+        self.hand_in()
+        self.world.pump()
+        self.assertEqual(self.told(), (0, 0))
+        self.world.durable()
+        self.assertEqual(self.told(), (1, 0))
+        self.assert_survives()
+
+    def test_what_another_caller_has_handed_in_a_moment_ago(self) -> None:
+        self.world.manual = True
+        for _ in range(2):
+            self.hand_in()
+            self.world.pump()
+        self.assertEqual(self.told(), (0, 0))
+        self.world.durable()
+        self.assertEqual(self.told(), (1, 1))
+
+    def test_it_is_written_once(self) -> None:
+        for _ in range(3):
+            self.hand_in()
+            self.world.pump()
+        self.assertEqual(len(list(self.world.store.replay())), 1)
 
 
 class KeptTests(SynchronousTestCase):

@@ -14,6 +14,7 @@ from timed.node.voting import Voting
 from timed.primitives.certificate import BundleCertificate
 from timed.primitives.transaction import Lock, OutPoint, Output, Transaction
 from timed.rpc.waiting import Waiters
+from timed.wire.messages import TransactionBroadcast
 
 COIN = 10**8
 FRIEND_LOCK = Lock.key_hash(FRIEND.public)
@@ -49,6 +50,16 @@ class Alone(SynchronousTestCase):
         driver.operate(self.world.node.wake, driver.clock())
         self.world.advance(2)
         return transaction.txid.hex()
+
+    def test_what_a_peer_has_brought_is_kept_for_the_caller(self) -> None:
+        """No block may end the only record that this node has of it."""
+        node = self.world.node
+        node.chain.fastpath.paused = True
+        txid = self.arrive(self.first)
+        self.assertEqual(self.world.result("gettransaction", txid)["state"], "pending")
+        self.assertEqual(node.submissions.outliving(()), [])
+        self.assertEqual(self.send(self.first), txid)
+        self.assertEqual(node.submissions.outliving(()), [TransactionBroadcast(transaction=self.first)])
 
     def test_the_weight_that_lacks_and_the_members_that_are_silent(self) -> None:
         txid = self.send(self.first)

@@ -174,6 +174,13 @@ class TransactionAccepted:
 
 
 @attrs.frozen
+class TransactionKept:
+    """A user handed in what was pending already: this node's log holds it now."""
+
+    txid: bytes
+
+
+@attrs.frozen
 class TransactionLocked:
     """This node's vote for the transaction is durable."""
 
@@ -286,6 +293,7 @@ NodeEvent = Union[
     PeerBanned,
     PeerMessage,
     TransactionAccepted,
+    TransactionKept,
     TransactionLocked,
     TransactionCertified,
     TransactionFinal,

@@ -32,6 +32,7 @@ LINES: Mapping[type, Line] = {
     events.PeerBanned: Line(LogLevel.warn, "banned {node_id} at {address} for {seconds} s: {reason}"),
     events.PeerMessage: Line(LogLevel.info, "{name} {direction} {node_id} at {address}, {size} bytes"),
     events.TransactionAccepted: Line(LogLevel.debug, "transaction {txid} accepted"),
+    events.TransactionKept: Line(LogLevel.debug, "transaction {txid} kept for a user"),
     events.TransactionLocked: Line(LogLevel.debug, "transaction {txid} locked in epoch {epoch}"),
     events.TransactionCertified: Line(LogLevel.debug, "transaction {txid} certified in epoch {epoch}"),
     events.TransactionFinal: Line(LogLevel.debug, "transaction {txid} final in epoch {epoch}"),

@@ -128,11 +128,15 @@ class Admission:
         return transaction
 
     def submit(self, transaction: Transaction) -> None:
-        """Offer a user's transaction; InvalidTransaction for what can be said at once."""
-        offer = Offer(transaction, None)
-        if self._known(offer):
-            return
-        self._verify(offer, self._judge(transaction))
+        """Offer a user's transaction; InvalidTransaction for what can be said at once.
+
+        One whose signatures are being checked for a peer becomes the user's.
+        """
+        checked = self._checking.get(transaction.raw)
+        if checked is not None:
+            self._checking[transaction.raw] = attrs.evolve(checked, origin=None)
+        else:
+            self._verify(Offer(transaction, None), self._judge(transaction))
 
     def examine(self, transaction: Transaction, told: Callable[[Verdict], None]) -> None:
         """Tell what would come of it if a user offered it now, by the same checks; nothing is taken."""
@@ -226,10 +230,10 @@ class Admission:
         self._checking[offer.transaction.raw] = offer
         self._bodies_of[offer.transaction.txid] += 1
         items = signature_items(offer.transaction, look.coins, self._ledger.params.chain_id)
-        self._check(items, lambda good, now: self._verified(offer, look, good, now))
+        self._check(items, lambda good, now: self._verified(offer.transaction.raw, look, good, now))
 
-    def _verified(self, offer: Offer, look: Look, good: bool, now: int) -> None:
-        self._checking.pop(offer.transaction.raw, None)
+    def _verified(self, raw: bytes, look: Look, good: bool, now: int) -> None:
+        offer = self._checking.pop(raw)
         self._bodies_of[offer.transaction.txid] -= 1
         if not self._bodies_of[offer.transaction.txid]:
             del self._bodies_of[offer.transaction.txid]

@@ -24,6 +24,7 @@ from timed.events import (
     TransactionCertified,
     TransactionDropped,
     TransactionFinal,
+    TransactionKept,
     TransactionLocked,
     Verify,
 )
@@ -195,12 +196,15 @@ class Node:
         """Take a user's transaction and return its id; InvalidTransaction says what is wrong.
 
         The signatures are checked afterwards: `TransactionAccepted` or `TransactionDropped`
-        follows. One that is pending is told to everybody again.
+        follows. One that is pending is told to everybody again; `TransactionKept` follows.
         """
         self.now = now
         transaction = self.admission.decode(raw)
-        self.relay.again(transaction.txid, now)
-        self.admission.submit(transaction)
+        if (pending := self.mempool.get(transaction.txid)) is None:
+            self.admission.submit(transaction)
+        else:
+            self.relay.again(pending.txid, now)
+            self.submissions.keep(pending, lambda later: self._publish(TransactionKept(pending.txid)))
         self.settle(now)
         return transaction.txid
 
@@ -378,23 +382,21 @@ class Node:
             self.relay.proof(tally, effect.kind)
 
     def _do_ask_transactions(self, effect: fx.AskTransactions) -> None:
-        node_id = self.voters.choose(effect.members)
         fetching = self.relay.fetching
-        txids = tuple([txid for txid in effect.txids if not fetching.is_coming(txid, self.now)])
-        if node_id is not None and txids:
-            self.peers.request(node_id, wire.GetTransactions(txids=txids), self.now)
+        if txids := tuple([txid for txid in effect.txids if not fetching.is_coming(txid, self.now)]):
+            self._ask(effect.members, wire.GetTransactions(txids=txids))
 
     def _do_ask_certificates(self, effect: fx.AskCertificates) -> None:
-        node_id = self.voters.choose(effect.members)
-        if node_id is not None:
-            ask = wire.GetCertificates(epoch=self.chain.epoch, txids=effect.txids)
-            self.peers.request(node_id, ask, self.now)
+        self._ask(effect.members, wire.GetCertificates(epoch=self.chain.epoch, txids=effect.txids))
 
     def _do_ask_proposal(self, effect: fx.AskProposal) -> None:
-        node_id = self.voters.choose(effect.members)
+        self._ask(effect.members, wire.GetProposal(height=self.chain.epoch, round=effect.round))
+
+    def _ask(self, members: Sequence[int], message: Message) -> None:
+        """Ask one of those that have it, if there is one."""
+        node_id = self.voters.choose(members)
         if node_id is not None:
-            ask = wire.GetProposal(height=self.chain.epoch, round=effect.round)
-            self.peers.request(node_id, ask, self.now)
+            self.peers.request(node_id, message, self.now)
 
     def _do_judge(self, effect: fx.Judge) -> None:
         self.chain.judging.judge(effect.proposal, self.chain.rounds.judged, self.now)

@@ -41,8 +41,8 @@ class Submissions:
         self._txids.pop(txid, None)
 
     def keep(self, transaction: Transaction, then: Then) -> None:
-        """Log it, behind what it descends from; `then` is called when that is durable."""
-        lineage = self._mempool.lineage(transaction, self._txids)
+        """Log it, behind what it descends from, unless that was asked for before; `then` is called when it is durable."""
+        lineage = [] if transaction.txid in self._txids else self._mempool.lineage(transaction, self._txids)
         self._txids.update(dict.fromkeys(one.txid for one in lineage))
         self._gate.persist([TransactionBroadcast(transaction=one) for one in lineage], then)
 

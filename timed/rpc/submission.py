@@ -15,15 +15,16 @@ DECISION_US = 10 * SECOND
 
 
 async def submit(env: Environment, transaction: Transaction) -> bytes:
-    """The txid once this node has accepted the transaction, at once if it has it already.
+    """The txid once this node has accepted the transaction, which is durable then; at once if it shows it as locked or more.
 
-    One that waits for its inputs is not accepted: nobody has checked its signatures.
+    One that waits for its inputs is not accepted: nobody has checked its signatures. One that is pending may
+    be a peer's, and on no disk here.
     RpcError -26 with the rule when it is refused, -1 when nothing was decided in time.
     """
     chain = env.chain
     txid = transaction.txid
     known = chain.status(txid)
-    if known is not None and known.state != events.WAITING:
+    if known is not None and known.state not in (events.WAITING, events.PENDING):
         return txid
     decided = env.waiters.wait(txid, is_decided, DECISION_US)
     try:

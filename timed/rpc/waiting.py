@@ -43,8 +43,9 @@ class Waiters:
     name = "rpc-waiters"
     hears: frozenset[type] = frozenset(
         {
-            events.TransactionAccepted, events.TransactionLocked, events.TransactionCertified, events.TransactionFinal,
-            events.TransactionReleased, events.TransactionDropped, events.PaymentReleased, events.BlockCertified,
+            events.TransactionAccepted, events.TransactionKept, events.TransactionLocked, events.TransactionCertified,
+            events.TransactionFinal, events.TransactionReleased, events.TransactionDropped, events.PaymentReleased,
+            events.BlockCertified,
         }
     )  # fmt: skip
 
@@ -137,6 +138,7 @@ def is_decided(event: object) -> bool:
     return isinstance(
         event,
         events.TransactionAccepted
+        | events.TransactionKept
         | events.TransactionCertified
         | events.TransactionFinal
         | events.TransactionDropped

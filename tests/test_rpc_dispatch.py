@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, ensureDeferred
@@ -175,20 +176,31 @@ class Bugs(RpcTestCase):
     def tearDown(self) -> None:
         """These tests make a handler raise on purpose."""
 
+    def break_uptime(self, handler: Callable[[object], object]) -> None:
+        world = self.world
+        world.dispatcher = dispatch.Dispatcher(
+            {**world.dispatcher._handlers, "uptime": handler}, world.environment, pause=world.write_wallet,
+            failed=lambda *what: world.failures.append(what),
+        )  # fmt: skip
+
     def test_an_exception_in_a_handler_becomes_an_internal_error_without_details(self) -> None:
         def broken(env: object) -> None:
             raise KeyError("secret")
 
-        world = self.world
-        dispatcher = dispatch.Dispatcher(
-            {"uptime": broken}, world.environment, pause=world.write_wallet,
-            failed=lambda *what: world.failures.append(what),
-        )  # fmt: skip
-        world.dispatcher = dispatcher
-        error = world.error("uptime")
+        self.break_uptime(broken)
+        error = self.world.error("uptime")
         self.assertEqual(error["code"], -32603)
         self.assertNotIn("secret", json.dumps(error))
-        self.assertEqual(world.failures[0][0], "uptime")
+        self.assertEqual(self.world.failures[0][0], "uptime")
+
+    def test_a_result_that_is_no_json_does_so_too_and_leaves_the_other_answers_of_a_batch(self) -> None:
+        """Half a surrogate, as in the name of a directory that is no UTF-8."""
+        self.break_uptime(lambda env: "\udcff")
+        calls = [{"jsonrpc": "2.0", "id": id_, "method": name} for id_, name in enumerate(("uptime", "help"))]
+        broken, fine = parsed(self.world.finish(self.world.answer(json.dumps(calls))))
+        self.assertEqual((broken["id"], broken["error"]["code"]), (0, -32603))
+        self.assertEqual((fine["id"], "result" in fine), (1, True))
+        self.assertEqual(self.world.failures[0][0], "uptime")
 
 
 class Leaving(RpcTestCase):

@@ -216,7 +216,11 @@ class Dispatcher:
             self.activity.end(call)
 
     async def _answer(self, method: Method, request: _Request, call: Call) -> bytes:
-        return _success(await self._perform(method, request, call), request)
+        result = await self._perform(method, request, call)
+        try:
+            return _success(result, request)
+        except Exception as error:
+            raise self._internal(method, call, error) from error
 
     async def _perform(self, method: Method, request: _Request, call: Call) -> Any:
         caller = call.caller
@@ -249,13 +253,17 @@ class Dispatcher:
         except LocalError as error:
             raise local(error) from error
         except Exception as error:
-            self._failed(method.name, error)
-            raise RpcError(
-                INTERNAL_ERROR,
-                "Internal error",
-                rule="internal",
-                hint=f"The node's log holds the details: look for call {call.number}.",
-            ) from error
+            raise self._internal(method, call, error) from error
+
+    def _internal(self, method: Method, call: Call, error: Exception) -> RpcError:
+        """What a caller hears of a mistake in the method; the log gets the rest."""
+        self._failed(method.name, error)
+        return RpcError(
+            INTERNAL_ERROR,
+            "Internal error",
+            rule="internal",
+            hint=f"The node's log holds the details: look for call {call.number}.",
+        )
 
     def _count(self, error: RpcError) -> None:
         self.activity.refused[str(error.data["rule"])] += 1

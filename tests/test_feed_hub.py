@@ -228,6 +228,18 @@ class Ends(HubCase):
         self.world.settle(4)
         self.assertEqual(listener.ended, (STALLED, self.world.cursor(2)))
 
+    def test_whoever_has_everything_and_says_nothing_is_not_cut_until_something_waits(self) -> None:
+        """Its window is full by chance: it need not acknowledge what it still works at."""
+        listener = self.listen(window=2)
+        self.write(2)
+        self.world.settle(3 * STALL_S)
+        self.assertIsNone(listener.ended)
+        self.write(1)
+        self.world.settle(STALL_S - 2)
+        self.assertIsNone(listener.ended)
+        self.world.settle(4)
+        self.assertEqual(listener.ended, (STALLED, self.world.cursor(2)))
+
     def test_a_reader_whom_the_log_has_overtaken_is_told(self) -> None:
         self.world.close()
         self.world.bounds = Bounds(300, 1 << 30, 0)

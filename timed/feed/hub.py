@@ -26,7 +26,7 @@ HEARTBEAT_S = 15.0
 LOOK_S = 1.0
 """Between two looks at who had nothing for long."""
 STALL_S = 60.0
-"""A transport that took nothing for this long, though something waits for it, is cut."""
+"""Whoever took or acknowledged nothing for this long, though something waits for it, is cut."""
 
 SLOW, STALLED, LOST, STOPPED, FAILED = "slow", "stalled", "cursor-lost", "stopping", "failed"
 DISMISSED, REFUSED = "dismissed", "refused"
@@ -348,7 +348,9 @@ class Hub:
         now = self.now()
         for each in tuple(self._subscriptions):
             if each.held():
-                if now - each.paused_at >= STALL_S:
+                if not each.paused and not each.waiting_bytes:
+                    each.paused_at = now
+                elif now - each.paused_at >= STALL_S:
                     self.end(each, STALLED, f"nothing was read for {STALL_S:g} s")
             elif now - each.last_sent >= HEARTBEAT_S and each.sequence >= self.window.newest:
                 each.last_sent = now

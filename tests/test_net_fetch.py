@@ -168,6 +168,12 @@ class FetchTests(FetchCase):
             port = self.serve(away=redirect(b"http://127.0.0.1:" + number + b"/"))
             self.assertEqual(await self.refused(f"http://127.0.0.1:{port}/away"), "http-broken", number)
 
+    async def test_redirect_to_what_is_no_host_is_refused(self) -> None:
+        """A resolver chokes on some, and answers no more."""
+        for host in (b"a..b", b"a" * 64, b"*", b"[::1%" + b"a" * 64 + b"]", b"[::1%nowhere]"):
+            port = self.serve(away=redirect(b"http://" + host + b"/"))
+            self.assertEqual(await self.refused(f"http://127.0.0.1:{port}/away"), "http-broken", host)
+
     async def test_other_status_is_refused_by_name(self) -> None:
         port = self.serve(gone=status(404), broken=status(500), same=status(304))
         for page in ("gone", "broken", "same", "nowhere"):
@@ -207,7 +213,7 @@ class FetchTests(FetchCase):
         connect = real.connectTCP
 
         def cancelled(*arguments: Any, **options: Any) -> object:
-            real.callLater(0, asked.cancel)
+            real.callLater(0, lambda: asked.cancel())
             return connect(*arguments, **options)
 
         self.patch(real, "connectTCP", cancelled)

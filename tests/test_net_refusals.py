@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 from OpenSSL import SSL
+from OpenSSL.crypto import FILETYPE_ASN1, load_certificate
 
 from tests.net_world import HOST, NetTestCase, a_turn, context, key, node_context, turns
 from timed.net import network as network_module
@@ -44,6 +46,12 @@ def other_keys():
     return (ec.generate_private_key(ec.SECP256R1()), ed448.Ed448PrivateKey.generate())
 
 
+def of_no_version(identity):
+    """The certificate of a node, but of a version that X.509 does not have; OpenSSL takes it."""
+    data = identity.certificate.public_bytes(Encoding.DER)
+    return load_certificate(FILETYPE_ASN1, data.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05", 1))
+
+
 class InboundTests(NetTestCase):
     """A client is refused by the listening node: the host hears of an end without a beginning."""
 
@@ -74,6 +82,12 @@ class InboundTests(NetTestCase):
         for private_key in other_keys():
             tls = context(certify(private_key), private_key)
             self.assertEqual(await self.refused(tls), "not-ed25519")
+
+    async def test_a_certificate_that_cannot_be_read(self):
+        """[21] It is no traceback."""
+        identity = TlsIdentity.from_key(key(9))
+        tls = context(of_no_version(identity), identity.private_key)
+        self.assertEqual(await self.refused(tls), "not-ed25519")
 
     async def test_an_older_tls(self):
         self.assertEqual(await self.refused(node_context(9, maximum=SSL.TLS1_2_VERSION)), "tls-failed")

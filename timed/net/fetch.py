@@ -15,7 +15,7 @@ from service_identity import CertificateError, VerificationError
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
+from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectingCancelledError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
 from twisted.internet.protocol import Protocol, connectionDone
@@ -39,6 +39,7 @@ from zope.interface import implementer
 
 from timed.errors import RemoteError
 from timed.net import reasons
+from timed.net.dialer import endpoint_for
 
 REDIRECTS = 3
 ANSWER_BYTES = 64 * 1024
@@ -176,10 +177,9 @@ class _Endpoints:
         self._opened: list[_Bounded] = []
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        host = uri.host.decode("ascii")
-        if not 0 < uri.port < 65536:
-            raise ValueError(f"{uri.port} is no port")  # a resolver may choke on it and never answer
-        plain = HostnameEndpoint(self._reactor, host, uri.port, self._timeout_s)
+        plain = endpoint_for(self._reactor, uri.host.decode("ascii"), uri.port, self._timeout_s)
+        if plain is None:
+            raise ValueError(f"{uri.netloc!r} is no host, or has no such port")
         if uri.scheme == b"http":
             return _Noted(plain, self._opened.append, self._most)
         if uri.scheme == b"https":

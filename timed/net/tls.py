@@ -16,6 +16,7 @@ from typing import Any
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.x509 import InvalidVersion
 from OpenSSL import SSL
 from OpenSSL.crypto import X509, PKey
 from twisted.internet.interfaces import (
@@ -139,7 +140,7 @@ def proved_key(tls: PeerTls, expected: bytes | None) -> bytes:
         raise Refused(reasons.SESSION_RESUMED if resumed else reasons.NO_CERTIFICATE)
     try:
         key = certificate.to_cryptography().public_key()
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except (ValueError, UnsupportedAlgorithm, InvalidVersion) as error:
         raise Refused(reasons.NOT_ED25519, type(error).__name__) from error
     if not isinstance(key, Ed25519PublicKey):
         raise Refused(reasons.NOT_ED25519, type(key).__name__)

@@ -84,6 +84,22 @@ class DeadlineTests(NetTestCase):
         self.assertEqual(host.of("disconnected"), [(link, "done")])
 
 
+class RecordTests(NetTestCase):
+    async def test_records_of_a_byte_each_are_delivered_together(self):
+        """[21] Whoever cuts a message into records pays for them; the node does not call its machines for each."""
+        _, host, port = await self.listening()
+        client = await self.raw(port, node_context(9))
+        link, *_ = await host.first("connected")
+        sent, records = bytes(range(256)) * 8, []
+        session = client.transport.getHandle()
+        for place in range(len(sent)):
+            session.send(sent[place : place + 1])
+            records.append(session.bio_read(1024))
+        client.transport.transport.write(b"".join(records))
+        await host.until(lambda: host.data[link] == sent)
+        self.assertLess(len(host.of("received")), 32)
+
+
 class InboundBoundTests(NetTestCase):
     async def test_beyond_max_inbound_a_newcomer_is_closed_unheard(self):
         network, host, port = await self.listening(limits=NetworkLimits(max_inbound=2))

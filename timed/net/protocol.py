@@ -79,6 +79,8 @@ class PeerProtocol(Protocol):
         self._tls = tls
         self._expected = expected
         self._reason: str | None = None
+        self._heard: list[bytes] = []
+        """What TLS has opened of the bytes that were read last."""
         self._unsent = 0
         self._paused = False
         self._closing: IDelayedCall | None = None
@@ -125,8 +127,19 @@ class PeerProtocol(Protocol):
         return self._owner.counters
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._tls:
-            self.counters.bytes_received += len(data)
+        if self._tls:
+            self._heard.append(data)
+            return
+        self.counters.bytes_received += len(data)
+        self._received(data)
+
+    def deliver(self) -> None:
+        """TLS has opened all that was read from the socket."""
+        heard, self._heard = self._heard, []
+        if heard:
+            self._received(b"".join(heard))
+
+    def _received(self, data: bytes) -> None:
         if self.phase is Phase.UP:
             self._owner.host.received(self.link, data)
 

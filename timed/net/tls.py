@@ -52,7 +52,16 @@ class PeerTls(TLSMemoryBIOProtocol):
     """Bytes received before the handshake was over."""
 
     def dataReceived(self, data: bytes) -> None:
+        """As Twisted's, in slices; what they hold is delivered in one piece.
+
+        A record may carry a single byte, and whoever is given one pays for a call.
+        """
         self._counters().bytes_received += len(data)
+        self._take(data)
+        peer: Any = self.wrappedProtocol
+        peer.deliver()
+
+    def _take(self, data: bytes) -> None:
         for start in range(0, len(data), _SLICE):
             if self._aborted or self._lostTLSConnection:
                 return

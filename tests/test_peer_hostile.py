@@ -324,7 +324,7 @@ class FloodTests(SynchronousTestCase):
 
     def test_link_of_a_flood_is_not_read_for_a_while_whatever_it_brings(self) -> None:
         """Throwing away costs, too; a paused link costs nothing."""
-        for number, payload in ((4, Ping(nonce=1, time=0).encode()), (6, b"")):
+        for number, payload in ((4, Ping(nonce=1, time=0).encode()), (6, b""), (999, b"")):
             wire = Wire()
             host = wire.host(1)
             stranger = open_stranger(host)

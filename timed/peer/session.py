@@ -309,6 +309,8 @@ class Session:
             self._tell(PeerMessage(self.node_id, self.address, name, self._reader.size, False))
         if kind is None:
             self.traffic.unknown += 1
+            if not self.allowance.take("control", now):
+                return self._over_rate("over-rate-control", name, now)
             return Conducted("unknown-type", str(frame.number))
         if self.state is not State.OPEN:
             return self._early(kind, frame, now)
@@ -316,8 +318,9 @@ class Session:
         solicited = self.allowance.settled() if is_ack else asked
         if not solicited and not self.allowance.take(kind.bucket, now):
             self._sign_of_life(kind, frame, now)
-            return self._over_rate(kind, now)
-        self._count(kind)
+            is_control = kind.priority is Priority.CONTROL
+            return self._over_rate("over-rate-control" if is_control else "over-rate", name, now)
+        self.traffic.count_accepted(name)
         if frame.is_reply:
             return self._reply(kind, frame, now)
         if (control := _CONTROL.get(kind.cls)) is not None:
@@ -333,7 +336,7 @@ class Session:
     def _early(self, kind: MessageType, frame: Frame, now: int) -> SessionEvent:
         """A frame before the session is open: Handshake, then Ack, or Goodbye at any time."""
         message = None if frame.expanded else catalogue.decode_message(frame.number, frame.payload)
-        self._count(kind)
+        self.traffic.count_accepted(kind.name)
         if isinstance(message, Goodbye):
             return Farewell(message.reason, message.detail)
         if isinstance(message, Handshake) and self.theirs is None:
@@ -397,11 +400,10 @@ class Session:
         if awaited or (kind.cls is Ping and self.allowance.spares_ping(now)):
             _CONTROL[kind.cls](self, catalogue.decode_message(frame.number, frame.payload), now)
 
-    def _over_rate(self, kind: MessageType, now: int) -> SessionEvent | None:
+    def _over_rate(self, event: str, name: str, now: int) -> SessionEvent | None:
         """One report a second: a flood is one offence, not a thousand."""
         self.traffic.over_rate += 1
-        event = "over-rate-control" if kind.priority is Priority.CONTROL else "over-rate"
-        return Conducted(event, kind.name) if self.allowance.exceeded(event, now) else None
+        return Conducted(event, name) if self.allowance.exceeded(event, now) else None
 
     def _on_handshake(self, message: Message, now: int) -> SessionEvent | None:
         raise RemoteError("handshake-order", "a second Handshake")
@@ -420,10 +422,6 @@ class Session:
     def _on_pong(self, message: Message, now: int) -> SessionEvent | None:
         known = isinstance(message, Pong) and self.life.pong(message, now)
         return None if known else Conducted("unknown-pong", "")
-
-    def _count(self, kind: MessageType) -> None:
-        received = self.traffic.received
-        received[kind.name] = received.get(kind.name, 0) + 1
 
     def regulate(self, now: int) -> tuple[Pause | Resume, ...]:
         """Stop the reading of a link whose messages are not worked off, or thrown away for being too many."""

@@ -70,6 +70,10 @@ class Traffic:
         """A whole message has arrived; its link has counted the bytes already."""
         self.received_bytes[name] = self.received_bytes.get(name, 0) + size
 
+    def count_accepted(self, name: str) -> None:
+        """A message is neither unknown nor too many."""
+        self.received[name] = self.received.get(name, 0) + 1
+
     def count_sent(self, name: str, size: int, frames: int = 1) -> None:
         """Frames of a message are with the transport."""
         self.sent_bytes[name] = self.sent_bytes.get(name, 0) + size

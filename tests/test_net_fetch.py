@@ -212,8 +212,11 @@ class FetchTests(FetchCase):
         real: Any = reactor
         connect = real.connectTCP
 
+        def give_up() -> None:
+            asked.cancel()
+
         def cancelled(*arguments: Any, **options: Any) -> object:
-            real.callLater(0, lambda: asked.cancel())
+            real.callLater(0, give_up)
             return connect(*arguments, **options)
 
         self.patch(real, "connectTCP", cancelled)

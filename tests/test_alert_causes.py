@@ -141,6 +141,34 @@ class Disk(MemberCase):
         self.assertEqual(self.one.active(), {}, "a node that was started again on a disk that works")
         self.assertGreater(self.height(self.one), 5)
 
+    def test_a_record_of_the_store_is_damaged(self) -> None:
+        """Found when a payment spends the coin; over when the node starts on a copy that is whole."""
+        payment = self.payment()
+        key = payment.inputs[0].key
+        whole = self.exchange(key, b"damaged")
+        self.two.driver.submit(payment.encode())
+        self.fires("check-disk", step_s=0.1)
+        checks = self.one.health()["checks"]
+        self.assertIn(f"the record {key.hex()} of table coins", checks["disk"]["reason"])
+        self.assertIn("restore a copy", checks["disk"]["remedy"])
+        self.assertEqual(checks["bugs"]["state"], "ok")
+        self.assertIn("the store cannot be read: the record", self.one.log())
+        self.exchange(key, whole)
+        self.one.stop()
+        self.one.start()
+        self.world.connect(self.one, self.two)
+        self.pass_time(180, 0.1)
+        self.assertEqual(self.one.active(), {})
+        self.assertGreater(self.height(self.one), 5)
+
+    def exchange(self, key: bytes, value: bytes) -> bytes:
+        """Put other bytes under a coin's key, below the node; what was there."""
+        database = self.one.store._database
+        with database._environment.begin(write=True) as transaction:
+            before: bytes = transaction.get(key, db=database._tables["coins"])
+            transaction.put(key, value, db=database._tables["coins"])
+        return before
+
     def test_the_data_directory_is_removed_under_the_node(self) -> None:
         rmtree(self.one.path / "chain")
         self.pay()

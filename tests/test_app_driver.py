@@ -329,6 +329,18 @@ class Bugs(DriverCase):
         self.assertEqual(faults, ["ScriptedNode.received"])
         self.assertEqual(len(self.flushLoggedErrors(KeyError)), 1)
 
+    def test_a_record_that_cannot_be_read_is_no_bug(self) -> None:
+        """The first is kept for /health: what is damaged stays so."""
+        faults: list[str] = []
+        self.driver.faulted = faults.append
+        for what in ("the record 01 is damaged.", "the record 02 is damaged."):
+            self.node.fail = StoreError(what)
+            self.driver.received(3, b"x")
+        self.assertEqual(self.transport.calls, [("close", 3, "internal-error", True)] * 2)
+        self.assertEqual((self.driver.counters.faults, self.driver.counters.unread), (0, 2))
+        self.assertEqual(str(self.driver.unread), "the record 01 is damaged.")
+        self.assertEqual(faults, [])
+
     def test_a_link_that_the_core_did_not_take_in_is_not_kept(self) -> None:
         """Nobody would look after it, and its place would be gone for as long as the peer likes."""
         self.node.fail = KeyError("bug")

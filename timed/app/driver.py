@@ -20,6 +20,7 @@ from zope.interface import implementer
 from timed.app.meter import Meter
 from timed.app.storequeue import StoreQueue, Threads
 from timed.app.verifier import Verifier, VerifyBatch
+from timed.errors import StoreError
 from timed.events import (
     Action,
     Close,
@@ -109,6 +110,8 @@ class DriverCounters:
     actions: int = 0
     faults: int = 0
     """Exceptions out of the core or of a sink: bugs."""
+    unread: int = 0
+    """Calls of the core or of a sink that ended because the store cannot be read: no bug, but its disk."""
     after_stop: int = 0
 
 
@@ -152,6 +155,8 @@ class NodeDriver:
         self._calls: NodeCalls = node if recorder is None else recorder
         self.clock = clock
         self.counters = DriverCounters()
+        self.unread: StoreError | None = None
+        """Why the store could not be read for the first time. What is damaged stays so."""
         self.store_queue = StoreQueue(
             store,
             hands.store,
@@ -299,12 +304,17 @@ class NodeDriver:
         return done
 
     def _guarded(self, function: Callable[..., object], *args: object) -> bool:
-        """Call `function`; False when it raised, which is a bug of ours and is counted and logged.
+        """Call `function`; False when it raised, which is a bug of ours, or the disk's, and is counted and logged.
 
         It must not take the process and its other sessions along.
         """
         try:
             function(*args)
+        except StoreError as error:
+            self.counters.unread += 1
+            self.unread = self.unread or error
+            self._log.error("the store cannot be read: {error}", error=error)
+            return False
         except Exception:  # noqa: BLE001 - see above
             self.counters.faults += 1
             what = getattr(function, "__qualname__", repr(function))

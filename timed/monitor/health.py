@@ -75,6 +75,9 @@ def _disk(view: View) -> Finding:
         return Finding(
             FAILED, f"the store refuses writes: {failure}", "Mend what it names, then start the node again."
         )
+    unread = view.driver.unread if view.driver is not None else None
+    if unread is not None:
+        return Finding(FAILED, f"the store cannot be read: {unread.message}", unread.hint)
     return Finding()
 
 

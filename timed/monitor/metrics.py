@@ -397,6 +397,8 @@ METRICS: tuple[Row | Durations, ...] = (
     Row("timed_verifier_waiting", GAUGE, (), "Signatures that wait for a thread.", _verifier("waiting_items")),
     Row("timed_turns", COUNTER, (), "Turns of the node's driver.", _driver("turns")),
     Row("timed_faults", COUNTER, (), "Exceptions out of the core or of a sink: bugs.", _driver("faults")),
+    Row("timed_store_unread", COUNTER, (), "Calls of the core or of a sink that the store did not answer: see check-disk.",
+        _driver("unread")),
     Row(
         "timed_loop_progress", COUNTER, ("loop",), "What each loop of the process has got done, as its watchdog counts it.",
         _loop_progress,

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import _ssl
+import ctypes
+import socket
+
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from twisted.internet import error
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.interfaces import IHostnameResolver
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock, StringTransport
+from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tests.net_world import HELLO_BEGINS, HOST, NetTestCase, RecordingHost, a_turn, key, node_context, turns
 from timed.net import reasons
-from timed.net.limits import NetworkLimits, address_group
+from timed.net.identity import TlsIdentity
+from timed.net.limits import TLS_UNASKED_BYTES, NetworkLimits, address_group
 from timed.net.network import Network
 from timed.net.tls import ConnectionCreator
 
@@ -98,6 +105,41 @@ class RecordTests(NetTestCase):
         client.transport.transport.write(b"".join(records))
         await host.until(lambda: host.data[link] == sent)
         self.assertLess(len(host.of("received")), 32)
+
+    async def test_changes_of_keys_are_answered_within_a_bound(self):
+        """[19] Each calls for an answer, which a peer need not read."""
+        network, host, port = await self.listening()
+        await deferToThread(self.change_keys, port, 100)
+        _, reason = await host.first("disconnected")
+        self.assertIn(reason, ("closed", "lost"))
+        await deferToThread(self.change_keys, port, 1_000_000)
+        await host.until(lambda: len(host.of("disconnected")) == 2)
+        self.assertEqual(host.of("disconnected")[1][1], "tls-too-long")
+        self.assertLess(network.counters.bytes_sent, 3 * TLS_UNASKED_BYTES)
+
+    def change_keys(self, port, times):
+        """Connect and change the keys so often, or until it is refused. Reads nothing; pyOpenSSL cannot do it."""
+        library = ctypes.CDLL(_ssl.__file__)
+        for name in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
+            getattr(library, name).restype = ctypes.c_void_p
+        pointer, identity, path = ctypes.c_void_p, TlsIdentity.from_key(key(9)), self.mktemp()
+        with open(path, "wb") as file:
+            file.write(identity.certificate.public_bytes(Encoding.PEM))
+            file.write(identity.private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        made = pointer(library.SSL_CTX_new(pointer(library.TLS_client_method())))
+        library.SSL_CTX_use_certificate_file(made, path.encode(), 1)
+        library.SSL_CTX_use_PrivateKey_file(made, path.encode(), 1)
+        session = pointer(library.SSL_new(made))
+        with socket.create_connection((HOST, port), 30) as client:
+            client.settimeout(None)
+            library.SSL_set_fd(session, client.fileno())
+            self.assertEqual(library.SSL_connect(session), 1)
+            for _ in range(times):
+                library.SSL_key_update(session, 1)
+                if library.SSL_do_handshake(session) != 1:
+                    break
+        library.SSL_free(session)
+        library.SSL_CTX_free(made)
 
 
 class InboundBoundTests(NetTestCase):

@@ -10,6 +10,10 @@ import attrs
 TLS_HANDSHAKE_BYTES = 32 * 1024
 """Received before TLS is up. A peer that needs more is refused (`tls-too-long`)."""
 
+TLS_UNASKED_BYTES = 32 * 1024
+"""What TLS has said by itself since it is up: tickets, and an answer to each change of the peer's keys. Whoever
+makes it say more is refused (`tls-too-long`): nobody need read it, and it would wait here."""
+
 BACKLOG = 1024
 """Connections that wait in the kernel to be accepted."""
 

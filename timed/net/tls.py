@@ -31,7 +31,7 @@ from timed import sending
 from timed.errors import Refused
 from timed.net import reasons
 from timed.net.identity import TlsIdentity
-from timed.net.limits import TLS_HANDSHAKE_BYTES, NetworkCounters
+from timed.net.limits import TLS_HANDSHAKE_BYTES, TLS_UNASKED_BYTES, NetworkCounters
 
 _SLICE = 4 * 1024
 """OpenSSL's memory buffers keep the size of the largest piece they were ever fed."""
@@ -50,6 +50,8 @@ class PeerTls(TLSMemoryBIOProtocol):
     """What a write under way has become so far."""
     early = 0
     """Bytes received before the handshake was over."""
+    unasked = 0
+    """Bytes sent since, of which nobody here wrote the cause."""
 
     def dataReceived(self, data: bytes) -> None:
         """As Twisted's, in slices; what they hold is delivered in one piece.
@@ -81,10 +83,15 @@ class PeerTls(TLSMemoryBIOProtocol):
         except SSL.WantReadError:
             return
         self._counters().bytes_sent += len(data)
-        if self._gathered is None:
-            self.transport.write(data)
-        else:
+        if self._gathered is not None:
             self._gathered.append(data)
+            return
+        self.transport.write(data)
+        if self._handshakeDone and not self._aborted:
+            self.unasked += len(data)
+            if self.unasked > TLS_UNASKED_BYTES:
+                peer: Any = self.wrappedProtocol
+                peer.refuse(reasons.TLS_TOO_LONG)
 
     def write(self, data: bytes) -> None:
         """As Twisted's, but what becomes of it is handed to the kernel at once, in one piece."""

@@ -165,6 +165,24 @@ class InboundBoundTests(NetTestCase):
         await third.lost
         self.assertEqual((network.counters.refused, len(host.links)), ({"full": 1}, 2))
 
+    async def test_who_does_not_follow_when_it_is_closed_keeps_no_place(self):
+        """[19] Whoever is sent away and stays as long as it may keeps nobody out."""
+        network, host, port = await self.listening(limits=NetworkLimits(max_inbound=2))
+        for number in (8, 9):
+            client = await self.raw(port, node_context(number))
+            await host.until(lambda number=number: len(host.links) == number - 7)
+            client.transport.transport.pauseProducing()
+            network.close(host.links[-1], "refused")
+        await self.raw(port, node_context(10))
+        await host.until(lambda: len(host.links) == 3)
+        await host.first("disconnected")
+        self.assertEqual(host.of("disconnected"), [(host.links[0], "refused")])
+        await self.raw(port, node_context(11))
+        await host.until(lambda: len(host.links) == 4)
+        third = await self.raw(port, node_context(12))
+        await third.lost
+        self.assertEqual(network.counters.refused, {"full": 1})
+
     async def test_a_slot_is_free_again_when_its_link_has_ended(self):
         network, host, port = await self.listening(limits=NetworkLimits(max_inbound=1))
         for number in (8, 9, 10):

@@ -52,7 +52,9 @@ class Network:
         self._tls = None if plain else ConnectionCreator(make_context(TlsIdentity.from_key(node_key)))
         self._numbers = itertools.count(1)
         self._links: dict[int, PeerProtocol] = {}
-        self._inbound = 0
+        self._inbound: set[PeerProtocol] = set()
+        self._closing: dict[PeerProtocol, None] = {}
+        """Those of them that the host has closed and that have not ended, oldest first."""
         self._lobby = Lobby(reactor, self.limits)
         self._dials: dict[Dial, None] = {}
         self._dial_of: dict[PeerProtocol, Dial] = {}
@@ -133,8 +135,10 @@ class Network:
             return
         if abort:
             protocol.refuse(reason)
-        else:
-            protocol.close(reason, self.limits.closing_s)
+            return
+        protocol.close(reason, self.limits.closing_s)
+        if protocol in self._inbound:
+            self._closing[protocol] = None
 
     def pause(self, link: int) -> None:
         """Read nothing more from a link; what is under way to its reader may still be delivered."""
@@ -188,9 +192,10 @@ class Network:
             dial.succeeded()
         else:
             self._lobby.leave(protocol)
-            if self._inbound >= self.limits.max_inbound:
+            if self._full:
                 return reasons.FULL
-            self._inbound += 1
+            self._make_place()
+            self._inbound.add(protocol)
         self._links[protocol.link] = protocol
         return None
 
@@ -198,7 +203,7 @@ class Network:
         """A transport is gone: tell the host what became of its link or dial."""
         self._alive.discard(protocol)
         if self._links.pop(protocol.link, None) is not None:
-            self._inbound -= not protocol.outbound
+            self._leave_place(protocol)
             self.host.disconnected(protocol.link, reason)
         elif protocol.outbound:
             dial = self._dial_of.pop(protocol, None)
@@ -228,7 +233,23 @@ class Network:
     # Inside.
 
     def _outbound(self) -> int:
-        return len(self._links) - self._inbound
+        return sum(protocol.outbound for protocol in self._links.values())
+
+    @property
+    def _full(self) -> bool:
+        """Whether nobody more may be an inbound link: who closes gives way."""
+        return len(self._inbound) - len(self._closing) >= self.limits.max_inbound
+
+    def _make_place(self) -> None:
+        """Drop the oldest that closes, when all places are taken."""
+        if self._closing and len(self._inbound) >= self.limits.max_inbound:
+            oldest = next(iter(self._closing))
+            self._leave_place(oldest)
+            oldest.refuse(reasons.CROWDED_OUT)
+
+    def _leave_place(self, protocol: PeerProtocol) -> None:
+        self._inbound.discard(protocol)
+        self._closing.pop(protocol, None)
 
     def _wrap(self, factory: Factory) -> IProtocolFactory:
         """The factory of a dial's transport, under TLS unless the network is plain."""
@@ -253,7 +274,7 @@ class Network:
             refusal: str | None = reasons.STOPPING
         elif self._shut_out(host):
             refusal = reasons.BANNED
-        elif self._inbound >= self.limits.max_inbound:
+        elif self._full:
             refusal = reasons.FULL
         else:
             refusal = self._lobby.refusal(host)

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 from twisted.internet.task import Clock
-from twisted.logger import Logger, LogLevel
+from twisted.logger import Logger, LogLevel, capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides
 
@@ -200,6 +200,26 @@ class ServiceManager(SynchronousTestCase):
         service.startService()
         self.assertEqual(service.failures, 1)
         service.stopService()
+
+    def test_what_it_did_not_take_is_told_again(self) -> None:
+        self.socket.close()
+        service = SystemdService(self.clock, {"NOTIFY_SOCKET": f"@{self.name}"}, lambda: "height 1: ok")
+        service.startService()
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.addCleanup(self.socket.close)
+        self.socket.bind(f"\0{self.name}")
+        self.socket.setblocking(False)
+        self.clock.pump([STATUS_S] * 2)
+        service.stopService()
+        self.assertEqual(self.told(), ["READY=1", "STATUS=height 1: ok", "STOPPING=1"])
+
+    def test_a_manager_that_stays_away_is_one_line(self) -> None:
+        service = SystemdService(self.clock, {"NOTIFY_SOCKET": "/nonexistent/socket"}, lambda: "height 1: ok")
+        with capturedLogs() as lines:
+            service.startService()
+            self.clock.pump([STATUS_S] * 5)
+            service.stopService()
+        self.assertEqual([line["state"] for line in lines], ["READY=1"])
 
     def test_what_it_did_not_take_is_a_metric(self) -> None:
         service = SystemdService(self.clock, {"NOTIFY_SOCKET": "/nonexistent/socket"})

@@ -41,7 +41,12 @@ class SystemdService(Service):
         self._address = environ.get("NOTIFY_SOCKET", "")
         self._interval_us = _watchdog_interval(environ)
         self._status = status
+        self._ready = False
+        """It has taken that the node is ready."""
         self._told = ""
+        """The STATUS that it has taken."""
+        self._refusing = False
+        """It did not take the last state: one line for the first of several."""
         self._loops = loops
         self._beat = Ticker(reactor, self._interval_us / WATCHDOG_SHARE / 1_000_000, self._alive)
         self._tell = Ticker(reactor, STATUS_S, self._say)
@@ -50,7 +55,6 @@ class SystemdService(Service):
 
     def startService(self) -> None:
         super().startService()
-        self.notify("READY=1")
         if self._address:
             self._begin("manager-status", self._tell)
         if self._address and self._interval_us:
@@ -70,10 +74,10 @@ class SystemdService(Service):
         self.notify("STOPPING=1")
         super().stopService()
 
-    def notify(self, state: str) -> None:
-        """Send one state; a manager that does not listen is counted, never fatal."""
+    def notify(self, state: str) -> bool:
+        """Send one state; False for a manager that does not take it, which is counted, never fatal."""
         if not self._address:
-            return
+            return True
         # A leading @ stands for the abstract namespace.
         address = f"\0{self._address[1:]}" if self._address[0] == "@" else self._address
         try:
@@ -83,16 +87,23 @@ class SystemdService(Service):
                 sender.sendto(state.encode("utf-8"), address)
         except OSError as error:
             self.failures += 1
-            self._log.warn("the service manager was not told {state}: {error}", state=state, error=error)
+            if not self._refusing:
+                self._log.warn("the service manager was not told {state}: {error}", state=state, error=error)
+            self._refusing = True
+            return False
+        self._refusing = False
+        return True
 
     def _alive(self) -> None:
         self.notify("WATCHDOG=1")
 
     def _say(self) -> None:
+        """What the manager has not taken yet: at first, that the node is ready."""
+        if not self._ready:
+            self._ready = self.notify("READY=1")
         status = " ".join(self._status().split())[:MAX_STATUS]
-        if status != self._told:
+        if status != self._told and self.notify(f"STATUS={status}"):
             self._told = status
-            self.notify(f"STATUS={status}")
 
 
 def _watchdog_interval(environ: Mapping[str, str]) -> int:

@@ -312,6 +312,17 @@ class Together(Case):
         self.assertEqual(self.successResultOf(answer), [BUDGET])
         self.assertEqual((self.budget, self.live.counters["rolled_back"]), (5000, 0))
 
+    def test_a_stop_finds_a_change_whose_time_is_over_and_whose_way_back_waits_for_the_disk(self) -> None:
+        self.change("log.burst", "7", 100)
+        self.change(BUDGET, "5000")
+        self.held = Deferred()
+        answer = self.live.confirm(BUDGET)
+        self.clock.advance(60)
+        self.live.stop()
+        self.held.callback(None)
+        self.assertEqual(self.successResultOf(answer), [BUDGET])
+        self.assertEqual((self.clock.getDelayedCalls(), self.live.counters["rolled_back"]), ([], 0))
+
     def test_whoever_does_not_wait_for_the_end_ends_nothing(self) -> None:
         self.change(BUDGET, "5000")
         self.held = Deferred()

@@ -163,6 +163,13 @@ class WritingTests(MemoryCase):
         self.assertIsNone(self.successResultOf(memory.stop()))
         self.assertEqual(self.warnings(), ["warn"])
 
+    def test_stopping_does_not_fail_with_a_bug_either(self) -> None:
+        memory = self.memory()
+        memory.start()
+        self.patch(self.table, "remembered", lambda: 1 // 0)
+        self.assertIsNone(self.successResultOf(memory.stop()))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_what_is_to_be_saved_is_on_disk_when_it_is_said_to_be(self) -> None:
         memory = self.memory()
         memory.start()

@@ -97,6 +97,20 @@ class StartAndStop(ServicesCase):
 
         return Deferred.fromCoroutine(scenario())
 
+    def test_a_stop_that_a_service_spoils_is_not_said_to_be_in_good_order(self) -> Deferred[None]:
+        async def scenario() -> None:
+            application = self.compose()
+            application.startService()
+            monitor: Any = application.getServiceNamed("monitor")
+            stop = monitor.stopService
+            self.patch(monitor, "stopService", lambda: stop().addCallback(lambda _: 1 // 0))
+            await application.stopService()
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+            self.assertNotIn("stopped in good order", self.out.getvalue())
+            self.assertIn("error    app.composition: stopped, and not in good order", self.out.getvalue())
+
+        return Deferred.fromCoroutine(scenario())
+
     def test_a_safety_failure_outlives_a_restart(self) -> Deferred[None]:
         """What it saw stands in a file, and while that is there the node does not vote."""
         what = "two certified blocks at height 7: aa and bb"

@@ -290,11 +290,15 @@ class Lines(SynchronousTestCase):
 
         def look(env: object) -> int:
             seen.append(on_whose_account(context))  # type: ignore[arg-type]
+            other = threading.Thread(target=lambda: seen.append(on_whose_account(context)))  # type: ignore[arg-type]
+            other.start()
+            other.join()
             return 1
 
         self.patch(world.dispatcher, "_handlers", {"getblockcount": look})
         world.result("getblockcount")
-        self.assertEqual(seen, [Account(call=1, method="getblockcount", user="test")])
+        call = Account(call=1, method="getblockcount", user="test")
+        self.assertEqual(seen, [call, None], "what another thread says meanwhile is on nobody's")
         self.assertIsNone(on_whose_account(context))  # type: ignore[arg-type]
 
     def test_what_a_message_causes_is_on_its_peer_s_account(self) -> None:

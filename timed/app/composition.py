@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -65,6 +66,8 @@ class Application(MultiService):
     def __init__(self, observer: LineObserver, err: TextIO) -> None:
         super().__init__()
         self.observer = observer
+        self.orderly = True
+        """No service that was stopped has failed in it."""
         self._err = err
 
     def setServiceParent(self, parent: Any) -> None:
@@ -98,6 +101,7 @@ class Application(MultiService):
             try:
                 await maybeDeferred(service.stopService)
             except Exception:  # noqa: BLE001 - the others must be stopped, too
+                self.orderly = False
                 log.failure("the service {name} did not stop cleanly", name=service.name)
 
 
@@ -243,7 +247,9 @@ def operator_entropy(config: Config) -> Callable[[int], bytes]:
 
 
 def on_whose_account(context: Context) -> Account | None:
-    """The call or the peer that the reactor's thread works for now."""
+    """The call or the peer that the reactor's thread works for now; None on every other thread."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
     calls, running = context.calls, context.running
     call = None if calls is None else calls.running
     if call is not None:
@@ -289,8 +295,10 @@ def sentence(application: Application) -> str:
 class Announcement(Service):
     """Says what was started once the log is open, and when all of it has stopped."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, orderly: Callable[[], bool]) -> None:
+        """`orderly` is false once a service has failed to stop."""
         self._context = context
+        self._orderly = orderly
 
     def startService(self) -> None:
         super().startService()
@@ -298,7 +306,10 @@ class Announcement(Service):
 
     def stopService(self) -> None:
         super().stopService()
-        log.info("stopped in good order")
+        if self._orderly():
+            log.info("stopped in good order")
+        else:
+            log.error("stopped, and not in good order: the tracebacks above say which services failed in it")
 
 
 def compose(
@@ -338,7 +349,7 @@ def compose(
     application.addService(HangupService(context.reloads, reactor))
     if config.apart:
         application.addService(OverridesFollower(live, context.reloads, reactor, context.loops))
-    application.addService(Announcement(context))
+    application.addService(Announcement(context, lambda: application.orderly))
     for maker in makers:
         if context.chosen_genesis is not None or maker.name not in NEED_GENESIS:
             # The parent is known to its children: that is how they find each other.

@@ -102,9 +102,8 @@ class LiveConfig:
 
     def stop(self) -> None:
         """What was not confirmed ends with the process."""
-        for pending in self._pending.values():
-            pending.call.cancel()
-        self._pending.clear()
+        for name in list(self._pending):
+            self._forget(name)
 
     # Showing
 

@@ -120,7 +120,7 @@ class PeerMemory:
         self._served, self._waiting = self._waiting, []
         try:
             self._saved(self._write(self._peers.remembered()))
-        except OSError:
+        except Exception:  # noqa: BLE001 - whatever it is, the store behind it must be closed
             self._failed(Failure())
 
     def _look(self) -> None:

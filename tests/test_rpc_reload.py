@@ -262,6 +262,14 @@ class Entries(SynchronousTestCase):
         end()
         self.assertEqual([each.what for each in reloads.run()], ["first"])
 
+    def test_a_bug_in_one_stops_no_other_and_is_in_the_log(self) -> None:
+        reloads = Reloads()
+        reloads.add("first", lambda: str(1 // 0))
+        reloads.add("second", lambda: "good")
+        self.assertEqual([each.error is None for each in reloads.run()], [False, True])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+        self.assertEqual(reloads.counters, {("first", "failed"): 1, ("second", "done"): 1})
+
     def test_nothing_is_entered_twice_and_their_number_is_bounded(self) -> None:
         reloads = Reloads()
         reloads.add("0", str)

@@ -59,12 +59,20 @@ class Reloads:
         try:
             now = act()
         except LocalError as error:
-            self.counters[what, "failed"] += 1
-            self._log.error("kept as before: {what}: {reason}", what=what, reason=str(error))
-            return Outcome(what, error=error)
+            return self._failed(what, error)
+        except Exception:  # noqa: BLE001 - a bug in one must not keep the others from being read
+            self._log.failure("reading {what} again raised", what=what)
+            return self._failed(
+                what, LocalError("it cannot be read for a bug.", "Report the traceback in the log.")
+            )
         self.counters[what, "done"] += 1
         self._log.info("read again: {what}, now {now}", what=what, now=now)
         return Outcome(what, now)
+
+    def _failed(self, what: str, error: LocalError) -> Outcome:
+        self.counters[what, "failed"] += 1
+        self._log.error("kept as before: {what}: {reason}", what=what, reason=str(error))
+        return Outcome(what, error=error)
 
 
 class HangupService(Service):

@@ -35,6 +35,10 @@ class ReadingIni(SynchronousTestCase):
         found = settings("[p2p]\npeers = a:1,\n    b:2\n")
         self.assertEqual(found.p2p.peers, (PeerAddress("a", 1), PeerAddress("b", 2)))
 
+    def test_an_indented_line_behind_the_head_of_a_section_continues_nothing(self) -> None:
+        found = settings("[node]\ndatadir = /srv/timed\n[p2p]\n  port = 7123\n")
+        self.assertEqual((found.node.datadir, found.p2p.port), ("/srv/timed", 7123))
+
     def test_comments_and_empty_lines_are_skipped(self) -> None:
         self.assertEqual(settings("# one\n\n; two\n[log]\n# level = debug\n"), Settings())
 
@@ -183,6 +187,14 @@ class CrossChecks(SynchronousTestCase):
         (directory / "node.ini").write_text("[node]\nnetwork = regtest\ndatadir = data/{network}\n")
         config = load(str(directory / "node.ini"))
         self.assertEqual(str(config.datadir), os.path.abspath(directory / "data" / "regtest"))
+
+    def test_a_home_that_nobody_knows_is_one_sentence(self) -> None:
+        for entries, path in (
+            ([override("node.datadir", "~no-such-user/timed", "--set")], None),
+            ([], "~no-such-user/node.ini"),
+        ):
+            error = self.assertRaises(ConfigError, load, path, entries)
+            self.assertIn("the home directory in ~no-such-user/", str(error))
 
     def test_a_missing_file_is_one_sentence(self) -> None:
         message = self.assertRaises(ConfigError, load, "nowhere.ini").message

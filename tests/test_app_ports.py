@@ -163,6 +163,11 @@ class Serving(ServicesCase):
 
 
 class Ports(SynchronousTestCase):
+    def test_a_host_that_can_be_no_name_is_one_sentence(self) -> None:
+        for host in ("a..b", f"{'x' * 64}.example"):
+            error = self.assertRaises(ConfigError, check_port, host, 7000, "p2p.port")
+            self.assertEqual(str(error), f"the host {host} of p2p.port is not known: it is no name.")
+
     def test_an_address_of_another_machine_is_mended_with_the_host(self) -> None:
         """192.0.2.0/24 is nobody's (RFC 5737)."""
         error = self.assertRaises(ConfigError, check_port, "192.0.2.1", 0, "rpc.port")

@@ -149,7 +149,17 @@ class Config:
 
     @staticmethod
     def _path(text: str, base: Path) -> Path:
-        return Path(os.path.abspath(base / Path(text).expanduser()))
+        return Path(os.path.abspath(base / at_home(text)))
+
+
+def at_home(text: str) -> Path:
+    """The path, with the home directory in place of a ~; ConfigError where there is none."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(
+            f"nobody knows the home directory in {text}.", "Name the whole path, or set HOME."
+        ) from error
 
 
 def settings_from(entries: Sequence[Entry]) -> Settings:
@@ -190,7 +200,7 @@ def mistakes_in(path: str, cwd: str = ".") -> list[ConfigError]:
     What keys do to each other is looked at once each of them can be understood.
     ConfigError when the file cannot be read.
     """
-    file = Path(cwd) / Path(path).expanduser()
+    file = Path(cwd) / at_home(path)
     entries, unread = scan_ini(read_text(file), str(file))
     settings, misunderstood = examine(entries)
     found = [*unread, *misunderstood]
@@ -222,7 +232,7 @@ def load(
     base = Path(cwd)
     entries: list[Entry] = []
     if path is not None:
-        file = base / Path(path).expanduser()
+        file = base / at_home(path)
         entries.extend(read_ini(file))
         base = file.parent
     elif node_id is not None:

@@ -30,7 +30,7 @@ def parse_ini(text: str, name: str) -> tuple[Entry, ...]:
     """The entries of an ini text, in their order; ConfigError for its first mistake.
 
     A line that starts with `#` or `;` is a comment; an indented line continues
-    the value above it. A key given twice, a key outside a section and a line
+    the value above it in its section. A key given twice, a key outside a section and a line
     without `=` are mistakes.
     """
     entries, mistakes = scan_ini(text, name)
@@ -44,20 +44,21 @@ def scan_ini(text: str, name: str) -> tuple[tuple[Entry, ...], tuple[ConfigError
     entries: list[Entry] = []
     mistakes: list[ConfigError] = []
     seen: dict[tuple[str, str], str] = {}
-    section = ""
+    section, begun = "", False
     for number, line in enumerate(text.splitlines(), start=1):
         origin = f"{name}:{number}"
         stripped = line.strip()
         if not stripped or stripped[0] in "#;":
             continue
-        if line[0].isspace() and entries:
+        if line[0].isspace() and begun and entries:
             entries[-1] = attrs.evolve(entries[-1], text=f"{entries[-1].text} {stripped}".strip())
             continue
         if stripped[0] == "[":
             if stripped[-1] != "]":
                 mistakes.append(ConfigError(f"{origin}: the section {stripped!r} lacks its closing bracket."))
-            section = stripped[1:].removesuffix("]").strip()
+            section, begun = stripped[1:].removesuffix("]").strip(), False
             continue
+        begun = True
         entry = _entry(section, stripped, origin, seen)
         if isinstance(entry, ConfigError):
             mistakes.append(entry)

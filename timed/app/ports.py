@@ -95,7 +95,9 @@ def _resolved(host: str, port: int, key: str) -> tuple[int, Any]:
     """(family, address) to listen on; ConfigError, naming `key`, for a host nobody knows."""
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except OSError as error:
-        raise ConfigError(f"the host {host} of {key} is not known: {error.strerror}.") from error
+    except (OSError, UnicodeError) as error:
+        # Of a name that cannot be one in the DNS, Python says so before it asks.
+        reason = getattr(error, "strerror", None) or "it is no name"
+        raise ConfigError(f"the host {host} of {key} is not known: {reason}.") from error
     family, _, _, _, address = found[0]
     return family, address

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any, cast
 
@@ -60,6 +62,27 @@ class RecordingCase(SynchronousTestCase):
         names = [self.save().path.name for _ in range(MAX_FILES + 3)]
         self.assertEqual(self.files(), names[3:])
         self.assertEqual(self.recordings.counters.removed, 3)
+
+    def test_the_one_just_written_stays_though_the_clock_was_set_back(self) -> None:
+        for _ in range(MAX_FILES):
+            self.save()
+        self.now -= 3600 * SECOND
+        saved = self.save()
+        self.assertTrue(saved.path.exists())
+        self.assertEqual((len(self.files()), self.recordings.counters.removed), (MAX_FILES, 1))
+
+    def test_nothing_is_left_of_one_for_which_there_was_no_room(self) -> None:
+        self.save()
+        (self.directory / "recordings" / "of-a-crash.flight.new").write_bytes(b"x")
+        fsync = os.fsync
+
+        def full(descriptor: int) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        self.patch(os, "fsync", full)
+        self.failureResultOf(self.recordings.save(""), LocalError)
+        self.patch(os, "fsync", fsync)
+        self.assertEqual([Path(name).suffix for name in self.files()], [".flight"])
 
     def test_files_of_others_stay(self) -> None:
         self.save()

@@ -122,8 +122,15 @@ def _write(path: Path, tape: Tape) -> tuple[int, int]:
     """(size of the file, number of older ones that were removed)."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     data = tape.dump()
-    replace_file(str(path), data)
-    old = sorted(name for name in os.listdir(path.parent) if name.endswith(SUFFIX))[:-MAX_FILES]
+    try:
+        replace_file(str(path), data)
+    finally:
+        for left in path.parent.glob(f"*{SUFFIX}.new"):
+            # Of a disk that was full, or of a crash: each has a name of its own, so that no later one replaces it.
+            left.unlink()
+    # By their names, which a clock that was set back does not keep in order: never the one just written.
+    others = sorted(name for name in os.listdir(path.parent) if name.endswith(SUFFIX) and name != path.name)
+    old = others[: 1 - MAX_FILES]
     for name in old:
         (path.parent / name).unlink()
     return len(data), len(old)

@@ -15,7 +15,7 @@ from timed.errors import LocalError
 from timed.flight import freeze as module
 from timed.flight import tape
 from timed.flight.freeze import FreezeError, Outside, freeze, thaw
-from timed.flight.tape import MAGIC, load
+from timed.flight.tape import MAGIC, VERSION, Tape, load
 from timed.peer.table import PeerTable
 from timed.peer.values import PeerAddress
 from timed.primitives.transaction import OutPoint
@@ -147,6 +147,12 @@ class Files(SynchronousTestCase):
             self.assertRaisesRegex(LocalError, "holds", load, MAGIC + frame)
         unannounced = zstandard.ZstdCompressor(write_content_size=False).compress(bytes(1 << 21))
         self.assertRaisesRegex(LocalError, "damaged", load, MAGIC + unannounced)
+
+    def test_an_entry_of_endless_depth_is_damage(self) -> None:
+        deep = b"\x91" * 200_000 + b"\xc0"
+        entries = len(deep).to_bytes(4, "little") + deep
+        found = Tape(VERSION, "", "regtest", b"", b"", "", 0, 0, b"", {}, b"", entries)
+        self.assertRaisesRegex(LocalError, "damaged at byte 4", list, load(found.dump()))
 
     def test_what_is_no_recording(self) -> None:
         packed = zstandard.ZstdCompressor().compress(b"\x81\xa1x\x01")

@@ -21,11 +21,13 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.process_world import ROOT
 from timed.cli import replay
 from timed.errors import LocalError
+from timed.events import Action
 from timed.flight.recorder import EASY_PENDING, MAX_PENDING, Recorder, _Part
 from timed.flight.replay import Diverged, Replay
 from timed.flight.tape import CALLS, OPERATIONS, Entry, Tape, load, packed
 from timed.monitor.process import memory_now
 from timed.node.inbox import Inbox
+from timed.node.node import Node
 from timed.params import SECOND
 from timed.sim.nemesis import FAULTS
 from timed.sim.run import Run, run_seed
@@ -155,6 +157,38 @@ class AnIncident(SynchronousTestCase):
                 self.assertRaisesRegex(
                     Diverged, "raised ZeroDivisionError when it was recorded", Replay(tape).run
                 )
+
+    def test_a_turn_that_raises_is_a_step_and_raises_again(self) -> None:
+        flush = Node.flush
+
+        def bug(node: Node, now: int) -> list[Action]:
+            actions = flush(node, now)
+            if node.ledger.tip.height == 2:
+                raise ZeroDivisionError("a bug")
+            return actions
+
+        with mock.patch.object(Node, "flush", bug):
+            run = Run(quiet())
+            self.assertRaises(ZeroDivisionError, run.play)
+            recorders = [process.recorder for process in run.world.running() if process.recorder]
+            broken = [
+                each for each in recorders if [Entry.RAISED, "ZeroDivisionError"] in list(tape_of(each))
+            ]
+            self.assertEqual(len(broken), 1)
+            report = Replay(tape_of(broken[0])).run()
+        self.assertIn("(flush): ZeroDivisionError('a bug')", report.raised[-1])
+        self.assertIsNone(broken[0].next_wake(), "it is not due at once again")
+        self.assertRaisesRegex(
+            Diverged,
+            r"\(flush\) raised ZeroDivisionError when it was recorded",
+            Replay(tape_of(broken[0])).run,
+        )
+
+
+def tape_of(recorder: Recorder) -> Tape:
+    tape = recorder.tape("")
+    assert tape is not None
+    return tape
 
 
 class Differences(SynchronousTestCase):

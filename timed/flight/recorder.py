@@ -207,9 +207,15 @@ class Recorder:
         """What came out is on the tape as a checksum; a new part of the ring begins here when one is due.
 
         To ask a node when it wants to be woken lets go what nobody waits for any more,
-        so it is asked here, once a turn, and by a replay, too.
+        so it is asked here, once a turn, and by a replay, too. A turn that raises is a step, too; it is
+        known then of nothing when it is due, so that the host does not try it again at once.
         """
-        actions = self._noting_errors(self.node.flush, (now,))
+        self._next_wake = None
+        try:
+            actions = self.node.flush(now)
+        except Exception as error:
+            self._turn_raised(now, type(error).__name__)
+            raise
         self._next_wake = self.node.next_wake()
         self._guarded(lambda: self._end_of_turn(now, actions))
         return actions
@@ -263,6 +269,11 @@ class Recorder:
                 name = type(error).__name__
                 self._note(lambda: [Entry.RAISED, name])
             raise
+
+    def _turn_raised(self, now: int, name: str) -> None:
+        if self._parts:
+            self._note(lambda: [Entry.TURN, now, 0])
+            self._note(lambda: [Entry.RAISED, name])
 
     def _read(self, method: str, arguments: tuple[Any, ...], result: object) -> None:
         if self._parts:

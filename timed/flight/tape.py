@@ -134,7 +134,7 @@ class _Unpacker:
             place += 4
             try:
                 entry = decode(data[place : place + size])
-            except msgspec.MsgspecError as error:
+            except (msgspec.MsgspecError, RecursionError) as error:
                 raise LocalError(f"the recording is damaged at byte {place}: {error}.") from error
             if not entry or place + size > len(data):
                 raise LocalError(f"the recording is damaged at byte {place}.")

@@ -10,9 +10,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionDone
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -497,6 +498,21 @@ class Http(ServiceTestCase):
         received = await stream
         self.assertIn(b"event: picture\ndata: {", received)
         self.assertEqual((len(self.monitor.viewers), self.monitor.viewers.counters["closed"]), (0, 1))
+
+    async def test_who_asks_while_it_stops_begins_no_stream(self) -> None:
+        held: Deferred[None] = Deferred()
+        self.patch(self.monitor.command, "stop", lambda: held)
+        late = socket.create_connection(("127.0.0.1", self.monitor_port))
+        self.addCleanup(late.close)
+        site = self.monitor._site
+        await self.opened(lambda: site is not None and site.connections == 1)
+        stopping = self.monitor.disownServiceParent()
+        await deferLater(reactor, 0.1)  # type: ignore[arg-type]
+        late.sendall(b"GET /live HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        await deferLater(reactor, 0.1)  # type: ignore[arg-type]
+        self.assertEqual((len(self.monitor.viewers), self.monitor.viewers.ticker.alive), (0, False))
+        held.callback(None)
+        await stopping
 
     async def test_a_browser_that_reads_nothing_is_cut_however_much_the_system_buffers(self) -> None:
         self.patch(viewers, "EVERY_S", 0.005)

@@ -95,6 +95,10 @@ class Asking(NeighbourCase):
         self.assertEqual(len(self.asked), 3)
 
 
+DEEP = b'{"later":%b%b}' % (b"[" * 50_000, b"]" * 50_000)
+"""What a later version has, nested deeper than anybody would."""
+
+
 class Believing(NeighbourCase):
     def refused(self, data: bytes) -> None:
         self.assertRaises(ValueError, parse, data)
@@ -109,7 +113,7 @@ class Believing(NeighbourCase):
         self.assertEqual(parse(msgspec.json.encode(data)), summary())
 
     def test_anything_else_is_a_value_error(self) -> None:
-        for data in (b"", b"[]", b"{}", b"<html>", b'{"node": 1}', b"\xff", b"[" * 5000):
+        for data in (b"", b"[]", b"{}", b"<html>", b'{"node": 1}', b"\xff", b"[" * 5000, DEEP):
             self.refused(data)
         self.refused(msgspec.json.encode(summary(name="x" * (MAX_TEXT + 1))))
         self.refused(msgspec.json.encode(summary(failing=["x"] * (MAX_LISTED + 1))))

@@ -136,10 +136,11 @@ class MonitorService(Service):
         if port is not None:
             await maybeDeferred(port.stopListening)
         self.viewers.stop()
+        if self._site is not None:
+            # Before what takes longer: nobody who is connected begins anything meanwhile.
+            await self._site.close()
         await self.neighbours.stop()
         await self.command.stop()
-        if self._site is not None:
-            await self._site.close()
 
     def health(self) -> tuple[int, dict[str, Any]]:
         """(HTTP status, body) of /health: the checks, and the alerts that last, which change no state."""

@@ -68,7 +68,10 @@ class Summary(msgspec.Struct, omit_defaults=False):
 
 def parse(data: bytes) -> Summary:
     """Another node's summary; ValueError for anything else, or for more than a page can show."""
-    summary = msgspec.json.decode(data, type=Summary)
+    try:
+        summary = msgspec.json.decode(data, type=Summary)
+    except RecursionError as error:
+        raise ValueError("a summary that is too deep") from error
     links = [] if summary.links is msgspec.UNSET else summary.links
     texts = [summary.node, summary.name, summary.version, summary.network, summary.state, *summary.failing]
     for alert in summary.alerts:

@@ -151,6 +151,11 @@ class Frames(PictureCase):
             self.state.heard(self.shown, [line(number)], 0.0)
         self.assertEqual(len(self.state.lines), MAX_LINES)
 
+    def test_lines_that_are_told_again_after_a_pause_stand_there_once(self) -> None:
+        for told in ([line(1)], [], [line(0), line(1), line(2)]):
+            self.state.heard(self.shown, told, 0.0)
+        self.assertEqual([each["number"] for each in self.state.lines], [0, 1, 2])
+
     def test_without_a_chain_there_is_a_frame(self) -> None:
         self.context.running = None
         self.clock.advance(2)

@@ -59,6 +59,9 @@ class State:
     def heard(self, picture: Picture, lines: Sequence[Picture], now: float) -> None:
         """A new picture, and the log lines that came with it."""
         self.picture, self.heard_at, self.error = picture, now, ""
+        if lines and self.lines and lines[0]["number"] <= self.lines[-1]["number"]:
+            # They are told from the first one on again: after a pause, or by another node or run.
+            self.lines.clear()
         self.lines.extend(lines)
         for title, read, _ in OVER_TIME:
             self.history.setdefault(title, deque(maxlen=KEPT)).append(read(picture))

@@ -7,6 +7,8 @@ import ipaddress
 import json
 import socket
 import ssl
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -152,6 +154,26 @@ class Exposure(SynchronousTestCase):
         self.assertIn("no PEM", self.refusal(tls_certificate=first[1], tls_key=first[1]))
         self.assertIn("no unencrypted key", self.refusal(tls_certificate=first[0], tls_key=second[1]))
         self.assertIn("no unencrypted key", self.refusal(tls_certificate=first[0], tls_key=first[0]))
+
+    def test_nobody_is_asked_for_the_word_of_an_encrypted_key(self) -> None:
+        """OpenSSL would ask at the terminal, and without one it reads what comes from standard input."""
+        directory = Path(self.mktemp())
+        directory.mkdir()
+        file, plain = certificate(str(directory), "node")
+        key = serialization.load_pem_private_key(Path(plain).read_bytes(), None)
+        locked = directory / "locked.pem"
+        locked.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
+                serialization.BestAvailableEncryption(b"sesame"),
+            )
+        )  # fmt: skip
+        read = "import sys; from pathlib import Path; from timed.rpc.access import ServerTls; ServerTls((Path(sys.argv[1]), Path(sys.argv[2])))"
+        done = subprocess.run(
+            [sys.executable, "-c", read, file, str(locked)],
+            input="sesame\n", capture_output=True, text=True, start_new_session=True, timeout=60, check=False,
+        )  # fmt: skip
+        self.assertIn("no unencrypted key", done.stderr)
 
 
 class OverTls(ServiceTestCase):

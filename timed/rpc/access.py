@@ -112,7 +112,8 @@ def _read_certificate(certificate: Path, key: Path) -> tuple[CertificateOptions,
     """What a connection needs, and the certificate's last moment."""
     chain = [_certificate(block) for block in _blocks(certificate, "tls_certificate")]
     try:
-        secret = crypto.load_privatekey(crypto.FILETYPE_PEM, _read(key, "tls_key"))
+        # With a word for one that is encrypted, be it none: else OpenSSL asks at the terminal, and all waits for that.
+        secret = crypto.load_privatekey(crypto.FILETYPE_PEM, _read(key, "tls_key"), b"")
         options = CertificateOptions(
             privateKey=secret, certificate=chain[0], extraCertChain=chain[1:],
             raiseMinimumTo=TLSVersion.TLSv1_2,

@@ -307,6 +307,19 @@ class ReadOnly(IndexCase):
         reader = IndexReader(self.directory, GENESIS.hash, (SPENT,))
         self.assertEqual((reader.spent, reader.addresses, reader.transactions), (None, None, None))
 
+    def test_what_says_not_yet_whose_it_is_is_none(self) -> None:
+        """Between the making of the file and its first record."""
+        path = os.path.join(self.directory, SPENT)
+        os.makedirs(path)
+        IndexDatabase(path, INDEXES[SPENT].tables).close()
+        reader = IndexReader(self.directory, GENESIS.hash, (SPENT,))
+        self.addCleanup(reader.close)
+        self.assertIsNone(reader.spent)
+        builder = self.builders()[SPENT]
+        finish(builder)
+        builder.close()
+        self.assertIsNotNone(reader.spent)
+
     def test_an_index_of_another_chain_is_refused(self) -> None:
         builder = self.builders()[SPENT]
         finish(builder)

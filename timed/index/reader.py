@@ -229,6 +229,9 @@ class IndexReader:
         try:
             with database.reading() as records:
                 found = records.identity()
+            if found is None:
+                database.close()
+                return None
             if found != wanted:
                 raise StoreError(
                     f"{path} holds another index.", "The process that makes the blocks builds it again."

@@ -122,9 +122,10 @@ class ProcessWorld:
             raise TimedOut(f"node {number} has ended:\n{self.processes[number].tail()}")
         return int(self.call(number, "getblockcount")) >= 0
 
-    def start_in_vain(self, ini: Path) -> subprocess.CompletedProcess[str]:
-        """Run a node with this configuration until it ends by itself."""
-        command = [twistd(), "--nodaemon", "--pidfile=", "timed", "--config", str(ini)]
+    def start_in_vain(self, ini: Path, *, daemon: bool = False) -> subprocess.CompletedProcess[str]:
+        """Run a node with this configuration until it ends by itself; of a daemon, until the start is told of."""
+        background = () if daemon else ("--nodaemon",)
+        command = [twistd(), *background, "--pidfile=", "timed", "--config", str(ini)]
         environment = dict(os.environ, PYTHONPATH=str(ROOT))
         return subprocess.run(
             command, cwd=self.plan.directory, env=environment, capture_output=True, text=True,

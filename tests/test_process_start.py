@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import shutil
+from pathlib import Path
 
 from tests.process_world import HOST, ProcessCase
-from timed.app.datadir import CHAIN, NODE_KEY, OPERATOR_KEY
+from timed.app.datadir import CHAIN, DAEMON_LOG, NODE_KEY, OPERATOR_KEY
 from timed.params import REGTEST
 from timed.store.lmdb import LmdbStore
 from timed.testnet.freeports import free_ports
@@ -21,7 +22,14 @@ class RefusalTests(ProcessCase):
         self.ports = free_ports(3)
 
     def refused(self, sentence: str, **changes: str) -> None:
-        """Start with node 1's configuration, on free ports, with these lines changed."""
+        """It cannot start with node 1's configuration, on free ports, with these lines changed."""
+        done = self.world.start_in_vain(self.changed(**changes))
+        self.assertIn(sentence, done.stderr)
+        self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1), done.stderr)
+        self.assertTrue(done.stderr.startswith("timed: "))
+        self.assertNotIn("Traceback", done.stdout + done.stderr)
+
+    def changed(self, **changes: str) -> Path:
         text = self.node.ini.read_text()
         for name, port in zip(("p2p", "rpc", "monitor"), self.ports, strict=True):
             text = text.replace(f"port = {getattr(self.node, f'{name}_port')}", f"port = {port}")
@@ -29,11 +37,7 @@ class RefusalTests(ProcessCase):
             text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
         ini = self.world.plan.directory / "refused.ini"
         ini.write_text(text)
-        done = self.world.start_in_vain(ini)
-        self.assertIn(sentence, done.stderr)
-        self.assertEqual((done.returncode, done.stderr.count("\n")), (1, 1), done.stderr)
-        self.assertTrue(done.stderr.startswith("timed: "))
-        self.assertNotIn("Traceback", done.stdout + done.stderr)
+        return ini
 
     def test_a_busy_port(self) -> None:
         self.ports[1] = self.node.rpc_port
@@ -59,13 +63,28 @@ class RefusalTests(ProcessCase):
         LmdbStore(str(other / CHAIN), REGTEST.name, bytes(32)).close()
         self.refused("belongs to a chain with genesis", datadir=str(other))
 
-    def test_a_cookie_that_cannot_be_written(self) -> None:
-        """The wallet is open by then; its thread would keep the process for ever."""
+    def without_cookie(self) -> tuple[Path, str]:
+        """A data directory in which the cookie cannot be written, and what is said of it."""
         other = self.directory()
         for name in (NODE_KEY, OPERATOR_KEY):
             shutil.copy(self.node.datadir / name, other / name)
         (other / ".cookie").mkdir()
-        self.refused(f"cannot write the RPC cookie {other / '.cookie'}: Is a directory.", datadir=str(other))
+        return other, f"cannot write the RPC cookie {other / '.cookie'}: Is a directory."
+
+    def test_a_cookie_that_cannot_be_written(self) -> None:
+        """The wallet is open by then; its thread would keep the process for ever."""
+        other, sentence = self.without_cookie()
+        self.refused(sentence, datadir=str(other))
+
+    def test_a_daemon_tells_whoever_waits_for_its_start_and_its_log(self) -> None:
+        """Its own standard error is closed by then."""
+        other, sentence = self.without_cookie()
+        done = self.world.start_in_vain(self.changed(datadir=str(other)), daemon=True)
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("cannot write the RPC cookie", done.stderr)
+        log = (other / DAEMON_LOG).read_text()
+        self.assertIn(f"the node cannot start: {sentence}", log)
+        self.assertNotIn("in good order", log.replace("not in good order", ""))
 
     def test_a_key_nobody_knows(self) -> None:
         self.refused("there is no key node.membr. The nearest is node.member.", member="yes\nmembr = yes")

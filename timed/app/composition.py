@@ -60,15 +60,17 @@ def now_us() -> int:
 class Application(MultiService):
     """The services of one node: started in order, stopped one after the other in reverse.
 
-    A LocalError at the start is one sentence on standard error and exit status 1.
+    A LocalError at the start is one sentence on standard error and exit status 1. A daemon has no standard error any
+    more: its log has the sentence, and the error goes on to twistd, which tells the process that waits for the start.
     """
 
-    def __init__(self, observer: LineObserver, err: TextIO) -> None:
+    def __init__(self, observer: LineObserver, err: TextIO, *, daemon: bool = False) -> None:
         super().__init__()
         self.observer = observer
         self.orderly = True
-        """No service that was stopped has failed in it."""
+        """No service has failed to start or to stop."""
         self._err = err
+        self._daemon = daemon
 
     def setServiceParent(self, parent: Any) -> None:
         """twistd asks the application for its log observer before it starts anything."""
@@ -85,9 +87,15 @@ class Application(MultiService):
             try:
                 service.startService()
             except LocalError as error:
+                self.orderly = False
+                if self._daemon:
+                    log.critical("the node cannot start: {error}", error=error)
+                else:
+                    print_error(self._err, error)
                 for other in reversed(started):
                     other.stopService()
-                print_error(self._err, error)
+                if self._daemon:
+                    raise
                 raise SystemExit(1) from None
             started.append(service)
         settle_collector()
@@ -296,7 +304,7 @@ class Announcement(Service):
     """Says what was started once the log is open, and when all of it has stopped."""
 
     def __init__(self, context: Context, orderly: Callable[[], bool]) -> None:
-        """`orderly` is false once a service has failed to stop."""
+        """`orderly` is false once a service has failed to start or to stop."""
         self._context = context
         self._orderly = orderly
 
@@ -309,7 +317,7 @@ class Announcement(Service):
         if self._orderly():
             log.info("stopped in good order")
         else:
-            log.error("stopped, and not in good order: the tracebacks above say which services failed in it")
+            log.error("stopped, and not in good order: what stands above says why")
 
 
 def compose(
@@ -320,6 +328,7 @@ def compose(
     journal: bool = False,
     err: TextIO | None = None,
     sockets: Sockets = MappingProxyType({}),
+    daemon: bool = False,
 ) -> Application:
     """The application of one node; LocalError when it cannot be."""
     settings = config.settings
@@ -336,7 +345,9 @@ def compose(
     live = LiveConfig(config, reactor, partial(deferToThreadPool, reactor, reactor.getThreadPool()))
     context = make_context(live, reactor, observer, sockets)
     observer.about = partial(on_whose_account, context)
-    application = Application(observer, err if err is not None else (sys.__stderr__ or sys.stderr))
+    application = Application(
+        observer, err if err is not None else (sys.__stderr__ or sys.stderr), daemon=daemon
+    )
     application.addService(context.loops)
     # The rate limiter's summaries are written also when nothing else is logged.
     application.addService(

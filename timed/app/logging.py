@@ -180,7 +180,7 @@ class LogTail:
     def since(self, number: int) -> list[LogLine]:
         """The lines from `number` on, as far as they are kept; oldest first."""
         newest = []
-        for line in reversed(self._lines):
+        for line in reversed(tuple(self._lines)):  # other threads log, too
             if line.number < number:
                 break
             newest.append(line)

@@ -99,11 +99,15 @@ class Options(usage.Options):
         return given + self.overrides
 
 
+def is_daemon(options: Any) -> bool:
+    """Whether twistd puts this process into the background before it starts anything."""
+    return options.parent is not None and not options.parent.get("nodaemon", True)
+
+
 def log_file(options: Any, config: Config) -> TextIO:
     """Where lines go: twistd's --logfile, standard output, or for a daemon a file in the data directory."""
-    parent = options.parent if options.parent is not None else {}
-    name = parent.get("logfile")
-    if name == "-" or (name is None and parent.get("nodaemon", True)):
+    name = options.parent.get("logfile") if options.parent is not None else None
+    if name == "-" or (name is None and not is_daemon(options)):
         return terminal()
     if name is not None:
         path = Path(name)
@@ -138,8 +142,9 @@ def makeService(options: Options) -> IService:
         config = load(options["config"], options.entries(), node_id=options["node-id"])
         out = log_file(options, config)
         application = compose(
-            config, reactor, out, journal="JOURNAL_STREAM" in os.environ, sockets=inherited(os.environ)
-        )
+            config, reactor, out, journal="JOURNAL_STREAM" in os.environ, sockets=inherited(os.environ),
+            daemon=is_daemon(options),
+        )  # fmt: skip
     except LocalError as error:
         print_error(sys.stderr, error)
         raise SystemExit(FAILURE_STATUS) from None

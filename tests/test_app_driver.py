@@ -338,7 +338,7 @@ class Bugs(DriverCase):
             self.driver.received(3, b"x")
         self.assertEqual(self.transport.calls, [("close", 3, "internal-error", True)] * 2)
         self.assertEqual((self.driver.counters.faults, self.driver.counters.unread), (0, 2))
-        self.assertEqual(str(self.driver.unread), "the record 01 is damaged.")
+        self.assertEqual(str(self.driver.first_unread), "the record 01 is damaged.")
         self.assertEqual(faults, [])
 
     def test_a_link_that_the_core_did_not_take_in_is_not_kept(self) -> None:

@@ -27,6 +27,7 @@ from timed.monitor.observer import OTHER
 from timed.monitor.pulse import feel
 from timed.monitor.readings import read
 from timed.monitor.row import Row
+from timed.monitor.rules import REMEDIES
 from timed.monitor.view import View
 from timed.monitor.watch import Watch
 from timed.params import SECOND
@@ -542,3 +543,16 @@ class Http(ServiceTestCase):
             self.assertEqual(status, 503)
             self.assertIn(b"EIO", body)
         node.gate.failure = None
+
+    async def test_a_store_that_cannot_be_read_has_a_remedy_whatever_it_says(self) -> None:
+        driver: Any = self.context.running.driver
+        for error, remedy in (
+            (StoreError("it is damaged.", "Mend it."), "Mend it."),
+            (StoreError("it is damaged."), ""),
+        ):
+            driver.first_unread = error
+            status, _, body = await self.get("/health")
+            check = json.loads(body)["checks"]["disk"]
+            self.assertEqual((status, check["reason"]), (503, "the store cannot be read: it is damaged."))
+            self.assertEqual(check["remedy"], remedy or REMEDIES["check-disk"])
+        driver.first_unread = None

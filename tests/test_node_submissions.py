@@ -135,37 +135,29 @@ class RepeatedTests(SynchronousTestCase):
         """How often it was said to be accepted, and kept."""
         return len(self.world.told(TransactionAccepted)), len(self.world.told(TransactionKept))
 
-    def assert_survives(self) -> None:
+    def hand_in_and_wait(self, before: tuple[int, int], durable: tuple[int, int]) -> None:
+        """What has been told until it is durable, and then, when a crash may come."""
+        self.world.manual = True
+        self.hand_in()
+        self.world.pump()
+        self.assertEqual(self.told(), before)
+        self.world.durable()
+        self.assertEqual(self.told(), durable)
         self.assertEqual(self.world.restarted().node.transaction_state(self.payment.txid).state, "pending")
 
     def test_what_a_peer_has_brought(self) -> None:
         self.world.stranger().say(TransactionBroadcast(transaction=self.payment))
-        self.world.manual = True
-        self.hand_in()
-        self.world.pump()
-        self.assertEqual(self.told(), (1, 0))
-        self.world.durable()
-        self.assertEqual(self.told(), (1, 1))
-        self.assert_survives()
+        self.hand_in_and_wait((1, 0), (1, 1))
 
     def test_what_is_being_checked_for_a_peer(self) -> None:
         self.world.node.admission.offer(Offer(self.payment, b"p" * 32), self.world.now)
-        self.world.manual = True
-        self.hand_in()
-        self.world.pump()
-        self.assertEqual(self.told(), (0, 0))
-        self.world.durable()
-        self.assertEqual(self.told(), (1, 0))
-        self.assert_survives()
+        self.hand_in_and_wait((0, 0), (1, 0))
 
     def test_what_another_caller_has_handed_in_a_moment_ago(self) -> None:
         self.world.manual = True
-        for _ in range(2):
-            self.hand_in()
-            self.world.pump()
-        self.assertEqual(self.told(), (0, 0))
-        self.world.durable()
-        self.assertEqual(self.told(), (1, 1))
+        self.hand_in()
+        self.world.pump()
+        self.hand_in_and_wait((0, 0), (1, 1))
 
     def test_it_is_written_once(self) -> None:
         for _ in range(3):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.builders import ChainBuilder, genesis
-from tests.sync_world import LONG, START, Peer, SyncWorld, chain
+from tests.sync_world import LONG, START, Peer, Request, SyncWorld, chain
 from timed.params import SECOND
 from timed.sync import catchup
 from timed.sync.catchup import (
@@ -346,7 +346,8 @@ class BoundTests(SynchronousTestCase):
         world.run(5)
         self.assertEqual(world.height, LONG)
 
-    def test_no_body_is_asked_for_while_too_many_bytes_wait(self) -> None:
+    def with_all_that_may_wait(self) -> tuple[SyncWorld, Peer, Request]:
+        """As many bytes as may wait for the first bodies, of which a mute peer was asked."""
         self.patch(catchup, "BYTES_AHEAD", 4_000)
         world = SyncWorld()
         mute = world.join(Peer("mute", chain()))
@@ -355,6 +356,10 @@ class BoundTests(SynchronousTestCase):
         world.join(Peer("two", chain()))
         while others := [one for one in world.open if one is not first]:
             world.answer(others[0])
+        return world, mute, first
+
+    def test_no_body_is_asked_for_while_too_many_bytes_wait(self) -> None:
+        world, _, first = self.with_all_that_may_wait()
         self.assertLess(world.catchup.state().waiting_bodies, BLOCKS_AHEAD // 2)
         world.answer(first)
         world.run(5)
@@ -362,14 +367,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_the_body_that_all_others_wait_for_is_asked_for_all_the_same(self) -> None:
         """It was asked of a peer that let the deadline pass, and the others have brought as much as may wait."""
-        self.patch(catchup, "BYTES_AHEAD", 4_000)
-        world = SyncWorld()
-        mute = world.join(Peer("mute", chain()))
-        world.answer(world.open[0])
-        first = min(world.open_for(mute, GetBlocks), key=lambda one: one.message.start)
-        world.join(Peer("two", chain()))
-        while others := [one for one in world.open if one is not first]:
-            world.answer(others[0])
+        world, mute, first = self.with_all_that_may_wait()
         world.lose(first)
         world.run(60, mute=[mute])
         self.assertEqual(world.height, LONG)

@@ -155,7 +155,7 @@ class NodeDriver:
         self._calls: NodeCalls = node if recorder is None else recorder
         self.clock = clock
         self.counters = DriverCounters()
-        self.unread: StoreError | None = None
+        self.first_unread: StoreError | None = None
         """Why the store could not be read for the first time. What is damaged stays so."""
         self.store_queue = StoreQueue(
             store,
@@ -312,7 +312,7 @@ class NodeDriver:
             function(*args)
         except StoreError as error:
             self.counters.unread += 1
-            self.unread = self.unread or error
+            self.first_unread = self.first_unread or error
             self._log.error("the store cannot be read: {error}", error=error)
             return False
         except Exception:  # noqa: BLE001 - see above

@@ -75,9 +75,10 @@ def _disk(view: View) -> Finding:
         return Finding(
             FAILED, f"the store refuses writes: {failure}", "Mend what it names, then start the node again."
         )
-    unread = view.driver.unread if view.driver is not None else None
+    unread = view.driver.first_unread if view.driver is not None else None
     if unread is not None:
-        return Finding(FAILED, f"the store cannot be read: {unread.message}", unread.hint)
+        remedy = unread.hint or REMEDIES["check-disk"]
+        return Finding(FAILED, f"the store cannot be read: {unread.message}", remedy)
     return Finding()
 
 

@@ -23,8 +23,8 @@ class NetworkLimits:
     """How many of what one `Network` carries; each bound says what happens beyond it."""
 
     max_inbound: int = 256
-    """Inbound links. The oldest that closes makes room, else a newcomer is closed unheard (`full`). It lies above the number of sessions
-    that the node wants, so that a session too many is told so instead of being cut."""
+    """Inbound links. The oldest that closes makes room, else a newcomer is closed unheard (`full`). It lies above the
+    number of sessions that the node wants, so that a session too many is told so instead of being cut."""
     max_outbound: int = 256
     """Dials and outbound links together. A dial more fails (`dial-limit`)."""
     max_half_open: int = 256
